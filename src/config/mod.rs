@@ -1,0 +1,216 @@
+//! The configuration as a checked value: what `claviger.toml` says once every rule of form holds.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::alg::Algorithm;
+use crate::label::{Alias, LabelName, Realm, StoreName};
+use crate::problem::{Location, Problem};
+use crate::stores::StoreConfig;
+
+/// A value and its place in the file.
+#[derive(Clone, Debug)]
+pub struct Placed<T> {
+    /// The value.
+    pub value: T,
+    /// Where it stands.
+    pub location: Location,
+}
+
+/// A whole configuration file.
+#[derive(Debug)]
+pub struct Config {
+    /// The file it was read from; relative paths in it were joined to its directory.
+    pub file: PathBuf,
+    /// `[keyring]`.
+    pub keyring: KeyringSettings,
+    /// `[policy]`.
+    pub policy: Policy,
+    /// `[stores.*]`, in file order, the order in which they are asked.
+    pub stores: Vec<StoreEntry>,
+    /// `[labels."…"]`.
+    pub labels: BTreeMap<LabelName, Placed<LabelSettings>>,
+    /// Findings of form that do not stop it.
+    pub warnings: Vec<Problem>,
+}
+
+/// `[keyring]`.
+#[derive(Clone, Debug)]
+pub struct KeyringSettings {
+    /// Where journal and usage live. Absent: nothing is kept.
+    pub state_dir: Option<PathBuf>,
+    /// How changes of files are noticed.
+    pub reload: Reload,
+    /// How kids are made.
+    pub kid: KidMode,
+}
+
+/// `keyring.reload`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the three values of the setting")]
+pub enum Reload {
+    /// `"off"`.
+    Off,
+    /// `"30s"`.
+    Poll(Duration),
+    /// `"watch"`, the default.
+    Watch,
+}
+
+/// `keyring.kid`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the values of the setting")]
+pub enum KidMode {
+    /// The alias itself.
+    Alias,
+    /// Ping AM's formula over alias, use and key.
+    Am,
+    /// RFC 7638 thumbprint.
+    #[default]
+    Rfc7638,
+}
+
+/// `[policy]`: what is refused at load or bounded at run time unless said otherwise.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Smallest RSA modulus that may act or verify; default 2048.
+    pub min_rsa_bits: usize,
+    /// Algorithms with status `off` that every label may use when its row allows them.
+    pub legacy: Vec<&'static Algorithm>,
+    /// Days before expiry at which `check` warns; default 90, 30, 7, 1.
+    pub expiry_warn_days: Vec<u32>,
+    /// Accept the published demo keys of Ping AM; default false.
+    pub allow_demo_keys: bool,
+    /// Accept HMAC keys shorter than the digest (RFC 7518 §3.2), with a warning; default false.
+    pub allow_short_hmac_keys: bool,
+    /// Bounds on tokens.
+    pub limits: TokenLimits,
+}
+
+/// `[policy.limits]`: bounds that hold before any work on a token.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TokenLimits {
+    /// A whole token, in bytes; default 65,536, at most 1,048,576.
+    pub max_token_bytes: usize,
+    /// A decoded protected header, in bytes; default 8,192.
+    pub max_header_bytes: usize,
+    /// Nesting of JSON; default 16.
+    pub max_json_depth: usize,
+    /// Signatures of a general JWS; default 16.
+    pub max_signatures: usize,
+    /// Recipients of a general JWE; default 16.
+    pub max_recipients: usize,
+    /// PBES2 `p2c`; default 10,000.
+    pub max_p2c: u32,
+    /// Inflated bytes of a `zip` payload; default 256,000.
+    pub max_inflated_bytes: usize,
+    /// Keys tried for a token without a usable kid; default 16.
+    pub max_tries: usize,
+}
+
+impl Default for TokenLimits {
+    fn default() -> Self {
+        Self {
+            max_token_bytes: 64 << 10,
+            max_header_bytes: 8 << 10,
+            max_json_depth: 16,
+            max_signatures: 16,
+            max_recipients: 16,
+            max_p2c: 10_000,
+            max_inflated_bytes: 256_000,
+            max_tries: 16,
+        }
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            min_rsa_bits: 2048,
+            legacy: Vec::new(),
+            expiry_warn_days: vec![90, 30, 7, 1],
+            allow_demo_keys: false,
+            allow_short_hmac_keys: false,
+            limits: TokenLimits::default(),
+        }
+    }
+}
+
+/// One `[stores.NAME]`.
+#[derive(Debug)]
+pub struct StoreEntry {
+    /// Its name and place.
+    pub name: Placed<StoreName>,
+    /// The realm it belongs to; absent: global.
+    pub realm: Option<Realm>,
+    /// What it is.
+    pub options: StoreConfig,
+    /// `[stores.NAME.mappings]`, in file order. Kinds whose file names are labels have none.
+    pub mappings: Vec<Mapping>,
+}
+
+/// One mapping: a label and its ordered aliases.
+#[derive(Clone, Debug)]
+pub struct Mapping {
+    /// The label.
+    pub label: Placed<LabelName>,
+    /// The aliases; the first acts. Never empty, no repeats.
+    pub aliases: Vec<MappedAlias>,
+    /// Narrows the label's algorithms here.
+    pub algorithms: Option<Vec<&'static Algorithm>>,
+}
+
+/// One alias of a mapping.
+#[derive(Clone, Debug)]
+pub struct MappedAlias {
+    /// The alias and its place.
+    pub alias: Placed<Alias>,
+    /// An explicit kid: `{ alias = "…", kid = "…" }`.
+    pub kid: Option<String>,
+}
+
+/// `[labels."…"]`: declares a label of your own, or changes settings of a catalogue label.
+#[derive(Clone, Debug, Default)]
+pub struct LabelSettings {
+    /// `use`; required for labels outside the catalogue.
+    pub uses: Option<Vec<crate::catalogue::LabelUse>>,
+    /// `algorithms`: replaces the catalogue's list; naming an `off` row here switches it on.
+    pub algorithms: Option<Vec<&'static Algorithm>>,
+    /// `max_token_lifetime`.
+    pub max_token_lifetime: Option<Duration>,
+    /// `valid`: whether a realm's list is joined by the global one.
+    pub valid: ValidSet,
+    /// `unknown_kid`.
+    pub unknown_kid: UnknownKid,
+    /// `max_tries`; absent: the policy's.
+    pub max_tries: Option<usize>,
+    /// `zip`: allow compressed JWE; default false.
+    pub zip: bool,
+    /// `kid`; absent: the keyring's.
+    pub kid: Option<KidMode>,
+    /// `publish`; absent: the catalogue's.
+    pub publish: Option<crate::catalogue::Publish>,
+}
+
+/// `valid`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the values of the setting")]
+pub enum ValidSet {
+    /// The realm's list alone.
+    RealmOnly,
+    /// The realm's list, then the global one.
+    #[default]
+    Union,
+}
+
+/// `unknown_kid`: what happens to a token whose kid names no key of the label.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the values of the setting")]
+pub enum UnknownKid {
+    /// Refused.
+    Reject,
+    /// Every valid key is tried.
+    #[default]
+    TryAll,
+}

@@ -1,0 +1,14 @@
+//! A label names a purpose; an ordered list of aliases stands behind it; the first alias acts, every
+//! alias still verifies and decrypts.
+
+pub mod alg;
+pub mod catalogue;
+pub mod clock;
+pub mod config;
+pub mod crypto;
+pub mod error;
+pub mod formats;
+pub mod label;
+pub mod problem;
+pub mod secret;
+pub mod stores;

@@ -1,0 +1,138 @@
+//! Stores: where secrets lie. Each kind loads what a label means in it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::crypto::Key;
+use crate::error::Result;
+use crate::label::{Alias, LabelName};
+
+/// One variant a kind; the fields are the kind's options in `claviger.toml`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum StoreConfig {
+    /// `kind = "environment"`.
+    Environment(EnvironmentOptions),
+    /// `kind = "keystore"`.
+    Keystore(KeystoreOptions),
+    /// `kind = "volume"`.
+    Volume(VolumeOptions),
+}
+
+/// Where a password comes from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the three forms of the setting")]
+pub enum PasswordSource {
+    /// `{ env = "NAME" }`: an environment variable.
+    Env(String),
+    /// `{ file = "path" }`: a file; one trailing newline is dropped.
+    File(PathBuf),
+    /// `{ label = "storepass" }`: a label of another store.
+    Label(LabelName),
+}
+
+/// Options of `kind = "keystore"`.
+#[derive(Clone, Debug)]
+pub struct KeystoreOptions {
+    /// The keystore file.
+    pub path: PathBuf,
+    /// `type`: insists on a format (`pkcs12`, `jks`, `jceks`); absent: told apart by content.
+    pub container_type: Option<crate::formats::ContainerType>,
+    /// `store_password`; absent: none.
+    pub store_password: Option<PasswordSource>,
+    /// `entry_password`; absent: the store password.
+    pub entry_password: Option<PasswordSource>,
+    /// `integrity`: `"none"` accepts containers without a MAC.
+    pub require_integrity: bool,
+}
+
+/// How the files of a volume, or the variables of the environment, are read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ValueFormat {
+    /// `base64`: base64 of bytes.
+    Base64,
+    /// `encrypted-base64`: base64 of bytes, then sealed.
+    EncryptedBase64,
+    /// `encrypted-pem`: PEM text, then sealed.
+    EncryptedPem,
+    /// `encrypted-plain`: text, then sealed.
+    EncryptedPlain,
+    /// `jwk`: one JSON Web Key.
+    Jwk,
+    /// `pem`: any PEM blocks.
+    Pem,
+    /// `plain`: UTF-8 text.
+    Plain,
+}
+
+/// `permissions`: what happens when others may read a file. Writable by others is always refused.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the values of the setting")]
+pub enum Permissions {
+    /// Nothing.
+    Ignore,
+    /// The file is refused.
+    Refuse,
+    /// A warning.
+    #[default]
+    Warn,
+}
+
+/// Options of `kind = "volume"`.
+#[derive(Clone, Debug)]
+pub struct VolumeOptions {
+    /// The directory.
+    pub directory: PathBuf,
+    /// `format`.
+    pub format: ValueFormat,
+    /// `extension`, with its dot; empty: none.
+    pub extension: String,
+    /// `version_suffix`; empty: exactly one file a label.
+    pub version_suffix: String,
+    /// `permissions`.
+    pub permissions: Permissions,
+    /// `key`: opens the `encrypted-*` formats. A label of another store, a file, a variable.
+    pub key: Option<PasswordSource>,
+    /// `pem_password`; absent: the label `am.global.services.secret.pem.decryption`, if mapped.
+    pub pem_password: Option<PasswordSource>,
+}
+
+/// Options of `kind = "environment"`.
+#[derive(Clone, Debug)]
+pub struct EnvironmentOptions {
+    /// `format`.
+    pub format: ValueFormat,
+    /// `key`: opens the `encrypted-*` formats.
+    pub key: Option<PasswordSource>,
+    /// `pem_password`, as for volumes.
+    pub pem_password: Option<PasswordSource>,
+}
+
+/// Something loaded for a label.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// Its alias; for volumes the file name without extension, for the environment the variable.
+    pub alias: Alias,
+    /// The key, certificate or password.
+    pub key: Key,
+    /// The kid that a JWK brought along.
+    pub kid: Option<String>,
+}
+
+/// Loads what a label means in one place. A store is opened once and then only read.
+pub trait SecretStore: fmt::Debug + Send + Sync {
+    /// What stands behind `label`, active first; empty: not here. `aliases` is the mapping; kinds
+    /// without mappings get an empty one and ignore it. One result per alias, so that one broken
+    /// alias does not hide the others.
+    fn load(&self, label: &LabelName, aliases: &[Alias]) -> Vec<(Alias, Result<Loaded>)>;
+
+    /// Every alias in the store, for suggestions and for finding unused ones.
+    fn aliases(&self) -> Vec<Alias>;
+
+    /// The labels that a kind without mappings holds by itself (file names); empty for others.
+    fn labels(&self) -> Vec<LabelName>;
+
+    /// What the operator should know about the store (legacy algorithms, file modes, odd names).
+    fn warnings(&self) -> Vec<String>;
+}

@@ -1,0 +1,25 @@
+//! The integration tests: one binary, one module a subject.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests"
+)]
+
+mod cli;
+mod config;
+mod crypto;
+mod docs;
+mod interop;
+mod jose;
+mod key_tools;
+mod keystores;
+mod layers;
+mod pem;
+mod rotation;
+mod stores;
+mod support;
