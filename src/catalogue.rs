@@ -22,6 +22,23 @@ pub enum LabelUse {
     Verify,
 }
 
+impl LabelUse {
+    /// The word in configuration, help and JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Decrypt => "decrypt",
+            Self::Encrypt => "encrypt",
+            Self::Mac => "mac",
+            Self::Mtls => "mtls",
+            Self::Secret => "secret",
+            Self::Sign => "sign",
+            Self::Trust => "trust",
+            Self::Verify => "verify",
+        }
+    }
+}
+
 /// What is published of a label in a JWKS.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ring::constant_time;
+use aws_lc_rs::constant_time;
 use zeroize::{Zeroize, Zeroizing};
 
 /// Secret bytes: zeroized on drop, redacted in `Debug`, no `Clone`, no `PartialEq`.
