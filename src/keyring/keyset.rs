@@ -1,0 +1,265 @@
+//! What stands behind one label in one realm: the ordered keys, the algorithms, and named-or-valid.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use crate::alg::{ALGORITHMS, Algorithm, Family, Operation, Status};
+use crate::catalogue::{LabelUse, Publish};
+use crate::config::{TokenLimits, UnknownKid};
+use crate::crypto::{Key, Role};
+use crate::error::{Error, ErrorKind, Result};
+use crate::label::{Alias, LabelName, Realm, StoreName};
+
+/// One key of a label, prepared at load.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "stores and tests build it")]
+pub struct LabelKey {
+    /// Its alias.
+    pub alias: Alias,
+    /// The store that it came from.
+    pub store: StoreName,
+    /// The realm of that store; `None`: global.
+    pub realm: Option<Realm>,
+    /// How tokens name it.
+    pub kid: String,
+    /// The key.
+    pub key: Key,
+}
+
+/// How a [`KeySet`] behaves; every field has the default of the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct KeySetPolicy {
+    /// Bounds on tokens; `limits.max_tries` bounds the tries without a kid.
+    pub limits: TokenLimits,
+    /// What happens to a kid that names no key here.
+    pub unknown_kid: UnknownKid,
+    /// Whether JWE may be compressed.
+    pub zip: bool,
+    /// Whether HMAC keys shorter than the digest are used (RFC 7518 §3.2).
+    pub short_hmac_keys: bool,
+    /// What a JWKS shows.
+    pub publish: Publish,
+}
+
+/// The keys of one label as one realm sees them, active first. Never empty.
+#[derive(Debug)]
+pub struct KeySet {
+    label: LabelName,
+    uses: Vec<LabelUse>,
+    keys: Vec<LabelKey>,
+    by_kid: HashMap<String, usize>,
+    algorithms: Vec<&'static Algorithm>,
+    policy: KeySetPolicy,
+}
+
+impl KeySet {
+    /// A set of `keys`, the first of them active.
+    ///
+    /// # Errors
+    /// [`ErrorKind::KeyUnfit`] if there is none, or two have one kid.
+    pub fn new(
+        label: LabelName,
+        uses: Vec<LabelUse>,
+        keys: Vec<LabelKey>,
+        algorithms: Vec<&'static Algorithm>,
+        policy: KeySetPolicy,
+    ) -> Result<Self> {
+        if keys.is_empty() {
+            let text = format!("label \"{label}\" has no secret");
+            return Err(Error::new(ErrorKind::KeyUnfit, text));
+        }
+        let mut by_kid = HashMap::with_capacity(keys.len());
+        for (index, key) in keys.iter().enumerate() {
+            if by_kid.insert(key.kid.clone(), index).is_some() {
+                let text = format!("label \"{label}\": two aliases have the kid \"{}\"", key.kid);
+                return Err(Error::new(ErrorKind::KeyUnfit, text));
+            }
+        }
+        Ok(Self { label, uses, keys, by_kid, algorithms, policy })
+    }
+
+    /// The label.
+    #[must_use]
+    pub const fn label(&self) -> &LabelName {
+        &self.label
+    }
+
+    /// What the label is for.
+    #[must_use]
+    pub fn uses(&self) -> &[LabelUse] {
+        &self.uses
+    }
+
+    /// Every valid key, active first.
+    #[must_use]
+    pub fn keys(&self) -> &[LabelKey] {
+        &self.keys
+    }
+
+    /// How the set behaves.
+    #[must_use]
+    pub const fn policy(&self) -> &KeySetPolicy {
+        &self.policy
+    }
+
+    /// The algorithms that tokens of this label may use, in order of preference.
+    #[must_use]
+    pub fn algorithms(&self) -> &[&'static Algorithm] {
+        &self.algorithms
+    }
+
+    /// The active key: the one that signs and encrypts.
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, clippy::expect_used, reason = "the invariant of new()")]
+    pub fn active(&self) -> &LabelKey {
+        self.keys.first().expect("a KeySet is never empty")
+    }
+
+    /// The key with this kid: one hash probe.
+    #[must_use]
+    pub fn named(&self, kid: &str) -> Option<&LabelKey> {
+        self.by_kid.get(kid).and_then(|index| self.keys.get(*index))
+    }
+
+    /// Whether the label's use covers this role.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WrongUse`].
+    pub fn require_use(&self, role: Role) -> Result<()> {
+        let needed = match role {
+            Role::Decrypt => LabelUse::Decrypt,
+            Role::Encrypt => LabelUse::Encrypt,
+            Role::Sign => LabelUse::Sign,
+            Role::Verify => LabelUse::Verify,
+        };
+        let signs = matches!(role, Role::Sign | Role::Verify);
+        if self.uses.contains(&needed) || (signs && self.uses.contains(&LabelUse::Mac)) {
+            return Ok(());
+        }
+        let uses: Vec<&str> = self.uses.iter().map(|one| one.name()).collect();
+        let uses = uses.join(" and ");
+        let text = format!("label \"{}\" is for {uses}, not to {}", self.label, needed.name());
+        Err(Error::new(ErrorKind::WrongUse, text))
+    }
+
+    /// The row of this name if tokens of the label may use it for `operation`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlgorithmNotAllowed`].
+    pub fn allowed(&self, name: &str, operation: Operation) -> Result<&'static Algorithm> {
+        self.rows(operation)
+            .find(|row| row.name == name)
+            .ok_or_else(|| self.not_allowed(name, operation))
+    }
+
+    /// The algorithm with which the active key acts: the first allowed row of `operation` that fits it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlgorithmNotAllowed`] if none fits.
+    pub fn preferred(&self, operation: Operation, role: Role) -> Result<&'static Algorithm> {
+        let active = self.active();
+        self.rows(operation).find(|row| self.fits(active, row, role)).ok_or_else(|| {
+            let text = format!(
+                "label \"{}\": no allowed algorithm fits its active alias \"{}\"",
+                self.label, active.alias
+            );
+            Error::new(ErrorKind::AlgorithmNotAllowed, text)
+        })
+    }
+
+    /// The keys to try for a token: the named one alone, or every valid one that fits, bounded.
+    #[must_use]
+    pub fn candidates<'a>(
+        &'a self,
+        kid: Option<&str>,
+        algorithm: &'static Algorithm,
+        role: Role,
+    ) -> Candidates<'a> {
+        let named = kid.and_then(|kid| self.named(kid));
+        let keys = match (named, kid) {
+            (Some(key), _) => std::slice::from_ref(key),
+            (None, Some(_)) if self.policy.unknown_kid == UnknownKid::Reject => &[],
+            _ => self.keys.as_slice(),
+        };
+        let left = self.policy.limits.max_tries;
+        Candidates { set: self, keys: keys.iter(), algorithm, role, left }
+    }
+
+    /// Whether `key` can do `algorithm` in this role under the policy of the set.
+    #[must_use]
+    pub fn fits(&self, key: &LabelKey, algorithm: &Algorithm, role: Role) -> bool {
+        key.key.fits(algorithm, role).is_ok()
+            && (self.policy.short_hmac_keys || !key.key.is_short_for(algorithm))
+    }
+
+    fn rows(&self, operation: Operation) -> impl Iterator<Item = &'static Algorithm> + '_ {
+        self.algorithms.iter().copied().filter(move |row| row.operation == operation)
+    }
+
+    fn not_allowed(&self, name: &str, operation: Operation) -> Error {
+        let shown: String = name.chars().take(64).collect();
+        let text = format!("label \"{}\" does not allow \"{}\"", self.label, shown.escape_debug());
+        let allowed: Vec<&str> = self.rows(operation).map(|row| row.name).collect();
+        let help = if allowed.is_empty() {
+            "it allows none of this kind".to_owned()
+        } else {
+            format!("it allows {}", allowed.join(", "))
+        };
+        Error::new(ErrorKind::AlgorithmNotAllowed, text).with_help(help)
+    }
+}
+
+/// The keys to try, in order.
+pub struct Candidates<'a> {
+    set: &'a KeySet,
+    keys: std::slice::Iter<'a, LabelKey>,
+    algorithm: &'static Algorithm,
+    role: Role,
+    left: usize,
+}
+
+impl<'a> Iterator for Candidates<'a> {
+    type Item = &'a LabelKey;
+
+    fn next(&mut self) -> Option<&'a LabelKey> {
+        self.left = self.left.checked_sub(1)?;
+        self.keys.by_ref().find(|key| self.set.fits(key, self.algorithm, self.role))
+    }
+}
+
+impl fmt::Debug for Candidates<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Candidates").field("label", &self.set.label).finish_non_exhaustive()
+    }
+}
+
+/// The algorithms of a label: what its row or configuration lists, completed so that an operation
+/// which the list does not mention gets every row that is on. A list of content algorithms alone
+/// means that the key itself encrypts the content (`dir`).
+#[must_use]
+pub fn complete_algorithms(
+    listed: &[&'static Algorithm],
+    uses: &[LabelUse],
+) -> Vec<&'static Algorithm> {
+    let signs = |one: &LabelUse| matches!(one, LabelUse::Sign | LabelUse::Verify | LabelUse::Mac);
+    let encrypts = |one: &LabelUse| matches!(one, LabelUse::Encrypt | LabelUse::Decrypt);
+    let direct = !listed.is_empty() && listed.iter().all(|row| row.operation == Operation::Content);
+    let mut rows = listed.to_vec();
+    for operation in [Operation::Sign, Operation::KeyManagement, Operation::Content] {
+        let wanted = match operation {
+            Operation::Sign => uses.iter().any(signs),
+            Operation::KeyManagement | Operation::Content => uses.iter().any(encrypts),
+        };
+        if !wanted || listed.iter().any(|row| row.operation == operation) {
+            continue;
+        }
+        rows.extend(ALGORITHMS.iter().filter(|row| {
+            row.operation == operation
+                && row.status == Status::On
+                && !(direct
+                    && operation == Operation::KeyManagement
+                    && row.family != Family::Direct)
+        }));
+    }
+    rows
+}
