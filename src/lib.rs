@@ -8,6 +8,7 @@ pub mod config;
 pub mod crypto;
 pub mod error;
 pub mod formats;
+pub mod json;
 pub mod keyring;
 pub mod label;
 pub mod ops;

@@ -1,0 +1,163 @@
+//! Strict JSON: duplicate members, deep nesting and trailing bytes are refused (RFC 8259, RFC 7515 §4).
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Parses one JSON text whose arrays and objects nest at most `max_depth` deep.
+///
+/// # Errors
+/// [`ErrorKind::Malformed`] for anything that is not one JSON text in UTF-8, for an object with two
+/// members of one name, and for deeper nesting. The error never quotes the text: it may be a secret.
+pub fn parse_strict(bytes: &[u8], max_depth: usize) -> Result<Value> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = Strict { depth_left: max_depth }
+        .deserialize(&mut deserializer)
+        .map_err(|error| refused(&error))?;
+    deserializer.end().map_err(|error| refused(&error))?;
+    Ok(value)
+}
+
+/// Parses one JSON object with the rules of [`parse_strict`].
+///
+/// # Errors
+/// Those of [`parse_strict`], and [`ErrorKind::Malformed`] for a text that is not an object.
+pub fn parse_strict_object(bytes: &[u8], max_depth: usize) -> Result<Map<String, Value>> {
+    match parse_strict(bytes, max_depth)? {
+        Value::Object(members) => Ok(members),
+        _ => Err(Error::new(ErrorKind::Malformed, "the JSON text is not an object")),
+    }
+}
+
+/// Says where and of what class, but not what: serde's own texts quote values.
+fn refused(error: &serde_json::Error) -> Error {
+    let text = error.to_string();
+    let why = if text.starts_with(DUPLICATE) {
+        "a member occurs twice"
+    } else if text.starts_with(TOO_DEEP) {
+        "nested too deep"
+    } else if error.is_eof() {
+        "cut short"
+    } else {
+        "bad syntax"
+    };
+    Error::new(
+        ErrorKind::Malformed,
+        format!("not strict JSON: {why} at line {}, column {}", error.line(), error.column()),
+    )
+}
+
+const DUPLICATE: &str = "duplicate member";
+const TOO_DEEP: &str = "too deep";
+
+#[derive(Clone, Copy)]
+struct Strict {
+    depth_left: usize,
+}
+
+impl Strict {
+    fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
+        let depth_left = self.depth_left.checked_sub(1).ok_or_else(|| E::custom(TOO_DEEP))?;
+        Ok(Self { depth_left })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut array = Vec::new();
+        while let Some(element) = elements.next_element_seed(inner)? {
+            array.push(element);
+        }
+        Ok(Value::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut object = Map::new();
+        while let Some(name) = members.next_key::<String>()? {
+            let value = members.next_value_seed(inner)?;
+            if object.insert(name, value).is_some() {
+                return Err(serde::de::Error::custom(DUPLICATE));
+            }
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinary_texts_come_out_as_serde_reads_them() {
+        let text = br#"{"a":[1,-2,3.5,true,null,"\u00e9"],"b":{"c":{}}}"#;
+        assert_eq!(parse_strict(text, 4).unwrap(), serde_json::from_slice::<Value>(text).unwrap());
+    }
+
+    #[test]
+    fn duplicates_depth_and_trailing_bytes_are_refused_without_quoting() {
+        for (text, why) in [
+            (&br#"{"secret":1,"secret":2}"#[..], "twice"),
+            (br#"{"x":{"a":1,"\u0061":2}}"#, "twice"),
+            (b"[[[[[1]]]]]", "deep"),
+            (b"{} {}", "syntax"),
+            (br#"{"a":"#, "cut"),
+            (b"\"\xff\"", "syntax"),
+            (b"", "cut"),
+            (br#""\ud800""#, "syntax"),
+        ] {
+            let error = parse_strict(text, 4).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Malformed);
+            assert!(error.message().contains(why), "{error} for {text:?}");
+            assert!(!error.message().contains("secret"));
+        }
+        assert!(parse_strict_object(b"[]", 4).is_err());
+        assert!(parse_strict(&b"[".repeat(100_000), usize::MAX).is_err());
+    }
+}
