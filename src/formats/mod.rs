@@ -1,6 +1,10 @@
 //! Containers: bytes and a password in, entries out; no IO, no clock, every reader bounded.
 
-use crate::error::Error;
+pub mod der;
+mod java_serialization;
+pub mod jks;
+
+use crate::error::{Error, ErrorKind, Result};
 use crate::secret::{SecretBytes, SecretString};
 
 /// What a container is. [`sniff`] tells them apart by their bytes, never by a file name.
@@ -160,3 +164,109 @@ impl Default for Limits {
         }
     }
 }
+
+/// What `bytes` are, by their content alone; `None` if nothing known.
+#[must_use]
+pub fn sniff(bytes: &[u8]) -> Option<ContainerType> {
+    if bytes.starts_with(&jks::JKS_MAGIC) {
+        return Some(ContainerType::Jks);
+    }
+    if bytes.starts_with(&jks::JCEKS_MAGIC) {
+        return Some(ContainerType::Jceks);
+    }
+    if bytes.first() == Some(&DER_SEQUENCE) {
+        return Some(sniff_der(bytes));
+    }
+    None
+}
+
+/// A SEQUENCE that begins with version 3 and a ContentInfo is a PFX (RFC 7292 §4).
+fn sniff_der(bytes: &[u8]) -> ContainerType {
+    let header = match bytes.get(1) {
+        Some(0x81) => 3,
+        Some(0x82) => 4,
+        Some(0x83) => 5,
+        Some(0x84) => 6,
+        _ => 2,
+    };
+    match bytes.get(header..) {
+        Some([2, 1, version, DER_SEQUENCE, _, rest @ ..])
+            if *version != 0 && rest.iter().take(8).any(|byte| *byte == 6) =>
+        {
+            ContainerType::Pkcs12
+        }
+        _ => ContainerType::Der,
+    }
+}
+
+/// Opens a container: `insist` is the type that the operator named, else the content decides.
+///
+/// # Errors
+/// [`ErrorKind::LimitExceeded`] for a file beyond the bound, [`ErrorKind::Unsupported`] for a format that
+/// is not read here, [`ErrorKind::Usage`] where the content is not what `insist` says, and the reader's own.
+pub fn open(
+    bytes: &[u8],
+    insist: Option<ContainerType>,
+    passwords: &Passwords<'_>,
+    limits: &Limits,
+    require_integrity: bool,
+) -> Result<Container> {
+    if bytes.len() > limits.max_bytes {
+        return Err(Error::new(
+            ErrorKind::LimitExceeded,
+            format!("{} bytes are more than the bound of {}", bytes.len(), limits.max_bytes),
+        ));
+    }
+    let found = sniff(bytes).ok_or_else(|| not_readable(bytes))?;
+    if let Some(insist) = insist.filter(|insist| *insist != found) {
+        return Err(Error::new(
+            ErrorKind::Damaged,
+            format!("the content is {}, not {}", found.name(), insist.name()),
+        )
+        .with_help("leave the type out: it is told by the content"));
+    }
+    match found {
+        ContainerType::Jks | ContainerType::Jceks => {
+            jks::read(bytes, passwords, limits, require_integrity)
+        }
+        ContainerType::Der => der::read(bytes, passwords, limits).map_err(|error| {
+            if error.kind() == ErrorKind::Damaged { foreign(bytes).unwrap_or(error) } else { error }
+        }),
+        _ => Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("reading {} is not built in", found.name()),
+        )),
+    }
+}
+
+fn not_readable(bytes: &[u8]) -> Error {
+    foreign(bytes).unwrap_or_else(|| {
+        Error::new(
+            ErrorKind::Damaged,
+            "neither PKCS#12, JKS, JCEKS, PEM, JWK nor a DER certificate or key",
+        )
+    })
+}
+
+/// The error for Bouncy Castle's formats, by their first bytes: BKS and UBER start with a version from 1 to
+/// 2 and a salt of 20 bytes, BCFKS is a SEQUENCE of a PBES2 content and an integrity check.
+fn foreign(bytes: &[u8]) -> Option<Error> {
+    let name = match bytes {
+        [0, 0, 0, 1 | 2, 0, 0, 0, 20, ..] => "BKS or UBER",
+        [DER_SEQUENCE, ..] if contains(bytes.get(..256).unwrap_or(bytes), &PBES2) => "BCFKS",
+        _ => return None,
+    };
+    Some(Error::new(ErrorKind::Unsupported, format!("{name} keystores are not read")).with_help(
+        "convert it with keytool -importkeystore -srckeystore FILE -srcstoretype TYPE \
+             -providerpath bcprov.jar -provider org.bouncycastle.jce.provider.BouncyCastleProvider \
+             -destkeystore FILE.p12 -deststoretype PKCS12",
+    ))
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+const DER_SEQUENCE: u8 = 0x30;
+/// 1.2.840.113549.1.5.13, encoded (RFC 8018 §A.4).
+const PBES2: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x05, 0x0d];

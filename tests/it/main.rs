@@ -15,6 +15,7 @@ mod config;
 mod crypto;
 mod docs;
 mod interop;
+mod java_keystores;
 mod jose;
 mod key_tools;
 mod keystores;
