@@ -1,0 +1,21 @@
+//! Digests of public data: fingerprints and thumbprints.
+
+use ring::digest;
+
+/// SHA-1, for `x5t` and Ping AM's kid formula only.
+#[must_use]
+pub fn sha1(data: &[u8]) -> [u8; 20] {
+    fixed(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, data).as_ref())
+}
+
+/// SHA-256.
+#[must_use]
+pub fn sha256(data: &[u8]) -> [u8; 32] {
+    fixed(digest::digest(&digest::SHA256, data).as_ref())
+}
+
+fn fixed<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(bytes);
+    out
+}
