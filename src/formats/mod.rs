@@ -3,6 +3,9 @@
 pub mod der;
 mod java_serialization;
 pub mod jks;
+pub mod pem;
+mod pem_legacy;
+mod public_half;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::{SecretBytes, SecretString};
@@ -177,6 +180,9 @@ pub fn sniff(bytes: &[u8]) -> Option<ContainerType> {
     if bytes.first() == Some(&DER_SEQUENCE) {
         return Some(sniff_der(bytes));
     }
+    if contains(bytes, b"-----BEGIN ") {
+        return Some(ContainerType::Pem);
+    }
     None
 }
 
@@ -232,6 +238,7 @@ pub fn open(
         ContainerType::Der => der::read(bytes, passwords, limits).map_err(|error| {
             if error.kind() == ErrorKind::Damaged { foreign(bytes).unwrap_or(error) } else { error }
         }),
+        ContainerType::Pem => pem::read(bytes, passwords, limits),
         _ => Err(Error::new(
             ErrorKind::Unsupported,
             format!("reading {} is not built in", found.name()),

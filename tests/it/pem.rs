@@ -1,1 +1,202 @@
-//! pem.
+//! PEM: every case of the answer sheet, joserfc's and keystore-explorer's files, round trips, altered text.
+
+use std::path::Path;
+
+use claviger::crypto::Key;
+use claviger::error::{ErrorKind, Result};
+use claviger::formats::{self, Container, Entry, Limits, Material, Passwords, SecretKeyType, pem};
+use claviger::secret::{SecretBytes, SecretString};
+use ring::digest::{SHA256, digest};
+use serde_json::Value;
+
+use crate::support::{hex, vectors};
+
+fn open(bytes: &[u8], password: Option<&str>) -> Result<Container> {
+    let password = password.map(|text| SecretString::from_string(text.to_owned()));
+    let passwords = Passwords { store: password.as_ref(), entry: None };
+    formats::open(bytes, None, &passwords, &Limits::default(), true)
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    hex(digest(&SHA256, bytes).as_ref())
+}
+
+/// The SubjectPublicKeyInfo of a private key, by OpenSSL: another road than the program's own.
+fn spki_of(pkcs8: &SecretBytes) -> Vec<u8> {
+    let key = openssl::pkey::PKey::private_key_from_pkcs8(pkcs8.expose_secret()).unwrap();
+    key.public_key_to_der().unwrap()
+}
+
+fn hashes(case: &Value, list: &str) -> Vec<String> {
+    let list = case[list].as_array().map(Vec::as_slice).unwrap_or_default();
+    list.iter().map(|key| key["spki_sha256"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn every_case_of_the_answer_sheet_is_met() {
+    let Some(root) = vectors("keystores/pem") else { return };
+    let sheet: Value =
+        serde_json::from_slice(&std::fs::read(root.join("expectations.json")).unwrap()).unwrap();
+    let cases = sheet["cases"].as_array().unwrap();
+    for case in cases {
+        let file = case["file"].as_str().unwrap();
+        let bytes = std::fs::read(root.join(file)).unwrap();
+        let result = open(&bytes, case["password"].as_str());
+        match case["must"].as_str().unwrap() {
+            "refuse" => drop(result.expect_err(file)),
+            "either" if result.is_err() => {}
+            _ if case["oracle_error"].is_string() => {}
+            _ => meets(case, &result.unwrap_or_else(|error| panic!("{file}: {error}"))),
+        }
+    }
+    println!("PEM: {} cases ran", cases.len());
+    assert!(cases.len() >= 36);
+}
+
+fn meets(case: &Value, container: &Container) {
+    let file = case["file"].as_str().unwrap();
+    let (mut keys, mut publics, mut certificates) = (Vec::new(), Vec::new(), Vec::new());
+    for entry in &container.entries {
+        match &entry.material {
+            Material::PrivateKey(key) => keys.push(sha256(&spki_of(key))),
+            Material::PublicKey(spki) => publics.push(sha256(spki)),
+            Material::Certificate => {}
+            other => panic!("{file}: {other:?}"),
+        }
+        certificates.extend(entry.chain.iter().map(|der| Value::from(sha256(der))));
+    }
+    assert_eq!(keys, hashes(case, "keys"), "{file}");
+    assert_eq!(publics, hashes(case, "public_keys"), "{file}");
+    // The leaf stands first in the sheet too, whatever the order in the file.
+    assert_eq!(case["certs"].as_array().unwrap(), &certificates, "{file}");
+}
+
+#[test]
+fn joserfc_keys_load_and_ssh_keys_do_not() {
+    let Some(root) = vectors("jose/joserfc/keys") else { return };
+    let mut count = 0;
+    for file in std::fs::read_dir(root).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.extension().is_none_or(|end| end != "pem") {
+            continue;
+        }
+        let result = open(&std::fs::read(&path).unwrap(), None);
+        assert_eq!(result.is_err(), name.starts_with("ssh-"), "{name}: {result:?}");
+        count += 1;
+    }
+    println!("joserfc: {count} PEM files");
+    assert!(count >= 16);
+}
+
+#[test]
+fn keystore_explorer_files() {
+    let Some(root) = vectors("keystores/keystore-explorer") else { return };
+    for (file, password, loads) in [
+        ("PemUtilTest/single-key-cert.pem", None, true),
+        ("PemUtilTest/single-key-ec.pem", None, true),
+        ("PemUtilTest/single-key-rsa.pem", None, true),
+        ("PemUtilTest/rsa-plain.pem", None, true),
+        ("PemUtilTest/rsa-encrypted.pem", None, false),
+        ("PemUtilTest/rsa-encrypted.pem", Some("wrong"), false),
+        ("PemUtilTest/bad-key-mismatch.pem", None, false),
+        ("PemUtilTest/bad-key-malformed.pem", None, false),
+        ("PemUtilTest/bad-key-attributes.pem", Some("x"), false),
+        ("PemUtilTest/bad-key-binary.pem", None, false),
+        ("PemUtilTest/bad-key-corrupted.pem", None, false),
+        ("CryptoFileUtilTest/problematic-cert.indentations.pem", None, true),
+        ("CryptoFileUtilTest/ec.unenc.pem.key", None, true),
+        ("CryptoFileUtilTest/ec.unenc.pem.pkcs8", None, true),
+        ("CryptoFileUtilTest/ed25519.unenc.pem.pkcs8", None, true),
+        ("CryptoFileUtilTest/rsa.unenc.pem.key", None, true),
+        ("CryptoFileUtilTest/rsa.unenc.pem.pkcs8", None, true),
+        ("CryptoFileUtilTest/ec.pem.pub", None, true),
+        ("CryptoFileUtilTest/rsa.pem.pub", None, true),
+        ("CryptoFileUtilTest/ed25519.pem.pub", None, true),
+        ("CryptoFileUtilTest/ec.der.pub", None, true),
+        ("CryptoFileUtilTest/ed25519.der.pub", None, true),
+        ("CryptoFileUtilTest/rsa.der.pub", None, true),
+        ("CryptoFileUtilTest/ec.unenc.der.key", None, true),
+        ("CryptoFileUtilTest/ec.unenc.der.pkcs8", None, true),
+        ("CryptoFileUtilTest/ed25519.unenc.der.pkcs8", None, true),
+        ("CryptoFileUtilTest/rsa.unenc.der.key", None, true),
+        ("CryptoFileUtilTest/rsa.unenc.der.pkcs8", None, true),
+        ("CryptoFileUtilTest/rsa.enc.der.pkcs8", Some("wrong"), false),
+        ("CryptoFileUtilTest/unknown.txt", None, false),
+        ("CryptoFileUtilTest/csr.p10", None, false),
+        ("CryptoFileUtilTest/rsa.unenc.pvk", None, false),
+        ("CryptoFileUtilTest/keystore.kdb", None, false),
+    ] {
+        let result = open(&std::fs::read(root.join(file)).unwrap(), password);
+        assert_eq!(result.is_ok(), loads, "{file}: {result:?}");
+    }
+}
+
+#[test]
+fn an_encrypted_key_without_a_password_names_the_label() {
+    let Some(root) = vectors("keystores/pem") else { return };
+    for file in ["rsa.pkcs8-enc.pem", "p256.traditional-enc.pem"] {
+        let error = open(&std::fs::read(root.join(file)).unwrap(), None).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WrongPassword);
+        assert!(error.help().unwrap().contains("am.global.services.secret.pem.decryption"));
+    }
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    let Some(root) = vectors("keystores/pem") else { return };
+    let bytes = std::fs::read(root.join("bundle-key-chain.pem")).unwrap();
+    let mut entries = open(&bytes, None).unwrap().entries;
+    for (key_type, length) in [(SecretKeyType::Aes, 32), (SecretKeyType::Hmac, 64)] {
+        let bytes = SecretBytes::from_vec(vec![7; length]);
+        entries.push(Entry::new("x", Material::SecretKey { key_type, bytes }));
+    }
+    entries.push(Entry::new("x", Material::Secret(SecretBytes::from_slice(b"pass word"))));
+    let text = pem::write(&entries, false).unwrap();
+    let again = open(text.expose_secret().as_bytes(), None).unwrap().entries;
+    assert_eq!(pem::write(&again, false).unwrap().expose_secret(), text.expose_secret());
+    assert_eq!(again.len(), 4);
+    assert_eq!(again[0].chain, entries[0].chain);
+    for entry in &entries[1..] {
+        assert!(pem::write(std::slice::from_ref(entry), true).is_err());
+    }
+    let public = pem::write(&entries[..1], true).unwrap();
+    assert!(!public.expose_secret().contains("PRIVATE"));
+    let crlf = format!("\u{feff}subject: x\r\n{}", text.expose_secret().replace('\n', "\r\n"));
+    assert_eq!(open(crlf.as_bytes(), None).unwrap().entries.len(), 4);
+}
+
+#[test]
+fn loaded_keys_work() {
+    let Some(root) = vectors("keystores/pem") else { return };
+    for file in
+        ["rsa.traditional.pem", "ec-params-then-key.pem", "p384.pkcs8.pem", "p521.pkcs8.pem"]
+    {
+        let entries = open(&std::fs::read(root.join(file)).unwrap(), None).unwrap().entries;
+        let Material::PrivateKey(key) = &entries[0].material else { panic!("{file}") };
+        let loaded = Key::from_private(key, entries[0].chain.clone()).unwrap();
+        assert_eq!(loaded.spki().unwrap(), spki_of(key), "{file}");
+    }
+}
+
+#[test]
+fn altered_text_never_panics() {
+    let Some(root) = vectors("keystores/pem") else { return };
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    for file in ["bundle-chain-key.pem", "p256.traditional-enc.pem", "ec-params-then-key.pem"] {
+        let bytes = std::fs::read(Path::new(&root).join(file)).unwrap();
+        for _ in 0..700 {
+            let mut altered = bytes.clone();
+            for _ in 0..=seed % 4 {
+                seed ^= seed << 13;
+                seed ^= seed >> 7;
+                seed ^= seed << 17;
+                let place = usize::try_from(seed % u64::try_from(bytes.len()).unwrap()).unwrap();
+                altered[place] = seed.to_be_bytes()[0];
+            }
+            drop(open(&altered, Some("pem-pass")));
+            let cut = usize::try_from(seed % u64::try_from(bytes.len()).unwrap()).unwrap();
+            drop(open(&bytes[..cut], Some("pem-pass")));
+        }
+    }
+}
