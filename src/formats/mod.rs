@@ -3,6 +3,8 @@
 pub mod der;
 mod java_serialization;
 pub mod jks;
+pub mod jwk;
+mod jwk_write;
 pub mod pem;
 mod pem_legacy;
 mod public_half;
@@ -180,6 +182,9 @@ pub fn sniff(bytes: &[u8]) -> Option<ContainerType> {
     if bytes.first() == Some(&DER_SEQUENCE) {
         return Some(sniff_der(bytes));
     }
+    if bytes.trim_ascii_start().first() == Some(&b'{') {
+        return Some(if jwk::is_set(bytes) { ContainerType::Jwks } else { ContainerType::Jwk });
+    }
     if contains(bytes, b"-----BEGIN ") {
         return Some(ContainerType::Pem);
     }
@@ -238,6 +243,7 @@ pub fn open(
         ContainerType::Der => der::read(bytes, passwords, limits).map_err(|error| {
             if error.kind() == ErrorKind::Damaged { foreign(bytes).unwrap_or(error) } else { error }
         }),
+        ContainerType::Jwk | ContainerType::Jwks => jwk::read(bytes, limits),
         ContainerType::Pem => pem::read(bytes, passwords, limits),
         _ => Err(Error::new(
             ErrorKind::Unsupported,

@@ -17,6 +17,7 @@ mod docs;
 mod interop;
 mod java_keystores;
 mod jose;
+mod jwk_files;
 mod key_tools;
 mod keystores;
 mod layers;

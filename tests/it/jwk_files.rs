@@ -1,0 +1,199 @@
+//! JWK files: other people's keys load and round-trip, contradictions and damage are refused.
+
+use std::path::{Path, PathBuf};
+
+use claviger::crypto::Key;
+use claviger::error::{ErrorKind, Result};
+use claviger::formats::{self, Container, ContainerType, Limits, Material, Passwords, jwk};
+use serde_json::{Value, json};
+
+use crate::support::vectors;
+
+fn open(bytes: &[u8]) -> Result<Container> {
+    formats::open(bytes, None, &Passwords::default(), &Limits::default(), true)
+}
+
+fn files(root: &Path, ends: &[&str]) -> Vec<PathBuf> {
+    let mut files: Vec<_> = std::fs::read_dir(root)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| ends.contains(&end.to_str().unwrap())))
+        .collect();
+    files.sort();
+    files
+}
+
+/// The members that make the key, without what only describes it.
+fn key_members(jwk: &Value) -> Value {
+    let names = ["kty", "crv", "x", "y", "d", "n", "e", "p", "q", "dp", "dq", "qi", "k"];
+    let members = jwk.as_object().unwrap().iter();
+    members
+        .filter(|(name, _)| names.contains(&name.as_str()))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+/// Files that are refused, and why.
+const REFUSED: &[(&str, &str)] = &[];
+
+#[test]
+fn other_peoples_keys_load_and_come_out_the_same() {
+    let mut count = 0;
+    for (folder, ends) in [
+        ("jose/joserfc/keys", &["json"][..]),
+        ("jose/latchset", &["jwk", "jwkset"]),
+        ("jose/ietf-cookbook/jwk", &["json"]),
+    ] {
+        let Some(root) = vectors(folder) else { return };
+        for path in files(&root, ends) {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let bytes = std::fs::read(&path).unwrap();
+            let result = open(&bytes);
+            if let Some((_, why)) = REFUSED.iter().find(|(file, _)| *file == name) {
+                assert!(result.is_err(), "{name} loads, but is listed as refused: {why}");
+                continue;
+            }
+            let container = result.unwrap_or_else(|error| panic!("{name}: {error}"));
+            let original: Value = serde_json::from_slice(&bytes).unwrap();
+            let single = [original.clone()];
+            let originals = original["keys"].as_array().map_or(&single[..], Vec::as_slice);
+            assert_eq!(container.entries.len(), originals.len(), "{name}");
+            for (entry, original) in container.entries.iter().zip(originals) {
+                let text =
+                    jwk::write(entry, false).unwrap_or_else(|error| panic!("{name}: {error}"));
+                let written: Value = serde_json::from_str(text.expose_secret()).unwrap();
+                assert_eq!(key_members(&written), key_members(original), "{name}");
+                let again = open(text.expose_secret().as_bytes()).unwrap();
+                assert_eq!(again.entries[0].hints, entry.hints, "{name}");
+                if let Ok(public) = jwk::write(entry, true) {
+                    assert!(!public.expose_secret().contains("\"d\":"), "{name}");
+                }
+            }
+            count += 1;
+        }
+    }
+    println!("{count} JWK files loaded and written back");
+    assert!(count >= 60, "{count}");
+}
+
+#[test]
+fn keystore_explorer_keys_load_and_encrypted_ones_are_refused() {
+    let Some(root) = vectors("keystores/keystore-explorer/CryptoFileUtilTest") else { return };
+    let mut count = 0;
+    for path in files(&root, &["json"]) {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let result = open(&std::fs::read(&path).unwrap());
+        if name.contains(".enc.") {
+            assert_eq!(result.unwrap_err().kind(), ErrorKind::Unsupported, "{name}");
+        } else {
+            assert_eq!(result.unwrap().container_type, ContainerType::Jwk, "{name}");
+        }
+        count += 1;
+    }
+    println!("keystore-explorer: {count} JWK files");
+    assert!(count >= 12);
+}
+
+/// What the format lets through and the key itself refuses when it is loaded.
+fn loads_as_key(material: &Material) -> bool {
+    match material {
+        Material::PrivateKey(key) => Key::from_private(key, Vec::new()).is_ok(),
+        Material::PublicKey(spki) => Key::from_public(spki).is_ok(),
+        _ => true,
+    }
+}
+
+#[test]
+fn hostile_imports() {
+    let Some(root) = vectors("jose/attack") else { return };
+    let sheet: Value =
+        serde_json::from_slice(&std::fs::read(root.join("attack-cases.json")).unwrap()).unwrap();
+    let mut count = 0;
+    for case in sheet["cases"].as_array().unwrap() {
+        if case["op"] != "import-jwk" {
+            continue;
+        }
+        let id = case["id"].as_str().unwrap();
+        let result = open(case["jwk"].to_string().as_bytes());
+        // Whether 32 bytes are enough for HS512 is a policy: the label decides, the hint is kept.
+        if id == "J30-28-hs512-short" {
+            assert_eq!(result.unwrap().entries[0].hints.alg.as_deref(), Some("HS512"));
+        } else {
+            let accepted = result.is_ok_and(|found| loads_as_key(&found.entries[0].material));
+            assert_eq!(accepted, case["must"] == "accept", "{id}: {}", case["why"]);
+        }
+        count += 1;
+    }
+    println!("J30: {count} imports");
+    assert!(count >= 17);
+}
+
+const EC: &str = r#"{"kty":"EC","crv":"P-256","x":"uwIUGm2QUyEqluxlyKmS3CLEIfO53FM5d219_btmabY","y":"RnGr57ticqwarjwmd4TFeFWDdT9za7X3ffPqmsNczfU","d":"jVP9LVu-l9wTrosYEunVM9s-c-SkVcbIk04Q5sV_IXk"}"#;
+
+#[test]
+fn contradictions_are_refused_by_the_members_name() {
+    for (name, value, member) in [
+        ("kid", json!(7), "kid"),
+        ("kid", json!("a\nb"), "kid"),
+        ("alg", json!("ES384"), "alg"),
+        ("alg", json!("HS256"), "alg"),
+        ("use", json!(["sig"]), "use"),
+        ("key_ops", json!("sign"), "key_ops"),
+        ("key_ops", json!(["sign", "sign"]), "key_ops"),
+        ("x", json!("uwIUGm2QUyEqluxlyKmS3CLEIfO53FM5d219_btmabY="), "x"),
+        ("y", json!("AA"), "y"),
+        ("d", json!("jVP9LVu-l9wTrosYEunVM9s-c-SkVcbIk04Q5sV_IXl"), "d"),
+        ("x5c", json!([]), "x5c"),
+        ("x5c", json!(["AAAA"]), "x5c"),
+        ("crv", json!("p-256"), "crv"),
+    ] {
+        let mut key: Value = serde_json::from_str(EC).unwrap();
+        assert!(open(key.to_string().as_bytes()).is_ok());
+        key[name] = value.clone();
+        let error = open(key.to_string().as_bytes()).unwrap_err();
+        assert!(error.message().starts_with(member), "{name} {value}: {error}");
+    }
+    let mut key: Value = serde_json::from_str(EC).unwrap();
+    key["alg"] = json!("ES256");
+    key["use"] = json!("enc");
+    assert!(open(key.to_string().as_bytes()).is_err());
+    let doubled = EC.replacen('{', r#"{"kty":"EC","#, 1);
+    assert!(open(doubled.as_bytes()).unwrap_err().message().contains("twice"));
+}
+
+#[test]
+fn a_set_keeps_its_good_keys() {
+    let mut bad: Value = serde_json::from_str(EC).unwrap();
+    bad["x"] = json!("AA");
+    let good: Value = serde_json::from_str(EC).unwrap();
+    let set = json!({ "keys": [bad, {"kty": "new"}, good] });
+    let container = open(set.to_string().as_bytes()).unwrap();
+    assert_eq!(container.container_type, ContainerType::Jwks);
+    assert_eq!(container.warnings.len(), 1);
+    let [first, second] = container.entries.as_slice() else { panic!("{container:?}") };
+    assert!(matches!(first.material, Material::Unreadable(_)) && first.alias == "1");
+    assert!(matches!(second.material, Material::PrivateKey(_)) && second.alias == "3");
+    let text = jwk::write_set(&container.entries[1..], true).unwrap();
+    assert!(open(text.expose_secret().as_bytes()).is_ok());
+    let twice =
+        json!({ "keys": [{"kty":"oct","k":"AAAA","kid":"a"}, {"kty":"oct","k":"AAAB","kid":"a"}] });
+    assert!(open(twice.to_string().as_bytes()).unwrap_err().message().starts_with("kid"));
+}
+
+#[test]
+fn altered_text_never_panics() {
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    for _ in 0..3000 {
+        let mut altered = EC.as_bytes().to_vec();
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        let place = usize::try_from(seed % u64::try_from(altered.len()).unwrap()).unwrap();
+        altered[place] = seed.to_be_bytes()[0];
+        if let Ok(container) = open(&altered) {
+            drop(jwk::write(&container.entries[0], false));
+        }
+        drop(open(&altered[..place]));
+    }
+}
