@@ -1,7 +1,15 @@
 //! The catalogue of labels: Ping AM's 99 secret labels, compiled in from `labels.toml`.
 
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+
+use crate::alg::Algorithm;
+use crate::label::LabelName;
+
 /// What a label is for.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum LabelUse {
     /// All valid keys decrypt.
@@ -23,6 +31,18 @@ pub enum LabelUse {
 }
 
 impl LabelUse {
+    /// Every use.
+    pub const ALL: &'static [Self] = &[
+        Self::Decrypt,
+        Self::Encrypt,
+        Self::Mac,
+        Self::Mtls,
+        Self::Secret,
+        Self::Sign,
+        Self::Trust,
+        Self::Verify,
+    ];
+
     /// The word in configuration, help and JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -40,7 +60,8 @@ impl LabelUse {
 }
 
 /// What is published of a label in a JWKS.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Publish {
     /// The active key alone.
@@ -50,4 +71,241 @@ pub enum Publish {
     /// Nothing.
     #[default]
     None,
+}
+
+/// What kind of secret a label wants.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum LabelMaterial {
+    /// An AES key.
+    Aes,
+    /// Anything that its use and algorithms admit: labels of one's own.
+    Any,
+    /// Certificates.
+    Certificate,
+    /// A DES or AES key; DES is not built in.
+    DesOrAes,
+    /// An EC key pair.
+    Ec,
+    /// An Ed25519 key pair.
+    Ed25519,
+    /// A password or other bytes.
+    Generic,
+    /// An HMAC key.
+    Hmac,
+    /// A key pair of any type.
+    KeyPair,
+    /// A public key, bare or in a certificate.
+    PublicKey,
+    /// An RSA key pair.
+    Rsa,
+    /// An RSA key pair or an AES key.
+    RsaOrAes,
+    /// An RSA or EC key pair.
+    RsaOrEc,
+}
+
+/// Where a label may be mapped.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum LabelScope {
+    /// In global stores alone.
+    #[serde(rename = "global-only")]
+    GlobalOnly,
+    /// Anywhere.
+    #[serde(rename = "global+realm")]
+    GlobalOrRealm,
+    /// Meant for realm stores.
+    #[serde(rename = "realm")]
+    Realm,
+}
+
+/// What a change of order means.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Rotation {
+    /// Only the active one counts.
+    ActiveOnly,
+    /// Must never change.
+    None,
+    /// The first alias acts, every alias still verifies and decrypts.
+    Overlap,
+    /// Every entry is trusted.
+    TrustSet,
+}
+
+/// One row of the catalogue.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct LabelSpec {
+    /// The label; `{identifier}` stands for what the feature is configured with.
+    pub name: String,
+    /// The feature it belongs to.
+    pub section: String,
+    /// One line on what it is for.
+    pub help: String,
+    /// What it is for.
+    #[serde(rename = "use")]
+    pub uses: Vec<LabelUse>,
+    /// What kind of secret it wants.
+    pub material: LabelMaterial,
+    /// Whether the key needs a certificate.
+    #[serde(default)]
+    pub certificate_required: bool,
+    /// JOSE algorithms; empty: whatever fits the material.
+    #[serde(default)]
+    pub algorithms: Vec<String>,
+    /// XML signature and encryption algorithms.
+    #[serde(default)]
+    pub xml_algorithms: Vec<String>,
+    /// The aliases of a fresh Ping AM.
+    #[serde(default)]
+    pub default_aliases: Vec<String>,
+    /// Where it may be mapped.
+    pub scope: LabelScope,
+    /// What a change of order means.
+    pub rotation: Rotation,
+    /// Asked in order where this label is not mapped.
+    #[serde(default)]
+    pub fallback: Vec<String>,
+    /// Superseded.
+    #[serde(default)]
+    pub deprecated: bool,
+    /// What to map instead.
+    #[serde(default)]
+    pub replaced_by: Vec<String>,
+    /// Consumers of this label read it once at start.
+    #[serde(default)]
+    pub restart_needed: bool,
+    /// What a JWKS shows.
+    #[serde(default)]
+    pub publish: Publish,
+    /// The JWKS `use`: `sig` or `enc`.
+    #[serde(default)]
+    pub publish_use: Option<String>,
+}
+
+impl LabelSpec {
+    /// The rows of its JOSE algorithms.
+    #[must_use]
+    pub fn rows(&self) -> Vec<&'static Algorithm> {
+        self.algorithms.iter().filter_map(|name| Algorithm::find(name)).collect()
+    }
+
+    /// The identifier with which `label` fills this row's pattern; empty for rows without one.
+    fn matches(&self, label: &str) -> Option<String> {
+        let Some((before, after)) = self.name.split_once("{identifier}") else {
+            return (self.name == label).then(String::new);
+        };
+        let identifier = label.strip_prefix(before)?.strip_suffix(after)?;
+        (!identifier.is_empty()).then(|| identifier.to_owned())
+    }
+}
+
+#[derive(Deserialize)]
+struct File {
+    label: Vec<LabelSpec>,
+}
+
+#[expect(clippy::expect_used, reason = "the file is part of the program; a test reads it")]
+static CATALOGUE: LazyLock<Vec<LabelSpec>> = LazyLock::new(|| {
+    toml::from_str::<File>(include_str!("labels.toml")).expect("labels.toml is valid").label
+});
+
+/// Every row, in the order of the file.
+#[must_use]
+pub fn all() -> &'static [LabelSpec] {
+    &CATALOGUE
+}
+
+/// A row, and what stands for its `{identifier}`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Found {
+    /// The row.
+    pub spec: &'static LabelSpec,
+    /// The identifier; empty for rows without one.
+    pub identifier: String,
+}
+
+/// The row of a label: an exact one before a pattern, of patterns the one with the most literal text.
+#[must_use]
+pub fn find(label: &LabelName) -> Option<Found> {
+    let label = canonical(label);
+    all()
+        .iter()
+        .filter_map(|spec| Some(Found { identifier: spec.matches(label.as_str())?, spec }))
+        .max_by_key(|found| (found.identifier.is_empty(), found.spec.name.len()))
+}
+
+/// One spelling for labels that documents spell two ways: the PEM password label is `secret` in AM 7
+/// and `secrets` in the table of AM 8.
+#[must_use]
+#[expect(clippy::missing_panics_doc, clippy::expect_used, reason = "a constant of ours")]
+pub fn canonical(label: &LabelName) -> LabelName {
+    if label.as_str() == "am.global.services.secrets.pem.decryption" {
+        return PEM_PASSWORD.parse().expect("a well-formed label");
+    }
+    label.clone()
+}
+
+/// The label of the password that opens encrypted PEM keys.
+pub const PEM_PASSWORD: &str = "am.global.services.secret.pem.decryption";
+
+/// The labels to ask, in order, where `label` is not mapped.
+#[must_use]
+pub fn fallbacks_of(label: &LabelName) -> Vec<LabelName> {
+    find(label)
+        .map(|found| found.spec.fallback.iter().filter_map(|name| name.parse().ok()).collect())
+        .unwrap_or_default()
+}
+
+/// The catalogue label that looks most like `label`, for suggestions.
+#[must_use]
+pub fn nearest(label: &str) -> Option<&'static str> {
+    all()
+        .iter()
+        .filter(|spec| !spec.name.contains('{'))
+        .map(|spec| (strsim::damerau_levenshtein(&spec.name, label), spec.name.as_str()))
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, name)| *distance <= 4.min(name.len() / 4))
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_catalogue_is_whole_and_names_only_known_things() {
+        assert_eq!(all().len(), 99);
+        for spec in all() {
+            for name in &spec.algorithms {
+                assert!(Algorithm::find(name).is_some(), "{}: {name}", spec.name);
+            }
+            let filled = spec.name.replace("{identifier}", "x.y");
+            let label: LabelName = filled.parse().unwrap();
+            let found = find(&label).unwrap();
+            assert_eq!(found.spec.name, spec.name);
+            for name in spec.fallback.iter().chain(&spec.replaced_by) {
+                assert!(find(&name.parse().unwrap()).is_some(), "{}: {name}", spec.name);
+            }
+        }
+        assert_eq!(all().iter().filter(|spec| !spec.default_aliases.is_empty()).count(), 40 + 2);
+    }
+
+    #[test]
+    fn both_spellings_of_the_pem_label_are_one() {
+        let plural = "am.global.services.secrets.pem.decryption".parse().unwrap();
+        assert_eq!(find(&plural).unwrap().spec.name, PEM_PASSWORD);
+    }
+
+    #[test]
+    fn an_identifier_is_not_a_label_of_another_row() {
+        let label = "am.default.authentication.nodes.persistentcookie.signing".parse().unwrap();
+        assert_eq!(find(&label).unwrap().identifier, "");
+    }
 }
