@@ -1,5 +1,10 @@
 //! The configuration as a checked value: what `claviger.toml` says once every rule of form holds.
 
+mod parse;
+mod reader;
+mod rules;
+mod stores;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -80,12 +85,25 @@ pub struct Policy {
     pub legacy: Vec<&'static Algorithm>,
     /// Days before expiry at which `check` warns; default 90, 30, 7, 1.
     pub expiry_warn_days: Vec<u32>,
-    /// Accept the published demo keys of Ping AM; default false.
-    pub allow_demo_keys: bool,
+    /// What happens to the published demo keys of Ping AM; default a warning.
+    pub demo_keys: DemoKeys,
     /// Accept HMAC keys shorter than the digest (RFC 7518 §3.2), with a warning; default false.
     pub allow_short_hmac_keys: bool,
     /// Bounds on tokens.
     pub limits: TokenLimits,
+}
+
+/// `policy.demo_keys`: everybody has the private halves of these keys.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the values of the setting")]
+pub enum DemoKeys {
+    /// Nothing is said.
+    Allow,
+    /// The configuration is refused.
+    Refuse,
+    /// A warning.
+    #[default]
+    Warn,
 }
 
 /// `[policy.limits]`: bounds that hold before any work on a token.
@@ -130,7 +148,7 @@ impl Default for Policy {
             min_rsa_bits: 2048,
             legacy: Vec::new(),
             expiry_warn_days: vec![90, 30, 7, 1],
-            allow_demo_keys: false,
+            demo_keys: DemoKeys::default(),
             allow_short_hmac_keys: false,
             limits: TokenLimits::default(),
         }

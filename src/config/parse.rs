@@ -1,0 +1,300 @@
+//! Reads `claviger.toml`: form first, every problem at once.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use toml::de::DeTable;
+
+use crate::alg::Algorithm;
+use crate::catalogue::{LabelUse, Publish};
+use crate::config::reader::{
+    Source, Table, Value, as_string, number, parse_name, suggest, wrong_type,
+};
+use crate::config::{
+    Config, DemoKeys, KeyringSettings, KidMode, LabelSettings, Placed, Policy, Reload, TokenLimits,
+    UnknownKid, ValidSet, rules, stores,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::label::LabelName;
+use crate::problem::{Problem, Severity};
+
+/// A larger file is no configuration.
+const MAX_BYTES: u64 = 4 << 20;
+
+impl Config {
+    /// Reads and checks the form of a configuration file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::StoreUnreadable`] if it cannot be read, [`ErrorKind::Config`] with every problem.
+    pub fn load(path: &Path) -> Result<Self> {
+        let unreadable = |why: String| {
+            Error::new(ErrorKind::Config, format!("cannot read {}: {why}", path.display()))
+                .with_file(path)
+                .with_help("`claviger init` makes a working starter; -c FILE names another file")
+        };
+        let size = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
+        if size > MAX_BYTES {
+            return Err(unreadable("it is larger than 4 MiB".into()));
+        }
+        let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8".into()))?;
+        let (config, problems) = Self::parse(&text, path);
+        let errors = problems.iter().filter(|one| one.severity == Severity::Error).count();
+        match config {
+            Some(config) if errors == 0 => Ok(config),
+            _ => Err(Error::from_problems(
+                format!(
+                    "{} has {errors} error{}",
+                    path.display(),
+                    if errors == 1 { "" } else { "s" }
+                ),
+                problems,
+            )
+            .with_file(path)),
+        }
+    }
+
+    /// Reads a configuration from text; `file` names it in problems and is what relative paths start
+    /// from. A configuration comes back even with errors, so that stores can be checked as well; its
+    /// warnings are among the problems.
+    #[must_use]
+    pub fn parse(text: &str, file: &Path) -> (Option<Self>, Vec<Problem>) {
+        let source = Source::new(file, text);
+        let (root, errors) = DeTable::parse_recoverable(text);
+        for error in &errors {
+            let span = error.span().unwrap_or(0..0);
+            let code = if error.message().contains("duplicate") {
+                "duplicate_key"
+            } else {
+                "syntax_error"
+            };
+            source.error(
+                code,
+                error.message().lines().next().unwrap_or("not TOML").to_owned(),
+                span,
+            );
+        }
+        if !errors.is_empty() {
+            return (None, source.into_problems());
+        }
+        let root = Table::new(&source, root.get_ref(), "the file", 0..0);
+        let keyring = read_keyring(&source, root.table("keyring", "[keyring]"));
+        let policy = read_policy(&source, root.table("policy", "[policy]"));
+        let labels = read_labels(&source, root.table("labels", "[labels]"));
+        let stores = stores::read(&source, root.table("stores", "[stores]"));
+        root.finish();
+        let mut config =
+            Self { file: file.to_owned(), keyring, policy, stores, labels, warnings: Vec::new() };
+        rules::check(&source, &config);
+        let problems = source.into_problems();
+        config.warnings =
+            problems.iter().filter(|one| one.severity == Severity::Warning).cloned().collect();
+        (Some(config), problems)
+    }
+}
+
+fn read_keyring(source: &Source<'_>, table: Option<Table<'_>>) -> KeyringSettings {
+    let mut settings =
+        KeyringSettings { state_dir: None, reload: Reload::Watch, kid: KidMode::default() };
+    let Some(table) = table else { return settings };
+    settings.state_dir = table.string("state_dir").map(|path| source.join(&path.value));
+    if let Some(text) = table.string("reload") {
+        settings.reload = match text.value.as_str() {
+            "off" => Reload::Off,
+            "watch" => Reload::Watch,
+            _ => duration(source, &text).map_or(Reload::Watch, Reload::Poll),
+        };
+    }
+    settings.kid = table.choice("kid", KID_MODES).unwrap_or_default();
+    table.finish();
+    settings
+}
+
+const KID_MODES: &[(&str, KidMode)] =
+    &[("rfc7638", KidMode::Rfc7638), ("am", KidMode::Am), ("alias", KidMode::Alias)];
+
+fn read_policy(source: &Source<'_>, table: Option<Table<'_>>) -> Policy {
+    let mut policy = Policy::default();
+    let Some(table) = table else { return policy };
+    let to_usize = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+    if let Some(bits) = table.number("min_rsa_bits", 2048..8193) {
+        policy.min_rsa_bits = to_usize(bits);
+    }
+    if let Some(rows) = table.list("legacy") {
+        policy.legacy = rows.into_iter().filter_map(|row| legacy(source, row)).collect();
+    }
+    if let Some(days) = table.list("expiry_warn_days") {
+        let name = "`expiry_warn_days` of [policy]";
+        policy.expiry_warn_days = days
+            .into_iter()
+            .filter_map(|day| number(source, day, name, 0..3651))
+            .filter_map(|day| u32::try_from(day).ok())
+            .collect();
+    }
+    let demo = [("allow", DemoKeys::Allow), ("refuse", DemoKeys::Refuse), ("warn", DemoKeys::Warn)];
+    policy.demo_keys = table.choice("demo_keys", &demo).unwrap_or_default();
+    policy.allow_short_hmac_keys = table.bool("allow_short_hmac_keys").unwrap_or(false);
+    if let Some(limits) = table.table("limits", "[policy.limits]") {
+        read_limits(&limits, &mut policy.limits);
+        limits.finish();
+    }
+    table.finish();
+    policy
+}
+
+fn read_limits(table: &Table<'_>, limits: &mut TokenLimits) {
+    let size = |key, range, slot: &mut usize| {
+        if let Some(value) = table.number(key, range) {
+            *slot = usize::try_from(value).unwrap_or(*slot);
+        }
+    };
+    size("max_token_bytes", 1024..1_048_577, &mut limits.max_token_bytes);
+    size("max_header_bytes", 256..65_537, &mut limits.max_header_bytes);
+    size("max_json_depth", 4..65, &mut limits.max_json_depth);
+    size("max_signatures", 1..257, &mut limits.max_signatures);
+    size("max_recipients", 1..257, &mut limits.max_recipients);
+    size("max_inflated_bytes", 1024..16_777_217, &mut limits.max_inflated_bytes);
+    size("max_tries", 1..1025, &mut limits.max_tries);
+    if let Some(count) = table.number("max_p2c", 1..10_000_001) {
+        limits.max_p2c = u32::try_from(count).unwrap_or(limits.max_p2c);
+    }
+}
+
+/// A row that is off; `rsa-sha1-verify` and other XML names come with the SAML profile.
+fn legacy(source: &Source<'_>, value: Value<'_>) -> Option<&'static Algorithm> {
+    let row = algorithm(source, value)?;
+    if row.status == crate::alg::Status::On {
+        let text = format!("\"{row}\" is on by itself");
+        source.report(
+            Problem::warning("not_legacy", text).with_help("take it out of `legacy`"),
+            value.span(),
+        );
+    }
+    Some(row)
+}
+
+/// A row by its name.
+pub(super) fn algorithm(source: &Source<'_>, value: Value<'_>) -> Option<&'static Algorithm> {
+    let name = as_string(source, value, "an algorithm")?;
+    match Algorithm::named(&name) {
+        Ok(row) => Some(row),
+        Err(error) => {
+            let help = error.help().unwrap_or("the README lists the algorithms").to_owned();
+            let text = error.message().to_owned();
+            source.error_with("unknown_algorithm", text, help, value.span());
+            None
+        }
+    }
+}
+
+/// The rows of a list; an empty list is an error.
+pub(super) fn algorithms(
+    source: &Source<'_>,
+    table: &Table<'_>,
+) -> Option<Vec<&'static Algorithm>> {
+    let list = table.list("algorithms")?;
+    if list.is_empty() {
+        let help = "name at least one, or leave the key out";
+        source.error_with("empty_list", "`algorithms` is empty", help, table.span());
+        return None;
+    }
+    Some(list.into_iter().filter_map(|value| algorithm(source, value)).collect())
+}
+
+/// `"30s"`, `"5m"`, `"12h"`, `"30d"`.
+pub(super) fn duration(source: &Source<'_>, text: &Placed<String>) -> Option<Duration> {
+    let parsed = text.value.char_indices().next_back().and_then(|(at, unit)| {
+        let number: u64 = text.value.get(..at)?.parse().ok()?;
+        let seconds = match unit {
+            's' => 1,
+            'm' => 60,
+            'h' => 3_600,
+            'd' => 86_400,
+            _ => return None,
+        };
+        (number > 0 && number < 100_000).then(|| Duration::from_secs(number * seconds))
+    });
+    if parsed.is_none() {
+        let shown = format!("\"{}\" is no duration", text.value.escape_debug());
+        let help = "write a number and s, m, h or d: \"30s\"";
+        source.error_with("bad_duration", shown, help, text.location.span.clone());
+    }
+    parsed
+}
+
+fn read_labels(
+    source: &Source<'_>,
+    table: Option<Table<'_>>,
+) -> BTreeMap<LabelName, Placed<LabelSettings>> {
+    let mut labels = BTreeMap::new();
+    for (key, value) in table.iter().flat_map(Table::entries) {
+        let Some(label) = parse_name::<LabelName>(source, &key, "bad_label") else { continue };
+        let name = format!("[labels.\"{}\"]", label.value);
+        let Some(map) = value.get_ref().as_table() else {
+            wrong_type(source, value, &name, "a table");
+            continue;
+        };
+        let settings = read_label(source, Table::new(source, map, name, key.location.span.clone()));
+        labels.insert(label.value, Placed { value: settings, location: key.location });
+    }
+    labels
+}
+
+fn read_label(source: &Source<'_>, table: Table<'_>) -> LabelSettings {
+    let settings = LabelSettings {
+        uses: read_uses(source, &table),
+        algorithms: algorithms(source, &table),
+        max_token_lifetime: table
+            .string("max_token_lifetime")
+            .and_then(|text| duration(source, &text)),
+        valid: table
+            .choice("valid", &[("realm-only", ValidSet::RealmOnly), ("union", ValidSet::Union)])
+            .unwrap_or_default(),
+        unknown_kid: table
+            .choice(
+                "unknown_kid",
+                &[("reject", UnknownKid::Reject), ("try-all", UnknownKid::TryAll)],
+            )
+            .unwrap_or_default(),
+        max_tries: table.number("max_tries", 1..1025).and_then(|tries| usize::try_from(tries).ok()),
+        zip: table.bool("zip").unwrap_or(false),
+        kid: table.choice("kid", KID_MODES),
+        publish: table.choice(
+            "publish",
+            &[("active", Publish::Active), ("all", Publish::All), ("none", Publish::None)],
+        ),
+    };
+    table.finish();
+    settings
+}
+
+fn read_uses(source: &Source<'_>, table: &Table<'_>) -> Option<Vec<LabelUse>> {
+    let value = table.value("use")?;
+    let one = [value];
+    let listed: Option<Vec<Value<'_>>> =
+        value.get_ref().as_array().map(|array| array.iter().collect());
+    let items: &[Value<'_>] = listed.as_deref().unwrap_or(&one);
+    let mut uses = Vec::new();
+    for item in items {
+        let Some(text) = as_string(source, item, "`use`") else { continue };
+        let names: Vec<&str> = LabelUse::ALL.iter().map(|one| one.name()).collect();
+        match LabelUse::ALL.iter().find(|one| one.name() == text) {
+            // A label that acts one way checks the other way too, as every label of the catalogue.
+            Some(LabelUse::Sign) => uses.extend([LabelUse::Sign, LabelUse::Verify]),
+            Some(LabelUse::Encrypt) => uses.extend([LabelUse::Encrypt, LabelUse::Decrypt]),
+            Some(found) => uses.push(*found),
+            None => {
+                let shown = format!("\"{}\" is no use of a label", text.escape_debug());
+                let help = suggest(&text, &names).map_or_else(
+                    || format!("use one of {}", names.join(", ")),
+                    |near| format!("did you mean \"{near}\"?"),
+                );
+                source.error_with("unknown_value", shown, help, item.span());
+            }
+        }
+    }
+    uses.sort();
+    uses.dedup();
+    Some(uses)
+}
