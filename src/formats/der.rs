@@ -19,7 +19,7 @@ pub fn read(bytes: &[u8], passwords: &Passwords<'_>, limits: &Limits) -> Result<
         Entry { chain: vec![bytes.to_vec()], ..Entry::new("1", Material::Certificate) }
     } else if is_encrypted_private_key(bytes) {
         let password = passwords.entry.or(passwords.store).ok_or_else(no_password)?;
-        Entry::new("1", Material::PrivateKey(decrypt(bytes, password, limits)?))
+        Entry::new("1", Material::PrivateKey(decrypt(bytes, password, &mut WorkLeft::new(limits))?))
     } else if let Some(public) = public_key(bytes) {
         Entry::new("1", Material::PublicKey(public))
     } else {
@@ -32,9 +32,8 @@ pub fn read(bytes: &[u8], passwords: &Passwords<'_>, limits: &Limits) -> Result<
 pub(super) fn decrypt(
     encrypted: &[u8],
     password: &crate::secret::SecretString,
-    limits: &Limits,
+    work: &mut WorkLeft,
 ) -> Result<SecretBytes> {
-    bound_derivation(encrypted, limits)?;
     let info = pkcs8::EncryptedPrivateKeyInfoRef::try_from(encrypted)
         .map_err(|_| damaged("the encrypted private key is not an EncryptedPrivateKeyInfo"))?;
     if info.encryption_algorithm.pbes2().is_none() {
@@ -43,6 +42,7 @@ pub(super) fn decrypt(
             "the private key is encrypted with a scheme that is not built in",
         ));
     }
+    bound_derivation(&info, work)?;
     // EXPOSE: the key derivation reads the password.
     let document = info.decrypt(password.expose_secret()).map_err(|_| wrong_password())?;
     if !is_private_key_info(document.as_bytes()) {
@@ -230,26 +230,48 @@ fn is_sec1(parts: &[AnyRef<'_>]) -> bool {
     }
 }
 
-/// Refuses key derivations that cost more than the bound, before any is run (RFC 8018 §4.2, RFC 7914 §2).
-fn bound_derivation(encrypted: &[u8], limits: &Limits) -> Result<()> {
-    let info = pkcs8::EncryptedPrivateKeyInfoRef::try_from(encrypted)
-        .map_err(|_| damaged("the encrypted private key is not an EncryptedPrivateKeyInfo"))?;
+/// Refuses key derivations that cost more than the bounds, before any is run (RFC 8018 §4.2, RFC 7914 §2).
+fn bound_derivation(
+    info: &pkcs8::EncryptedPrivateKeyInfoRef<'_>,
+    work: &mut WorkLeft,
+) -> Result<()> {
     let Some(parameters) = info.encryption_algorithm.pbes2() else { return Ok(()) };
-    let too_costly = match (parameters.kdf.pbkdf2(), parameters.kdf.scrypt()) {
-        (Some(pbkdf2), _) => u64::from(pbkdf2.iteration_count) > limits.max_iterations,
+    match (parameters.kdf.pbkdf2(), parameters.kdf.scrypt()) {
+        (Some(pbkdf2), _) => work.spend(u64::from(pbkdf2.iteration_count)),
         (_, Some(scrypt)) => {
             let memory = scrypt.cost_parameter.saturating_mul(u64::from(scrypt.block_size));
-            memory > MAX_SCRYPT || scrypt.parallelization > 16
+            if memory > MAX_SCRYPT || scrypt.parallelization > MAX_SCRYPT_PARALLEL {
+                return Err(beyond());
+            }
+            work.spend(memory.saturating_mul(u64::from(scrypt.parallelization)).div_ceil(8))
         }
-        _ => false,
-    };
-    if too_costly {
-        return Err(Error::new(
-            ErrorKind::LimitExceeded,
-            "the key derivation of the encrypted private key costs more than the bound",
-        ));
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// Iterations that may still be spent on one container; an scrypt block of 1 KiB counts as one.
+pub(super) struct WorkLeft {
+    each: u64,
+    total: u64,
+}
+
+impl WorkLeft {
+    pub(super) const fn new(limits: &Limits) -> Self {
+        Self { each: limits.max_iterations, total: limits.max_total_iterations }
+    }
+
+    /// Takes one derivation out of what is left, or refuses it.
+    pub(super) fn spend(&mut self, iterations: u64) -> Result<()> {
+        if iterations == 0 || iterations > self.each {
+            return Err(beyond());
+        }
+        self.total = self.total.checked_sub(iterations).ok_or_else(beyond)?;
+        Ok(())
+    }
+}
+
+fn beyond() -> Error {
+    Error::new(ErrorKind::LimitExceeded, "the iteration count of a key derivation is out of bounds")
 }
 
 /// The tag of a constructed context-specific element.
@@ -277,6 +299,7 @@ const VERSION_0: [u8; 3] = [2, 1, 0];
 const MAX_ELEMENTS: usize = 64;
 /// scrypt's N times r (its memory is 128 times that).
 const MAX_SCRYPT: u64 = 8 << 20;
+const MAX_SCRYPT_PARALLEL: u16 = 16;
 
 /// `rsaEncryption`.
 pub(super) const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");

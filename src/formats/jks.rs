@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::{SecretBytes, SecretString};
 
-use super::der::{elements, is_certificate, is_private_key_info, magnitude};
+use super::der::{WorkLeft, elements, is_certificate, is_private_key_info, magnitude};
 use super::java_serialization::{SealedObject, modified_utf8, read_sealed, read_secret_key};
 use super::{Container, ContainerType, Entry, Limits, Material, Passwords};
 
@@ -49,7 +49,7 @@ pub fn read(
     } else {
         warnings.push("the keystore's integrity was not checked: no store password".to_owned());
     }
-    let mut work = WorkLeft { each: limits.max_iterations, total: limits.max_total_iterations };
+    let mut work = WorkLeft::new(limits);
     let password = passwords.entry.or(passwords.store);
     let mut entries: Vec<Entry> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
@@ -328,7 +328,8 @@ fn open_pbe(
         return Err(bad());
     }
     let salt: [u8; 8] = salt.value().try_into().map_err(|_| bad())?;
-    let iterations = work.spend(iterations.value())?;
+    let iterations = iteration_count(iterations.value()).ok_or_else(bad)?;
+    work.spend(iterations)?;
     // EXPOSE: the key derivation reads the password.
     let password = password.expose_secret().as_bytes();
     if !password.is_ascii() {
@@ -347,36 +348,21 @@ fn derive(salt: [u8; 8], password: &[u8], iterations: u64) -> Zeroizing<Vec<u8>>
     // Equal halves: Java means to reverse the first but writes this; every store since depends on it.
     let first = if [a, b, c, d] == second { [d, a, b, d] } else { [a, b, c, d] };
     let mut derived = Zeroizing::new(Vec::with_capacity(32));
+    let mut block = Zeroizing::new([0; 16]);
     for half in [first, second] {
-        let mut block = Zeroizing::new(half.to_vec());
-        for _ in 0..iterations {
-            let hash = Md5::new_with_prefix(block.as_slice()).chain_update(password).finalize();
-            block = Zeroizing::new(hash.to_vec());
+        for round in 0..iterations {
+            let before: &[u8] = if round == 0 { &half } else { block.as_slice() };
+            let hash = Md5::new_with_prefix(before).chain_update(password).finalize();
+            block.copy_from_slice(&hash);
         }
-        derived.extend_from_slice(&block);
+        derived.extend_from_slice(block.as_slice());
     }
     derived
 }
 
-/// Iterations that may still be spent.
-struct WorkLeft {
-    each: u64,
-    total: u64,
-}
-
-impl WorkLeft {
-    fn spend(&mut self, count: &[u8]) -> Result<u64> {
-        let beyond = || {
-            Error::new(ErrorKind::LimitExceeded, "the iteration count of an entry is out of bounds")
-        };
-        let digits = magnitude(count).filter(|digits| digits.len() <= 8).ok_or_else(beyond)?;
-        let count = digits.iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
-        if count == 0 || count > self.each {
-            return Err(beyond());
-        }
-        self.total = self.total.checked_sub(count).ok_or_else(beyond)?;
-        Ok(count)
-    }
+fn iteration_count(integer: &[u8]) -> Option<u64> {
+    let digits = magnitude(integer).filter(|digits| digits.len() <= 8)?;
+    Some(digits.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
 }
 
 fn cut() -> Error {

@@ -69,13 +69,18 @@ fn container(root: &Value, limits: &Limits) -> Result<Container> {
     if keys.len() > limits.max_entries {
         return Err(Error::new(ErrorKind::LimitExceeded, "the set has more keys than the bound"));
     }
+    let kids: HashSet<&str> =
+        keys.iter().filter_map(|key| key.get("kid").and_then(Value::as_str)).collect();
     let mut aliases = HashSet::new();
     for (index, key) in keys.iter().enumerate() {
-        let number = (index + 1).to_string();
+        let mut number = (index + 1).to_string();
         let unknown = key.get("kty").and_then(Value::as_str).filter(|kty| !KEY_TYPES.contains(kty));
         if let Some(kty) = unknown {
             warnings.push(format!("key {number} skipped: kty {kty:?} is not known"));
             continue;
+        }
+        if kids.contains(number.as_str()) {
+            number.insert_str(0, "key-");
         }
         let alias = key.get("kid").and_then(Value::as_str).map_or(number, str::to_owned);
         if !aliases.insert(alias.clone()) {

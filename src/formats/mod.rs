@@ -191,7 +191,8 @@ pub fn sniff(bytes: &[u8]) -> Option<ContainerType> {
     None
 }
 
-/// A SEQUENCE that begins with version 3 and a ContentInfo is a PFX (RFC 7292 §4).
+/// A SEQUENCE that begins with version 3 and a ContentInfo is a PFX (RFC 7292 §4); other versions than those
+/// of private keys (RFC 5958 §2: 0 and 1) go to the same reader, which names them.
 fn sniff_der(bytes: &[u8]) -> ContainerType {
     let header = match bytes.get(1) {
         Some(0x81) => 3,
@@ -202,7 +203,7 @@ fn sniff_der(bytes: &[u8]) -> ContainerType {
     };
     match bytes.get(header..) {
         Some([2, 1, version, DER_SEQUENCE, _, rest @ ..])
-            if *version != 0 && rest.iter().take(8).any(|byte| *byte == 6) =>
+            if *version > 1 && rest.iter().take(8).any(|byte| *byte == 6) =>
         {
             ContainerType::Pkcs12
         }
@@ -214,7 +215,7 @@ fn sniff_der(bytes: &[u8]) -> ContainerType {
 ///
 /// # Errors
 /// [`ErrorKind::LimitExceeded`] for a file beyond the bound, [`ErrorKind::Unsupported`] for a format that
-/// is not read here, [`ErrorKind::Usage`] where the content is not what `insist` says, and the reader's own.
+/// is not read here, [`ErrorKind::Damaged`] where the content is not what `insist` says, and the reader's own.
 pub fn open(
     bytes: &[u8],
     insist: Option<ContainerType>,

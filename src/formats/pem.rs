@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::{SecretBytes, SecretString};
 
-use super::der::{self, certificate, damaged, no_password, wrong_password};
+use super::der::{self, WorkLeft, certificate, damaged, no_password, wrong_password};
 use super::public_half::public_half;
 use super::{
     Container, ContainerType, Entry, Limits, Material, Passwords, SecretKeyType, pem_legacy,
@@ -25,14 +25,15 @@ use super::{
 pub fn read(bytes: &[u8], passwords: &Passwords<'_>, limits: &Limits) -> Result<Container> {
     let mut found = Found::default();
     let mut parameters = None;
+    let mut work = WorkLeft::new(limits);
     let password = passwords.entry.or(passwords.store);
     for block in blocks(bytes, limits)? {
         match block.label.as_str() {
             "EC PARAMETERS" => parameters = Some(block.body.to_vec()),
             "CERTIFICATE REQUEST" | "DH PARAMETERS" | "NEW CERTIFICATE REQUEST" | "X509 CRL" => {
-                found.warnings.push(format!("{} skipped: it holds no key", block.label));
+                found.warn(format!("{} skipped: it holds no key", block.label));
             }
-            _ => found.add(&block, parameters.as_deref(), password, limits)?,
+            _ => found.add(&block, parameters.as_deref(), password, &mut work)?,
         }
     }
     found.group()
@@ -179,17 +180,24 @@ struct Found {
 }
 
 impl Found {
+    /// Each warning once, however many blocks give it.
+    fn warn(&mut self, text: String) {
+        if !self.warnings.contains(&text) {
+            self.warnings.push(text);
+        }
+    }
+
     fn add(
         &mut self,
         block: &Block,
         parameters: Option<&[u8]>,
         password: Option<&SecretString>,
-        limits: &Limits,
+        work: &mut WorkLeft,
     ) -> Result<()> {
         let opened = match &block.dek_info {
             Some(dek_info) => {
                 let password = password.ok_or_else(no_password)?;
-                self.warnings.push(LEGACY.to_owned());
+                self.warn(LEGACY.to_owned());
                 Some(pem_legacy::decrypt(dek_info, &block.body, password)?)
             }
             None => None,
@@ -214,18 +222,12 @@ impl Found {
             "EC PRIVATE KEY" => converted(der::sec1_to_pkcs8(body, parameters), opened.is_some())?,
             "ENCRYPTED PRIVATE KEY" => {
                 let password = password.ok_or_else(no_password)?;
-                Material::PrivateKey(der::decrypt(body, password, limits)?)
+                Material::PrivateKey(der::decrypt(body, password, work)?)
             }
             "AES SECRET KEY" => secret_key(SecretKeyType::Aes, body),
             "HMAC SECRET KEY" => secret_key(SecretKeyType::Hmac, body),
             "GENERIC SECRET" => Material::Secret(SecretBytes::from_slice(body)),
-            label => {
-                return Err(Error::new(
-                    ErrorKind::Unsupported,
-                    format!("PEM blocks of type {label} are not read"),
-                )
-                .with_help("convert keys with openssl pkcs8 -topk8, OpenSSH keys with ssh-keygen -p -m PKCS8"));
-            }
+            label => return Err(unknown_label(label)),
         };
         self.keys.push(material);
         Ok(())
@@ -261,10 +263,11 @@ impl Found {
             entries.push(Entry { chain, ..Entry::new(alias, material) });
         }
         let had_keys = !entries.is_empty();
-        for certificate in chains.unused() {
-            if had_keys {
-                self.warnings.push("a certificate belongs to no key of the file".to_owned());
-            }
+        let unused = chains.unused();
+        if had_keys && !unused.is_empty() {
+            self.warnings.push("a certificate belongs to no key of the file".to_owned());
+        }
+        for certificate in unused {
             let alias = (entries.len() + 1).to_string();
             let chain = vec![certificate.to_vec()];
             entries.push(Entry { chain, ..Entry::new(alias, Material::Certificate) });
@@ -274,6 +277,16 @@ impl Found {
         }
         Ok(Container { container_type: ContainerType::Pem, entries, warnings: self.warnings })
     }
+}
+
+fn unknown_label(label: &str) -> Error {
+    let help = match label {
+        "TRUSTED CERTIFICATE" => "convert it with openssl x509 -in FILE -out NEW",
+        "OPENSSH PRIVATE KEY" => "convert it with ssh-keygen -p -m PKCS8 -f FILE",
+        _ => "convert private keys with openssl pkcs8 -topk8 -in FILE -out NEW",
+    };
+    Error::new(ErrorKind::Unsupported, format!("PEM blocks of type {label} are not read"))
+        .with_help(help)
 }
 
 /// A decrypted body of the wrong shape means a wrong password, a plain one damage.

@@ -178,6 +178,7 @@ fn every_flipped_byte_refuses() {
 
 fn keytool(args: &[&str]) -> bool {
     let output = Command::new("keytool")
+        .env("LC_ALL", "C.UTF-8")
         .args(["-J-Dfile.encoding=UTF-8", "-J-Dsun.jnu.encoding=UTF-8"])
         .args(args)
         .output();
@@ -198,7 +199,8 @@ fn what_keytool_writes_is_read() {
         let path = path.to_str().unwrap();
         let common = ["-keystore", path, "-storetype", store_type, "-storepass", "store-pw"];
         let pair = ["-genkeypair", "-keypass", "entry-pw", "-dname", "CN=claviger"];
-        let keys: [&[&str]; 2] = [
+        let keys: [&[&str]; 3] = [
+            &["-alias", "schl\u{fc}ssel-\u{1f511}", "-keyalg", "RSA", "-keysize", "2048"],
             &["-alias", "Rsa-Key", "-keyalg", "RSA", "-keysize", "2048"],
             &["-alias", "ec", "-keyalg", "EC", "-groupname", "secp384r1"],
         ];
@@ -207,7 +209,7 @@ fn what_keytool_writes_is_read() {
                 return;
             }
         }
-        let mut want = vec!["ec", "rsa-key"];
+        let mut want = vec!["ec", "rsa-key", "schl\u{fc}ssel-\u{1f511}"];
         if store_type == "jceks" {
             for (alias, algorithm, bits) in [("aes", "AES", "256"), ("hmac", "HmacSHA256", "512")] {
                 let secret = ["-genseckey", "-keypass", "entry-pw", "-alias", alias];

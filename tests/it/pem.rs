@@ -200,3 +200,97 @@ fn altered_text_never_panics() {
         }
     }
 }
+
+#[test]
+fn what_openssl_encrypts_is_opened() {
+    use openssl::ec::{EcGroup, EcKey};
+    use openssl::nid::Nid;
+    use openssl::pkey::PKey;
+    use openssl::symm::Cipher;
+
+    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+    let key = EcKey::generate(&group).unwrap();
+    let pair = PKey::from_ec_key(key.clone()).unwrap();
+    let ciphers = [
+        Cipher::aes_128_cbc(),
+        Cipher::aes_192_cbc(),
+        Cipher::aes_256_cbc(),
+        Cipher::des_ede3_cbc(),
+    ];
+    for cipher in ciphers {
+        let old = key.private_key_to_pem_passphrase(cipher, b"secret").unwrap();
+        let new = pair.private_key_to_pem_pkcs8_passphrase(cipher, b"secret").unwrap();
+        let der = pair.private_key_to_pkcs8_passphrase(cipher, b"secret").unwrap();
+        for file in [old, new, der] {
+            let container = open(&file, Some("secret")).unwrap();
+            let Material::PrivateKey(opened) = &container.entries[0].material else { panic!() };
+            assert_eq!(spki_of(opened), pair.public_key_to_der().unwrap());
+            let error = open(&file, Some("Secret")).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::WrongPassword, "{error}");
+        }
+    }
+}
+
+#[test]
+fn an_ec_key_without_its_public_half_finds_its_certificate() {
+    let Some(root) = vectors("keystores/pem") else { return };
+    let certificate = std::fs::read_to_string(root.join("p256.crt.pem")).unwrap();
+    let entries = open(&std::fs::read(root.join("p256.pkcs8.pem")).unwrap(), None).unwrap().entries;
+    let Material::PrivateKey(key) = &entries[0].material else { panic!() };
+    let key = openssl::ec::EcKey::private_key_from_der(key.expose_secret())
+        .or_else(|_| openssl::pkey::PKey::private_key_from_pkcs8(key.expose_secret())?.ec_key())
+        .unwrap();
+    let mut scalar = key.private_key().to_vec_padded(32).unwrap();
+    // RFC 5915: version 1, the scalar, the curve, no public key.
+    let mut sec1 = vec![0x30, 0x31, 2, 1, 1, 4, 32];
+    sec1.append(&mut scalar);
+    sec1.extend([0xa0, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7]);
+    let block = pem_rfc7468::encode_string("EC PRIVATE KEY", pem_rfc7468::LineEnding::CRLF, &sec1);
+    let both = format!("{certificate}{}", block.unwrap());
+    let container = open(both.as_bytes(), None).unwrap();
+    assert_eq!(container.entries.len(), 1);
+    assert_eq!(container.entries[0].chain.len(), 1);
+    assert!(matches!(container.entries[0].material, Material::PrivateKey(_)));
+}
+
+#[test]
+fn a_certificate_of_another_key_and_broken_framing_are_refused() {
+    let Some(root) = vectors("keystores/pem") else { return };
+    let read = |file: &str| std::fs::read_to_string(root.join(file)).unwrap();
+    let both = read("p256.pkcs8.pem") + &read("rsa.crt.pem");
+    assert_eq!(open(both.as_bytes(), None).unwrap_err().kind(), ErrorKind::KeyUnfit);
+    let key = read("p256.pkcs8.pem");
+    for broken in [
+        key.replace("END PRIVATE", "END PUBLIC"),
+        key.replace("-----END", "-----BEGIN PRIVATE KEY-----\n-----END"),
+        key.replacen('M', "!", 1),
+        format!("-----END PRIVATE KEY-----\n{key}"),
+        key.replace("PRIVATE KEY", "DSA PRIVATE KEY"),
+        key.replace("PRIVATE KEY", "TRUSTED CERTIFICATE"),
+    ] {
+        assert!(open(broken.as_bytes(), None).is_err(), "{broken}");
+    }
+}
+
+#[test]
+fn costly_derivations_are_refused_unrun() {
+    let Some(root) = vectors("keystores/pem") else { return };
+    let bytes = std::fs::read(root.join("rsa.pkcs8-enc.pem")).unwrap();
+    let password = SecretString::from_string("pem-pass".into());
+    let passwords = Passwords { store: Some(&password), entry: None };
+    let one = Limits { max_iterations: 10, ..Limits::default() };
+    let error = formats::open(&bytes, None, &passwords, &one, true).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+    let total = Limits { max_total_iterations: 10, ..Limits::default() };
+    let error = formats::open(&bytes, None, &passwords, &total, true).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+}
+
+#[test]
+fn a_key_of_version_2_in_der_is_no_pkcs12() {
+    let pkcs8 =
+        aws_lc_rs::signature::Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new())
+            .unwrap();
+    let container = open(pkcs8.as_ref(), None).unwrap();
+    assert!(matches!(container.entries[0].material, Material::PrivateKey(_)));
+}
