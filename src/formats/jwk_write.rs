@@ -28,7 +28,7 @@ pub fn write(entry: &Entry, public_only: bool) -> Result<SecretString> {
 /// Entries as a JWK set.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_set(entries: &[Entry], public_only: bool) -> Result<SecretString> {
     let mut keys = Vec::new();
     for entry in entries {

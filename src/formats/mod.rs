@@ -63,6 +63,7 @@ pub enum SecretKeyType {
     /// HMAC of any digest.
     Hmac,
     /// Another algorithm, by the container's name for it (`DES`, `DESede`, an OID).
+    /// `oct` is a JWK that does not say: it may serve AES and HMAC.
     Other(String),
 }
 
