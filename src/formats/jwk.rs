@@ -49,16 +49,22 @@ pub(super) fn is_set(bytes: &[u8]) -> bool {
     })
 }
 
+/// The error for a JWK inside a JWE (RFC 7517 §7).
+pub(super) fn encrypted() -> Error {
+    Error::new(ErrorKind::Unsupported, "encrypted JWKs are not read")
+        .with_help("decrypt it first and import the JWK inside")
+}
+
 fn container(root: &Value, limits: &Limits) -> Result<Container> {
     let mut warnings = Vec::new();
     let mut entries = Vec::new();
     let Some(keys) = root.get("keys").filter(|_| root.get("kty").is_none()) else {
         let members = root.as_object().ok_or_else(|| wrong("jwk", "not an object"))?;
         if members.contains_key("ciphertext") {
-            return Err(Error::new(ErrorKind::Unsupported, "encrypted JWKs are not read")
-                .with_help("decrypt it first and import the JWK inside"));
+            return Err(encrypted());
         }
-        let entry = entry(members, "1".to_owned())?;
+        let alias = text(members, "kid")?.unwrap_or("1");
+        let entry = entry(members, alias.to_owned())?;
         return Ok(Container {
             container_type: ContainerType::Jwk,
             entries: vec![entry],
@@ -71,6 +77,7 @@ fn container(root: &Value, limits: &Limits) -> Result<Container> {
     }
     let kids: HashSet<&str> =
         keys.iter().filter_map(|key| key.get("kid").and_then(Value::as_str)).collect();
+    let mut named = HashSet::new();
     let mut aliases = HashSet::new();
     for (index, key) in keys.iter().enumerate() {
         let mut number = (index + 1).to_string();
@@ -82,7 +89,18 @@ fn container(root: &Value, limits: &Limits) -> Result<Container> {
         if kids.contains(number.as_str()) {
             number.insert_str(0, "key-");
         }
-        let alias = key.get("kid").and_then(Value::as_str).map_or(number, str::to_owned);
+        let kid = key.get("kid").and_then(Value::as_str);
+        let kty = key.get("kty").and_then(Value::as_str);
+        if kid.is_some() && !named.insert((kid, kty)) {
+            return Err(wrong("kid", "one value names two keys of the set"));
+        }
+        // Keys of different types may share a kid (RFC 7517 §4.5), but not an alias.
+        let mut alias = kid.unwrap_or(&number).to_owned();
+        if aliases.contains(&alias) {
+            warnings
+                .push(format!("kid {alias:?} occurs twice: key {number} is \"{alias}#{number}\""));
+            alias = format!("{alias}#{number}");
+        }
         if !aliases.insert(alias.clone()) {
             return Err(wrong("kid", "one value names two keys of the set"));
         }
@@ -108,7 +126,6 @@ fn entry(members: &Members, alias: String) -> Result<Entry> {
     };
     check_hints(&hints, kty, text(members, "crv")?)?;
     let chain = chain(members, &public)?;
-    let alias = hints.kid.clone().unwrap_or(alias);
     if alias.is_empty() || alias.len() > MAX_ALIAS_BYTES || alias.chars().any(char::is_control) {
         return Err(wrong("kid", "empty, over long or with control characters"));
     }

@@ -263,9 +263,13 @@ fn not_readable(bytes: &[u8]) -> Error {
     })
 }
 
-/// The error for Bouncy Castle's formats, by their first bytes: BKS and UBER start with a version from 1 to
+/// The error for what is known but not read: encrypted JWKs, and Bouncy Castle's formats by their first bytes. BKS and UBER start with a version from 1 to
 /// 2 and a salt of 20 bytes, BCFKS is a SEQUENCE of a PBES2 content and an integrity check.
 fn foreign(bytes: &[u8]) -> Option<Error> {
+    // A compact JWE (RFC 7516 §7.1): five parts, the first a JSON object in base64url.
+    if bytes.starts_with(b"eyJ") && bytes.iter().filter(|byte| **byte == b'.').count() == 4 {
+        return Some(jwk::encrypted());
+    }
     let name = match bytes {
         [0, 0, 0, 1 | 2, 0, 0, 0, 20, ..] => "BKS or UBER",
         [DER_SEQUENCE, ..] if contains(bytes.get(..256).unwrap_or(bytes), &PBES2) => "BCFKS",

@@ -86,8 +86,12 @@ fn keystore_explorer_keys_load_and_encrypted_ones_are_refused() {
         let result = open(&std::fs::read(&path).unwrap());
         if name.contains(".enc.") {
             assert_eq!(result.unwrap_err().kind(), ErrorKind::Unsupported, "{name}");
+        } else if name == "ec.unenc.json" {
+            // Its x and y are no multiple by d: pyca/cryptography derives another point too.
+            assert!(result.unwrap_err().message().starts_with("d:"), "{name}");
         } else {
-            assert_eq!(result.unwrap().container_type, ContainerType::Jwk, "{name}");
+            let found = result.unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(found.container_type, ContainerType::Jwk, "{name}");
         }
         count += 1;
     }

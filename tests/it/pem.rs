@@ -102,7 +102,8 @@ fn keystore_explorer_files() {
         ("PemUtilTest/bad-key-mismatch.pem", None, false),
         ("PemUtilTest/bad-key-malformed.pem", None, false),
         ("PemUtilTest/bad-key-attributes.pem", Some("x"), false),
-        ("PemUtilTest/bad-key-binary.pem", None, false),
+        // DER under a .pem name: the content decides.
+        ("PemUtilTest/bad-key-binary.pem", None, true),
         ("PemUtilTest/bad-key-corrupted.pem", None, false),
         ("CryptoFileUtilTest/problematic-cert.indentations.pem", None, true),
         ("CryptoFileUtilTest/ec.unenc.pem.key", None, true),
