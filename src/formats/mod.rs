@@ -1,12 +1,15 @@
 //! Containers: bytes and a password in, entries out; no IO, no clock, every reader bounded.
 
+mod asn1;
 pub mod der;
 mod java_serialization;
 pub mod jks;
 pub mod jwk;
 mod jwk_write;
+pub(crate) mod pbe;
 pub mod pem;
 mod pem_legacy;
+pub mod pkcs12;
 mod public_half;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -165,7 +168,7 @@ impl Default for Limits {
             max_bytes: 16 << 20,
             max_iterations: 5_000_000,
             max_total_iterations: 20_000_000,
-            max_depth: 32,
+            max_depth: 128,
             max_entries: 100_000,
         }
     }
@@ -247,10 +250,7 @@ pub fn open(
         }),
         ContainerType::Jwk | ContainerType::Jwks => jwk::read(bytes, limits),
         ContainerType::Pem => pem::read(bytes, passwords, limits),
-        _ => Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("reading {} is not built in", found.name()),
-        )),
+        ContainerType::Pkcs12 => pkcs12::read(bytes, passwords, limits, require_integrity),
     }
 }
 
