@@ -9,6 +9,7 @@ pub mod crypto;
 pub mod error;
 pub mod formats;
 pub mod json;
+pub mod key_tools;
 pub mod keyring;
 pub mod label;
 pub mod ops;

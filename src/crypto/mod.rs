@@ -1,6 +1,7 @@
 //! Keys and what is done with them; private material never leaves this folder.
 
 mod agreement;
+pub mod certificate;
 pub mod cipher;
 mod content;
 mod foreign;

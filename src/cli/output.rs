@@ -1,0 +1,176 @@
+//! How answers and errors are shown: data on stdout, words on stderr, one JSON object with `--json`.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use claviger::error::{Error, ErrorKind, Result};
+use serde_json::{Value, json};
+
+use super::{Color, Context};
+
+/// What a command answers.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    json: Value,
+    data: Vec<u8>,
+    notes: Vec<String>,
+    exit: u8,
+}
+
+impl Outcome {
+    /// An answer: `json` is printed with `--json`, `data` as it stands without.
+    pub(crate) fn new(json: Value, data: impl Into<Vec<u8>>) -> Self {
+        Self { json, data: data.into(), notes: Vec::new(), exit: 0 }
+    }
+
+    /// An answer whose JSON is a struct of the library.
+    pub(crate) fn of(facts: &impl serde::Serialize, data: impl Into<Vec<u8>>) -> Result<Self> {
+        let json = serde_json::to_value(facts)
+            .map_err(|error| Error::new(ErrorKind::Bug, "JSON encoding").with_source(error))?;
+        Ok(Self::new(json, data))
+    }
+
+    /// Adds lines for people, printed on stderr unless `--quiet` or `--json`.
+    pub(crate) fn with_notes(mut self, notes: impl IntoIterator<Item = String>) -> Self {
+        self.notes.extend(notes);
+        self
+    }
+
+    /// Sets the exit code (1: the answer is no).
+    #[expect(dead_code, reason = "the commands on labels answer no")]
+    pub(crate) const fn with_exit(mut self, exit: u8) -> Self {
+        self.exit = exit;
+        self
+    }
+}
+
+/// Shows an answer or error and says how to exit.
+pub(crate) fn show(context: &Context, answer: Result<Outcome>) -> ExitCode {
+    let outcome = match answer {
+        Ok(outcome) => outcome,
+        Err(error) if context.json => return show_json_error(&error),
+        Err(error) => return show_error(context, &error),
+    };
+    let exit = ExitCode::from(outcome.exit);
+    if context.json {
+        return write_json(&outcome.json, exit);
+    }
+    if context.verbosity >= 0 {
+        say(&outcome.notes.iter().map(|note| format!("{note}\n")).collect::<String>());
+    }
+    write_stdout(&outcome.data, exit)
+}
+
+/// Shows an error as JSON on stdout.
+pub(crate) fn show_json_error(error: &Error) -> ExitCode {
+    write_json(&json!({ "error": error_json(error) }), ExitCode::from(error.kind().exit_code()))
+}
+
+fn error_json(error: &Error) -> Value {
+    let mut out = json!({ "code": error.kind().code(), "message": error.message() });
+    let Some(members) = out.as_object_mut() else { return out };
+    if let Some(help) = error.help() {
+        members.insert("help".into(), help.into());
+    }
+    let first = error.problems().iter().find_map(|problem| problem.location.as_ref());
+    if let Some(file) = error.file() {
+        members.insert("where".into(), json!({ "file": file.to_string_lossy() }));
+    } else if let Some(place) = first {
+        members.insert("where".into(), json!(place));
+    }
+    if !error.problems().is_empty() {
+        members.insert("problems".into(), json!(error.problems()));
+    }
+    out
+}
+
+fn show_error(context: &Context, error: &Error) -> ExitCode {
+    let (red, off) = if colored(context) { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+    let file = error.file().map(|file| format!("{}: ", file.display())).unwrap_or_default();
+    let mut text = format!("{red}error{off}: {}{}\n", escape(&file), escape(error.message()));
+    for problem in error.problems() {
+        let place = problem.location.as_ref().map_or_else(String::new, |place| {
+            format!("{}:{}:{}: ", place.file.display(), place.line, place.column)
+        });
+        text.push_str(&format!("  {}{}\n", escape(&place), escape(&problem.message)));
+        if let Some(help) = &problem.help {
+            text.push_str(&format!("    help: {}\n", escape(help)));
+        }
+    }
+    if let Some(help) = error.help() {
+        text.push_str(&format!("help: {}\n", escape(help)));
+    }
+    say(&text);
+    ExitCode::from(error.kind().exit_code())
+}
+
+fn colored(context: &Context) -> bool {
+    match context.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    }
+}
+
+/// Nobody can be told that stderr failed.
+fn say(text: &str) {
+    drop(io::stderr().lock().write_all(text.as_bytes()));
+}
+
+fn write_json(value: &Value, exit: ExitCode) -> ExitCode {
+    write_stdout(format!("{value}\n").as_bytes(), exit)
+}
+
+/// A reader that went away (`| head`) is no error.
+fn write_stdout(bytes: &[u8], exit: ExitCode) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            say(&format!("error: stdout cannot be written: {error}\n"));
+            ExitCode::from(ErrorKind::Io.exit_code())
+        }
+        _ => exit,
+    }
+}
+
+/// Control characters of foreign text, escaped: an alias cannot steer the terminal.
+pub(crate) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        // Bidirectional overrides (Unicode UAX #9) reorder what is seen.
+        let steers = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if (c.is_control() && c != '\n') || steers {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Columns padded to the widest cell, two spaces between.
+pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let cell = |text: &str| escape(text).replace('\n', "\\n");
+    let head: Vec<String> = head.iter().map(|text| (*text).to_owned()).collect();
+    let all: Vec<Vec<String>> = std::iter::once(&head)
+        .chain(rows)
+        .map(|row| row.iter().map(|text| cell(text)).collect())
+        .collect();
+    let widths: Vec<usize> = (0..head.len())
+        .map(|at| {
+            all.iter()
+                .filter_map(|row| row.get(at))
+                .map(|one| one.chars().count())
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    let mut out = String::new();
+    for row in &all {
+        let line: Vec<String> =
+            row.iter().zip(&widths).map(|(one, width)| format!("{one:<width$}")).collect();
+        out.push_str(line.join("  ").trim_end());
+        out.push('\n');
+    }
+    out
+}
