@@ -11,6 +11,7 @@ pub mod pem;
 mod pem_legacy;
 pub mod pkcs12;
 mod public_half;
+pub mod sealed;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::{SecretBytes, SecretString};

@@ -1,11 +1,23 @@
 //! Stores: where secrets lie. Each kind loads what a label means in it.
 
+mod convert;
+mod environment;
+mod files;
+mod keystore;
+pub mod password;
+mod value;
+mod volume;
+
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::crypto::Key;
 use crate::error::Result;
-use crate::label::{Alias, LabelName};
+use crate::label::{Alias, LabelName, StoreName};
+use crate::secret::SecretBytes;
+
+pub use environment::variable_of;
+pub(crate) use value::sealing_key;
 
 /// One variant a kind; the fields are the kind's options in `claviger.toml`.
 #[derive(Clone, Debug)]
@@ -133,6 +145,32 @@ pub trait SecretStore: fmt::Debug + Send + Sync {
     /// The labels that a kind without mappings holds by itself (file names); empty for others.
     fn labels(&self) -> Vec<LabelName>;
 
+    /// The files and directories that it was read from.
+    fn files(&self) -> Vec<PathBuf>;
+
     /// What the operator should know about the store (legacy algorithms, file modes, odd names).
     fn warnings(&self) -> Vec<String>;
+}
+
+/// Answers where a password comes from; the keyring asks other stores for labels.
+pub type Resolve<'r> = &'r dyn Fn(&PasswordSource) -> Result<SecretBytes>;
+
+/// Opens a store.
+///
+/// # Errors
+/// The kinds of [`crate::formats::open`], and [`crate::error::ErrorKind::StoreUnreadable`].
+pub fn open(
+    name: &StoreName,
+    options: &StoreConfig,
+    resolve: Resolve<'_>,
+) -> Result<Box<dyn SecretStore>> {
+    Ok(match options {
+        StoreConfig::Environment(options) => {
+            Box::new(environment::EnvironmentStore::open(options, resolve)?)
+        }
+        StoreConfig::Keystore(options) => {
+            Box::new(keystore::KeystoreStore::open(name, options, resolve)?)
+        }
+        StoreConfig::Volume(options) => Box::new(volume::VolumeStore::open(options, resolve)?),
+    })
 }

@@ -1,0 +1,140 @@
+//! Values of volumes and of the environment: text, base64, PEM or JWK, plain or sealed.
+
+use base64ct::{Base64, Encoding};
+
+use crate::crypto::{Key, OctType};
+use crate::error::{Error, ErrorKind, Result};
+use crate::formats::{self, Limits, Passwords, sealed};
+use crate::secret::{SecretBytes, SecretString};
+use crate::stores::convert::key_of;
+use crate::stores::password::trim_newline;
+use crate::stores::{PasswordSource, Resolve, ValueFormat};
+
+/// How the values of a store are read.
+#[derive(Debug)]
+pub(super) struct ValueReader {
+    format: ValueFormat,
+    key: Option<Key>,
+    pem_password: Option<SecretString>,
+}
+
+/// A value that was read.
+pub(super) struct Value {
+    pub(super) key: Key,
+    pub(super) kid: Option<String>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl ValueReader {
+    pub(super) fn new(
+        format: ValueFormat,
+        key: Option<&PasswordSource>,
+        pem_password: Option<&PasswordSource>,
+        resolve: Resolve<'_>,
+    ) -> Result<Self> {
+        let key = key.map(|source| sealing_key(&resolve(source)?)).transpose()?;
+        let pem = matches!(format, ValueFormat::Pem | ValueFormat::EncryptedPem);
+        let named = pem_password.map(|source| resolve(source)).transpose()?;
+        // The label of Ping AM for this password; it need not be mapped.
+        let default = || {
+            let label = crate::catalogue::PEM_PASSWORD.parse().ok()?;
+            resolve(&PasswordSource::Label(label)).ok()
+        };
+        let pem_password = match named {
+            None if pem => default(),
+            named => named,
+        };
+        let pem_password = pem_password.as_ref().and_then(SecretString::from_utf8);
+        Ok(Self { format, key, pem_password })
+    }
+
+    /// Reads one value.
+    pub(super) fn read(&self, bytes: SecretBytes) -> Result<Value> {
+        let bytes = match self.format {
+            ValueFormat::EncryptedBase64
+            | ValueFormat::EncryptedPem
+            | ValueFormat::EncryptedPlain => self.unseal(&bytes)?,
+            _ => bytes,
+        };
+        match self.format {
+            ValueFormat::Plain | ValueFormat::EncryptedPlain => plain(&bytes),
+            ValueFormat::Base64 | ValueFormat::EncryptedBase64 => base64(&bytes),
+            ValueFormat::Pem | ValueFormat::EncryptedPem | ValueFormat::Jwk => {
+                self.container(&bytes)
+            }
+        }
+    }
+
+    fn unseal(&self, bytes: &SecretBytes) -> Result<SecretBytes> {
+        // EXPOSE: the sealed text is no secret.
+        let text = std::str::from_utf8(bytes.expose_secret())
+            .map_err(|_| Error::new(ErrorKind::Malformed, "the sealed value is not text"))?;
+        let key = self.key.as_ref();
+        sealed::decode(
+            key.ok_or_else(|| Error::new(ErrorKind::Bug, "no key to unseal with"))?,
+            text,
+        )
+    }
+
+    fn container(&self, bytes: &SecretBytes) -> Result<Value> {
+        let passwords = Passwords { store: self.pem_password.as_ref(), entry: None };
+        // EXPOSE: parsed into owners that wipe themselves.
+        let text = bytes.expose_secret();
+        let container = formats::open(text, None, &passwords, &Limits::default(), false)?;
+        let mut entries = container.entries;
+        // A private key and its certificates are one entry already; the active secret is the first.
+        let first = entries.drain(..).next();
+        let first = first.ok_or_else(|| {
+            Error::new(ErrorKind::Damaged, "there is no key or certificate in it")
+        })?;
+        let mut warnings = container.warnings;
+        if entries.len() > 1 {
+            warnings.push("it holds several keys: the first is taken".into());
+        }
+        Ok(Value { key: key_of(&first)?, kid: first.hints.kid, warnings })
+    }
+}
+
+/// The key that values are sealed under: 32 bytes, or their base64, are an AES key; anything else is text
+/// that somebody chose.
+pub(crate) fn sealing_key(bytes: &SecretBytes) -> Result<Key> {
+    // EXPOSE: into a key that wipes itself.
+    let raw = bytes.expose_secret();
+    let decoded =
+        std::str::from_utf8(raw).ok().and_then(|text| Base64::decode_vec(text.trim()).ok());
+    match decoded {
+        Some(key) if key.len() == 32 => Key::from_secret(SecretBytes::from_vec(key), OctType::Aes),
+        _ if raw.len() == 32 && std::str::from_utf8(raw).is_err() => {
+            Key::from_secret(SecretBytes::from_slice(raw), OctType::Aes)
+        }
+        _ => Key::from_secret(SecretBytes::from_slice(raw), OctType::Generic),
+    }
+}
+
+fn plain(bytes: &SecretBytes) -> Result<Value> {
+    // EXPOSE: into a key that wipes itself.
+    let mut text = bytes.expose_secret().to_vec();
+    let mut warnings = Vec::new();
+    if trim_newline(&mut text) {
+        warnings.push("one newline at its end was dropped (write it with printf, not echo)".into());
+    }
+    let text = SecretBytes::from_vec(text);
+    if std::str::from_utf8(text.expose_secret()).is_err() {
+        return Err(Error::new(ErrorKind::Damaged, "it is not UTF-8 text")
+            .with_help("use format = \"base64\" for bytes"));
+    }
+    Ok(Value { key: Key::from_secret(text, OctType::Generic)?, kid: None, warnings })
+}
+
+fn base64(bytes: &SecretBytes) -> Result<Value> {
+    // EXPOSE: decoded in constant time into a key that wipes itself.
+    let mut text = bytes.expose_secret().to_vec();
+    trim_newline(&mut text);
+    let text = SecretBytes::from_vec(text);
+    let decoded = std::str::from_utf8(text.expose_secret())
+        .ok()
+        .and_then(|text| Base64::decode_vec(text).ok())
+        .ok_or_else(|| Error::new(ErrorKind::Damaged, "it is not base64"))?;
+    let key = Key::from_secret(SecretBytes::from_vec(decoded), OctType::Any)?;
+    Ok(Value { key, kid: None, warnings: Vec::new() })
+}
