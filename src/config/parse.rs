@@ -26,19 +26,9 @@ impl Config {
     /// Reads and checks the form of a configuration file.
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnreadable`] if it cannot be read, [`ErrorKind::Config`] with every problem.
+    /// [`ErrorKind::Config`] with every problem.
     pub fn load(path: &Path) -> Result<Self> {
-        let unreadable = |why: String| {
-            Error::new(ErrorKind::Config, format!("cannot read {}: {why}", path.display()))
-                .with_file(path)
-                .with_help("`claviger init` makes a working starter; -c FILE names another file")
-        };
-        let size = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
-        if size > MAX_BYTES {
-            return Err(unreadable("it is larger than 4 MiB".into()));
-        }
-        let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
-        let text = String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8".into()))?;
+        let text = Self::read_text(path)?;
         let (config, problems) = Self::parse(&text, path);
         let errors = problems.iter().filter(|one| one.severity == Severity::Error).count();
         match config {
@@ -53,6 +43,28 @@ impl Config {
             )
             .with_file(path)),
         }
+    }
+
+    /// The text of a configuration file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if it cannot be read, is too large or is not UTF-8.
+    pub fn read_text(path: &Path) -> Result<String> {
+        let unreadable = |why: String| {
+            Error::new(ErrorKind::Config, format!("cannot read {}: {why}", path.display()))
+                .with_file(path)
+                .with_help("`claviger init` makes a working starter; -c FILE names another file")
+        };
+        let facts = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
+        if !facts.is_file() {
+            return Err(unreadable("it is no regular file".into()));
+        }
+        if facts.len() > MAX_BYTES {
+            return Err(unreadable("it is larger than 4 MiB".into()));
+        }
+        let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8".into()))?;
+        Ok(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_owned))
     }
 
     /// Reads a configuration from text; `file` names it in problems and is what relative paths start

@@ -1,0 +1,364 @@
+//! Realm then global, stores in order: a configuration and its open stores become a snapshot, or
+//! every problem.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::catalogue;
+use crate::config::{Config, Mapping, StoreEntry, ValidSet};
+use crate::error::{Error, ErrorKind};
+use crate::keyring::checks::{self, Checked};
+use crate::keyring::keyset::{KeySet, LabelKey};
+use crate::keyring::kid::kid_of;
+use crate::keyring::open_stores::{OpenStores, open_all};
+use crate::keyring::profile::LabelProfile;
+use crate::keyring::snapshot::{Scopes, Snapshot};
+use crate::label::{Alias, LabelName, Realm};
+use crate::problem::{Location, Problem, Severity};
+use crate::stores::{Loaded, SecretStore, StoreConfig};
+
+/// What came of resolving a configuration.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    /// Absent if any problem is an error.
+    pub(crate) snapshot: Option<Snapshot>,
+    /// Every finding, errors and warnings.
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// Opens the stores, loads and checks every label. Never stops at the first problem.
+pub(crate) fn resolve(config: &Config, generation: u64, now: SystemTime) -> Resolved {
+    let OpenStores { stores, mut problems, password_labels } = open_all(config);
+    problems.extend(config.warnings.iter().cloned());
+    let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
+    let mut resolver =
+        Resolver { config, now, problems, lists: BTreeMap::new(), served: HashMap::new() };
+    for (index, store) in &stores {
+        let Some(entry) = config.stores.get(*index) else { continue };
+        resolver.load_store(*index, entry, store.as_ref(), &password_labels);
+    }
+    resolver.check_unused(&stores, failed);
+    resolver.check_reuse();
+    let snapshot = resolver.build(generation);
+    let problems = resolver.problems;
+    let refused = problems.iter().any(|problem| problem.severity == Severity::Error);
+    Resolved { snapshot: (!refused).then_some(snapshot).flatten(), problems }
+}
+
+/// A key on its way into a set, and where its alias stands.
+struct Placed {
+    key: LabelKey,
+    location: Location,
+}
+
+/// One label in one scope.
+#[derive(Default)]
+struct List {
+    keys: Vec<Placed>,
+    mapping: Option<(usize, Mapping)>,
+    store: usize,
+}
+
+type Scope = Option<Realm>;
+
+struct Resolver<'a> {
+    config: &'a Config,
+    now: SystemTime,
+    problems: Vec<Problem>,
+    lists: BTreeMap<(LabelName, Scope), List>,
+    /// Aliases that a mapping used, by store.
+    served: HashMap<usize, HashSet<Alias>>,
+}
+
+impl Resolver<'_> {
+    fn load_store(
+        &mut self,
+        index: usize,
+        entry: &StoreEntry,
+        store: &dyn SecretStore,
+        password_labels: &[LabelName],
+    ) {
+        for warning in store.warnings() {
+            let text = format!("store \"{}\": {warning}", entry.name.value);
+            self.problems
+                .push(Problem::warning("store_warning", text).at(entry.name.location.clone()));
+        }
+        for mapping in &entry.mappings {
+            let label = catalogue::canonical(&mapping.label.value);
+            let aliases: Vec<Alias> =
+                mapping.aliases.iter().map(|one| one.alias.value.clone()).collect();
+            self.served.entry(index).or_default().extend(aliases.iter().cloned());
+            let loaded = store.load(&label, &aliases);
+            let places = mapping
+                .aliases
+                .iter()
+                .map(|one| (one.alias.location.clone(), one.kid.clone()))
+                .collect::<Vec<_>>();
+            self.add(index, entry, &label, Some(mapping), loaded, &places);
+        }
+        if matches!(entry.options, StoreConfig::Keystore(_)) {
+            return;
+        }
+        let held = match entry.options {
+            StoreConfig::Environment(_) => self.known_labels(password_labels),
+            _ => store.labels(),
+        };
+        for label in held {
+            let loaded = store.load(&label, &[]);
+            if loaded.is_empty() {
+                continue;
+            }
+            let label = catalogue::canonical(&label);
+            let places = vec![(entry.name.location.clone(), None); loaded.len()];
+            self.add(index, entry, &label, None, loaded, &places);
+        }
+    }
+
+    /// The labels to ask of a store that cannot list its own: the environment.
+    fn known_labels(&self, password_labels: &[LabelName]) -> Vec<LabelName> {
+        let fixed = catalogue::all().iter().filter_map(|spec| spec.name.parse().ok());
+        let declared = self.config.labels.keys().cloned();
+        let mapped = self.config.stores.iter().flat_map(|entry| &entry.mappings);
+        let mapped = mapped.map(|mapping| mapping.label.value.clone());
+        let all: HashSet<LabelName> =
+            fixed.chain(declared).chain(mapped).chain(password_labels.iter().cloned()).collect();
+        let mut all: Vec<_> = all.into_iter().collect();
+        all.sort();
+        all
+    }
+
+    fn add(
+        &mut self,
+        index: usize,
+        entry: &StoreEntry,
+        label: &LabelName,
+        mapping: Option<&Mapping>,
+        loaded: Vec<(Alias, Result<Loaded, Error>)>,
+        places: &[(Location, Option<String>)],
+    ) {
+        let scope = entry.realm.clone();
+        if let Some(first) = self.lists.get(&(label.clone(), scope.clone())) {
+            let other = self.config.stores.get(first.store);
+            let other = other.map_or("?", |entry| entry.name.value.as_str());
+            let place = mapping.map_or(&entry.name.location, |mapping| &mapping.label.location);
+            let text = format!(
+                "label \"{label}\" is in store \"{}\" and already in store \"{other}\" of the same scope",
+                entry.name.value
+            );
+            self.problems.push(
+                Problem::error("duplicate_mapping", text).at(place.clone()).with_help(
+                    "keep it in one of them; to rotate, list several aliases in one mapping",
+                ),
+            );
+            return;
+        }
+        let profile = LabelProfile::of(self.config, label, mapping);
+        let mut keys = Vec::new();
+        for (position, (alias, result)) in loaded.into_iter().enumerate() {
+            let (location, explicit_kid) = places
+                .get(position)
+                .cloned()
+                .unwrap_or_else(|| (entry.name.location.clone(), None));
+            match result {
+                Err(error) => self.problems.push(alias_problem(label, &alias, &error, location)),
+                Ok(loaded) => {
+                    let checked = Checked { label, alias: &alias, active: position == 0 };
+                    let found =
+                        checks::check(self.config, &profile, &checked, &loaded.key, self.now);
+                    self.problems.extend(found.into_iter().map(|one| one.at(location.clone())));
+                    let mode = profile.kid_mode;
+                    let kid = explicit_kid
+                        .or(loaded.kid)
+                        .unwrap_or_else(|| kid_of(mode, &alias, &loaded.key, &profile.uses));
+                    let key = LabelKey {
+                        alias,
+                        store: entry.name.value.clone(),
+                        realm: scope.clone(),
+                        kid,
+                        key: loaded.key,
+                    };
+                    keys.push(Placed { key, location });
+                }
+            }
+        }
+        self.report_equal_kids(label, &keys);
+        let mapping = mapping.map(|mapping| (index, mapping.clone()));
+        self.lists.insert((label.clone(), scope), List { keys, mapping, store: index });
+    }
+
+    fn report_equal_kids(&mut self, label: &LabelName, keys: &[Placed]) {
+        for (index, placed) in keys.iter().enumerate() {
+            let Some(twin) = keys.iter().take(index).find(|one| one.key.kid == placed.key.kid)
+            else {
+                continue;
+            };
+            let (a, b) = (&twin.key.alias, &placed.key.alias);
+            let same = twin.key.key.thumbprint() == placed.key.key.thumbprint();
+            let (what, help) = if same {
+                ("are the same key", "remove one of them")
+            } else {
+                ("have the same kid", "give one of them its own: { alias = \"…\", kid = \"…\" }")
+            };
+            let text = format!("label \"{label}\": aliases \"{a}\" and \"{b}\" {what}");
+            self.problems.push(
+                Problem::error("duplicate_kid", text).at(placed.location.clone()).with_help(help),
+            );
+        }
+    }
+
+    /// Warns of aliases that no mapping names. Only where every store opened: else half is missing.
+    fn check_unused(&mut self, stores: &[(usize, Box<dyn SecretStore>)], failed: bool) {
+        if failed {
+            return;
+        }
+        for (index, store) in stores {
+            let Some(entry) = self.config.stores.get(*index) else { continue };
+            let StoreConfig::Keystore(options) = &entry.options else { continue };
+            let fold = |alias: &Alias| alias.as_str().to_lowercase();
+            let served: HashSet<String> =
+                self.served.get(index).into_iter().flatten().map(fold).collect();
+            let unused: Vec<String> = store
+                .aliases()
+                .iter()
+                .filter(|alias| !served.contains(&fold(alias)))
+                .map(|alias| format!("\"{}\"", alias.as_str().escape_debug()))
+                .collect();
+            if unused.is_empty() {
+                continue;
+            }
+            let shown: Vec<String> = unused.iter().take(8).cloned().collect();
+            let more = unused.len().saturating_sub(shown.len());
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let text = format!(
+                "store \"{}\": no mapping uses {}{more}",
+                entry.name.value,
+                shown.join(", ")
+            );
+            self.problems.push(
+                Problem::warning("unused_alias", text).at(entry.name.location.clone()).with_help(
+                    format!(
+                        "map it, or take it out: claviger delete ALIAS --store {}",
+                        options.path.display()
+                    ),
+                ),
+            );
+        }
+    }
+
+    /// Warns of one key behind labels of two uses: what decrypts should not sign (NIST SP 800-57 §5.2).
+    fn check_reuse(&mut self) {
+        let mut seen: HashMap<String, (bool, &LabelName)> = HashMap::new();
+        let mut found = Vec::new();
+        for ((label, _), list) in &self.lists {
+            let profile = LabelProfile::of(self.config, label, None);
+            let Some(encrypts) = profile.encrypts() else { continue };
+            for placed in &list.keys {
+                let thumbprint = placed.key.key.thumbprint().to_owned();
+                let (before, other) = *seen.entry(thumbprint).or_insert((encrypts, label));
+                if before != encrypts {
+                    let text = format!(
+                        "alias \"{}\" serves \"{label}\" and \"{other}\": one key signs and encrypts",
+                        placed.key.alias
+                    );
+                    found.push(
+                        Problem::warning("key_in_two_uses", text)
+                            .at(placed.location.clone())
+                            .with_help(
+                                "give each use a key of its own: claviger generate ALIAS --store …",
+                            ),
+                    );
+                }
+            }
+        }
+        self.problems.extend(found);
+    }
+
+    fn build(&mut self, generation: u64) -> Option<Snapshot> {
+        let mut labels: HashMap<LabelName, Scopes> = HashMap::new();
+        let lists = std::mem::take(&mut self.lists);
+        for ((label, scope), list) in &lists {
+            let mut keys: Vec<LabelKey> = list.keys.iter().map(|one| one.key.clone()).collect();
+            if keys.is_empty() {
+                continue;
+            }
+            let mapping = list.mapping.as_ref().map(|(_, mapping)| mapping);
+            let profile = LabelProfile::of(self.config, label, mapping);
+            let global = lists.get(&(label.clone(), None)).filter(|_| scope.is_some());
+            if let Some(global) = global {
+                self.note_shadow(label, scope.as_ref(), list);
+                if profile.valid == ValidSet::Union {
+                    let more = global.keys.iter().map(|one| &one.key);
+                    let known: HashSet<String> = keys.iter().map(|key| key.kid.clone()).collect();
+                    keys.extend(more.filter(|key| !known.contains(&key.kid)).cloned());
+                }
+            }
+            match KeySet::new(
+                label.clone(),
+                profile.uses.clone(),
+                keys,
+                profile.rows(),
+                profile.policy(self.config),
+            ) {
+                Ok(set) => {
+                    let scopes = labels.entry(label.clone()).or_default();
+                    match scope {
+                        None => scopes.global = Some(Arc::new(set)),
+                        Some(realm) => {
+                            scopes.realms.insert(realm.clone(), Arc::new(set));
+                        }
+                    }
+                }
+                Err(error) => {
+                    let place = list.keys.first().map(|one| one.location.clone());
+                    let problem = Problem::error("duplicate_kid", error.message().to_owned());
+                    self.problems.push(match place {
+                        Some(place) => problem.at(place),
+                        None => problem,
+                    });
+                }
+            }
+        }
+        let fallbacks = catalogue_fallbacks(self.config);
+        Some(Snapshot::new(generation, labels, fallbacks))
+    }
+
+    fn note_shadow(&mut self, label: &LabelName, scope: Option<&Realm>, list: &List) {
+        let (Some(realm), Some(first)) = (scope, list.keys.first()) else { return };
+        let text = format!("label \"{label}\": realm \"{realm}\" shadows the global mapping");
+        self.problems.push(
+            Problem::warning("shadowed_mapping", text).at(first.location.clone()).with_help(
+                "meant so? in this realm the realm's first alias acts; the global ones still verify and decrypt",
+            ),
+        );
+    }
+}
+
+fn alias_problem(label: &LabelName, alias: &Alias, error: &Error, location: Location) -> Problem {
+    let code = match error.kind() {
+        ErrorKind::UnknownAlias => "alias_not_found",
+        ErrorKind::KeyUnfit if error.message().contains("certificate") => "certificate_mismatch",
+        kind => kind.code(),
+    };
+    let text = if error.kind() == ErrorKind::UnknownAlias {
+        format!("label \"{label}\": {}", error.message())
+    } else {
+        format!("label \"{label}\", alias \"{alias}\": {}", error.message())
+    };
+    let problem = Problem::error(code, text).at(location);
+    match error.help() {
+        Some(help) => problem.with_help(help),
+        None => problem,
+    }
+}
+
+/// The fallbacks of every label that a configuration could be asked for.
+fn catalogue_fallbacks(config: &Config) -> HashMap<LabelName, Vec<LabelName>> {
+    let fixed = catalogue::all().iter().filter_map(|spec| spec.name.parse().ok());
+    let mapped = config.stores.iter().flat_map(|entry| &entry.mappings);
+    fixed
+        .chain(mapped.map(|mapping| mapping.label.value.clone()))
+        .map(|label| (label.clone(), catalogue::fallbacks_of(&label)))
+        .filter(|(_, fallbacks)| !fallbacks.is_empty())
+        .collect()
+}
