@@ -10,6 +10,10 @@ use claviger::error::{Error, ErrorKind, Result};
 
 mod args;
 mod completions;
+mod delete;
+mod export;
+mod generate;
+mod import;
 mod inspect;
 mod output;
 mod password_input;
@@ -39,6 +43,14 @@ pub(crate) struct Cli {
 enum Command {
     /// Print the completions of a shell
     Completions(completions::Args),
+    /// Remove an entry of a PKCS#12 keystore
+    Delete(delete::Args),
+    /// Write the public half of an entry, or with --private the key, into a file of its own
+    Export(export::Args),
+    /// Make a new key in a PKCS#12 keystore or a file of its own
+    Generate(generate::Args),
+    /// Copy entries of a JKS, JCEKS, PKCS#12, PEM or JWK file into a PKCS#12 keystore
+    Import(import::Args),
     /// Show what is inside a keystore, PEM, JWK or certificate
     Inspect(inspect::Args),
 }
@@ -47,6 +59,10 @@ impl Command {
     fn run(self, context: &Context) -> Result<Outcome> {
         match self {
             Self::Completions(args) => completions::run(context, &args),
+            Self::Delete(args) => delete::run(context, &args),
+            Self::Export(args) => export::run(context, &args),
+            Self::Generate(args) => generate::run(context, &args),
+            Self::Import(args) => import::run(context, &args),
             Self::Inspect(args) => inspect::run(context, &args),
         }
     }

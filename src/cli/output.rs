@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use claviger::error::{Error, ErrorKind, Result};
+use claviger::key_tools::Change;
 use serde_json::{Value, json};
 
 use super::{Color, Context};
@@ -21,6 +22,23 @@ impl Outcome {
     /// An answer: `json` is printed with `--json`, `data` as it stands without.
     pub(crate) fn new(json: Value, data: impl Into<Vec<u8>>) -> Self {
         Self { json, data: data.into(), notes: Vec::new(), exit: 0 }
+    }
+
+    /// The answer of a command that changed or made a file of keys.
+    pub(crate) fn of_change(change: &Change, done: &str) -> Result<Self> {
+        let mut notes: Vec<String> = change
+            .entries
+            .iter()
+            .map(|entry| {
+                let algorithm = entry.algorithm.as_deref().unwrap_or_default();
+                escape(&format!("{done}: {} ({} {algorithm})", entry.alias, entry.kind))
+            })
+            .collect();
+        for one in &change.skipped {
+            notes.push(escape(&format!("left out: {}: {}", one.alias, one.error.message)));
+        }
+        notes.extend(change.warnings.iter().map(|text| escape(&format!("warning: {text}"))));
+        Ok(Self::of(change, "")?.with_notes(notes))
     }
 
     /// An answer whose JSON is a struct of the library.

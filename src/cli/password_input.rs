@@ -22,6 +22,34 @@ impl StorePassword {
     pub(crate) fn read(&self) -> Result<Option<SecretString>> {
         read(self.store_password_file.as_deref(), self.store_password_env.as_deref())
     }
+
+    /// The password, asked for on a terminal if no source was named.
+    pub(crate) fn require(&self) -> Result<SecretString> {
+        let found =
+            self.read()?.map_or_else(|| prompt("store password"), |found| Ok(Some(found)))?;
+        found.ok_or_else(|| {
+            Error::new(ErrorKind::Usage, "the store's password is needed")
+                .with_help("name it: --store-password-file FILE or --store-password-env NAME")
+        })
+    }
+}
+
+/// Where the password of the container that is imported comes from.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SourcePassword {
+    /// Read the password of the imported file from this file
+    #[arg(long, value_name = "FILE", conflicts_with = "source_password_env")]
+    source_password_file: Option<PathBuf>,
+    /// Read the password of the imported file from this environment variable
+    #[arg(long, value_name = "NAME")]
+    source_password_env: Option<String>,
+}
+
+impl SourcePassword {
+    /// The password, `None` if no source was named.
+    pub(crate) fn read(&self) -> Result<Option<SecretString>> {
+        read(self.source_password_file.as_deref(), self.source_password_env.as_deref())
+    }
 }
 
 /// Where the password of single entries comes from.
@@ -65,6 +93,14 @@ pub(crate) fn read_input(path: &Path, max_bytes: u64) -> Result<SecretBytes> {
         file.take(max_bytes + 1).read_to_end(&mut bytes).map_err(failed)?;
     }
     Ok(SecretBytes::from_slice(&bytes))
+}
+
+/// The content of a keystore that may not be there yet.
+pub(crate) fn read_existing(path: &Path, max_bytes: u64) -> Result<Option<SecretBytes>> {
+    match path.try_exists() {
+        Ok(false) => Ok(None),
+        _ => read_input(path, max_bytes).map(Some),
+    }
 }
 
 fn read(file: Option<&Path>, variable: Option<&str>) -> Result<Option<SecretString>> {

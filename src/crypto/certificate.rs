@@ -1,8 +1,10 @@
 //! Certificates: their public facts, and self-signed ones around a new key.
 
+use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::crypto::sha256;
+use crate::alg::{Algorithm, Curve};
+use crate::crypto::{Key, KeyKind, sha256, sign};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a certificate says. Times are seconds since 1970.
@@ -36,3 +38,157 @@ pub fn facts(der: &[u8]) -> Result<CertificateFacts> {
         not_after: certificate.validity().not_after.timestamp(),
     })
 }
+
+/// A self-signed X.509 v3 certificate (RFC 5280 §4.1) around `key`, as Java keeps beside a key pair;
+/// `None` for keys that cannot sign (X25519, X448). `serial` is random, times are seconds since 1970.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] for a subject that cannot be read or years beyond 9999.
+pub fn self_signed(
+    key: &Key,
+    subject: &str,
+    serial: [u8; 16],
+    not_before: i64,
+    not_after: i64,
+) -> Result<Option<Vec<u8>>> {
+    let (Some(spki), Some((row, oid))) = (key.spki(), signature_row(key.kind())) else {
+        return Ok(None);
+    };
+    let null: &[u8] = if matches!(key.kind(), KeyKind::Rsa { .. }) { &[5, 0] } else { &[] };
+    let algorithm = tlv(SEQUENCE, &[&tlv(OID, &[oid]), null]);
+    let name = name(subject)?;
+    let validity = tlv(SEQUENCE, &[&date(not_before)?, &date(not_after)?]);
+    // RFC 5280 §4.1.2.2: positive, at most 20 octets.
+    let [first, rest @ ..] = serial;
+    let serial = tlv(INTEGER, &[&[first & 0x7f | 0x40], &rest]);
+    // RFC 7093 §2 method 1 over the whole SubjectPublicKeyInfo: any unique value serves.
+    let identifier = sha256(spki);
+    let identifier = tlv(OCTETS, &[identifier.get(..20).unwrap_or_default()]);
+    let extension =
+        tlv(SEQUENCE, &[&tlv(OID, &[SUBJECT_KEY_IDENTIFIER]), &tlv(OCTETS, &[&identifier])]);
+    let extensions = tlv(CONTEXT_3, &[&tlv(SEQUENCE, &[&extension])]);
+    let version = tlv(CONTEXT_0, &[&[INTEGER, 1, 2]]);
+    let body =
+        tlv(SEQUENCE, &[&version, &serial, &algorithm, &name, &validity, &name, spki, &extensions]);
+    let mut signature = Vec::new();
+    sign::sign(key, Algorithm::named(row)?, &body, &mut signature)?;
+    if matches!(key.kind(), KeyKind::Curve(curve) if !curve.is_okp()) {
+        signature = ecdsa_der(&signature);
+    }
+    Ok(Some(tlv(SEQUENCE, &[&body, &algorithm, &tlv(BITS, &[&[0], &signature])])))
+}
+
+/// The JOSE row that signs, and the signature algorithm's OID (RFC 4055, RFC 5758, RFC 8410).
+const fn signature_row(kind: KeyKind) -> Option<(&'static str, &'static [u8])> {
+    Some(match kind {
+        KeyKind::Rsa { .. } => ("RS256", b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b"),
+        KeyKind::Curve(Curve::P256) => ("ES256", b"\x2a\x86\x48\xce\x3d\x04\x03\x02"),
+        KeyKind::Curve(Curve::Secp256k1) => ("ES256K", b"\x2a\x86\x48\xce\x3d\x04\x03\x02"),
+        KeyKind::Curve(Curve::P384) => ("ES384", b"\x2a\x86\x48\xce\x3d\x04\x03\x03"),
+        KeyKind::Curve(Curve::P521) => ("ES512", b"\x2a\x86\x48\xce\x3d\x04\x03\x04"),
+        KeyKind::Curve(Curve::Ed25519) => ("EdDSA", b"\x2b\x65\x70"),
+        KeyKind::Curve(Curve::Ed448) => ("EdDSA", b"\x2b\x65\x71"),
+        _ => return None,
+    })
+}
+
+/// `r‖s` as `SEQUENCE { r INTEGER, s INTEGER }` (RFC 3279 §2.2.3).
+fn ecdsa_der(signature: &[u8]) -> Vec<u8> {
+    let (r, s) = signature.split_at(signature.len() / 2);
+    let integer = |bytes: &[u8]| {
+        let start = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len());
+        let bytes = bytes.get(start..).unwrap_or_default();
+        let pad: &[u8] = if bytes.first().is_none_or(|byte| *byte > 0x7f) { &[0] } else { &[] };
+        tlv(INTEGER, &[pad, bytes])
+    };
+    tlv(SEQUENCE, &[&integer(r), &integer(s)])
+}
+
+/// `CN=…,O=…` (RFC 4514, most specific first; `\,` for a comma) as a Name.
+fn name(subject: &str) -> Result<Vec<u8>> {
+    let wrong = |part: &str| {
+        Error::new(ErrorKind::Usage, format!("{part:?} is no part of a subject"))
+            .with_help("write it like \"CN=signing 2026,O=Example,C=DE\" (CN, OU, O, L, ST, C)")
+    };
+    let mut parts = Vec::new();
+    let marked = subject.replace("\\,", "\u{0}");
+    for part in marked.split(',') {
+        let (key, value) = part.split_once('=').ok_or_else(|| wrong(part))?;
+        let value = value.trim().replace('\u{0}', ",");
+        let oid = match key.trim().to_ascii_uppercase().as_str() {
+            "CN" => 3,
+            "C" => 6,
+            "L" => 7,
+            "ST" => 8,
+            "O" => 10,
+            "OU" => 11,
+            _ => return Err(wrong(part)),
+        };
+        // RFC 5280 appendix A: a country is two letters, the others have 64 characters.
+        let fits = if oid == 6 {
+            value.len() == 2 && value.bytes().all(|byte| byte.is_ascii_alphabetic())
+        } else {
+            (1..=64).contains(&value.chars().count())
+        };
+        if !fits {
+            return Err(wrong(part));
+        }
+        let text = tlv(if oid == 6 { PRINTABLE } else { UTF8 }, &[value.as_bytes()]);
+        let pair = tlv(SEQUENCE, &[&tlv(OID, &[&[0x55, 4, oid]]), &text]);
+        parts.push(tlv(SET, &[&pair]));
+    }
+    parts.reverse();
+    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+    Ok(tlv(SEQUENCE, &parts))
+}
+
+/// UTCTime through 2049, GeneralizedTime after (RFC 5280 §4.1.2.5).
+fn date(seconds: i64) -> Result<Vec<u8>> {
+    let time = OffsetDateTime::from_unix_timestamp(seconds)
+        .ok()
+        .filter(|time| (1970..=9999).contains(&time.year()))
+        .ok_or_else(|| Error::new(ErrorKind::Usage, "the validity goes beyond the year 9999"))?;
+    let (hour, minute, second) = time.to_hms();
+    let month = u8::from(time.month());
+    let rest = format!("{month:02}{:02}{hour:02}{minute:02}{second:02}Z", time.day());
+    Ok(if time.year() < 2050 {
+        tlv(UTC_TIME, &[format!("{:02}{rest}", time.year() % 100).as_bytes()])
+    } else {
+        tlv(GENERALIZED_TIME, &[format!("{}{rest}", time.year()).as_bytes()])
+    })
+}
+
+fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let len: usize = parts.iter().map(|part| part.len()).sum();
+    let mut out = vec![tag];
+    let bytes = len.to_be_bytes();
+    let start = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len());
+    let significant = bytes.get(start..).unwrap_or_default();
+    match (len, u8::try_from(significant.len())) {
+        (..=0x7f, _) => out.push(significant.first().copied().unwrap_or(0)),
+        (_, Ok(count)) => {
+            out.push(0x80 | count);
+            out.extend_from_slice(significant);
+        }
+        (_, Err(_)) => {}
+    }
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+    out
+}
+
+const INTEGER: u8 = 0x02;
+const BITS: u8 = 0x03;
+const OCTETS: u8 = 0x04;
+const OID: u8 = 0x06;
+const UTF8: u8 = 0x0c;
+const PRINTABLE: u8 = 0x13;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+const SEQUENCE: u8 = 0x30;
+const SET: u8 = 0x31;
+const CONTEXT_0: u8 = 0xa0;
+const CONTEXT_3: u8 = 0xa3;
+/// 2.5.29.14 (RFC 5280 §4.2.1.2).
+const SUBJECT_KEY_IDENTIFIER: &[u8] = b"\x55\x1d\x0e";

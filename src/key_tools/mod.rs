@@ -1,10 +1,16 @@
-//! Tools for key files: look inside, make, and convert. Bytes in, facts or bytes out; no IO.
+//! Tools for key files: look inside, make, and convert. Bytes in, facts or bytes out; only `replace` does IO.
 
 mod inspect;
+mod make;
+mod replace;
 
 pub use inspect::{
     CertificateDescription, EntryDescription, EntryProblem, Inspection, OpenOptions, inspect,
 };
+pub use make::{
+    Change, GenerateOptions, Skipped, delete, export, generate_file, generate_into, import,
+};
+pub use replace::{create_file, replace_file};
 
 /// The largest container that is read, in bytes.
 pub const MAX_FILE_BYTES: u64 = 16 << 20;

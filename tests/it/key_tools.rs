@@ -144,3 +144,159 @@ fn keytool(arguments: &[&str], store: &str, store_type: &str) {
 }
 
 const PASSWORD: &str = "a-Store_Passw0rd";
+
+const TYPES: &[(&str, &[&str], &str)] = &[
+    ("rs", &["--type", "rsa", "--bits", "2048"], "RSA"),
+    ("es256", &["--type", "ec"], "EC"),
+    ("es384", &["--type", "ec", "--curve", "P-384"], "EC"),
+    ("es512", &["--type", "ec", "--curve", "P-521"], "EC"),
+    ("ed25519", &["--type", "ed25519"], "Ed25519"),
+    ("ed448", &["--type", "ed448"], "Ed448"),
+    ("aes", &["--type", "aes", "--bits", "256"], "AES"),
+    ("hmac", &["--type", "hmac"], "HMAC"),
+];
+
+#[test]
+fn generated_keystores_are_read_by_keytool_and_openssl_with_the_same_certificates() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("keys.p12");
+    let path = store.to_str().unwrap();
+    for (alias, arguments, algorithm) in TYPES {
+        let mut all = vec!["generate", alias, "--json", "--store", path];
+        all.extend_from_slice(arguments);
+        let output = claviger(&all, Some(PASSWORD));
+        assert_eq!(output.status.code(), Some(0), "{alias}: {output:?}");
+        assert_eq!(json(&output)["entries"][0]["algorithm"], *algorithm, "{alias}");
+        assert!(!String::from_utf8(output.stdout).unwrap().contains(PASSWORD));
+    }
+    mode_is_0600(&store);
+
+    let mut command = Command::new("keytool");
+    command.args(["-list", "-v", "-storetype", "PKCS12", "-keystore", path]);
+    let listed = command.args(["-storepass", PASSWORD]).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let got = json(&claviger(&["inspect", "--json", path], Some(PASSWORD)));
+    assert_eq!(got["entries"].as_array().unwrap().len(), TYPES.len(), "{got}");
+    assert_eq!(listed.matches("Alias name:").count(), TYPES.len(), "{listed}");
+    assert_eq!(listed.matches("SecretKeyEntry").count(), 2, "{listed}");
+    let fingerprints = listed.replace(':', "").to_lowercase();
+    let mut compared = 0;
+    for entry in got["entries"].as_array().unwrap() {
+        for one in entry["certificates"].as_array().unwrap() {
+            assert!(fingerprints.contains(one["sha256"].as_str().unwrap()), "{entry}");
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 6);
+
+    // A taken alias, in another case too, is refused and the file stays.
+    let before = std::fs::read(&store).unwrap();
+    let output =
+        claviger(&["generate", "RS", "--type", "rsa", "--store", path, "--json"], Some(PASSWORD));
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(json(&output)["error"]["code"], "usage");
+    let output =
+        claviger(&["generate", "n", "--type", "aes", "--store", path, "--json"], Some("wrong"));
+    assert_eq!(json(&output)["error"]["code"], "wrong_password");
+    assert_eq!(std::fs::read(&store).unwrap(), before);
+
+    exported_certificates_verify_under_themselves(dir.path(), path);
+
+    let output = claviger(&["delete", "es384", "--store", path, "--json"], Some(PASSWORD));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let got = json(&claviger(&["inspect", "--json", path], Some(PASSWORD)));
+    assert_eq!(got["entries"].as_array().unwrap().len(), TYPES.len() - 1);
+    let output = claviger(&["delete", "es384", "--store", path, "--json"], Some(PASSWORD));
+    assert_eq!(json(&output)["error"]["code"], "unknown_alias");
+}
+
+fn exported_certificates_verify_under_themselves(dir: &Path, store: &str) {
+    for (alias, arguments, _) in TYPES.iter().filter(|one| !["AES", "HMAC"].contains(&one.2)) {
+        let public = dir.join(format!("{alias}.pem"));
+        let out = public.to_str().unwrap();
+        let output = claviger(&["export", alias, "--store", store, "--out", out], Some(PASSWORD));
+        assert_eq!(output.status.code(), Some(0), "{alias}: {output:?}");
+        let text = std::fs::read_to_string(&public).unwrap();
+        assert!(text.contains("BEGIN CERTIFICATE") && !text.contains("PRIVATE"), "{alias}");
+        let verified = Command::new("openssl")
+            .args(["verify", "-check_ss_sig", "-CAfile", out, out])
+            .output()
+            .unwrap();
+        assert!(verified.status.success(), "{alias} {arguments:?}: {verified:?}");
+
+        let private = dir.join(format!("{alias}.key.pem"));
+        let out = private.to_str().unwrap();
+        let all = ["export", alias, "--store", store, "--private", "--out", out];
+        let output = claviger(&all, Some(PASSWORD));
+        assert_eq!(output.status.code(), Some(0), "{alias}: {output:?}");
+        mode_is_0600(&private);
+        let key = std::fs::read_to_string(&private).unwrap();
+        let secret = key.lines().nth(1).unwrap();
+        assert!(!String::from_utf8(output.stderr).unwrap().contains(secret));
+        let read = Command::new("openssl").args(["pkey", "-noout", "-in", out]).output().unwrap();
+        assert!(read.status.success(), "{alias}: {read:?}");
+        // A file that is there is never overwritten.
+        assert_eq!(claviger(&all, Some(PASSWORD)).status.code(), Some(2), "{alias}");
+    }
+}
+
+#[test]
+fn jceks_is_imported_into_pkcs12_that_keytool_lists_and_is_no_target() {
+    let dir = tempfile::tempdir().unwrap();
+    let (old, new) = (dir.path().join("old.jceks"), dir.path().join("new.p12"));
+    let (old, new) = (old.to_str().unwrap(), new.to_str().unwrap());
+    keytool(&["-genseckey", "-alias", "aes", "-keyalg", "AES", "-keysize", "128"], old, "JCEKS");
+    keytool(&["-genkeypair", "-alias", "ec", "-keyalg", "EC", "-dname", "CN=x"], old, "JCEKS");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_claviger"));
+    command.args(["import", old, "--store", new, "--json", "--store-password-env", "NEW"]);
+    let output = command
+        .args(["--source-password-env", "OLD"])
+        .envs([("OLD", PASSWORD), ("NEW", "another-One")])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(json(&output)["entries"].as_array().unwrap().len(), 2);
+    assert_eq!(json(&output)["skipped"].as_array().unwrap().len(), 0);
+    let listed = Command::new("keytool")
+        .args(["-list", "-storetype", "PKCS12", "-keystore", new, "-storepass", "another-One"])
+        .output()
+        .unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.contains("aes,") && listed.contains("SecretKeyEntry"), "{listed}");
+    assert!(listed.contains("ec,") && listed.contains("PrivateKeyEntry"), "{listed}");
+
+    let all = ["generate", "k", "--type", "aes", "--store", old, "--json"];
+    let output = claviger(&all, Some(PASSWORD));
+    assert_eq!(json(&output)["error"]["code"], "unsupported");
+    assert!(json(&output)["error"]["help"].as_str().unwrap().contains("claviger import"));
+}
+
+#[test]
+fn wrong_options_of_generate_are_usage_errors_and_leave_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("keys.p12");
+    let path = store.to_str().unwrap();
+    for arguments in [
+        &["--type", "dsa"][..],
+        &["--type", "ec", "--curve", "P-257"],
+        &["--type", "ec", "--bits", "256"],
+        &["--type", "rsa", "--bits", "1024"],
+        &["--type", "aes", "--bits", "100"],
+        &["--type", "ec", "--subject", "nothing"],
+        &["--type", "ec", "--subject", "CN=x,C=Germany"],
+    ] {
+        let mut all = vec!["generate", "k", "--json", "--store", path];
+        all.extend_from_slice(arguments);
+        let output = claviger(&all, Some(PASSWORD));
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(json(&output)["error"]["code"], "usage", "{arguments:?}");
+        assert!(!store.exists());
+    }
+    let output = claviger(&["generate", "k", "--type", "aes", "--store", path, "--json"], None);
+    assert_eq!(json(&output)["error"]["code"], "usage", "a password is needed");
+}
+
+fn mode_is_0600(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+}

@@ -1,0 +1,77 @@
+//! `generate`: a new key, in a PKCS#12 keystore or a file of its own.
+
+use std::path::PathBuf;
+
+use claviger::error::Result;
+use claviger::key_tools::{self, GenerateOptions};
+
+use super::password_input::{StorePassword, read_existing};
+use super::{Context, Outcome};
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  claviger generate es256-2026 --type ec --store keys.p12 --store-password-file .storepass\n  \
+    claviger generate rs --type rsa --bits 3072 --subject 'CN=signing,O=Example' --store keys.p12 --store-password-env PW\n  \
+    claviger generate wrap --type aes --bits 256 --out wrap.jwk --format jwk"
+)]
+#[command(group = clap::ArgGroup::new("target").required(true).args(["store", "out"]))]
+pub(crate) struct Args {
+    /// The alias of the new entry
+    alias: String,
+    /// rsa, ec, ed25519, ed448, x25519, x448, aes, hmac or password
+    #[arg(long = "type", value_name = "TYPE")]
+    key_type: String,
+    /// The size of an RSA or symmetric key [default: rsa 3072, aes 256, hmac 512, password 256]
+    #[arg(long)]
+    bits: Option<usize>,
+    /// The curve of an EC key: P-256, P-384, P-521 or secp256k1 [default: P-256]
+    #[arg(long)]
+    curve: Option<String>,
+    /// The subject of the self-signed certificate [default: CN=ALIAS]
+    #[arg(long, value_name = "NAME")]
+    subject: Option<String>,
+    /// How many days the certificate is valid
+    #[arg(long, default_value_t = 825)]
+    days: u32,
+    /// The PKCS#12 keystore; made if it is not there
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
+    /// A new file for this key alone, unencrypted, mode 0600
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// The format of --out: pem, jwk or der
+    #[arg(long, default_value = "pem")]
+    format: String,
+    #[command(flatten)]
+    password: StorePassword,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
+    let options = GenerateOptions {
+        alias: &args.alias,
+        key_type: &args.key_type,
+        bits: args.bits,
+        curve: args.curve.as_deref(),
+        subject: args.subject.as_deref(),
+        days: args.days,
+        now: context.clock.now(),
+    };
+    if let Some(store) = &args.store {
+        let existing = read_existing(store, key_tools::MAX_FILE_BYTES)?;
+        let password = args.password.require()?;
+        let change = key_tools::generate_into(existing.as_ref(), &password, &options)
+            .map_err(|error| error.with_file(store))?;
+        if existing.is_some() {
+            key_tools::replace_file(store, &change.content)?;
+        } else {
+            key_tools::create_file(store, &change.content)?;
+        }
+        return Outcome::of_change(&change, "generated");
+    }
+    let change = key_tools::generate_file(&args.format, &options)?;
+    if let Some(out) = &args.out {
+        key_tools::create_file(out, &change.content)?;
+    }
+    Outcome::of_change(&change, "generated")
+}
