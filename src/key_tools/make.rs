@@ -64,6 +64,10 @@ pub fn generate_into(
     password: &SecretString,
     options: &GenerateOptions<'_>,
 ) -> Result<Change> {
+    if options.key_type == "password" {
+        return Err(Error::new(ErrorKind::Usage, "PKCS#12 holds no passwords")
+            .with_help("write it into a file of its own with --out FILE"));
+    }
     let mut entries = open_target(existing, password)?;
     refuse_taken(&entries, options.alias)?;
     let (entry, warnings) = make(options)?;
@@ -77,7 +81,8 @@ pub fn generate_into(
 /// # Errors
 /// [`ErrorKind::Usage`] for wrong options.
 pub fn generate_file(format: &str, options: &GenerateOptions<'_>) -> Result<Change> {
-    let (entry, warnings) = make(options)?;
+    let (mut entry, warnings) = make(options)?;
+    entry.hints.kid = Some(options.alias.to_owned());
     let content = encode(&entry, format, false)?;
     Ok(Change { content, entries: vec![describe(&entry)], skipped: Vec::new(), warnings })
 }
