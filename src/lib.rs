@@ -8,6 +8,7 @@ pub mod config;
 pub mod crypto;
 pub mod error;
 pub mod formats;
+pub mod jose;
 pub mod json;
 pub mod key_tools;
 pub mod keyring;

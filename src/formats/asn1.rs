@@ -15,6 +15,8 @@ pub(super) const OID: u8 = 0x06;
 pub(super) const SEQUENCE: u8 = 0x30;
 pub(super) const SET: u8 = 0x31;
 const CONSTRUCTED: u8 = 0x20;
+/// How often a string may be cut up again inside itself; BoringSSL's vectors do it two hundred times.
+const MAX_STRING_DEPTH: usize = 256;
 
 /// One element.
 #[derive(Clone, Debug)]
@@ -32,7 +34,7 @@ enum Content<'a> {
 /// Reads one element that fills `bytes`.
 pub(super) fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Node<'a>> {
     let mut reader = Reader { rest: bytes, left: MAX_ELEMENTS, max_depth: limits.max_depth };
-    let node = reader.element(0)?;
+    let node = reader.element(0, 0)?;
     if reader.rest.is_empty() { Ok(node) } else { Err(damaged("bytes follow the outer element")) }
 }
 
@@ -53,15 +55,21 @@ impl<'a> Reader<'a> {
         Ok(*first)
     }
 
-    fn element(&mut self, depth: usize) -> Result<Node<'a>> {
-        if depth > self.max_depth {
-            let text = format!("the ASN.1 is nested deeper than {}", self.max_depth);
+    fn element(&mut self, depth: usize, strings: usize) -> Result<Node<'a>> {
+        if depth > self.max_depth || strings > MAX_STRING_DEPTH {
+            let bound = if depth > self.max_depth { self.max_depth } else { MAX_STRING_DEPTH };
+            let text = format!("the ASN.1 is nested deeper than {bound}");
             return Err(Error::new(ErrorKind::LimitExceeded, text));
         }
         self.left = self.left.checked_sub(1).ok_or_else(|| {
             Error::new(ErrorKind::LimitExceeded, format!("more than {MAX_ELEMENTS} ASN.1 elements"))
         })?;
         let tag = self.byte()?;
+        let (depth, strings) = if tag == OCTET_STRING | CONSTRUCTED {
+            (depth, strings + 1)
+        } else {
+            (depth + 1, strings)
+        };
         if tag & 0x1f == 0x1f {
             return Err(damaged("a tag of more than one byte"));
         }
@@ -71,7 +79,7 @@ impl<'a> Reader<'a> {
             }
             let mut children = Vec::new();
             while !self.rest.starts_with(&[0, 0]) {
-                children.push(self.element(depth + 1)?);
+                children.push(self.element(depth, strings)?);
             }
             self.rest = self.rest.get(2..).unwrap_or_default();
             return Ok(Node { tag, content: Content::Constructed(children) });
@@ -85,7 +93,7 @@ impl<'a> Reader<'a> {
         let after = std::mem::replace(&mut self.rest, content);
         let mut children = Vec::new();
         while !self.rest.is_empty() {
-            children.push(self.element(depth + 1)?);
+            children.push(self.element(depth, strings)?);
         }
         self.rest = after;
         Ok(Node { tag, content: Content::Constructed(children) })

@@ -37,10 +37,15 @@ pub(super) fn decrypt(
     let info = pkcs8::EncryptedPrivateKeyInfoRef::try_from(encrypted)
         .map_err(|_| damaged("the encrypted private key is not an EncryptedPrivateKeyInfo"))?;
     if info.encryption_algorithm.pbes2().is_none() {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            "the private key is encrypted with a scheme that is not built in",
-        ));
+        let limits = Limits {
+            max_iterations: work.each,
+            max_total_iterations: work.total,
+            ..Limits::default()
+        };
+        let mut legacy = super::pbe::Work::new(&limits);
+        let plain = super::pbe::decrypt_private_key_info(encrypted, password, &mut legacy)?;
+        work.total = work.total.saturating_sub(legacy.spent());
+        return Ok(plain);
     }
     bound_derivation(&info, work)?;
     // EXPOSE: the key derivation reads the password.

@@ -209,11 +209,13 @@ fn rsa(members: &Members) -> Result<(Material, Vec<u8>)> {
 }
 
 fn oct(members: &Members, hints: &JwkHints) -> Result<Material> {
-    let bytes = number(members, "k")?;
+    let bytes = symmetric(members)?;
     let alg = hints.alg.as_deref().unwrap_or_default();
     let signs = hints.key_ops.iter().any(|op| op == "sign" || op == "verify");
     let key_type = if alg.starts_with("HS") || signs || hints.usage.as_deref() == Some("sig") {
         SecretKeyType::Hmac
+    } else if alg.starts_with("PBES2-") {
+        SecretKeyType::Other("oct".to_owned())
     } else if alg.starts_with('A') || hints.usage.is_some() || !hints.key_ops.is_empty() {
         SecretKeyType::Aes
     } else {
@@ -221,6 +223,32 @@ fn oct(members: &Members, hints: &JwkHints) -> Result<Material> {
     };
     Ok(Material::SecretKey { key_type, bytes: SecretBytes::from_slice(&bytes) })
 }
+
+/// `k`: base64url whose spare bits may be set, as node-jose writes it (RFC 4648 §3.5 leaves it open); an
+/// import is no token, so that two spellings of one key do no harm.
+fn symmetric(members: &Members) -> Result<Zeroizing<Vec<u8>>> {
+    let strict = number(members, "k");
+    let Some(text) = members.get("k").and_then(Value::as_str) else { return strict };
+    let canonical = match (text.len() % 4, text.char_indices().next_back()) {
+        (rest @ (2 | 3), Some((at, last))) => {
+            let spare = if rest == 2 { 4 } else { 2 };
+            BASE64URL.find(last).and_then(|value| {
+                let cleared = (value >> spare) << spare;
+                let digit = BASE64URL.chars().nth(cleared)?;
+                Some(Zeroizing::new(format!("{}{digit}", text.get(..at)?)))
+            })
+        }
+        _ => None,
+    };
+    match canonical {
+        Some(canonical) if strict.is_err() => {
+            Base64UrlUnpadded::decode_vec(&canonical).map(Zeroizing::new).or(strict)
+        }
+        _ => strict,
+    }
+}
+
+const BASE64URL: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 fn hints(members: &Members) -> Result<JwkHints> {
     let owned = |name| Ok::<_, Error>(text(members, name)?.map(str::to_owned));

@@ -169,7 +169,7 @@ impl Default for Limits {
             max_bytes: 16 << 20,
             max_iterations: 5_000_000,
             max_total_iterations: 20_000_000,
-            max_depth: 128,
+            max_depth: 32,
             max_entries: 100_000,
         }
     }

@@ -57,6 +57,11 @@ impl<'l> Work<'l> {
         Ok(())
     }
 
+    /// Iterations so far.
+    pub(crate) const fn spent(&self) -> u64 {
+        self.spent
+    }
+
     pub(crate) fn note(&mut self, legacy: &'static str) {
         if !self.legacy.contains(&legacy) {
             self.legacy.push(legacy);

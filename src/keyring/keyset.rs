@@ -8,7 +8,9 @@ use crate::catalogue::{LabelUse, Publish};
 use crate::config::{TokenLimits, UnknownKid};
 use crate::crypto::{Key, Role};
 use crate::error::{Error, ErrorKind, Result};
+use crate::formats::JwkHints;
 use crate::label::{Alias, LabelName, Realm, StoreName};
+use crate::stores::Loaded;
 
 /// One key of a label, prepared at load.
 #[derive(Clone, Debug)]
@@ -24,6 +26,31 @@ pub struct LabelKey {
     pub kid: String,
     /// The key.
     pub key: Key,
+    /// What a JWK says of its use; narrows what the key does.
+    pub hints: JwkHints,
+}
+
+impl LabelKey {
+    /// Whether `alg`, `use` and `key_ops` of its JWK let the key do this (RFC 7517 §4.2 to §4.4).
+    fn admits(&self, algorithm: &Algorithm, role: Role) -> bool {
+        let JwkHints { alg, usage, key_ops, .. } = &self.hints;
+        let signs = matches!(role, Role::Sign | Role::Verify);
+        // Some JWKs name the content algorithm of `dir`.
+        let same = |alg: &String| {
+            alg == algorithm.name
+                || (algorithm.family == Family::Direct
+                    && Algorithm::find(alg).is_some_and(|row| row.operation == Operation::Content))
+        };
+        let operations: &[&str] = match role {
+            Role::Sign => &["sign"],
+            Role::Verify => &["verify", "sign"],
+            Role::Encrypt => &["encrypt", "wrapKey", "deriveKey", "deriveBits"],
+            Role::Decrypt => &["decrypt", "unwrapKey", "deriveKey", "deriveBits"],
+        };
+        alg.as_ref().is_none_or(same)
+            && usage.as_ref().is_none_or(|usage| (usage == "sig") == signs)
+            && (key_ops.is_empty() || key_ops.iter().any(|op| operations.contains(&op.as_str())))
+    }
 }
 
 /// How a [`KeySet`] behaves; every field has the default of the configuration.
@@ -76,6 +103,30 @@ impl KeySet {
             }
         }
         Ok(Self { label, uses, keys, by_kid, algorithms, policy })
+    }
+
+    /// A set of the keys of a JSON Web Key set: those of somebody else, or of a test. Keys that cannot be
+    /// used are left out.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Malformed`] and the other kinds of the reader; [`ErrorKind::KeyUnfit`] if no key is left.
+    pub fn from_jwks(
+        label: LabelName,
+        uses: Vec<LabelUse>,
+        jwks: &[u8],
+        algorithms: Vec<&'static Algorithm>,
+        policy: KeySetPolicy,
+    ) -> Result<Self> {
+        let store: StoreName = "jwks".parse()?;
+        let mut keys: Vec<LabelKey> = Vec::new();
+        for (alias, loaded) in crate::stores::load_jwks(jwks)? {
+            let Ok(Loaded { key, hints, .. }) = loaded else { continue };
+            let kid = hints.kid.clone().unwrap_or_else(|| key.thumbprint().to_owned());
+            let known = keys.iter().any(|one| one.kid == kid);
+            let kid = if known { alias.to_string() } else { kid };
+            keys.push(LabelKey { alias, store: store.clone(), realm: None, kid, key, hints });
+        }
+        Self::new(label, uses, keys, algorithms, policy)
     }
 
     /// The label.
@@ -189,6 +240,7 @@ impl KeySet {
     #[must_use]
     pub fn fits(&self, key: &LabelKey, algorithm: &Algorithm, role: Role) -> bool {
         key.key.fits(algorithm, role).is_ok()
+            && key.admits(algorithm, role)
             && (self.policy.short_hmac_keys || !key.key.is_short_for(algorithm))
     }
 

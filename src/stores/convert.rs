@@ -37,8 +37,9 @@ fn oct_type(key_type: &SecretKeyType, alg: Option<&str>) -> Result<OctType> {
         // A JWK of type `oct` says with `alg` what it is for, or does not say.
         SecretKeyType::Other(name) if name == "oct" => Ok(match alg {
             Some(alg) if alg.starts_with("HS") => OctType::Hmac,
-            Some(_) => OctType::Aes,
-            None => OctType::Any,
+            // A password of PBES2 is of any length.
+            Some(alg) if alg.starts_with('A') || alg == "dir" => OctType::Aes,
+            _ => OctType::Any,
         }),
         SecretKeyType::Other(name) => {
             let text = format!("secret keys of type {} are not built in", name.escape_debug());

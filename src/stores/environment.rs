@@ -37,7 +37,7 @@ impl SecretStore for EnvironmentStore {
         let loaded = self.reader.read(bytes).map(|value| Loaded {
             alias: alias.clone(),
             key: value.key,
-            kid: value.kid,
+            hints: value.hints,
         });
         vec![(alias, loaded)]
     }

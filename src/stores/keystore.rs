@@ -80,7 +80,7 @@ impl KeystoreStore {
                 })
                 .clone(),
         };
-        Ok(Loaded { alias: alias.clone(), key, kid: entry.hints.kid.clone() })
+        Ok(Loaded { alias: alias.clone(), key, hints: entry.hints.clone() })
     }
 
     fn unknown(&self, alias: &Alias) -> Error {

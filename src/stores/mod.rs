@@ -13,11 +13,11 @@ use std::path::PathBuf;
 
 use crate::crypto::Key;
 use crate::error::Result;
+use crate::formats::JwkHints;
 use crate::label::{Alias, LabelName, StoreName};
 use crate::secret::SecretBytes;
 
 pub use environment::variable_of;
-pub(crate) use value::sealing_key;
 
 /// One variant a kind; the fields are the kind's options in `claviger.toml`.
 #[derive(Clone, Debug)]
@@ -128,8 +128,8 @@ pub struct Loaded {
     pub alias: Alias,
     /// The key, certificate or password.
     pub key: Key,
-    /// The kid that a JWK brought along.
-    pub kid: Option<String>,
+    /// What a JWK says of itself: kid, algorithm, use.
+    pub hints: JwkHints,
 }
 
 /// Loads what a label means in one place. A store is opened once and then only read.
@@ -173,4 +173,27 @@ pub fn open(
         }
         StoreConfig::Volume(options) => Box::new(volume::VolumeStore::open(options, resolve)?),
     })
+}
+
+/// The keys of a JSON Web Key set or a single JWK, each with its alias (`kid`, else a number).
+///
+/// # Errors
+/// Those of the reader; a key that cannot be used is left out and is among the results.
+pub fn load_jwks(bytes: &[u8]) -> Result<Vec<(Alias, Result<Loaded>)>> {
+    let limits = crate::formats::Limits::default();
+    let passwords = crate::formats::Passwords::default();
+    let container = crate::formats::open(bytes, None, &passwords, &limits, false)?;
+    Ok(container
+        .entries
+        .into_iter()
+        .filter_map(|entry| {
+            let alias: Alias = entry.alias.parse().ok()?;
+            let loaded = convert::key_of(&entry).map(|key| Loaded {
+                alias: alias.clone(),
+                key,
+                hints: entry.hints.clone(),
+            });
+            Some((alias, loaded))
+        })
+        .collect())
 }

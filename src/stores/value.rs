@@ -4,7 +4,7 @@ use base64ct::{Base64, Encoding};
 
 use crate::crypto::{Key, OctType};
 use crate::error::{Error, ErrorKind, Result};
-use crate::formats::{self, Limits, Passwords, sealed};
+use crate::formats::{self, JwkHints, Limits, Passwords, sealed};
 use crate::secret::{SecretBytes, SecretString};
 use crate::stores::convert::key_of;
 use crate::stores::password::trim_newline;
@@ -21,7 +21,7 @@ pub(super) struct ValueReader {
 /// A value that was read.
 pub(super) struct Value {
     pub(super) key: Key,
-    pub(super) kid: Option<String>,
+    pub(super) hints: JwkHints,
     pub(super) warnings: Vec<String>,
 }
 
@@ -91,7 +91,7 @@ impl ValueReader {
         if entries.len() > 1 {
             warnings.push("it holds several keys: the first is taken".into());
         }
-        Ok(Value { key: key_of(&first)?, kid: first.hints.kid, warnings })
+        Ok(Value { key: key_of(&first)?, hints: first.hints, warnings })
     }
 }
 
@@ -123,7 +123,11 @@ fn plain(bytes: &SecretBytes) -> Result<Value> {
         return Err(Error::new(ErrorKind::Damaged, "it is not UTF-8 text")
             .with_help("use format = \"base64\" for bytes"));
     }
-    Ok(Value { key: Key::from_secret(text, OctType::Generic)?, kid: None, warnings })
+    Ok(Value {
+        key: Key::from_secret(text, OctType::Generic)?,
+        hints: JwkHints::default(),
+        warnings,
+    })
 }
 
 fn base64(bytes: &SecretBytes) -> Result<Value> {
@@ -136,5 +140,5 @@ fn base64(bytes: &SecretBytes) -> Result<Value> {
         .and_then(|text| Base64::decode_vec(text).ok())
         .ok_or_else(|| Error::new(ErrorKind::Damaged, "it is not base64"))?;
     let key = Key::from_secret(SecretBytes::from_vec(decoded), OctType::Any)?;
-    Ok(Value { key, kid: None, warnings: Vec::new() })
+    Ok(Value { key, hints: JwkHints::default(), warnings: Vec::new() })
 }

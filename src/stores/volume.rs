@@ -88,7 +88,7 @@ impl VolumeStore {
                 self.warnings.extend(
                     value.warnings.iter().map(|warning| format!("file \"{name}\": {warning}")),
                 );
-                Loaded { alias: alias.clone(), key: value.key, kid: value.kid }
+                Loaded { alias: alias.clone(), key: value.key, hints: value.hints }
             })
             .map_err(|error| {
                 let text = format!("file \"{name}\": {}", error.message());

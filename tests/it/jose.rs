@@ -1,1 +1,308 @@
-//! jose.
+//! JOSE against tokens of other people's software, attacks, and itself.
+
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use claviger::alg::{ALGORITHMS, Algorithm, Operation, Status};
+use claviger::catalogue::LabelUse;
+use claviger::config::TokenLimits;
+use claviger::error::{Error, ErrorKind};
+use claviger::jose::claims::{self, ClaimRules};
+use claviger::jose::jws::VerifyOptions;
+use claviger::jose::{jwe, jws, nested};
+use claviger::ops::{KeySet, KeySetPolicy};
+use serde_json::{Value, json};
+
+use crate::support::vectors;
+
+fn text<'v>(value: &'v Value, name: &str) -> &'v str {
+    value[name].as_str().unwrap_or_default()
+}
+
+fn read(path: &str) -> Option<Value> {
+    let root = vectors("jose")?;
+    Some(serde_json::from_slice(&std::fs::read(root.join(path)).unwrap()).unwrap())
+}
+
+fn unb64(text: &str) -> Vec<u8> {
+    use base64::Engine;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).unwrap()
+}
+
+const USES: [LabelUse; 4] =
+    [LabelUse::Sign, LabelUse::Verify, LabelUse::Encrypt, LabelUse::Decrypt];
+
+/// A label with these JWKs and algorithms; content algorithms are all allowed.
+fn set(keys: &Value, names: &[&str], zip: bool) -> Result<KeySet, Error> {
+    let jwks = json!({ "keys": keys }).to_string();
+    let mut rows: Vec<&'static Algorithm> =
+        names.iter().filter_map(|name| Algorithm::find(name)).collect();
+    rows.extend(ALGORITHMS.iter().filter(|row| row.operation == Operation::Content));
+    let policy = KeySetPolicy { zip, limits: TokenLimits::default(), ..Default::default() };
+    KeySet::from_jwks("test.label".parse().unwrap(), USES.to_vec(), jwks.as_bytes(), rows, policy)
+}
+
+fn every_name() -> Vec<&'static str> {
+    ALGORITHMS.iter().map(|row| row.name).collect()
+}
+
+/// Runs one case of the attack set; the accepted content comes back.
+fn run(case: &Value) -> Result<Vec<u8>, Error> {
+    if text(case, "op") == "import-jwk" {
+        let one = set(&json!([case["jwk"]]), &every_name(), false)?;
+        let key = &one.keys()[0];
+        // A key that may do nothing is as good as refused.
+        let fits = ALGORITHMS.iter().any(|row| {
+            use claviger::crypto::Role::{Encrypt, Verify};
+            one.fits(key, row, Verify) || one.fits(key, row, Encrypt)
+        });
+        return if fits { Ok(Vec::new()) } else { Err(Error::new(ErrorKind::KeyUnfit, "unfit")) };
+    }
+    let names: Vec<&str> =
+        case["allow_alg"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let zip = text(case, "class") == "J23";
+    let keys = set(&case["keys"], &names, zip)?;
+    let token = text(case, "token");
+    let options = VerifyOptions::default();
+    match text(case, "op") {
+        "verify" => Ok(jws::verify(&keys, token, &options)?.payload),
+        "verify-json" => Ok(jws::verify_json(&keys, token, &options)?.payload),
+        "verify-jwt" => {
+            let payload = jws::verify(&keys, token, &options)?.payload;
+            let require = &case["require"];
+            let rules = ClaimRules {
+                issuer: require["iss"].as_str().map(str::to_owned),
+                audience: require["aud"].as_str().map(str::to_owned),
+                skew: Duration::from_secs(case["leeway_s"].as_u64().unwrap_or(0)),
+                required: require
+                    .as_object()
+                    .map(|names| names.keys().cloned().collect())
+                    .unwrap_or_default(),
+            };
+            let now =
+                UNIX_EPOCH + Duration::from_secs(case["now"].as_u64().unwrap_or(1_750_000_000));
+            claims::check(&payload, &rules, now)?;
+            Ok(payload)
+        }
+        "decrypt-verify" => Ok(nested::open(&keys, &keys, token, &options)?.1.payload),
+        "decrypt-json" => Ok(jwe::decrypt_json(&keys, token)?.plaintext.expose_secret().to_vec()),
+        _ => Ok(jwe::decrypt(&keys, token)?.plaintext.expose_secret().to_vec()),
+    }
+}
+
+#[test]
+fn attacks_are_refused_and_controls_accepted() {
+    let Some(file) = read("attack/attack-cases.json") else { return };
+    let cases = file["cases"].as_array().unwrap();
+    let mut failures = Vec::new();
+    for case in cases {
+        let (id, must) = (text(case, "id"), text(case, "must"));
+        let started = Instant::now();
+        let result = run(case);
+        let took = started.elapsed();
+        match (must, &result) {
+            ("accept", Err(error)) => {
+                let source = std::error::Error::source(error).map(ToString::to_string);
+                failures.push(format!("{id}: {error} {source:?} ({})", text(case, "why")));
+            }
+            ("accept", Ok(payload)) => {
+                let expected = case["payload_b64u"].as_str().map(unb64);
+                if expected.is_some_and(|expected| expected != *payload) {
+                    failures.push(format!("{id}: another payload"));
+                }
+            }
+            ("reject" | "reject-by-default", Ok(_)) => {
+                failures.push(format!("{id}: accepted ({})", text(case, "why")));
+            }
+            _ => {}
+        }
+        // A generous multiple of the stated bound: this is no benchmark.
+        let bound = case["max_ms"].as_u64().unwrap_or(250) * 8;
+        if took > Duration::from_millis(bound) {
+            failures.push(format!("{id}: took {took:?}"));
+        }
+    }
+    println!("attack: {} cases", cases.len());
+    assert!(cases.len() > 200 && failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn refusals_look_alike_from_outside() {
+    let Some(file) = read("attack/attack-cases.json") else { return };
+    let mut seen = std::collections::HashSet::new();
+    for case in file["cases"].as_array().unwrap() {
+        if !text(case, "op").starts_with("decrypt") || text(case, "op") == "decrypt-verify" {
+            continue;
+        }
+        if let Err(error) = run(case)
+            && error.kind() == ErrorKind::NotDecrypted
+        {
+            seen.insert((error.kind().code(), error.to_string(), error.help().map(str::to_owned)));
+        }
+    }
+    assert_eq!(seen.len(), 1, "{seen:?}");
+}
+
+#[test]
+fn tokens_of_other_libraries_open() {
+    let (Some(interop), Some(go)) =
+        (read("interop/interop-cases.json"), read("go-jose/nimbus-jose4j-nodejose.json"))
+    else {
+        return;
+    };
+    let mut failures = Vec::new();
+    let mut ran = 0;
+    for (file, case) in [&interop, &go]
+        .into_iter()
+        .flat_map(|file| file["cases"].as_array().unwrap().iter().map(move |case| (file, case)))
+    {
+        ran += 1;
+        let named = case["key"].as_str();
+        let mut key = named.map_or_else(|| case["key"].clone(), |name| file["keys"][name].clone());
+        // The keys of the answer sheet serve many algorithms.
+        if named.is_some() {
+            let members = key.as_object_mut().unwrap();
+            for name in ["alg", "use", "key_ops"] {
+                members.remove(name);
+            }
+        }
+        let expected = case["payload"].as_str().map_or_else(
+            || unb64(text(case, "payload_b64u")),
+            |payload| payload.as_bytes().to_vec(),
+        );
+        let opened = |names: &[&str]| -> Result<Vec<u8>, Error> {
+            let mut keys = set(&json!([key]), names, true)?;
+            // Some peers write counts above our default cap.
+            if let Some(count) = case["p2c"].as_u64() {
+                let limits =
+                    TokenLimits { max_p2c: u32::try_from(count).unwrap(), ..Default::default() };
+                let policy = KeySetPolicy { limits, zip: true, ..Default::default() };
+                let label = "test.label".parse().unwrap();
+                let jwks = json!({ "keys": [key] }).to_string();
+                let rows = ALGORITHMS.iter().collect();
+                keys = KeySet::from_jwks(label, USES.to_vec(), jwks.as_bytes(), rows, policy)?;
+            }
+            let token = text(case, "token");
+            let json = token.starts_with('{');
+            if text(case, "kind") == "jws" && json {
+                return Ok(jws::verify_json(&keys, token, &VerifyOptions::default())?.payload);
+            }
+            if json {
+                return Ok(jwe::decrypt_json(&keys, token)?.plaintext.expose_secret().to_vec());
+            }
+            if text(case, "kind") == "jws" {
+                return Ok(jws::verify(&keys, token, &VerifyOptions::default())?.payload);
+            }
+            Ok(jwe::decrypt(&keys, token)?.plaintext.expose_secret().to_vec())
+        };
+        match opened(&every_name()) {
+            Ok(found) if found == expected => {}
+            Ok(_) => failures.push(format!("{}: another payload", text(case, "id"))),
+            Err(error) => {
+                let source = std::error::Error::source(&error).map(ToString::to_string);
+                failures.push(format!("{}: {error} {source:?}", text(case, "id")));
+            }
+        }
+        if text(case, "must") == "accept-if-enabled" {
+            let on: Vec<&str> = ALGORITHMS
+                .iter()
+                .filter(|row| row.status == Status::On)
+                .map(|row| row.name)
+                .collect();
+            assert!(opened(&on).is_err(), "{}: opened while off", text(case, "id"));
+        }
+    }
+    println!("interop: {ran} tokens");
+    assert!(
+        ran > 500 && failures.is_empty(),
+        "{} failures\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+}
+
+/// Groups whose verdict is a policy of the library that Wycheproof tests, with the reason.
+const WYCHEPROOF_POLICY: [(&str, &str); 3] = [
+    ("JsonWebKeyset", "as MixedKeySet, in an older file"),
+    ("MixedKeySet", "a label may hold symmetric and asymmetric keys; its algorithms decide"),
+    (
+        "DuplicateKid",
+        "keys of other people's sets are told apart by type; labels of ours refuse it",
+    ),
+];
+
+/// Tokens of json_web_signature_test.json on whose verdict we differ, with the reason.
+const WYCHEPROOF_DIFFERENT: [(u64, &str); 4] = [
+    (346, "PS384 under a key that says alg=PS256: RFC 7517 §4.4 binds the key, so it is refused"),
+    (350, "as 346, with key_ops"),
+    (367, "named after padding, but the token in the file has none and its MAC is right"),
+    (370, "as 367"),
+];
+
+#[test]
+fn wycheproof_tokens_have_their_verdict() {
+    let mut ran = 0;
+    let mut failures = Vec::new();
+    for (file, kind) in [
+        ("json_web_signature_test.json", "jws"),
+        ("json_web_encryption_test.json", "jwe"),
+        ("json_web_key_test.json", "jws"),
+        ("json_web_crypto_test.json", "either"),
+    ] {
+        let Some(sheet) = read(&format!("wycheproof/{file}")) else { return };
+        for group in sheet["testGroups"].as_array().unwrap() {
+            for case in group["tests"].as_array().unwrap() {
+                ran += 1;
+                let token =
+                    case["jws"].as_str().or_else(|| case["jwe"].as_str()).unwrap_or_default();
+                let is_jwe = kind == "jwe" || case["jwe"].is_string();
+                let key = if is_jwe || group["public"].is_null() {
+                    &group["private"]
+                } else {
+                    &group["public"]
+                };
+                let keys = if key["keys"].is_array() { key["keys"].clone() } else { json!([key]) };
+                let flags: Vec<&str> =
+                    case["flags"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+                let opened = set(&keys, &every_name(), true).and_then(|keys| {
+                    if is_jwe {
+                        jwe::decrypt(&keys, token).map(|_| ())
+                    } else {
+                        jws::verify(&keys, token, &VerifyOptions::default()).map(|_| ())
+                    }
+                });
+                let valid = text(case, "result") == "valid";
+                let id = case["tcId"].as_u64().unwrap();
+                let policy = WYCHEPROOF_POLICY.iter().any(|(flag, _)| flags.contains(flag))
+                    // A JSON call may take what compact-only calls must not.
+                    || flags.contains(&"JsonSerialization")
+                    // The key says alg=ES521, which is not registered.
+                    || keys.to_string().contains("ES521");
+                let listed = file == "json_web_signature_test.json"
+                    && WYCHEPROOF_DIFFERENT.iter().any(|(known, _)| *known == id);
+                if listed {
+                    assert_ne!(opened.is_ok(), valid, "{file} {id}: take it off the list");
+                    continue;
+                }
+                // A `?` inside base64url: refused whatever the sheet says (overrides.json).
+                let strict = file == "json_web_signature_test.json" && (id == 372 || id == 373);
+                if strict {
+                    assert!(opened.is_err(), "{file} {id}");
+                } else if opened.is_ok() != valid && !policy {
+                    let why = opened.err().and_then(|error| {
+                        std::error::Error::source(&error).map(ToString::to_string)
+                    });
+                    let comment = text(case, "comment");
+                    failures
+                        .push(format!("{file} {id} {comment} {flags:?}: valid={valid} {why:?}"));
+                }
+            }
+        }
+    }
+    println!("wycheproof: {ran} tokens");
+    assert!(
+        ran > 600 && failures.is_empty(),
+        "{} failures\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+}

@@ -1,0 +1,93 @@
+//! Public JSON Web Keys and sets of a label (RFC 7517, RFC 7518 §6, RFC 8037); private members never.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use super::{decode, encode};
+use crate::alg::Curve;
+use crate::catalogue::{LabelUse, Publish};
+use crate::crypto::{PublicParameters, sha1, sha256};
+use crate::ops::{KeySet, LabelKey};
+
+/// The public members of a key: `kty`, `crv`, `x`, `y`, `n`, `e`.
+pub(super) fn members(public: &PublicParameters) -> Map<String, Value> {
+    let value = match public {
+        PublicParameters::Ec { curve, x, y } => {
+            json!({ "kty": "EC", "crv": curve.name(), "x": encode(x), "y": encode(y) })
+        }
+        PublicParameters::Okp { curve, x } => {
+            json!({ "kty": "OKP", "crv": curve.name(), "x": encode(x) })
+        }
+        PublicParameters::Rsa { n, e } => json!({ "kty": "RSA", "n": encode(n), "e": encode(e) }),
+    };
+    match value {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
+}
+
+/// A public EC or OKP key from its members; coordinates of the full length only (RFC 7518 §6.2.1.2).
+pub(super) fn public_from_members(members: &Map<String, Value>) -> Option<PublicParameters> {
+    let text = |name: &str| members.get(name).and_then(Value::as_str);
+    // An ephemeral key with a private half is somebody's mistake (attacks.md J24).
+    if members.contains_key("d") {
+        return None;
+    }
+    let curve = Curve::from_name(text("crv")?)?;
+    let coordinate = |name: &str| {
+        let mut bytes = decode(text(name)?)?;
+        // The first byte of a P-521 coordinate is 0 or 1, and Authlib leaves a 0 out; every other short
+        // coordinate is refused.
+        if curve == Curve::P521 && bytes.len() == 65 {
+            bytes.insert(0, 0);
+        }
+        (bytes.len() == curve.coordinate_bytes()).then_some(bytes)
+    };
+    match (text("kty")?, curve.is_okp()) {
+        ("EC", false) => {
+            Some(PublicParameters::Ec { curve, x: coordinate("x")?, y: coordinate("y")? })
+        }
+        ("OKP", true) => Some(PublicParameters::Okp { curve, x: coordinate("x")? }),
+        _ => None,
+    }
+}
+
+/// The public JWK of one key of a label, with `kid`, `use` and its certificates; `None` for symmetric keys.
+#[must_use]
+pub fn public(set: &KeySet, key: &LabelKey) -> Option<Value> {
+    let mut jwk = members(key.key.public_parameters()?);
+    let encrypts =
+        set.uses().iter().any(|one| matches!(one, LabelUse::Decrypt | LabelUse::Encrypt));
+    jwk.insert("kid".into(), key.kid.clone().into());
+    jwk.insert("use".into(), if encrypts { "enc" } else { "sig" }.into());
+    if let Some(leaf) = key.key.chain().first() {
+        let chain: Vec<String> = key.key.chain().iter().map(|der| STANDARD.encode(der)).collect();
+        jwk.insert("x5c".into(), chain.into());
+        jwk.insert("x5t".into(), encode(&sha1(leaf)).into());
+        jwk.insert("x5t#S256".into(), encode(&sha256(leaf)).into());
+    }
+    Some(Value::Object(jwk))
+}
+
+/// The JWK set of several labels, each as its `publish` says; with `everything`, every public key of them.
+/// One kid occurs once.
+#[must_use]
+pub fn set<'s>(sets: impl IntoIterator<Item = &'s KeySet>, everything: bool) -> Value {
+    let mut keys: Vec<Value> = Vec::new();
+    for set in sets {
+        let shown = match set.policy().publish {
+            _ if everything => set.keys(),
+            Publish::Active => std::slice::from_ref(set.active()),
+            Publish::All => set.keys(),
+            Publish::None => &[],
+        };
+        for jwk in shown.iter().filter_map(|key| public(set, key)) {
+            let known = keys.iter().any(|one| one["kid"] == jwk["kid"] && one["use"] == jwk["use"]);
+            if !known {
+                keys.push(jwk);
+            }
+        }
+    }
+    json!({ "keys": keys })
+}
