@@ -22,11 +22,6 @@ fn json(output: &Output) -> Value {
 
 /// Cases that are to load and do not, with the reason.
 const NOT_LOADED: &[(&str, &str, &str)] = &[
-    (
-        "boringssl:empty_password_ber_nested.p12",
-        "limit_exceeded",
-        "indefinite lengths nested deeper than the bound",
-    ),
     // Bouncy Castle's own formats are named and refused.
     ("keystore-explorer:CryptoFileUtilTest:keystore.bcfks", "unsupported", "BCFKS"),
     ("keystore-explorer:CryptoFileUtilTest:keystore.bks", "unsupported", "BKS"),
