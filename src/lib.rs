@@ -16,4 +16,5 @@ pub mod label;
 pub mod ops;
 pub mod problem;
 pub mod secret;
+pub mod starter;
 pub mod stores;

@@ -1,3 +1,141 @@
 //! The label API: handles through which tokens are made and checked, without ever holding a key.
 
+use std::sync::Arc;
+
+use crate::alg::{Algorithm, Operation};
+pub use crate::crypto::Role;
+use crate::crypto::sign;
+use crate::error::{Error, ErrorKind, Result};
+use crate::keyring::Keyring;
 pub use crate::keyring::keyset::{Candidates, KeySet, KeySetPolicy, LabelKey};
+use crate::label::{LabelName, Realm};
+
+/// A label as one realm sees it. Cheap to clone; it follows reloads: each call works with the snapshot of
+/// its moment, from start to end.
+#[derive(Clone, Debug)]
+pub struct Label {
+    keyring: Keyring,
+    realm: Option<Realm>,
+    name: LabelName,
+}
+
+impl Keyring {
+    /// A handle on a label of the global scope.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] if the name is no label, [`ErrorKind::UnknownLabel`] if nothing is mapped to it.
+    pub fn label(&self, name: &str) -> Result<Label> {
+        self.label_in(None, name)
+    }
+
+    /// The labels as a realm sees them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] if the name is no realm.
+    pub fn realm(&self, name: &str) -> Result<RealmView> {
+        Ok(RealmView { keyring: self.clone(), realm: name.parse()? })
+    }
+
+    fn label_in(&self, realm: Option<&Realm>, name: &str) -> Result<Label> {
+        let name: LabelName = crate::catalogue::canonical(&name.parse()?);
+        self.snapshot().keys(realm, &name)?;
+        Ok(Label { keyring: self.clone(), realm: realm.cloned(), name })
+    }
+}
+
+/// The labels as one realm sees them.
+#[derive(Clone, Debug)]
+pub struct RealmView {
+    keyring: Keyring,
+    realm: Realm,
+}
+
+impl RealmView {
+    /// A handle on a label of this realm: its own mapping, else the global one.
+    ///
+    /// # Errors
+    /// As [`Keyring::label`].
+    pub fn label(&self, name: &str) -> Result<Label> {
+        self.keyring.label_in(Some(&self.realm), name)
+    }
+}
+
+impl Label {
+    /// The label's name.
+    #[must_use]
+    pub const fn name(&self) -> &LabelName {
+        &self.name
+    }
+
+    /// What stands behind the label now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownLabel`] if a reload took the mapping away.
+    pub fn keys(&self) -> Result<Arc<KeySet>> {
+        self.keyring.snapshot().keys(self.realm.as_ref(), &self.name).cloned()
+    }
+
+    /// Shows the active secret of a password label to `read`; it is not copied.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WrongUse`] for labels that are no passwords.
+    pub fn reveal<T>(&self, read: impl FnOnce(&[u8]) -> T) -> Result<T> {
+        let keys = self.keys()?;
+        let secret = keys.uses().contains(&crate::catalogue::LabelUse::Secret);
+        let shown = if secret { keys.active().key.reveal(read) } else { None };
+        shown.ok_or_else(|| {
+            let text = format!("label \"{}\" is no password: its key stays inside", self.name);
+            Error::new(ErrorKind::WrongUse, text)
+        })
+    }
+}
+
+/// Signs bytes as they are with the active key: the bare signature, ECDSA as `r‖s`.
+///
+/// # Errors
+/// [`ErrorKind::WrongUse`], [`ErrorKind::AlgorithmNotAllowed`].
+pub fn sign_raw(
+    set: &KeySet,
+    message: &[u8],
+    algorithm: Option<&str>,
+) -> Result<(Vec<u8>, &'static Algorithm)> {
+    set.require_use(Role::Sign)?;
+    let algorithm = match algorithm {
+        Some(name) => set.allowed(name, Operation::Sign)?,
+        None => set.preferred(Operation::Sign, Role::Sign)?,
+    };
+    let mut out = Vec::new();
+    sign::sign(&set.active().key, algorithm, message, &mut out)?;
+    Ok((out, algorithm))
+}
+
+/// Checks a bare signature with every valid key; the one that made it comes back. Without an algorithm
+/// every allowed one is tried.
+///
+/// # Errors
+/// [`ErrorKind::NotVerified`], [`ErrorKind::WrongUse`], [`ErrorKind::AlgorithmNotAllowed`].
+pub fn verify_raw<'s>(
+    set: &'s KeySet,
+    message: &[u8],
+    signature: &[u8],
+    algorithm: Option<&str>,
+) -> Result<(&'s LabelKey, &'static Algorithm)> {
+    set.require_use(Role::Verify)?;
+    let rows: Vec<&'static Algorithm> = match algorithm {
+        Some(name) => vec![set.allowed(name, Operation::Sign)?],
+        None => set
+            .algorithms()
+            .iter()
+            .copied()
+            .filter(|row| row.operation == Operation::Sign)
+            .collect(),
+    };
+    for row in rows {
+        for key in set.candidates(None, row, Role::Verify) {
+            if sign::verify(&key.key, row, message, signature).is_ok() {
+                return Ok((key, row));
+            }
+        }
+    }
+    Err(Error::new(ErrorKind::NotVerified, "the signature does not verify"))
+}

@@ -9,14 +9,27 @@ use claviger::clock::Clock;
 use claviger::error::{Error, ErrorKind, Result};
 
 mod args;
+mod check;
 mod completions;
+mod decrypt;
 mod delete;
+mod diagnostics;
+mod encrypt;
+mod explain;
 mod export;
+mod files;
 mod generate;
 mod import;
+mod init;
 mod inspect;
+mod jwks;
+mod labels;
+mod on_label;
 mod output;
 mod password_input;
+mod seal;
+mod sign;
+mod verify;
 
 pub(crate) use args::{Color, GlobalArgs};
 pub(crate) use output::Outcome;
@@ -41,36 +54,68 @@ pub(crate) struct Cli {
 /// One variant a command; its file has `Args` and `run`.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Check the whole configuration: every problem at once, then warnings
+    Check(check::Args),
     /// Print the completions of a shell
     Completions(completions::Args),
+    /// Open a value of an encrypted volume format
+    Decode(seal::Args),
+    /// Decrypt a JWE with every valid alias of a label
+    Decrypt(decrypt::Args),
     /// Remove an entry of a PKCS#12 keystore
     Delete(delete::Args),
+    /// Seal a value for an encrypted volume format
+    Encode(seal::Args),
+    /// Encrypt a JWE for the active alias of a label
+    Encrypt(encrypt::Args),
+    /// Show every store that was asked for a label, and why
+    Explain(explain::Args),
     /// Write the public half of an entry, or with --private the key, into a file of its own
     Export(export::Args),
     /// Make a new key in a PKCS#12 keystore or a file of its own
     Generate(generate::Args),
     /// Copy entries of a JKS, JCEKS, PKCS#12, PEM or JWK file into a PKCS#12 keystore
     Import(import::Args),
+    /// Make a working starter: configuration, keystore, secrets
+    Init(init::Args),
     /// Show what is inside a keystore, PEM, JWK or certificate
     Inspect(inspect::Args),
+    /// Print the public key set of a label, a realm, or all
+    Jwks(jwks::Args),
+    /// List the labels with their aliases
+    Labels(labels::Args),
+    /// Sign with the active alias of a label
+    Sign(sign::Args),
+    /// Verify with every valid alias of a label
+    Verify(verify::Args),
 }
 
 impl Command {
     fn run(self, context: &Context) -> Result<Outcome> {
         match self {
+            Self::Check(args) => check::run(context, &args),
             Self::Completions(args) => completions::run(context, &args),
+            Self::Decode(args) => seal::decode(context, &args),
+            Self::Decrypt(args) => decrypt::run(context, &args),
             Self::Delete(args) => delete::run(context, &args),
+            Self::Encode(args) => seal::encode(context, &args),
+            Self::Encrypt(args) => encrypt::run(context, &args),
+            Self::Explain(args) => explain::run(context, &args),
             Self::Export(args) => export::run(context, &args),
             Self::Generate(args) => generate::run(context, &args),
             Self::Import(args) => import::run(context, &args),
+            Self::Init(args) => init::run(context, &args),
             Self::Inspect(args) => inspect::run(context, &args),
+            Self::Jwks(args) => jwks::run(context, &args),
+            Self::Labels(args) => labels::run(context, &args),
+            Self::Sign(args) => sign::run(context, &args),
+            Self::Verify(args) => verify::run(context, &args),
         }
     }
 }
 
 /// What every command may need besides its own arguments.
 #[derive(Debug)]
-#[expect(dead_code, reason = "the commands on labels read the rest")]
 pub(crate) struct Context {
     /// The configuration file.
     pub(crate) config: PathBuf,

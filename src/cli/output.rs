@@ -55,7 +55,6 @@ impl Outcome {
     }
 
     /// Sets the exit code (1: the answer is no).
-    #[expect(dead_code, reason = "the commands on labels answer no")]
     pub(crate) const fn with_exit(mut self, exit: u8) -> Self {
         self.exit = exit;
         self
@@ -127,6 +126,15 @@ fn colored(context: &Context) -> bool {
         Color::Always => true,
         Color::Never => false,
         Color::Auto => io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    }
+}
+
+/// Whether data on stdout is coloured.
+pub(crate) fn colored_stdout(context: &Context) -> bool {
+    match context.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
     }
 }
 

@@ -3,6 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::{decode, encode};
 use crate::alg::Curve;
@@ -90,4 +92,11 @@ pub fn set<'s>(sets: impl IntoIterator<Item = &'s KeySet>, everything: bool) -> 
         }
     }
     json!({ "keys": keys })
+}
+
+/// When the certificate of a key ends, in RFC 3339; `None` without one.
+#[must_use]
+pub fn certificate_expiry(key: &LabelKey) -> Option<String> {
+    let facts = crate::crypto::certificate::facts(key.key.chain().first()?).ok()?;
+    OffsetDateTime::from_unix_timestamp(facts.not_after).ok()?.format(&Rfc3339).ok()
 }

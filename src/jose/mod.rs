@@ -4,6 +4,7 @@
 //! is wrong with a token is one error to the outside; the reason is the error's source, for logs.
 
 pub mod claims;
+mod handle;
 mod header;
 pub mod jwe;
 pub mod jwk;

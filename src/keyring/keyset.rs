@@ -10,6 +10,7 @@ use crate::crypto::{Key, Role};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::JwkHints;
 use crate::label::{Alias, LabelName, Realm, StoreName};
+use crate::secret::SecretBytes;
 use crate::stores::Loaded;
 
 /// One key of a label, prepared at load.
@@ -31,6 +32,23 @@ pub struct LabelKey {
 }
 
 impl LabelKey {
+    /// Seals a value for the `encrypted-*` volume formats under this key.
+    ///
+    /// # Errors
+    /// [`ErrorKind::KeyUnfit`] if it is no symmetric key or password.
+    pub fn seal(&self, value: &SecretBytes) -> Result<String> {
+        // EXPOSE: into the cipher.
+        crate::stores::seal_with(&self.key, value)
+    }
+
+    /// Opens what [`LabelKey::seal`] made.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Malformed`], [`ErrorKind::NotDecrypted`].
+    pub fn unseal(&self, text: &str) -> Result<SecretBytes> {
+        crate::stores::unseal_with(&self.key, text)
+    }
+
     /// Whether `alg`, `use` and `key_ops` of its JWK let the key do this (RFC 7517 §4.2 to §4.4).
     fn admits(&self, algorithm: &Algorithm, role: Role) -> bool {
         let JwkHints { alg, usage, key_ops, .. } = &self.hints;

@@ -197,3 +197,47 @@ pub fn load_jwks(bytes: &[u8]) -> Result<Vec<(Alias, Result<Loaded>)>> {
         })
         .collect())
 }
+
+/// Seals a value for the `encrypted-*` formats, as the stores read it.
+///
+/// # Errors
+/// Those of the source, and [`crate::error::ErrorKind::Usage`] without one.
+pub fn seal(source: Option<&PasswordSource>, value: &SecretBytes) -> Result<String> {
+    // EXPOSE: into the cipher.
+    crate::formats::sealed::encode(&source_key(source)?, value.expose_secret())
+}
+
+/// Opens what [`seal`] made.
+///
+/// # Errors
+/// As [`seal`], and [`crate::error::ErrorKind::NotDecrypted`].
+pub fn unseal(source: Option<&PasswordSource>, text: &str) -> Result<SecretBytes> {
+    crate::formats::sealed::decode(&source_key(source)?, text)
+}
+
+/// Seals a value under a key as a store that names its label as `key` reads it.
+pub(crate) fn seal_with(key: &Key, value: &SecretBytes) -> Result<String> {
+    // EXPOSE: into the cipher.
+    crate::formats::sealed::encode(&as_sealing_key(key)?, value.expose_secret())
+}
+
+/// Opens what [`seal_with`] made.
+pub(crate) fn unseal_with(key: &Key, text: &str) -> Result<SecretBytes> {
+    crate::formats::sealed::decode(&as_sealing_key(key)?, text)
+}
+
+fn as_sealing_key(key: &Key) -> Result<Key> {
+    let bytes = key.reveal(SecretBytes::from_slice).ok_or_else(|| {
+        crate::error::Error::new(crate::error::ErrorKind::KeyUnfit, "a key pair cannot seal values")
+            .with_help("use a label with an AES key or a password")
+    })?;
+    value::sealing_key(&bytes)
+}
+
+fn source_key(source: Option<&PasswordSource>) -> Result<Key> {
+    let missing = || {
+        crate::error::Error::new(crate::error::ErrorKind::Usage, "no sealing key is named")
+            .with_help("name it: --key-file FILE, --key-env NAME or --label LABEL")
+    };
+    value::sealing_key(&password::read(source.ok_or_else(missing)?)?)
+}

@@ -1,0 +1,53 @@
+//! `--in` and `--out`: what a command on a label reads and writes.
+
+use std::path::PathBuf;
+
+use claviger::error::{Error, ErrorKind, Result};
+use claviger::key_tools;
+use claviger::secret::SecretBytes;
+use serde_json::Value;
+
+use super::Outcome;
+use super::password_input::read_input;
+
+/// The largest input, in bytes.
+const MAX_INPUT_BYTES: u64 = 16 << 20;
+
+/// Where data comes from and goes to.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Files {
+    /// Read from this file [default: stdin]
+    #[arg(long = "in", value_name = "FILE", default_value = "-")]
+    input: PathBuf,
+    /// Write to this new file instead of stdout
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+impl Files {
+    /// The whole input.
+    pub(crate) fn read(&self) -> Result<SecretBytes> {
+        let bytes = read_input(&self.input, MAX_INPUT_BYTES)?;
+        if bytes.len() as u64 > MAX_INPUT_BYTES {
+            let text = format!("the input is larger than {MAX_INPUT_BYTES} bytes");
+            return Err(Error::new(ErrorKind::LimitExceeded, text));
+        }
+        Ok(bytes)
+    }
+
+    /// The input as a token: text, white space around it left out.
+    pub(crate) fn read_token(&self) -> Result<String> {
+        let bytes = self.read()?;
+        // EXPOSE: a token is what the command is about; the copy ends with the command.
+        let text = std::str::from_utf8(bytes.expose_secret())
+            .map_err(|_| Error::new(ErrorKind::Malformed, "the input is no token"))?;
+        Ok(text.trim().to_owned())
+    }
+
+    /// Puts `data` where the operator wants it; `json` is what `--json` shows.
+    pub(crate) fn answer(&self, json: Value, data: Vec<u8>) -> Result<Outcome> {
+        let Some(out) = &self.out else { return Ok(Outcome::new(json, data)) };
+        key_tools::create_file(out, &SecretBytes::from_vec(data))?;
+        Ok(Outcome::new(json, "").with_notes([format!("written to {}", out.display())]))
+    }
+}

@@ -1,0 +1,27 @@
+//! `init`: a working starter.
+
+use std::path::PathBuf;
+
+use claviger::error::Result;
+use claviger::starter;
+use serde_json::json;
+
+use super::{Context, Outcome};
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  claviger init demo && claviger -c demo/claviger.toml check")]
+pub(crate) struct Args {
+    /// The directory; made if it is not there
+    #[arg(default_value = ".")]
+    directory: PathBuf,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
+    let made = starter::create(&args.directory, context.clock.now())?;
+    let config = args.directory.join("claviger.toml");
+    let mut notes: Vec<String> =
+        made.iter().map(|path| format!("made {}", path.display())).collect();
+    notes.push(format!("next: claviger -c {} check", config.display()));
+    Ok(Outcome::new(json!({ "made": made, "config": config }), "").with_notes(notes))
+}

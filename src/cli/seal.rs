@@ -1,0 +1,59 @@
+//! `encode` and `decode`: values of the `encrypted-*` volume formats.
+
+use std::path::PathBuf;
+
+use claviger::error::Result;
+use claviger::stores::{PasswordSource, seal, unseal};
+use serde_json::json;
+
+use super::files::Files;
+use super::on_label::keys;
+use super::{Context, Outcome};
+
+/// Arguments of both.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  printf %s hunter2 | claviger encode --key-file seal.key > secrets/am.some.password\n  \
+    claviger decode --key-file seal.key --in secrets/am.some.password"
+)]
+#[command(group = clap::ArgGroup::new("key").required(true).args(["key_file", "key_env", "label"]))]
+pub(crate) struct Args {
+    /// The file with the sealing key: text, or base64 of 32 bytes
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// The environment variable with the sealing key
+    #[arg(long, value_name = "NAME")]
+    key_env: Option<String>,
+    /// The label whose active alias is the sealing key
+    #[arg(long)]
+    label: Option<String>,
+    #[command(flatten)]
+    files: Files,
+}
+
+impl Args {
+    fn source(&self) -> Option<PasswordSource> {
+        let file = self.key_file.clone().map(PasswordSource::File);
+        file.or_else(|| self.key_env.clone().map(PasswordSource::Env))
+    }
+}
+
+pub(crate) fn encode(context: &Context, args: &Args) -> Result<Outcome> {
+    let input = args.files.read()?;
+    let sealed = match (args.source(), &args.label) {
+        (None, Some(label)) => keys(context, label)?.active().seal(&input)?,
+        (source, _) => seal(source.as_ref(), &input)?,
+    };
+    args.files.answer(json!({ "value": sealed }), sealed.into_bytes())
+}
+
+pub(crate) fn decode(context: &Context, args: &Args) -> Result<Outcome> {
+    let text = args.files.read_token()?;
+    let plain = match (args.source(), &args.label) {
+        (None, Some(label)) => keys(context, label)?.active().unseal(&text)?,
+        (source, _) => unseal(source.as_ref(), &text)?,
+    };
+    // EXPOSE: what the operator asked for.
+    let bytes = plain.expose_secret();
+    args.files.answer(json!({ "value": std::str::from_utf8(bytes).ok() }), bytes.to_vec())
+}

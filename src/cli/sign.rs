@@ -1,0 +1,68 @@
+//! `sign`: a JWS, or with `--raw` a bare signature, with the active alias.
+
+use claviger::error::Result;
+use claviger::jose::jws::{self, SignOptions};
+use claviger::ops;
+use serde_json::json;
+
+use super::files::Files;
+use super::on_label::{Form, keys};
+use super::{Context, Outcome};
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  echo '{\"sub\":\"alice\"}' | claviger sign --label am.services.oauth2.oidc.signing.ES256\n  \
+    claviger sign --label app.files --raw --in release.tar --out release.sig"
+)]
+pub(crate) struct Args {
+    /// The label
+    #[arg(long)]
+    label: String,
+    /// The algorithm [default: the label's first that fits its active alias]
+    #[arg(long, value_name = "NAME")]
+    alg: Option<String>,
+    /// The typ header
+    #[arg(long)]
+    typ: Option<String>,
+    /// How the token is written
+    #[arg(long, value_enum, default_value = "compact")]
+    form: Form,
+    /// Leave the payload out of the token
+    #[arg(long)]
+    detached: bool,
+    /// Sign the payload as it is, b64=false (RFC 7797)
+    #[arg(long, requires = "detached")]
+    unencoded: bool,
+    /// Write the bare signature, not a token
+    #[arg(long, conflicts_with_all = ["typ", "detached", "form"])]
+    raw: bool,
+    #[command(flatten)]
+    files: Files,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
+    let set = keys(context, &args.label)?;
+    let input = args.files.read()?;
+    // EXPOSE: what is to be signed; it becomes part of the token.
+    let payload = input.expose_secret();
+    let active = set.active();
+    if args.raw {
+        let (signature, algorithm) = ops::sign_raw(&set, payload, args.alg.as_deref())?;
+        let hex: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
+        let json = json!({ "signature_hex": hex, "alias": active.alias, "kid": active.kid,
+            "algorithm": algorithm.name });
+        return args.files.answer(json, signature);
+    }
+    let options = SignOptions {
+        algorithm: args.alg.clone(),
+        typ: args.typ.clone(),
+        serialization: args.form.into(),
+        detached: args.detached,
+        unencoded: args.unencoded,
+        ..SignOptions::default()
+    };
+    let token = jws::sign(&set, payload, &options)?;
+    let json = json!({ "token": token, "alias": active.alias, "kid": active.kid });
+    args.files.answer(json, format!("{token}\n").into_bytes())
+}

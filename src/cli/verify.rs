@@ -1,0 +1,129 @@
+//! `verify`: a JWS, its claims if asked, or with `--raw` a bare signature.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use claviger::error::{Error, ErrorKind, Result};
+use claviger::jose::claims::{self, ClaimRules};
+use claviger::jose::jws::{self, VerifyOptions};
+use claviger::ops::{self, KeySet};
+use serde_json::{Value, json};
+
+use super::files::Files;
+use super::on_label::keys;
+use super::password_input::read_input;
+use super::{Context, Outcome};
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  claviger verify --label am.services.oauth2.oidc.signing.ES256 --in token.txt\n  \
+    claviger verify --label app.tokens --claims --audience api --skew 30 --in token.txt\n  \
+    claviger verify --label app.files --raw --signature release.sig --in release.tar"
+)]
+pub(crate) struct Args {
+    /// The label
+    #[arg(long)]
+    label: String,
+    /// Check the JWT claims exp, nbf and iat too
+    #[arg(long)]
+    claims: bool,
+    /// The issuer that the claims must name
+    #[arg(long, requires = "claims")]
+    issuer: Option<String>,
+    /// The audience that the claims must name
+    #[arg(long, requires = "claims")]
+    audience: Option<String>,
+    /// How far clocks may differ, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, requires = "claims")]
+    skew: u32,
+    /// A claim that must be there; may be repeated
+    #[arg(long, value_name = "NAME", requires = "claims")]
+    require: Vec<String>,
+    /// The typ that the token must have
+    #[arg(long)]
+    typ: Option<String>,
+    /// The payload of a token that does not carry it
+    #[arg(long, value_name = "FILE")]
+    payload: Option<PathBuf>,
+    /// The algorithm of a bare signature [default: every one the label allows]
+    #[arg(long, value_name = "NAME", requires = "raw")]
+    alg: Option<String>,
+    /// Check a bare signature of the input
+    #[arg(long, requires = "signature", conflicts_with_all = ["claims", "typ", "payload"])]
+    raw: bool,
+    /// The bare signature
+    #[arg(long, value_name = "FILE", requires = "raw")]
+    signature: Option<PathBuf>,
+    #[command(flatten)]
+    files: Files,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
+    let set = keys(context, &args.label)?;
+    if args.raw {
+        return verify_raw(&set, args);
+    }
+    let token = args.files.read_token()?;
+    let detached = args.payload.as_ref().map(|path| read_input(path, 16 << 20)).transpose()?;
+    let options = VerifyOptions {
+        // EXPOSE: the payload is what the token is about.
+        detached_payload: detached.as_ref().map(|bytes| bytes.expose_secret()),
+        typ: args.typ.as_deref(),
+    };
+    let verified = if token.starts_with('{') {
+        jws::verify_json(&set, &token, &options)
+    } else {
+        jws::verify(&set, &token, &options)
+    }
+    .map_err(|error| with_reason(context, error))?;
+    let claims = if args.claims {
+        let rules = ClaimRules {
+            issuer: args.issuer.clone(),
+            audience: args.audience.clone(),
+            skew: Duration::from_secs(args.skew.into()),
+            required: args.require.clone(),
+        };
+        Some(Value::Object(claims::check(&verified.payload, &rules, context.clock.now())?))
+    } else {
+        None
+    };
+    let key = &verified.key;
+    let json = json!({
+        "verified": true,
+        "alias": key.alias,
+        "store": key.store,
+        "kid": key.kid,
+        "algorithm": verified.algorithm.name,
+        "header": verified.header,
+        "payload": std::str::from_utf8(&verified.payload).ok(),
+        "claims": claims,
+    });
+    let note = format!("verified with alias \"{}\" ({})", key.alias, verified.algorithm);
+    Ok(args.files.answer(json, verified.payload)?.with_notes([note]))
+}
+
+fn verify_raw(set: &KeySet, args: &Args) -> Result<Outcome> {
+    let path =
+        args.signature.as_ref().ok_or_else(|| Error::new(ErrorKind::Usage, "no signature"))?;
+    let signature = read_input(path, 1 << 20)?;
+    let message = args.files.read()?;
+    // EXPOSE: public by nature.
+    let (message, signature) = (message.expose_secret(), signature.expose_secret());
+    let (key, algorithm) = ops::verify_raw(set, message, signature, args.alg.as_deref())?;
+    let json = json!({ "verified": true, "alias": key.alias, "store": key.store, "kid": key.kid,
+        "algorithm": algorithm.name });
+    let note = format!("verified with alias \"{}\" ({algorithm})", key.alias);
+    Ok(Outcome::new(json, "").with_notes([note]))
+}
+
+/// The operator at the command line may know why: with `-v`, and never in a service.
+pub(crate) fn with_reason(context: &Context, error: Error) -> Error {
+    let reason = std::error::Error::source(&error).map(ToString::to_string);
+    match reason {
+        Some(reason) if context.verbosity > 0 => error.with_help(reason),
+        _ => error.with_help(
+            "-v says why; `claviger explain LABEL --token FILE` says which key it needs",
+        ),
+    }
+}
