@@ -172,6 +172,26 @@ impl Error {
         Self { problems, ..Self::new(ErrorKind::Config, message) }
     }
 
+    /// The same error again, without its source: for failures that are kept and reported more than once.
+    #[must_use]
+    pub(crate) fn repeat(&self) -> Self {
+        Self {
+            kind: self.kind,
+            message: self.message.clone(),
+            help: self.help.clone(),
+            file: self.file.clone(),
+            problems: self.problems.clone(),
+            source: None,
+        }
+    }
+
+    /// The same error about `subject`: "subject: message".
+    #[must_use]
+    pub(crate) fn about(self, subject: impl fmt::Display) -> Self {
+        let message = format!("{subject}: {}", self.message).into();
+        Self { message, ..self }
+    }
+
     /// What kind of failure.
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {

@@ -28,7 +28,7 @@ impl Files {
     /// The whole input.
     pub(crate) fn read(&self) -> Result<SecretBytes> {
         let bytes = read_input(&self.input, MAX_INPUT_BYTES)?;
-        if bytes.len() as u64 > MAX_INPUT_BYTES {
+        if u64::try_from(bytes.len()).is_ok_and(|len| len > MAX_INPUT_BYTES) {
             let text = format!("the input is larger than {MAX_INPUT_BYTES} bytes");
             return Err(Error::new(ErrorKind::LimitExceeded, text));
         }

@@ -111,12 +111,9 @@ fn volume(source: &Source<'_>, table: &Table<'_>) -> Option<VolumeOptions> {
     let version_suffix = table.string("version_suffix");
     let suffix = version_suffix.as_ref().map_or("", |text| text.value.as_str());
     // A suffix that ends in a digit could not be told from the version that follows it.
-    let starts_with_dot = suffix.starts_with('.') && suffix.len() > 1;
-    let ends_in_letter = suffix.ends_with(|last: char| last.is_ascii_alphabetic());
-    if !suffix.is_empty()
-        && !(starts_with_dot && ends_in_letter)
-        && let Some(text) = &version_suffix
-    {
+    let fits = suffix.is_empty()
+        || (suffix.starts_with('.') && suffix.ends_with(|last: char| last.is_ascii_alphabetic()));
+    if !fits && let Some(text) = &version_suffix {
         let shown = format!("\"{}\" is no version suffix", suffix.escape_debug());
         let help = "write a dot and letters: \".v\"";
         source.error_with("bad_version_suffix", shown, help, text.location.span.clone());

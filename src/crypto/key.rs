@@ -548,7 +548,7 @@ fn check_rsa_numbers(n: &[u8], e: &[u8]) -> Result<()> {
     }
     let exponent =
         e.iter().fold(0_u64, |sum, byte| sum.saturating_mul(256).saturating_add(u64::from(*byte)));
-    if e.len() > 5 || exponent < 3 || exponent >= 1 << 33 || exponent % 2 == 0 {
+    if e.len() > 5 || !(3..1 << 33).contains(&exponent) || exponent % 2 == 0 {
         return unfit("its public exponent is not odd and between 3 and 2^33".into());
     }
     if super::roca::is_affected(n) {

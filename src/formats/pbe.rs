@@ -156,6 +156,21 @@ pub(crate) enum Digest {
     Sha512_256,
 }
 
+impl Digest {
+    /// Keeps derivations with different PRFs apart; 1 to 3 are those of PKCS#12.
+    const fn marker(self) -> u8 {
+        match self {
+            Self::Sha1 => 8,
+            Self::Sha224 => 9,
+            Self::Sha256 => 10,
+            Self::Sha384 => 11,
+            Self::Sha512 => 12,
+            Self::Sha512_224 => 13,
+            Self::Sha512_256 => 14,
+        }
+    }
+}
+
 const PRFS: &[(ObjectIdentifier, Digest)] = &[
     (oid("1.2.840.113549.2.7"), Digest::Sha1),
     (oid("1.2.840.113549.2.8"), Digest::Sha224),
@@ -354,7 +369,7 @@ pub(crate) fn pbkdf2_key(
         return Err(damaged("a PBKDF2 key length beyond any cipher"));
     }
     let count = u32::try_from(rounds).ok().and_then(NonZeroU32::new);
-    let marker = 8 | digest as u8;
+    let marker = digest.marker();
     work.once((salt.clone(), rounds, password.tag << 4 | marker, length), || {
         let mut key = vec![0; length];
         let count = count.unwrap_or(NonZeroU32::MIN);

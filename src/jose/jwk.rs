@@ -85,7 +85,9 @@ pub fn set<'s>(sets: impl IntoIterator<Item = &'s KeySet>, everything: bool) -> 
             Publish::None => &[],
         };
         for jwk in shown.iter().filter_map(|key| public(set, key)) {
-            let known = keys.iter().any(|one| one["kid"] == jwk["kid"] && one["use"] == jwk["use"]);
+            let known = keys
+                .iter()
+                .any(|one| ["kid", "use"].iter().all(|name| one.get(*name) == jwk.get(*name)));
             if !known {
                 keys.push(jwk);
             }

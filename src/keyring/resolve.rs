@@ -169,7 +169,7 @@ impl Resolver<'_> {
                     self.problems.extend(found.into_iter().map(|one| one.at(location.clone())));
                     let mode = profile.kid_mode;
                     let kid = explicit_kid
-                        .or(loaded.hints.kid.clone())
+                        .or_else(|| loaded.hints.kid.clone())
                         .unwrap_or_else(|| kid_of(mode, &alias, &loaded.key, &profile.uses));
                     let key = LabelKey {
                         alias,

@@ -15,13 +15,7 @@ pub(super) fn key_of(entry: &Entry) -> Result<Key> {
         Material::SecretKey { key_type, bytes } => {
             Key::from_secret(copy(bytes), oct_type(key_type, entry.hints.alg.as_deref())?)
         }
-        Material::Unreadable(error) => {
-            let again = Error::new(error.kind(), error.message().to_owned());
-            Err(match error.help() {
-                Some(help) => again.with_help(help.to_owned()),
-                None => again,
-            })
-        }
+        Material::Unreadable(error) => Err(error.repeat()),
     }
 }
 

@@ -46,7 +46,7 @@ impl KeystoreStore {
             &limits,
             options.require_integrity,
         )
-        .map_err(|error| name_file(error, &options.path))?;
+        .map_err(|error| error.about(options.path.display()).with_file(&options.path))?;
         let keys = container.entries.iter().map(|_| OnceLock::new()).collect();
         Ok(Self { name: name.clone(), path: options.path.clone(), container, keys })
     }
@@ -100,15 +100,6 @@ impl KeystoreStore {
         let shown: Vec<String> =
             names.iter().take(8).map(|name| format!("\"{}\"", name.escape_debug())).collect();
         error.with_help(format!("{} has {}", self.path.display(), shown.join(", ")))
-    }
-}
-
-fn name_file(error: Error, path: &std::path::Path) -> Error {
-    let text = format!("{}: {}", path.display(), error.message());
-    let named = Error::new(error.kind(), text).with_file(path);
-    match error.help() {
-        Some(help) => named.with_help(help.to_owned()),
-        None => named,
     }
 }
 

@@ -34,7 +34,7 @@ impl ValueReader {
     ) -> Result<Self> {
         let key = key.map(|source| sealing_key(&resolve(source)?)).transpose()?;
         let pem = matches!(format, ValueFormat::Pem | ValueFormat::EncryptedPem);
-        let named = pem_password.map(|source| resolve(source)).transpose()?;
+        let named = pem_password.map(resolve).transpose()?;
         // The label of Ping AM for this password; it need not be mapped.
         let default = || {
             let label = crate::catalogue::PEM_PASSWORD.parse().ok()?;

@@ -90,14 +90,7 @@ impl VolumeStore {
                 );
                 Loaded { alias: alias.clone(), key: value.key, hints: value.hints }
             })
-            .map_err(|error| {
-                let text = format!("file \"{name}\": {}", error.message());
-                let again = Error::new(error.kind(), text).with_file(&path);
-                match error.help() {
-                    Some(help) => again.with_help(help.to_owned()),
-                    None => again,
-                }
-            });
+            .map_err(|error| error.about(format!("file \"{name}\"")).with_file(&path));
         Some((alias, loaded))
     }
 
@@ -199,14 +192,11 @@ impl SecretStore for VolumeStore {
         loaded
             .iter()
             .map(|(alias, result)| {
-                let result = result.as_ref().map(Loaded::clone).map_err(|error| {
-                    let again = Error::new(error.kind(), error.message().to_owned());
-                    match error.help() {
-                        Some(help) => again.with_help(help.to_owned()),
-                        None => again,
-                    }
-                });
-                (alias.clone(), result)
+                let again = match result {
+                    Ok(loaded) => Ok(loaded.clone()),
+                    Err(error) => Err(error.repeat()),
+                };
+                (alias.clone(), again)
             })
             .collect()
     }

@@ -7,7 +7,7 @@ use claviger::crypto::{Key, OctType, PublicParameters, sign};
 use claviger::error::ErrorKind;
 
 /// A fresh key that fits a row.
-pub fn key_for(row: &Algorithm) -> Key {
+fn key_for(row: &Algorithm) -> Key {
     let pair = |spec| Key::from_private(&generate(spec).unwrap(), Vec::new()).unwrap();
     let oct = |bits: usize, kind| {
         Key::from_secret(generate(KeySpec::Oct { bytes: bits / 8 }).unwrap(), kind).unwrap()

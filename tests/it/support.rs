@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 /// The folder of vectors under `../shared/vectors` or `$CLAVIGER_VECTORS`. Absent: one line says so and
 /// the caller returns; under CI absence fails.
-pub fn vectors(folder: &str) -> Option<PathBuf> {
+pub(crate) fn vectors(folder: &str) -> Option<PathBuf> {
     let root = std::env::var_os("CLAVIGER_VECTORS").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors"),
         PathBuf::from,
@@ -19,6 +19,6 @@ pub fn vectors(folder: &str) -> Option<PathBuf> {
 }
 
 /// Lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
