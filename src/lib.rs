@@ -1,5 +1,61 @@
-//! A label names a purpose; an ordered list of aliases stands behind it; the first alias acts, every
-//! alias still verifies and decrypts.
+//! **claviger**, the bearer of the keys: an application asks for an operation by *label* and never holds
+//! a key.
+//!
+//! A label names a purpose; an ordered list of aliases stands behind it; **the first alias acts, every
+//! alias still verifies and decrypts**. Rotation is reordering, retirement is removal.
+//!
+//! ```text
+//! claviger.toml ─► config ─► stores ─► Snapshot ─► label API ─► jose ─► your code, the command line
+//!                               ▲          │  (one Arc, swapped whole)
+//!          keystores, volumes ──┘          └─► check, explain, labels
+//! ```
+//!
+//! Data flows one way. A request takes one [`keyring::Snapshot`] and uses it to the end; a reload builds
+//! the next one aside, checks it whole and swaps it.
+//!
+//! ```
+//! use claviger::Keyring;
+//!
+//! # fn main() -> Result<(), claviger::Error> {
+//! let keyring = Keyring::open("keystores/claviger.toml".as_ref())?;
+//! let id_tokens = keyring.label("am.services.oauth2.oidc.signing.ES256")?;
+//!
+//! let token = id_tokens.sign(br#"{"sub":"alice"}"#)?;
+//! let verified = id_tokens.verify(&token)?;
+//!
+//! assert_eq!(verified.payload, br#"{"sub":"alice"}"#);
+//! assert_eq!(verified.key.alias.as_str(), "es256-a");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Nouns
+//!
+//! Ping AM's words: a *store* holds secrets under *aliases*; a *mapping* gives a *label* its ordered
+//! aliases; stores belong to a *realm* or to all. The *active* alias is the first; the *valid* ones are
+//! all of them.
+//!
+//! # Modules
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`keyring`] | configuration and stores resolved into snapshots; `check`, `explain` |
+//! | [`ops`] | handles on labels; bare signatures |
+//! | [`jose`] | JWS, JWE, JWK sets, JWT claims, nested tokens |
+//! | [`config`], [`catalogue`], [`label`], [`alg`] | what may be configured: tables and names |
+//! | [`stores`], [`formats`] | where secrets lie, and the containers they come in |
+//! | [`crypto`] | keys, and what is done with them |
+//! | [`key_tools`], [`starter`] | what the command line does with files of keys |
+//!
+//! # Features
+//!
+//! `cli` (default) builds the program. `compat` (default) builds OpenSSL for Ed448, X448 and RSA1_5;
+//! without it those are refused by name. Neither changes what anything else does.
+//!
+//! # What it does not do
+//!
+//! It has no `none` algorithm, follows no `jku` or `x5u`, gives out no private key, and verifies no
+//! certificate chain when it verifies a JOSE signature.
 
 pub mod alg;
 pub mod catalogue;
@@ -18,3 +74,9 @@ pub mod problem;
 pub mod secret;
 pub mod starter;
 pub mod stores;
+
+pub use config::Config;
+pub use error::{Error, ErrorKind};
+pub use keyring::Keyring;
+pub use label::{Alias, LabelName};
+pub use ops::Label;
