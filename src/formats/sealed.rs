@@ -29,11 +29,11 @@ pub fn decode(key: &Key, text: &str) -> Result<SecretBytes> {
     let text = text.strip_suffix('\n').unwrap_or(text);
     let text = text.strip_suffix('\r').unwrap_or(text);
     let Some(body) = text.strip_prefix(PREFIX) else {
-        let error = Error::new(ErrorKind::Malformed, "the value is not sealed");
         return Err(if text.starts_with("AQIC") {
-            error.with_help("this looks like a value of Ping AM's encode.jsp: decrypt it there, then `claviger encode` it")
+            Error::new(ErrorKind::Unsupported, "values of Ping AM's encode.jsp are not read")
+                .with_help("decrypt it there, then `claviger encode` it")
         } else {
-            error.with_help(
+            Error::new(ErrorKind::Malformed, "the value is not sealed").with_help(
                 "`claviger encode` makes sealed values; they begin with \"claviger:v1:\"",
             )
         });

@@ -11,7 +11,14 @@ use crate::secret::SecretBytes;
 /// # Errors
 /// [`ErrorKind::Io`].
 pub fn replace_file(path: &Path, bytes: &SecretBytes) -> Result<()> {
-    written(path, bytes)?.persist(path).map(drop).map_err(|error| failed(path, error.error))
+    // A link keeps its place: what it points to is replaced.
+    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let file = written(&target, bytes)?;
+    if let Ok(facts) = std::fs::metadata(&target) {
+        file.as_file().set_permissions(facts.permissions()).map_err(|error| failed(path, error))?;
+    }
+    file.persist(&target).map_err(|error| failed(path, error.error))?;
+    sync_folder(&target)
 }
 
 /// Writes a file that must not be there yet.
@@ -19,21 +26,32 @@ pub fn replace_file(path: &Path, bytes: &SecretBytes) -> Result<()> {
 /// # Errors
 /// [`ErrorKind::Usage`] if it is there; [`ErrorKind::Io`].
 pub fn create_file(path: &Path, bytes: &SecretBytes) -> Result<()> {
-    written(path, bytes)?.persist_noclobber(path).map(drop).map_err(|error| {
+    let placed = written(path, bytes)?.persist_noclobber(path).map(drop).map_err(|error| {
         if error.error.kind() == std::io::ErrorKind::AlreadyExists {
             return Error::new(ErrorKind::Usage, "the file is already there")
                 .with_file(path)
                 .with_help("name another file, or move the old one away first");
         }
         failed(path, error.error)
-    })
+    });
+    placed.and_then(|()| sync_folder(path))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or_else(|| Path::new("."))
+}
+
+/// The new name survives a crash only once its folder is on disk.
+fn sync_folder(path: &Path) -> Result<()> {
+    let folder = std::fs::File::open(folder_of(path)).map_err(|error| failed(path, error))?;
+    folder.sync_all().map_err(|error| failed(path, error))
 }
 
 /// A file of mode 0600 beside `path`, on disk.
 fn written(path: &Path, bytes: &SecretBytes) -> Result<tempfile::NamedTempFile> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or_else(|| Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|error| failed(path, error))?;
+    let mut file =
+        tempfile::NamedTempFile::new_in(folder_of(path)).map_err(|error| failed(path, error))?;
     // EXPOSE: into the file that the operator named.
     file.write_all(bytes.expose_secret()).map_err(|error| failed(path, error))?;
     file.as_file().sync_all().map_err(|error| failed(path, error))?;

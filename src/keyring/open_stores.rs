@@ -78,6 +78,11 @@ impl Opener<'_> {
         let opened = stores::open(&entry.name.value, &entry.options, &resolve);
         let (state, result) = match opened {
             Ok(store) => (State::Open(store), Ok(())),
+            // A cycle may only be one of this moment: asked again from the outside, it may open.
+            Err(error) if error.kind() == ErrorKind::Config => {
+                self.states.borrow_mut().remove(&index);
+                return Err(error);
+            }
             Err(error) => (State::Failed, Err(error)),
         };
         self.states.borrow_mut().insert(index, state);

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
@@ -14,6 +15,18 @@ pub(super) fn read_small(path: &Path, max: usize) -> Result<Vec<u8>> {
     let opened = rustix::fs::open(path, flags, Mode::empty());
     let file = opened.map_err(|error| unreadable(path, &error.to_string()))?;
     read_open(File::from(file), path, max)
+}
+
+/// As [`read_small`]; a file that everybody may write is refused.
+pub(super) fn read_guarded(path: &Path, max: usize) -> Result<Vec<u8>> {
+    let mode = std::fs::metadata(path).map_err(|error| unreadable(path, &error.to_string()))?;
+    if mode.is_file() && mode.permissions().mode() & 0o002 != 0 {
+        let text = format!("everybody may write {}", path.display());
+        return Err(Error::new(ErrorKind::StoreUnreadable, text)
+            .with_file(path)
+            .with_help(format!("chmod o-w {}", path.display())));
+    }
+    read_small(path, max)
 }
 
 /// As [`read_small`], of a file that is open.

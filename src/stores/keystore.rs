@@ -9,7 +9,7 @@ use crate::formats::{self, Container, Limits, Passwords};
 use crate::label::{Alias, LabelName, StoreName};
 use crate::secret::SecretString;
 use crate::stores::convert::key_of;
-use crate::stores::files::read_small;
+use crate::stores::files::read_guarded;
 use crate::stores::{KeystoreOptions, Loaded, Resolve, SecretStore};
 
 /// A keystore that was opened: its entries become keys when a label first asks.
@@ -37,7 +37,7 @@ impl KeystoreStore {
         let store = password(&options.store_password)?;
         let entry = password(&options.entry_password)?;
         let limits = Limits::default();
-        let bytes = read_small(&options.path, limits.max_bytes)?;
+        let bytes = read_guarded(&options.path, limits.max_bytes)?;
         let passwords = Passwords { store: store.as_ref(), entry: entry.as_ref() };
         let container = formats::open(
             &bytes,

@@ -3,7 +3,7 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::SecretBytes;
 use crate::stores::PasswordSource;
-use crate::stores::files::read_small;
+use crate::stores::files::{read_small, unreadable};
 
 /// A password file is no larger.
 const MAX_BYTES: usize = 64 << 10;
@@ -28,6 +28,9 @@ pub fn read(source: &PasswordSource) -> Result<SecretBytes> {
         PasswordSource::File(path) => {
             let mut bytes = read_small(path, MAX_BYTES)?;
             trim_newline(&mut bytes);
+            if bytes.is_empty() {
+                return Err(unreadable(path, "it is empty"));
+            }
             Ok(SecretBytes::from_vec(bytes))
         }
         PasswordSource::Label(label) => Err(Error::new(

@@ -35,16 +35,15 @@ impl ValueReader {
         let key = key.map(|source| sealing_key(&resolve(source)?)).transpose()?;
         let pem = matches!(format, ValueFormat::Pem | ValueFormat::EncryptedPem);
         let named = pem_password.map(resolve).transpose()?;
-        // The label of Ping AM for this password; it need not be mapped.
-        let default = || {
-            let label = crate::catalogue::PEM_PASSWORD.parse().ok()?;
-            resolve(&PasswordSource::Label(label)).ok()
-        };
         let pem_password = match named {
-            None if pem => default(),
+            None if pem => default_pem_password(resolve)?,
             named => named,
         };
-        let pem_password = pem_password.as_ref().and_then(SecretString::from_utf8);
+        let utf8 = |bytes: SecretBytes| {
+            SecretString::from_utf8(&bytes)
+                .ok_or_else(|| Error::new(ErrorKind::KeyUnfit, "the PEM password is not UTF-8"))
+        };
+        let pem_password = pem_password.map(utf8).transpose()?;
         Ok(Self { format, key, pem_password })
     }
 
@@ -81,17 +80,32 @@ impl ValueReader {
         // EXPOSE: parsed into owners that wipe themselves.
         let text = bytes.expose_secret();
         let container = formats::open(text, None, &passwords, &Limits::default(), false)?;
-        let mut entries = container.entries;
         // A private key and its certificates are one entry already; the active secret is the first.
-        let first = entries.drain(..).next();
+        let mut entries = container.entries.into_iter();
+        let first = entries.next();
+        let more = entries.count();
         let first = first.ok_or_else(|| {
             Error::new(ErrorKind::Damaged, "there is no key or certificate in it")
         })?;
         let mut warnings = container.warnings;
-        if entries.len() > 1 {
-            warnings.push("it holds several keys: the first is taken".into());
+        if more > 0 {
+            warnings
+                .push(format!("it holds {} keys or certificates: the first is taken", more + 1));
         }
         Ok(Value { key: key_of(&first)?, hints: first.hints, warnings })
+    }
+}
+
+/// The password under Ping AM's label for it, which need not be mapped.
+fn default_pem_password(resolve: Resolve<'_>) -> Result<Option<SecretBytes>> {
+    let label = crate::catalogue::PEM_PASSWORD.parse()?;
+    match resolve(&PasswordSource::Label(label)) {
+        Ok(password) => Ok(Some(password)),
+        // Nobody has it, or only a store that waits for this one.
+        Err(error) if matches!(error.kind(), ErrorKind::Config | ErrorKind::UnknownLabel) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -100,10 +114,12 @@ impl ValueReader {
 pub(crate) fn sealing_key(bytes: &SecretBytes) -> Result<Key> {
     // EXPOSE: into a key that wipes itself.
     let raw = bytes.expose_secret();
-    let decoded =
-        std::str::from_utf8(raw).ok().and_then(|text| Base64::decode_vec(text.trim()).ok());
+    let decoded = std::str::from_utf8(raw)
+        .ok()
+        .and_then(|text| Base64::decode_vec(text.trim()).ok())
+        .map(SecretBytes::from_vec);
     match decoded {
-        Some(key) if key.len() == 32 => Key::from_secret(SecretBytes::from_vec(key), OctType::Aes),
+        Some(key) if key.len() == 32 => Key::from_secret(key, OctType::Aes),
         _ if raw.len() == 32 && std::str::from_utf8(raw).is_err() => {
             Key::from_secret(SecretBytes::from_slice(raw), OctType::Aes)
         }

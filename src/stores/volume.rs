@@ -39,8 +39,7 @@ impl VolumeStore {
         let reader =
             ValueReader::new(options.format, key.as_ref(), pem_password.as_ref(), resolve)?;
         let directory = &options.directory;
-        // One handle for the whole generation: a swap of `..data` meanwhile changes nothing for us.
-        let handle = open_directory(directory)?;
+        let handle = open_generation(directory)?;
         let mut store =
             Self { directory: directory.clone(), labels: BTreeMap::new(), warnings: Vec::new() };
         let mut found: BTreeMap<LabelName, Vec<(Version, String)>> = BTreeMap::new();
@@ -101,7 +100,10 @@ impl VolumeStore {
         path: &Path,
         permissions: Permissions,
     ) -> Result<Vec<u8>> {
-        let file = open_beneath(handle, name).map_err(|error| match error {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let directory = path.parent().unwrap_or(path);
+        let opened = resolve_beneath(handle, directory, name, flags);
+        let file = opened.map_err(|error| match error {
             rustix::io::Errno::XDEV => unreadable(path, "its link leads out of the directory"),
             error => unreadable(path, &error.to_string()),
         })?;
@@ -114,16 +116,21 @@ impl VolumeStore {
             return Err(Error::new(ErrorKind::StoreUnreadable, "everybody may write it")
                 .with_help(format!("chmod o-w {}", path.display())));
         }
-        if mode & 0o004 != 0 {
+        if mode & 0o024 != 0 {
             match permissions {
                 Permissions::Ignore => {}
                 Permissions::Refuse => {
-                    return Err(Error::new(ErrorKind::StoreUnreadable, "everybody may read it")
-                        .with_help(format!("chmod o-r {}", path.display())));
+                    return Err(Error::new(
+                        ErrorKind::StoreUnreadable,
+                        "others than its owner may read or change it",
+                    )
+                    .with_help(format!("chmod g-w,o-r {}", path.display())));
                 }
                 Permissions::Warn => {
                     self.warnings
-                        .push(format!("file \"{name}\": everybody may read it (chmod o-r)"));
+                        .push(format!(
+                        "file \"{name}\": others than its owner may read or change it (chmod g-w,o-r)"
+                    ));
                 }
             }
         }
@@ -138,11 +145,44 @@ fn open_directory(directory: &Path) -> Result<File> {
     Ok(File::from(handle))
 }
 
-/// Opens a file of the directory; links are followed as long as they stay inside (Kubernetes links every
-/// file to `..data/NAME`; attacks.md F02).
-fn open_beneath(handle: &File, name: &str) -> rustix::io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    rustix::fs::openat2(handle, name, flags, Mode::empty(), ResolveFlags::BENEATH).map(File::from)
+/// The directory that holds the files of one generation, opened once. A Kubernetes volume keeps them behind
+/// the link `..data`, which an update replaces: what is read through this handle is all of before or all of
+/// after (attacks.md F02).
+fn open_generation(directory: &Path) -> Result<File> {
+    let root = open_directory(directory)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    match resolve_beneath(&root, directory, "..data", flags) {
+        Ok(generation) => Ok(generation),
+        Err(rustix::io::Errno::NOENT) => Ok(root),
+        Err(rustix::io::Errno::XDEV) => {
+            Err(unreadable(&directory.join("..data"), "its link leads out of the directory"))
+        }
+        Err(error) => Err(unreadable(&directory.join("..data"), &error.to_string())),
+    }
+}
+
+/// Opens `name` under the directory; links are followed as long as they stay inside.
+fn resolve_beneath(
+    handle: &File,
+    directory: &Path,
+    name: &str,
+    flags: OFlags,
+) -> rustix::io::Result<File> {
+    use rustix::io::Errno;
+
+    match rustix::fs::openat2(handle, name, flags, Mode::empty(), ResolveFlags::BENEATH) {
+        // Kernels before 5.6 and some sandboxes: resolve first, then look where it ended.
+        Err(Errno::NOSYS | Errno::PERM) => {
+            let io = |_| Errno::NOENT;
+            let inside = directory.canonicalize().map_err(io)?;
+            let target = directory.join(name).canonicalize().map_err(io)?;
+            if !target.starts_with(&inside) {
+                return Err(Errno::XDEV);
+            }
+            rustix::fs::open(&target, flags | OFlags::NOFOLLOW, Mode::empty()).map(File::from)
+        }
+        opened => opened.map(File::from),
+    }
 }
 
 fn names(handle: &File, directory: &Path) -> Result<Vec<String>> {
