@@ -447,7 +447,8 @@ impl Key {
         self.0.secret.as_ref().filter(|_| self.0.public.is_none())
     }
 
-    /// The private key as PKCS#8 DER, for export.
+    /// The private key as PKCS#8 DER, for OpenSSL.
+    #[cfg(feature = "compat")]
     pub(crate) fn pkcs8(&self) -> Option<&SecretBytes> {
         self.0.secret.as_ref().filter(|_| self.0.public.is_some())
     }

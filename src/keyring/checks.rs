@@ -1,13 +1,13 @@
 //! What is checked of one alias behind one label: type, size, use, certificate, known demo keys.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
-use x509_parser::prelude::{FromDer, X509Certificate};
+use time::OffsetDateTime;
 
-use crate::alg::{Algorithm, Curve, Operation};
+use crate::alg::{Algorithm, Curve, Family, Operation};
 use crate::catalogue::{LabelMaterial, LabelUse};
 use crate::config::{Config, DemoKeys};
-use crate::crypto::{Key, KeyKind, OctType, Role};
+use crate::crypto::{Key, KeyKind, OctType, Role, certificate};
 use crate::keyring::demo_keys::demo_alias;
 use crate::keyring::profile::LabelProfile;
 use crate::label::{Alias, LabelName};
@@ -105,7 +105,13 @@ fn check_algorithms(
     }
     let acting: Vec<&&Algorithm> =
         rows.iter().filter(|row| row.operation != Operation::Content).collect();
-    let fits = |row: &Algorithm| key.fits(row, passive_role(row)).is_ok();
+    // `dir` needs a content algorithm of the key's own length.
+    let content = rows
+        .iter()
+        .any(|row| row.operation == Operation::Content && key.fits(row, Role::Encrypt).is_ok());
+    let fits = |row: &Algorithm| {
+        key.fits(row, passive_role(row)).is_ok() && (row.family != Family::Direct || content)
+    };
     let fitting: Vec<&&&Algorithm> = acting.iter().filter(|row| fits(row)).collect();
     if fitting.is_empty() {
         let names: Vec<&str> = acting.iter().map(|row| row.name).collect();
@@ -142,19 +148,19 @@ fn check_dates(
     now: SystemTime,
     about: &dyn Fn(String) -> String,
 ) -> Option<Problem> {
-    let (_, certificate) = X509Certificate::from_der(key.chain().first()?).ok()?;
-    let validity = certificate.validity();
-    let after = |timestamp: i64| {
-        u64::try_from(timestamp).ok().map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds))
+    let facts = certificate::facts(key.chain().first()?).ok()?;
+    let date = |seconds: i64| {
+        let time = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
+        Some((SystemTime::from(time), time.date()))
     };
-    let (begin, end) =
-        (after(validity.not_before.timestamp())?, after(validity.not_after.timestamp())?);
+    let ((begin, first), (end, last)) = (date(facts.not_before)?, date(facts.not_after)?);
     if now < begin {
-        let text = about(format!("its certificate is not valid before {}", validity.not_before));
-        return Some(Problem::warning("certificate_not_yet_valid", text));
+        let text = about(format!("its certificate is not valid before {first}"));
+        let help = "check the clock, or wait: peers refuse it until then";
+        return Some(Problem::warning("certificate_not_yet_valid", text).with_help(help));
     }
     let Ok(left) = end.duration_since(now) else {
-        let text = about(format!("its certificate expired: {}", validity.not_after));
+        let text = about(format!("its certificate expired on {last}"));
         return Some(Problem::warning("certificate_expired", text).with_help(
             "tokens still verify, but peers that check the certificate refuse it: renew it",
         ));

@@ -98,9 +98,15 @@ impl Opener<'_> {
             if index == asking || entry.realm.is_some() || !may_hold(entry, label) {
                 continue;
             }
-            // A store that fails to open is reported where it stands.
-            if self.open(index).is_err() {
-                continue;
+            match self.open(index) {
+                Ok(()) => {}
+                // It waits for a store that waits for this one.
+                Err(error) if error.kind() == ErrorKind::Config => {
+                    waiting.push(entry.name.value.clone());
+                    continue;
+                }
+                // A store that fails to open is reported where it stands.
+                Err(_) => continue,
             }
             match self.states.borrow().get(&index) {
                 Some(State::Open(store)) => {

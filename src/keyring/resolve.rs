@@ -81,8 +81,11 @@ impl Resolver<'_> {
     ) {
         for warning in store.warnings() {
             let text = format!("store \"{}\": {warning}", entry.name.value);
-            self.problems
-                .push(Problem::warning("store_warning", text).at(entry.name.location.clone()));
+            self.problems.push(
+                Problem::warning("store_warning", text)
+                    .with_help("the store works; see to it when you can")
+                    .at(entry.name.location.clone()),
+            );
         }
         for mapping in &entry.mappings {
             let label = catalogue::canonical(&mapping.label.value);
