@@ -15,3 +15,25 @@ if [ -n "$missing" ]; then
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
 fi
 command -v cargo >/dev/null 2>&1 || { echo "install Rust 1.88 or later: https://rustup.rs" >&2; exit 1; }
+
+# Peers of the interoperability tests, in a folder of their own: npm's `jose` and PyPI's `joserfc`.
+cd "$(dirname "$0")/.."
+PEERS="${CARGO_TARGET_DIR:-target}/interop"
+missing=''
+need node nodejs
+need npm npm
+need python3 python3-venv
+if [ -n "$missing" ]; then
+  apt-get update -qq
+  # shellcheck disable=SC2086
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing python3-venv
+fi
+mkdir -p "$PEERS"
+if [ ! -d "$PEERS/node_modules/jose" ]; then
+  [ -f "$PEERS/package.json" ] || printf '{"private":true}\n' > "$PEERS/package.json"
+  npm install --prefix "$PEERS" --silent --no-fund --no-audit jose@6
+fi
+if [ ! -x "$PEERS/venv/bin/python" ] || ! "$PEERS/venv/bin/python" -c 'import joserfc' 2>/dev/null; then
+  python3 -m venv "$PEERS/venv"
+  "$PEERS/venv/bin/pip" install --quiet --disable-pip-version-check 'joserfc>=1.6,<2'
+fi

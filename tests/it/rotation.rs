@@ -168,7 +168,7 @@ proptest! {
             }
             let list: Vec<LabelKey> = mapped.iter().map(|one| keys[*one].clone()).collect();
             let set = label(&list, &SIGNS, rows.clone());
-            let without_kid = tokens.len() % 2 == 0;
+            let without_kid = tokens.len().is_multiple_of(2);
             let options = SignOptions { without_kid, ..Default::default() };
             tokens.push((mapped[0], jws::sign(&set, b"x", &options).unwrap()));
             for (maker, token) in &tokens {
