@@ -8,7 +8,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::{decode, encode};
 use crate::alg::Curve;
-use crate::catalogue::{LabelUse, Publish};
+use crate::catalogue::LabelUse;
 use crate::crypto::{PublicParameters, sha1, sha256};
 use crate::ops::{KeySet, LabelKey};
 
@@ -78,12 +78,7 @@ pub fn public(set: &KeySet, key: &LabelKey) -> Option<Value> {
 pub fn set<'s>(sets: impl IntoIterator<Item = &'s KeySet>, everything: bool) -> Value {
     let mut keys: Vec<Value> = Vec::new();
     for set in sets {
-        let shown = match set.policy().publish {
-            _ if everything => set.keys(),
-            Publish::Active => std::slice::from_ref(set.active()),
-            Publish::All => set.keys(),
-            Publish::None => &[],
-        };
+        let shown = if everything { set.keys() } else { set.published() };
         for jwk in shown.iter().filter_map(|key| public(set, key)) {
             let known = keys
                 .iter()

@@ -165,6 +165,16 @@ impl KeySet {
         &self.keys
     }
 
+    /// The keys that the label publishes: all, the active one, or none.
+    #[must_use]
+    pub fn published(&self) -> &[LabelKey] {
+        match self.policy.publish {
+            Publish::Active => std::slice::from_ref(self.active()),
+            Publish::All => &self.keys,
+            Publish::None => &[],
+        }
+    }
+
     /// How the set behaves.
     #[must_use]
     pub const fn policy(&self) -> &KeySetPolicy {

@@ -2,6 +2,7 @@
 
 mod checks;
 mod demo_keys;
+mod diff;
 mod explain;
 pub mod keyset;
 mod kid;
@@ -22,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::label::{LabelName, Realm};
 use crate::problem::{Problem, Severity};
 
+pub use diff::{Diff, KeyName, LabelDiff, Move};
 pub use explain::{Explanation, Step};
 pub use snapshot::Snapshot;
 
