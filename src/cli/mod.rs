@@ -131,8 +131,9 @@ pub(crate) struct Context {
     pub(crate) clock: Clock,
 }
 
-/// Parses `arguments`, runs the command and shows its answer.
-pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
+/// Parses `arguments`, runs the command and shows its answer; `refused` is what the system did not let us
+/// harden, shown with `-v`.
+pub(crate) fn run(arguments: Vec<OsString>, refused: &[String]) -> ExitCode {
     let wants_json = arguments
         .iter()
         .take_while(|argument| *argument != "--")
@@ -140,6 +141,7 @@ pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
     match Cli::try_parse_from(arguments) {
         Ok(cli) => {
             let context = cli.global.into_context(Clock::system());
+            output::verbose(&context, refused);
             output::show(&context, cli.command.run(&context))
         }
         Err(error) if wants_json && error.use_stderr() => output::show_json_error(&usage(&error)),

@@ -138,6 +138,13 @@ pub(crate) fn colored_stdout(context: &Context) -> bool {
     }
 }
 
+/// Shows lines that only `-v` asks for.
+pub(crate) fn verbose(context: &Context, lines: &[String]) {
+    if context.verbosity > 0 && !context.json {
+        say(&lines.iter().map(|line| format!("note: {line}\n")).collect::<String>());
+    }
+}
+
 /// Nobody can be told that stderr failed.
 fn say(text: &str) {
     drop(io::stderr().lock().write_all(text.as_bytes()));

@@ -37,7 +37,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("key_tools", &["error", "secret", "alg", "crypto", "formats"]),
     ("starter", &["error", "secret", "crypto", "key_tools"]),
     ("cli", &[]),
-    ("main", &["cli"]),
+    ("hardening", &[]),
+    ("main", &["cli", "hardening"]),
 ];
 
 /// Modules that only `crypto` and `formats` may use: a cryptography crate named elsewhere is a leak.
