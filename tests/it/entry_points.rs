@@ -1,0 +1,265 @@
+//! The entry points for outside bytes, one function each, with what must hold of every answer. The fuzz
+//! targets and the mutation tests call the same functions.
+
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::{Duration, UNIX_EPOCH};
+
+use claviger::alg::{ALGORITHMS, Operation};
+use claviger::catalogue::{self, LabelUse};
+use claviger::crypto::{Key, OctType};
+use claviger::formats::{self, Container, Entry, Limits, Material, Passwords};
+use claviger::formats::{der, jks, jwk, pem, pkcs12, sealed};
+use claviger::jose::claims::{self, ClaimRules};
+use claviger::jose::jws::{self, VerifyOptions};
+use claviger::jose::{jwe, nested};
+use claviger::label::{Alias, LabelName, Realm, StoreName};
+use claviger::ops::{KeySet, KeySetPolicy};
+use claviger::secret::{SecretBytes, SecretString};
+use claviger::{Config, json, stores};
+
+/// What every token of ours holds: a token that is accepted with other content is a forgery.
+pub(crate) const PAYLOAD: &[u8] = br#"{"sub":"alice","exp":4102444800}"#;
+/// The password of every container of ours.
+pub(crate) const PASSWORD: &str = "changeit";
+
+/// Reads outside bytes and asserts what must hold of the answer.
+type EntryPoint = fn(&[u8]);
+
+/// Every entry point by its name, which is also the name of its fuzz target.
+pub(crate) const TARGETS: [(&str, EntryPoint); 12] = [
+    ("config", config),
+    ("der", read_der),
+    ("jceks", read_java),
+    ("jks", read_java),
+    ("json", read_json),
+    ("jwe", decrypt),
+    ("jwk", read_jwk),
+    ("jws", verify),
+    ("names", names),
+    ("pem", read_pem),
+    ("pkcs12", read_pkcs12),
+    ("sealed", unseal),
+];
+
+/// Hands `bytes` to one entry point.
+pub(crate) fn run(name: &str, bytes: &[u8]) {
+    let (_, target) = TARGETS.iter().find(|(known, _)| *known == name).expect("a known target");
+    target(bytes);
+}
+
+/// The keys that tokens are made and checked with; they protect nothing.
+pub(crate) fn key_set(uses: [LabelUse; 2]) -> KeySet {
+    let rows = ALGORITHMS.iter().collect();
+    // Few iterations: the parser is what is looked at, not PBKDF2.
+    let mut policy = KeySetPolicy { zip: true, ..KeySetPolicy::default() };
+    policy.limits.max_p2c = 1_000;
+    let keys = include_bytes!("../../keystores/tokens.jwks");
+    KeySet::from_jwks("app.fuzz".parse().unwrap(), uses.to_vec(), keys, rows, policy).unwrap()
+}
+
+fn signing() -> &'static KeySet {
+    static SET: OnceLock<KeySet> = OnceLock::new();
+    SET.get_or_init(|| key_set([LabelUse::Sign, LabelUse::Verify]))
+}
+
+fn sealing() -> &'static KeySet {
+    static SET: OnceLock<KeySet> = OnceLock::new();
+    SET.get_or_init(|| key_set([LabelUse::Encrypt, LabelUse::Decrypt]))
+}
+
+fn verify(bytes: &[u8]) {
+    let Ok(token) = std::str::from_utf8(bytes) else { return };
+    for detached_payload in [None, Some(PAYLOAD)] {
+        let options = VerifyOptions { detached_payload, typ: None };
+        for verified in
+            [jws::verify(signing(), token, &options), jws::verify_json(signing(), token, &options)]
+                .into_iter()
+                .flatten()
+        {
+            assert_eq!(verified.payload, PAYLOAD, "a forged token was accepted");
+            assert_eq!(verified.algorithm.operation, Operation::Sign);
+        }
+    }
+    drop(jws::unverified_header(signing(), token));
+}
+
+fn decrypt(bytes: &[u8]) {
+    let Ok(token) = std::str::from_utf8(bytes) else { return };
+    for opened in [jwe::decrypt(sealing(), token), jwe::decrypt_json(sealing(), token)] {
+        // Everybody may encrypt to a public key: only what shared keys opened must be ours.
+        if let Ok(opened) = opened
+            && opened.key.key.public_parameters().is_none()
+            && !opened.plaintext.ct_eq(PAYLOAD)
+        {
+            let inner = std::str::from_utf8(opened.plaintext.expose_secret()).unwrap_or_default();
+            let nested = jws::verify(signing(), inner, &VerifyOptions::default());
+            assert!(nested.is_ok(), "a forged token was decrypted");
+        }
+    }
+    drop(nested::open(sealing(), signing(), token, &VerifyOptions::default()));
+}
+
+fn read_json(bytes: &[u8]) {
+    let usual = serde_json::from_slice::<serde_json::Value>(bytes).ok();
+    if let Ok(strict) = json::parse_strict(bytes, 16) {
+        assert_eq!(Some(strict), usual, "strict reading differs from the usual one");
+    }
+    let rules = ClaimRules { audience: Some("alice".into()), ..ClaimRules::default() };
+    drop(claims::check(bytes, &rules, UNIX_EPOCH + Duration::from_secs(1_700_000_000)));
+}
+
+fn read_jwk(bytes: &[u8]) {
+    if let Ok(container) = jwk::read(bytes, &limits()) {
+        use_entries(&container);
+        for entry in &container.entries {
+            again(entry);
+        }
+    }
+    drop(stores::load_jwks(bytes));
+}
+
+/// A key that is written and read again is the same key.
+fn again(entry: &Entry) {
+    let Some(key) = key_of(entry) else { return };
+    let Ok(text) = jwk::write(entry, false) else { return };
+    let read = jwk::read(text.expose_secret().as_bytes(), &limits()).unwrap();
+    let same = key_of(&read.entries[0]).unwrap();
+    assert_eq!(key.thumbprint(), same.thumbprint(), "a written key reads as another");
+}
+
+fn read_pem(bytes: &[u8]) {
+    let password = SecretString::from_string(PASSWORD.into());
+    for store in [None, Some(&password)] {
+        let passwords = Passwords { store, entry: None };
+        if let Ok(container) = pem::read(bytes, &passwords, &limits()) {
+            use_entries(&container);
+        }
+    }
+}
+
+fn read_der(bytes: &[u8]) {
+    let password = SecretString::from_string(PASSWORD.into());
+    let passwords = Passwords { store: Some(&password), entry: None };
+    if let Ok(container) = der::read(bytes, &passwords, &limits()) {
+        use_entries(&container);
+    }
+    sniffed(bytes, &passwords);
+}
+
+/// With the store password the digest guards everything; with the entries' alone the parser is open.
+fn read_java(bytes: &[u8]) {
+    let password = SecretString::from_string(PASSWORD.into());
+    for passwords in [
+        Passwords { store: Some(&password), entry: None },
+        Passwords { store: None, entry: Some(&password) },
+    ] {
+        if let Ok(container) = jks::read(bytes, &passwords, &limits(), false) {
+            use_entries(&container);
+        }
+        sniffed(bytes, &passwords);
+    }
+}
+
+fn read_pkcs12(bytes: &[u8]) {
+    let password = SecretString::from_string(PASSWORD.into());
+    for store in [None, Some(&password)] {
+        let passwords = Passwords { store, entry: None };
+        if let Ok(container) = pkcs12::read(bytes, &passwords, &limits(), false) {
+            use_entries(&container);
+        }
+        sniffed(bytes, &passwords);
+    }
+}
+
+/// As a store opens it: told apart by content.
+fn sniffed(bytes: &[u8], passwords: &Passwords<'_>) {
+    if let Ok(container) = formats::open(bytes, None, passwords, &limits(), true) {
+        assert_eq!(formats::sniff(bytes), Some(container.container_type));
+    }
+}
+
+/// Small work, so that the parser and not the key derivation takes the time.
+fn limits() -> Limits {
+    Limits {
+        max_iterations: 2_048,
+        max_total_iterations: 8_192,
+        max_entries: 64,
+        ..Limits::default()
+    }
+}
+
+/// What was read becomes keys and is written again; each may be refused, none may fail otherwise.
+fn use_entries(container: &Container) {
+    for entry in &container.entries {
+        drop(key_of(entry));
+        for public_only in [false, true] {
+            drop(pem::write(std::slice::from_ref(entry), public_only));
+            drop(jwk::write(entry, public_only));
+        }
+    }
+}
+
+fn key_of(entry: &Entry) -> Option<Key> {
+    let copy = |bytes: &SecretBytes| SecretBytes::from_slice(bytes.expose_secret());
+    match &entry.material {
+        Material::PrivateKey(pkcs8) => Key::from_private(pkcs8, entry.chain.clone()).ok(),
+        Material::PublicKey(spki) => Key::from_public(spki).ok(),
+        Material::Certificate => Key::from_certificates(entry.chain.clone()).ok(),
+        Material::Secret(bytes) | Material::SecretKey { bytes, .. } => {
+            Key::from_secret(copy(bytes), OctType::Any).ok()
+        }
+        _ => None,
+    }
+}
+
+fn config(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (config, problems) = Config::parse(text, Path::new("claviger.toml"));
+    for problem in &problems {
+        assert!(!problem.code.is_empty() && !problem.message.is_empty());
+        let Some(place) = &problem.location else { continue };
+        assert!(
+            text.get(place.span.clone()).is_some(),
+            "{}: a place outside the text",
+            problem.code
+        );
+        assert!(place.line >= 1 && place.column >= 1);
+    }
+    assert!(config.is_some() || !problems.is_empty(), "refused without a reason");
+}
+
+fn names(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(label) = text.parse::<LabelName>() {
+        assert_eq!(label.as_str(), text);
+        assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.'));
+        assert!(!text.contains("..") && !text.starts_with('.') && !text.ends_with('.'));
+        let canonical = catalogue::canonical(&label);
+        assert_eq!(catalogue::canonical(&canonical), canonical);
+        drop(catalogue::find(&label));
+        drop(catalogue::fallbacks_of(&label));
+        assert!(!stores::variable_of(&label).contains(['=', '.', '/']));
+    }
+    if let Ok(alias) = text.parse::<Alias>() {
+        assert!(alias.as_str() == text && !text.chars().any(char::is_control));
+    }
+    if let Ok(store) = text.parse::<StoreName>() {
+        assert!(store.as_str() == text && !text.contains(['.', '/']));
+    }
+    if let Ok(realm) = text.parse::<Realm>() {
+        assert!(
+            realm.as_str() == text && text.split('/').all(|part| !part.is_empty() && part != "..")
+        );
+    }
+}
+
+fn unseal(bytes: &[u8]) {
+    static KEY: OnceLock<Key> = OnceLock::new();
+    let key = KEY
+        .get_or_init(|| Key::from_secret(SecretBytes::from_slice(&[7; 32]), OctType::Aes).unwrap());
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(plain) = sealed::decode(key, text) {
+        assert!(plain.ct_eq(PAYLOAD), "a forged value was opened");
+    }
+}
