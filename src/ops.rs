@@ -8,15 +8,20 @@ use crate::crypto::sign;
 use crate::error::{Error, ErrorKind, Result};
 use crate::keyring::Keyring;
 pub use crate::keyring::keyset::{Candidates, KeySet, KeySetPolicy, LabelKey};
+use crate::keyring::snapshot::Place;
 use crate::label::{LabelName, Realm};
 
 /// A label as one realm sees it. Cheap to clone; it follows reloads: each call works with the snapshot of
-/// its moment, from start to end.
+/// its moment, from start to end. Calls take no lock, and look the label up by name only once a snapshot.
 #[derive(Clone, Debug)]
-pub struct Label {
+pub struct Label(Arc<Handle>);
+
+#[derive(Debug)]
+struct Handle {
     keyring: Keyring,
     realm: Option<Realm>,
     name: LabelName,
+    place: Place,
 }
 
 impl Keyring {
@@ -38,8 +43,9 @@ impl Keyring {
 
     fn label_in(&self, realm: Option<&Realm>, name: &str) -> Result<Label> {
         let name: LabelName = crate::catalogue::canonical(&name.parse()?);
-        self.snapshot().keys(realm, &name)?;
-        Ok(Label { keyring: self.clone(), realm: realm.cloned(), name })
+        let place = Place::default();
+        self.load().keys_at(&place, realm, &name)?;
+        Ok(Label(Arc::new(Handle { keyring: self.clone(), realm: realm.cloned(), name, place })))
     }
 }
 
@@ -63,8 +69,8 @@ impl RealmView {
 impl Label {
     /// The label's name.
     #[must_use]
-    pub const fn name(&self) -> &LabelName {
-        &self.name
+    pub fn name(&self) -> &LabelName {
+        &self.0.name
     }
 
     /// What stands behind the label now.
@@ -72,7 +78,16 @@ impl Label {
     /// # Errors
     /// [`ErrorKind::UnknownLabel`] if a reload took the mapping away.
     pub fn keys(&self) -> Result<Arc<KeySet>> {
-        self.keyring.snapshot().keys(self.realm.as_ref(), &self.name).cloned()
+        let handle = &*self.0;
+        let snapshot = handle.keyring.load();
+        snapshot.keys_at(&handle.place, handle.realm.as_ref(), &handle.name).cloned()
+    }
+
+    /// As [`Label::keys`], for the length of one call.
+    pub(crate) fn with_keys<T>(&self, act: impl FnOnce(&KeySet) -> Result<T>) -> Result<T> {
+        let handle = &*self.0;
+        let snapshot = handle.keyring.load();
+        act(snapshot.keys_at(&handle.place, handle.realm.as_ref(), &handle.name)?)
     }
 
     /// Shows the active secret of a password label to `read`; it is not copied.
@@ -80,12 +95,14 @@ impl Label {
     /// # Errors
     /// [`ErrorKind::WrongUse`] for labels that are no passwords.
     pub fn reveal<T>(&self, read: impl FnOnce(&[u8]) -> T) -> Result<T> {
-        let keys = self.keys()?;
-        let secret = keys.uses().contains(&crate::catalogue::LabelUse::Secret);
-        let shown = if secret { keys.active().key.reveal(read) } else { None };
-        shown.ok_or_else(|| {
-            let text = format!("label \"{}\" is no password: its key stays inside", self.name);
-            Error::new(ErrorKind::WrongUse, text)
+        self.with_keys(|keys| {
+            let secret = keys.uses().contains(&crate::catalogue::LabelUse::Secret);
+            let shown = if secret { keys.active().key.reveal(read) } else { None };
+            shown.ok_or_else(|| {
+                let text =
+                    format!("label \"{}\" is no password: its key stays inside", self.name());
+                Error::new(ErrorKind::WrongUse, text)
+            })
         })
     }
 }
@@ -119,7 +136,7 @@ pub fn verify_raw<'s>(
     message: &[u8],
     signature: &[u8],
     algorithm: Option<&str>,
-) -> Result<(&'s LabelKey, &'static Algorithm)> {
+) -> Result<(&'s Arc<LabelKey>, &'static Algorithm)> {
     set.require_use(Role::Verify)?;
     let rows: Vec<&'static Algorithm> = match algorithm {
         Some(name) => vec![set.allowed(name, Operation::Sign)?],

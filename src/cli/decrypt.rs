@@ -40,7 +40,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         "kid": key.kid,
         "algorithm": opened.algorithm.name,
         "content_algorithm": opened.content.name,
-        "header": opened.header,
+        "header": opened.header(),
         "plaintext": std::str::from_utf8(plaintext).ok(),
         "plaintext_base64url": URL_SAFE_NO_PAD.encode(plaintext),
     });

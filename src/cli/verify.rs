@@ -95,7 +95,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         "store": key.store,
         "kid": key.kid,
         "algorithm": verified.algorithm.name,
-        "header": verified.header,
+        "header": verified.header(),
         "payload": std::str::from_utf8(&verified.payload).ok(),
         "claims": claims,
     });

@@ -6,7 +6,7 @@ use aws_lc_rs::kdf::{SskdfDigestAlgorithmId, get_sskdf_digest_algorithm, sskdf_d
 use crate::alg::Curve;
 use crate::crypto::cipher::KeyManagementHeader;
 use crate::crypto::foreign::ForeignKey;
-use crate::crypto::key::Prepared;
+use crate::crypto::prepared::Prepared;
 use crate::crypto::{Key, PublicParameters};
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::SecretBytes;

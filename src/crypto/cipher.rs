@@ -3,14 +3,15 @@
 use std::num::NonZeroU32;
 
 use aes_kw::{KwAes192, cipher::KeyInit};
+use aws_lc_rs::aead::LessSafeKey;
 use aws_lc_rs::key_wrap::{AES_128, AES_256, AesKek, KeyWrap};
 use aws_lc_rs::rsa::{self, OAEP_SHA1_MGF1SHA1, OaepAlgorithm};
 use ring::pbkdf2;
 
 use crate::alg::{Algorithm, Family, Hash};
-pub use crate::crypto::content::{Sealed, open, seal};
-use crate::crypto::content::{open_gcm, seal_gcm};
-use crate::crypto::key::Prepared;
+pub use crate::crypto::content::{Sealed, open, open_direct, seal, seal_direct};
+use crate::crypto::content::{open_with, seal_in_place};
+use crate::crypto::prepared::Prepared;
 use crate::crypto::{Key, PublicParameters, Role, agreement, random};
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::SecretBytes;
@@ -98,13 +99,11 @@ pub fn establish(
             wrap(bits, kek.expose_secret(), raw)
         }
         Family::AesKw(bits) => key.reveal(|kek| wrap(bits, kek, raw)).flatten(),
-        Family::AesGcmKw(bits) => {
-            let iv = random::bytes()?;
-            let sealed = key.reveal(|kek| seal_gcm(bits, kek, iv, b"", raw)).flatten();
-            sealed.map(|(wrapped, tag)| {
-                header.iv = Some(iv.to_vec());
-                header.tag = Some(tag);
-                wrapped
+        Family::AesGcmKw(_) => {
+            gcm_kek(key).and_then(|kek| seal_in_place(kek, b"", raw)).map(|sealed| {
+                header.iv = Some(sealed.iv);
+                header.tag = Some(sealed.tag);
+                sealed.ciphertext
             })
         }
         Family::Pbes2(hash, bits) => {
@@ -155,10 +154,10 @@ pub fn recover(
         Family::EcdhEs(Some(bits)) => agreement::receive(key, algorithm.name, bits / 8, header)
             .and_then(|kek| unwrap(bits, kek.expose_secret(), encrypted_key)),
         Family::AesKw(bits) => key.reveal(|kek| unwrap(bits, kek, encrypted_key)).flatten(),
-        Family::AesGcmKw(bits) => {
+        Family::AesGcmKw(_) => {
             let (iv, tag) = (header.iv.as_deref(), header.tag.as_deref());
             let (iv, tag) = iv.zip(tag).ok_or_else(failed)?;
-            key.reveal(|kek| open_gcm(bits, kek, iv, b"", encrypted_key, tag)).flatten()
+            gcm_kek(key).and_then(|kek| open_with(kek, iv, b"", encrypted_key, tag))
         }
         Family::Pbes2(hash, bits) => {
             let salt = header.p2s.as_deref().ok_or_else(failed)?;
@@ -184,6 +183,14 @@ fn fresh_key(size: usize) -> Result<SecretBytes> {
     let mut bytes = vec![0; size];
     random::fill(&mut bytes)?;
     Ok(SecretBytes::from_vec(bytes))
+}
+
+/// The key as an AES-GCM key of its length, expanded at load; its length was checked by `fits`.
+fn gcm_kek(key: &Key) -> Option<&LessSafeKey> {
+    match key.prepared() {
+        Prepared::Oct(oct) => oct.gcm.as_ref(),
+        _ => None,
+    }
 }
 
 /// AES key wrap (RFC 3394 §2.2.1).

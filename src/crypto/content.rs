@@ -9,7 +9,8 @@ use aws_lc_rs::iv::FixedLength;
 use ring::hmac;
 
 use crate::alg::{Algorithm, Family};
-use crate::crypto::random;
+use crate::crypto::prepared::Prepared;
+use crate::crypto::{Key, Role, random};
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::SecretBytes;
 
@@ -29,27 +30,36 @@ pub struct Sealed {
     pub tag: Vec<u8>,
 }
 
-/// Encrypts and authenticates (RFC 7518 §5). The IV is random.
+/// Encrypts and authenticates under a content key of this one token (RFC 7518 §5). The IV is random.
 ///
 /// # Errors
 /// [`ErrorKind::KeyUnfit`] if the length of `cek` does not fit `enc`.
 pub fn seal(enc: &Algorithm, cek: &[u8], aad: &[u8], plaintext: &[u8]) -> Result<Sealed> {
-    let failed = || Error::new(ErrorKind::KeyUnfit, format!("the content key does not fit {enc}"));
-    match enc.family {
+    let sealed = match enc.family {
         Family::AesGcm(bits) => {
-            let iv = random::bytes::<GCM_IV_BYTES>()?;
-            let (ciphertext, tag) = seal_gcm(bits, cek, iv, aad, plaintext).ok_or_else(failed)?;
-            Ok(Sealed { iv: iv.to_vec(), ciphertext, tag })
+            gcm_key(bits, cek).and_then(|key| seal_in_place(&key, aad, plaintext))
         }
         Family::AesCbcHmac(bits) => {
-            let iv = random::bytes::<CBC_IV_BYTES>()?;
-            let halves = CbcHmac::new(bits, cek).ok_or_else(failed)?;
-            let ciphertext = halves.encrypt(iv, plaintext).ok_or_else(failed)?;
-            let tag = halves.tag(aad, &iv, &ciphertext);
-            Ok(Sealed { iv: iv.to_vec(), ciphertext, tag })
+            CbcHmac::new(bits, cek).and_then(|halves| halves.seal(aad, plaintext))
         }
-        _ => Err(failed()),
-    }
+        _ => None,
+    };
+    sealed.ok_or_else(|| unfit(enc))
+}
+
+/// As [`seal`], under the key itself (`dir`), which was expanded at load.
+///
+/// # Errors
+/// [`ErrorKind::KeyUnfit`] if the key does not fit `enc`.
+pub fn seal_direct(key: &Key, enc: &Algorithm, aad: &[u8], plaintext: &[u8]) -> Result<Sealed> {
+    key.fits(enc, Role::Encrypt)?;
+    let Prepared::Oct(oct) = key.prepared() else { return Err(unfit(enc)) };
+    let sealed = match enc.family {
+        Family::AesGcm(_) => oct.gcm.as_ref().and_then(|key| seal_in_place(key, aad, plaintext)),
+        Family::AesCbcHmac(_) => oct.cbc.as_ref().and_then(|halves| halves.seal(aad, plaintext)),
+        _ => None,
+    };
+    sealed.ok_or_else(|| unfit(enc))
 }
 
 /// Checks and decrypts. Lengths of key, IV and tag are checked first; the MAC before the padding.
@@ -71,12 +81,44 @@ pub fn open(
         }
         _ => None,
     };
-    opened
-        .map(SecretBytes::from_vec)
-        .ok_or_else(|| Error::new(ErrorKind::NotDecrypted, "the content does not decrypt"))
+    opened.map(SecretBytes::from_vec).ok_or_else(not_opened)
 }
 
-fn gcm_key(bits: usize, key: &[u8]) -> Option<LessSafeKey> {
+/// As [`open`], under the key itself (`dir`), which was expanded at load.
+///
+/// # Errors
+/// [`ErrorKind::NotDecrypted`], whatever the reason.
+pub fn open_direct(
+    key: &Key,
+    enc: &Algorithm,
+    iv: &[u8],
+    aad: &[u8],
+    ciphertext: &[u8],
+    tag: &[u8],
+) -> Result<SecretBytes> {
+    key.fits(enc, Role::Decrypt).map_err(|_| not_opened())?;
+    let Prepared::Oct(oct) = key.prepared() else { return Err(not_opened()) };
+    let opened = match enc.family {
+        Family::AesGcm(_) => {
+            oct.gcm.as_ref().and_then(|key| open_with(key, iv, aad, ciphertext, tag))
+        }
+        Family::AesCbcHmac(_) => {
+            oct.cbc.as_ref().and_then(|halves| halves.open(iv, aad, ciphertext, tag))
+        }
+        _ => None,
+    };
+    opened.map(SecretBytes::from_vec).ok_or_else(not_opened)
+}
+
+fn unfit(enc: &Algorithm) -> Error {
+    Error::new(ErrorKind::KeyUnfit, format!("the content key does not fit {enc}"))
+}
+
+fn not_opened() -> Error {
+    Error::new(ErrorKind::NotDecrypted, "the content does not decrypt")
+}
+
+pub(in crate::crypto) fn gcm_key(bits: usize, key: &[u8]) -> Option<LessSafeKey> {
     let algorithm = match bits {
         128 => &aead::AES_128_GCM,
         192 => &aead::AES_192_GCM,
@@ -86,24 +128,33 @@ fn gcm_key(bits: usize, key: &[u8]) -> Option<LessSafeKey> {
     UnboundKey::new(algorithm, key).ok().map(LessSafeKey::new)
 }
 
-pub(in crate::crypto) fn seal_gcm(
-    bits: usize,
-    key: &[u8],
-    iv: [u8; GCM_IV_BYTES],
+/// Under a random IV of 96 bits.
+pub(in crate::crypto) fn seal_in_place(
+    key: &LessSafeKey,
     aad: &[u8],
     plaintext: &[u8],
-) -> Option<(Vec<u8>, Vec<u8>)> {
-    let key = gcm_key(bits, key)?;
+) -> Option<Sealed> {
+    let iv = random::bytes::<GCM_IV_BYTES>().ok()?;
     let mut text = plaintext.to_vec();
     let nonce = Nonce::assume_unique_for_key(iv);
     let tag = key.seal_in_place_separate_tag(nonce, Aad::from(aad), &mut text).ok()?;
-    Some((text, tag.as_ref().to_vec()))
+    Some(Sealed { iv: iv.to_vec(), ciphertext: text, tag: tag.as_ref().to_vec() })
 }
 
-/// Only tags of 128 bits and IVs of 96 bits (RFC 7518 §5.3; attacks.md J26).
 pub(in crate::crypto) fn open_gcm(
     bits: usize,
     key: &[u8],
+    iv: &[u8],
+    aad: &[u8],
+    ciphertext: &[u8],
+    tag: &[u8],
+) -> Option<Vec<u8>> {
+    open_with(&gcm_key(bits, key)?, iv, aad, ciphertext, tag)
+}
+
+/// Only tags of 128 bits and IVs of 96 bits (RFC 7518 §5.3; attacks.md J26).
+pub(in crate::crypto) fn open_with(
+    key: &LessSafeKey,
     iv: &[u8],
     aad: &[u8],
     ciphertext: &[u8],
@@ -114,22 +165,20 @@ pub(in crate::crypto) fn open_gcm(
     }
     let nonce = Nonce::try_assume_unique_for_key(iv).ok()?;
     let mut out = vec![0; ciphertext.len()];
-    gcm_key(bits, key)?
-        .open_separate_gather(nonce, Aad::from(aad), ciphertext, tag, &mut out)
-        .ok()?;
+    key.open_separate_gather(nonce, Aad::from(aad), ciphertext, tag, &mut out).ok()?;
     Some(out)
 }
 
 /// The two halves of an AES-CBC-HMAC key (RFC 7518 §5.2.2.1): MAC first, then encryption.
-struct CbcHmac<'a> {
+pub(in crate::crypto) struct CbcHmac {
     mac: hmac::Key,
-    cipher: &'static cipher::Algorithm,
-    key: &'a [u8],
+    encrypting: PaddedBlockEncryptingKey,
+    decrypting: PaddedBlockDecryptingKey,
     tag_bytes: usize,
 }
 
-impl<'a> CbcHmac<'a> {
-    fn new(bits: usize, cek: &'a [u8]) -> Option<Self> {
+impl CbcHmac {
+    pub(in crate::crypto) fn new(bits: usize, cek: &[u8]) -> Option<Self> {
         if cek.len() * 8 != bits {
             return None;
         }
@@ -140,37 +189,46 @@ impl<'a> CbcHmac<'a> {
             512 => (hmac::HMAC_SHA512, &cipher::AES_256),
             _ => return None,
         };
-        Some(Self { mac: hmac::Key::new(hash, mac), cipher, key, tag_bytes: key.len() })
+        let unbound = || UnboundCipherKey::new(cipher, key).ok();
+        Some(Self {
+            mac: hmac::Key::new(hash, mac),
+            encrypting: PaddedBlockEncryptingKey::cbc_pkcs7(unbound()?).ok()?,
+            decrypting: PaddedBlockDecryptingKey::cbc_pkcs7(unbound()?).ok()?,
+            tag_bytes: key.len(),
+        })
     }
 
-    fn encrypt(&self, iv: [u8; CBC_IV_BYTES], plaintext: &[u8]) -> Option<Vec<u8>> {
-        let key = UnboundCipherKey::new(self.cipher, self.key).ok()?;
-        let key = PaddedBlockEncryptingKey::cbc_pkcs7(key).ok()?;
-        let mut text = plaintext.to_vec();
+    fn seal(&self, aad: &[u8], plaintext: &[u8]) -> Option<Sealed> {
+        let iv = random::bytes::<CBC_IV_BYTES>().ok()?;
+        // Room for the padding, so that the plaintext is not copied again.
+        let mut text = Vec::with_capacity(plaintext.len() + CBC_IV_BYTES);
+        text.extend_from_slice(plaintext);
         let context = EncryptionContext::Iv128(FixedLength::from(iv));
-        key.less_safe_encrypt(&mut text, context).ok()?;
-        Some(text)
+        self.encrypting.less_safe_encrypt(&mut text, context).ok()?;
+        let full = self.tag(aad, &iv, &text);
+        let tag = full.as_ref().get(..self.tag_bytes)?.to_vec();
+        Some(Sealed { iv: iv.to_vec(), ciphertext: text, tag })
     }
 
-    /// HMAC over AAD, IV, ciphertext and the length of AAD in bits, cut to half (RFC 7518 §5.2.2.1).
-    fn tag(&self, aad: &[u8], iv: &[u8], ciphertext: &[u8]) -> Vec<u8> {
+    /// HMAC over AAD, IV, ciphertext and the length of AAD in bits; half of it is the tag (RFC 7518
+    /// §5.2.2.1).
+    fn tag(&self, aad: &[u8], iv: &[u8], ciphertext: &[u8]) -> hmac::Tag {
         let aad_bits = u64::try_from(aad.len()).unwrap_or(u64::MAX).wrapping_mul(8);
         let mut context = hmac::Context::with_key(&self.mac);
         for part in [aad, iv, ciphertext, &aad_bits.to_be_bytes()] {
             context.update(part);
         }
-        context.sign().as_ref().iter().take(self.tag_bytes).copied().collect()
+        context.sign()
     }
 
     fn open(&self, iv: &[u8], aad: &[u8], ciphertext: &[u8], tag: &[u8]) -> Option<Vec<u8>> {
         let iv: [u8; CBC_IV_BYTES] = iv.try_into().ok()?;
-        let expected = self.tag(aad, &iv, ciphertext);
-        aws_lc_rs::constant_time::verify_slices_are_equal(&expected, tag).ok()?;
-        let key = UnboundCipherKey::new(self.cipher, self.key).ok()?;
-        let key = PaddedBlockDecryptingKey::cbc_pkcs7(key).ok()?;
+        let full = self.tag(aad, &iv, ciphertext);
+        let expected = full.as_ref().get(..self.tag_bytes)?;
+        aws_lc_rs::constant_time::verify_slices_are_equal(expected, tag).ok()?;
         let mut text = ciphertext.to_vec();
         let context = DecryptionContext::Iv128(FixedLength::from(iv));
-        let plain = key.decrypt(&mut text, context).ok()?.len();
+        let plain = self.decrypting.decrypt(&mut text, context).ok()?.len();
         text.truncate(plain);
         Some(text)
     }

@@ -3,22 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use aws_lc_rs::rsa::PublicEncryptingKey;
-use aws_lc_rs::rsa::{OaepPrivateDecryptingKey, OaepPublicEncryptingKey, PrivateDecryptingKey};
-use aws_lc_rs::signature::{
-    self as aws, ECDSA_P256K1_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED,
-    EcdsaKeyPair, Ed25519KeyPair, KeyPair, ParsedPublicKey, RsaKeyPair,
-};
-use aws_lc_rs::{agreement, error::KeyRejected};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use num_bigint::BigUint;
-use ring::rand::SystemRandom;
-use ring::{hmac, signature as ring_signature};
+use ring::hmac;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::alg::{Algorithm, Curve, Family, Hash, Operation};
-use crate::crypto::material::{KeyType, encode_spki, parse_pkcs8, parse_spki};
+use crate::crypto::material::{encode_spki, parse_pkcs8, parse_spki};
+use crate::crypto::prepared::Prepared;
 use crate::crypto::{sha1, sha256, sign};
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::SecretBytes;
@@ -140,60 +133,6 @@ struct Inner {
     prepared: Prepared,
 }
 
-/// Keys as the backends want them; nothing is parsed per call.
-pub(in crate::crypto) enum Prepared {
-    Edwards { private: Option<Ed25519KeyPair>, public: ParsedPublicKey },
-    Elliptic(Box<Elliptic>),
-    Foreign(super::foreign::ForeignKey),
-    Oct(Box<Oct>),
-    Rsa(Box<Rsa>),
-    X25519 { private: Option<agreement::PrivateKey> },
-}
-
-pub(in crate::crypto) struct Elliptic {
-    pub(in crate::crypto) signer: Option<EcSigner>,
-    pub(in crate::crypto) verifier: EcVerifier,
-    pub(in crate::crypto) agreement: Option<agreement::PrivateKey>,
-}
-
-pub(in crate::crypto) enum EcSigner {
-    AwsLc(EcdsaKeyPair),
-    Ring(ring_signature::EcdsaKeyPair),
-}
-
-pub(in crate::crypto) enum EcVerifier {
-    AwsLc(ParsedPublicKey),
-    Ring(ring_signature::UnparsedPublicKey<Vec<u8>>),
-}
-
-pub(in crate::crypto) struct Oct {
-    pub(in crate::crypto) hs256: hmac::Key,
-    pub(in crate::crypto) hs384: hmac::Key,
-    pub(in crate::crypto) hs512: hmac::Key,
-}
-
-pub(in crate::crypto) struct Rsa {
-    pub(in crate::crypto) signer: Option<RsaKeyPair>,
-    /// One a padding and digest, in the order of [`RSA_ROWS`].
-    pub(in crate::crypto) verifiers: Vec<ParsedPublicKey>,
-    pub(in crate::crypto) unwrap: Option<OaepPrivateDecryptingKey>,
-    pub(in crate::crypto) wrap: Option<OaepPublicEncryptingKey>,
-}
-
-/// The verification rows of RSA, which aws-lc-rs parses one by one.
-pub(in crate::crypto) const RSA_ROWS: [(Family, &aws::RsaParameters); 6] = [
-    (Family::RsaPkcs1(Hash::Sha256), &aws::RSA_PKCS1_2048_8192_SHA256),
-    (Family::RsaPkcs1(Hash::Sha384), &aws::RSA_PKCS1_2048_8192_SHA384),
-    (Family::RsaPkcs1(Hash::Sha512), &aws::RSA_PKCS1_2048_8192_SHA512),
-    (Family::RsaPss(Hash::Sha256), &aws::RSA_PSS_2048_8192_SHA256),
-    (Family::RsaPss(Hash::Sha384), &aws::RSA_PSS_2048_8192_SHA384),
-    (Family::RsaPss(Hash::Sha512), &aws::RSA_PSS_2048_8192_SHA512),
-];
-
-fn rejected(what: &str) -> impl Fn(KeyRejected) -> Error + '_ {
-    move |reason| Error::new(ErrorKind::KeyUnfit, format!("the {what} key is refused: {reason}"))
-}
-
 impl Key {
     /// A key pair from PKCS#8 DER and its certificates (leaf first, may be empty). The pair is
     /// proven once: the public half is derived, compared with the leaf certificate, and a
@@ -206,16 +145,7 @@ impl Key {
         // EXPOSE: parsed into the backends' own zeroizing owners; the copy kept below is one too.
         let bytes = pkcs8.expose_secret();
         let parts = parse_pkcs8(bytes)?;
-        let (public, prepared) = match parts.key_type {
-            KeyType::Rsa => prepare_rsa_pair(bytes, parts.secret)?,
-            KeyType::Curve(Curve::Ed25519) => prepare_ed25519_pair(parts.secret)?,
-            KeyType::Curve(Curve::X25519) => prepare_x25519_pair(parts.secret)?,
-            KeyType::Curve(curve @ (Curve::Ed448 | Curve::X448)) => {
-                let (key, x) = super::foreign::ForeignKey::from_private(curve, parts.secret)?;
-                (PublicParameters::Okp { curve, x }, Prepared::Foreign(key))
-            }
-            KeyType::Curve(curve) => prepare_ec_pair(curve, bytes, parts.secret)?,
-        };
+        let (public, prepared) = Prepared::pair(&parts, bytes)?;
         let secret = Some(SecretBytes::from_slice(bytes));
         let key = Self::assemble(&public, prepared, chain, secret)?;
         key.check_certificate()?;
@@ -255,15 +185,11 @@ impl Key {
             return Err(Error::new(ErrorKind::KeyUnfit, text)
                 .with_help("AES keys have 16, 24 or 32 bytes; with HMAC together 32, 48 or 64"));
         }
-        // EXPOSE: into ring's prepared MAC keys.
+        // EXPOSE: into the backends' own owners.
         let raw = bytes.expose_secret();
-        let oct = Oct {
-            hs256: hmac::Key::new(hmac::HMAC_SHA256, raw),
-            hs384: hmac::Key::new(hmac::HMAC_SHA384, raw),
-            hs512: hmac::Key::new(hmac::HMAC_SHA512, raw),
-        };
+        let prepared = Prepared::oct(raw, oct_type);
         // Never a bare hash of the key: a MAC under it tells nothing about it (RFC 7638 §7).
-        let tag = hmac::sign(&oct.hs256, b"claviger kid v1");
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, raw), b"claviger kid v1");
         let thumbprint = URL_SAFE_NO_PAD.encode(tag.as_ref().get(..16).unwrap_or_default());
         Ok(Self(Arc::new(Inner {
             kind: KeyKind::Oct { bits: len * 8, oct_type },
@@ -272,40 +198,13 @@ impl Key {
             public: None,
             thumbprint,
             secret: Some(bytes),
-            prepared: Prepared::Oct(Box::new(oct)),
+            prepared,
         })))
     }
 
     fn from_public_half(spki: &[u8], chain: Vec<Vec<u8>>) -> Result<Self> {
         let public = parse_spki(spki)?;
-        let prepared = match &public {
-            PublicParameters::Rsa { n, e } => {
-                check_rsa_numbers(n, e)?;
-                Prepared::Rsa(Box::new(Rsa {
-                    signer: None,
-                    verifiers: rsa_verifiers(spki, n)?,
-                    unwrap: None,
-                    wrap: rsa_wrap(spki, n)?,
-                }))
-            }
-            PublicParameters::Okp { curve: Curve::Ed25519, x } => {
-                Prepared::Edwards { private: None, public: ed25519_public(x)? }
-            }
-            PublicParameters::Okp { curve: Curve::X25519, .. } => {
-                Prepared::X25519 { private: None }
-            }
-            PublicParameters::Okp { curve, x } => {
-                Prepared::Foreign(super::foreign::ForeignKey::from_public(*curve, x)?)
-            }
-            PublicParameters::Ec { curve, x, y } => {
-                let point = uncompressed(x, y);
-                Prepared::Elliptic(Box::new(Elliptic {
-                    signer: None,
-                    verifier: ec_verifier(*curve, &point)?,
-                    agreement: None,
-                }))
-            }
-        };
+        let prepared = Prepared::public(&public, spki)?;
         Self::assemble(&public, prepared, chain, None)
     }
 
@@ -516,13 +415,9 @@ fn thumbprint(public: &PublicParameters) -> String {
     b64(&sha256(text.as_bytes()))
 }
 
-fn bit_length(big_endian: &[u8]) -> usize {
+pub(in crate::crypto) fn bit_length(big_endian: &[u8]) -> usize {
     let leading = big_endian.first().map_or(0, |byte| byte.leading_zeros());
     big_endian.len() * 8 - usize::try_from(leading).unwrap_or_default()
-}
-
-fn uncompressed(x: &[u8], y: &[u8]) -> Vec<u8> {
-    [&[4], x, y].concat()
 }
 
 fn certificate_spki(certificate: &[u8]) -> Result<Vec<u8>> {
@@ -533,170 +428,4 @@ fn certificate_spki(certificate: &[u8]) -> Result<Vec<u8>> {
         return Err(Error::new(ErrorKind::Damaged, "bytes follow a certificate"));
     }
     Ok(parsed.public_key().raw.to_vec())
-}
-
-/// attacks.md J10: bounds on RSA numbers, before a backend sees them.
-fn check_rsa_numbers(n: &[u8], e: &[u8]) -> Result<()> {
-    let unfit = |why: String| {
-        Err(Error::new(ErrorKind::KeyUnfit, format!("the RSA key is refused: {why}")))
-    };
-    let bits = bit_length(n);
-    if !(512..=8192).contains(&bits) {
-        return unfit(format!("its modulus has {bits} bits"));
-    }
-    if n.last().is_none_or(|byte| byte % 2 == 0) {
-        return unfit("its modulus is even".into());
-    }
-    let exponent =
-        e.iter().fold(0_u64, |sum, byte| sum.saturating_mul(256).saturating_add(u64::from(*byte)));
-    if e.len() > 5 || !(3..1 << 33).contains(&exponent) || exponent % 2 == 0 {
-        return unfit("its public exponent is not odd and between 3 and 2^33".into());
-    }
-    if super::roca::is_affected(n) {
-        return unfit("its modulus has the ROCA fingerprint (CVE-2017-15361)".into());
-    }
-    Ok(())
-}
-
-fn prepare_rsa_pair(pkcs8: &[u8], pkcs1: &[u8]) -> Result<(PublicParameters, Prepared)> {
-    let (n, e) = super::material::rsa_private_numbers(pkcs1)?;
-    check_rsa_numbers(&n, &e)?;
-    let public = PublicParameters::Rsa { n: n.clone(), e };
-    let spki = encode_spki(&public)?;
-    let acts = bit_length(&n) >= 2048;
-    let signer =
-        if acts { Some(RsaKeyPair::from_der(pkcs1).map_err(rejected("RSA"))?) } else { None };
-    // A key that its PKCS#8 restricts to PSS does not decrypt.
-    let unwrap = PrivateDecryptingKey::from_pkcs8(pkcs8)
-        .ok()
-        .filter(|_| acts)
-        .and_then(|key| OaepPrivateDecryptingKey::new(key).ok());
-    let rsa =
-        Rsa { signer, verifiers: rsa_verifiers(&spki, &n)?, unwrap, wrap: rsa_wrap(&spki, &n)? };
-    Ok((public, Prepared::Rsa(Box::new(rsa))))
-}
-
-fn rsa_verifiers(spki: &[u8], n: &[u8]) -> Result<Vec<ParsedPublicKey>> {
-    if bit_length(n) < 2048 {
-        return Ok(Vec::new());
-    }
-    RSA_ROWS
-        .iter()
-        .map(|(_, parameters)| {
-            ParsedPublicKey::new(*parameters, spki).map_err(rejected("RSA public"))
-        })
-        .collect()
-}
-
-fn rsa_wrap(spki: &[u8], n: &[u8]) -> Result<Option<OaepPublicEncryptingKey>> {
-    if bit_length(n) < 2048 {
-        return Ok(None);
-    }
-    let key = PublicEncryptingKey::from_der(spki).map_err(rejected("RSA public"))?;
-    let unfit = |_| Error::new(ErrorKind::KeyUnfit, "the RSA public key is refused");
-    OaepPublicEncryptingKey::new(key).map(Some).map_err(unfit)
-}
-
-fn ed25519_public(x: &[u8]) -> Result<ParsedPublicKey> {
-    if super::small_order::is_small_order_ed25519(x) {
-        return Err(Error::new(ErrorKind::KeyUnfit, "the Ed25519 public key is of small order"));
-    }
-    ParsedPublicKey::new(&aws::ED25519, x).map_err(rejected("Ed25519 public"))
-}
-
-fn prepare_ed25519_pair(seed: &[u8]) -> Result<(PublicParameters, Prepared)> {
-    let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(rejected("Ed25519"))?;
-    let x = pair.public_key().as_ref().to_vec();
-    let public = ed25519_public(&x)?;
-    let parameters = PublicParameters::Okp { curve: Curve::Ed25519, x };
-    Ok((parameters, Prepared::Edwards { private: Some(pair), public }))
-}
-
-fn prepare_x25519_pair(secret: &[u8]) -> Result<(PublicParameters, Prepared)> {
-    let private = agreement::PrivateKey::from_private_key(&agreement::X25519, secret)
-        .map_err(rejected("X25519"))?;
-    let unfit = |_| Error::new(ErrorKind::KeyUnfit, "the X25519 key is refused");
-    let x = private.compute_public_key().map_err(unfit)?.as_ref().to_vec();
-    let public = PublicParameters::Okp { curve: Curve::X25519, x };
-    Ok((public, Prepared::X25519 { private: Some(private) }))
-}
-
-/// The scalar left-padded to the field size: Java and others drop leading zeros.
-fn padded(scalar: &[u8], size: usize) -> Result<SecretBytes> {
-    let first = scalar.iter().position(|byte| *byte != 0).unwrap_or(scalar.len());
-    let digits = scalar.get(first..).unwrap_or_default();
-    if digits.is_empty() || digits.len() > size {
-        return Err(Error::new(ErrorKind::KeyUnfit, "the EC private key is zero or too long"));
-    }
-    let mut out = vec![0; size - digits.len()];
-    out.extend_from_slice(digits);
-    Ok(SecretBytes::from_vec(out))
-}
-
-fn prepare_ec_pair(
-    curve: Curve,
-    pkcs8: &[u8],
-    scalar: &[u8],
-) -> Result<(PublicParameters, Prepared)> {
-    let scalar = padded(scalar, curve.coordinate_bytes())?;
-    let what = curve.name();
-    let signing = match curve {
-        Curve::P384 => &aws::ECDSA_P384_SHA384_FIXED_SIGNING,
-        Curve::P521 => &aws::ECDSA_P521_SHA512_FIXED_SIGNING,
-        Curve::Secp256k1 => &aws::ECDSA_P256K1_SHA256_FIXED_SIGNING,
-        _ => &aws::ECDSA_P256_SHA256_FIXED_SIGNING,
-    };
-    // Derives the public half where the encoding lacks it, and compares it where it is there.
-    let pair = EcdsaKeyPair::from_private_key_der(signing, pkcs8).map_err(rejected(what))?;
-    let point = pair.public_key().as_ref().to_vec();
-    let (x, y) = point
-        .get(1..)
-        .map(|xy| xy.split_at(xy.len() / 2))
-        .ok_or_else(|| Error::new(ErrorKind::Bug, "an EC public key without coordinates"))?;
-    let public = PublicParameters::Ec { curve, x: x.to_vec(), y: y.to_vec() };
-    let agreement_algorithm = match curve {
-        Curve::P256 => Some(&agreement::ECDH_P256),
-        Curve::P384 => Some(&agreement::ECDH_P384),
-        Curve::P521 => Some(&agreement::ECDH_P521),
-        _ => None,
-    };
-    // EXPOSE: into the backends' own owners.
-    let raw = scalar.expose_secret();
-    let agreement = agreement_algorithm
-        .map(|algorithm| agreement::PrivateKey::from_private_key(algorithm, raw))
-        .transpose()
-        .map_err(rejected(what))?;
-    let signer = if curve == Curve::P256 {
-        let signing = &ring_signature::ECDSA_P256_SHA256_FIXED_SIGNING;
-        let made = ring_signature::EcdsaKeyPair::from_private_key_and_public_key(
-            signing,
-            raw,
-            &point,
-            &SystemRandom::new(),
-        );
-        EcSigner::Ring(made.map_err(|reason| {
-            Error::new(ErrorKind::KeyUnfit, format!("the {what} key is refused: {reason}"))
-        })?)
-    } else {
-        EcSigner::AwsLc(pair)
-    };
-    let elliptic =
-        Elliptic { signer: Some(signer), verifier: ec_verifier(curve, &point)?, agreement };
-    Ok((public, Prepared::Elliptic(Box::new(elliptic))))
-}
-
-fn ec_verifier(curve: Curve, point: &[u8]) -> Result<EcVerifier> {
-    let rows = match curve {
-        Curve::P384 => &ECDSA_P384_SHA384_FIXED,
-        Curve::P521 => &ECDSA_P521_SHA512_FIXED,
-        Curve::Secp256k1 => &ECDSA_P256K1_SHA256_FIXED,
-        _ => &aws::ECDSA_P256_SHA256_FIXED,
-    };
-    // Parsing checks that the point is on the curve (attacks.md J24, J30).
-    let parsed = ParsedPublicKey::new(rows, point).map_err(rejected(curve.name()))?;
-    if curve != Curve::P256 {
-        return Ok(EcVerifier::AwsLc(parsed));
-    }
-    let row = &ring_signature::ECDSA_P256_SHA256_FIXED;
-    Ok(EcVerifier::Ring(ring_signature::UnparsedPublicKey::new(row, point.to_vec())))
 }

@@ -9,6 +9,7 @@ pub mod generate;
 mod hash;
 mod key;
 pub mod material;
+mod prepared;
 pub mod random;
 mod roca;
 mod rsa15;

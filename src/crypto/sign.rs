@@ -5,44 +5,61 @@ use ring::hmac;
 use ring::rand::SystemRandom;
 
 use crate::alg::{ALGORITHMS, Algorithm, Family, Hash, Operation};
-use crate::crypto::key::{EcSigner, EcVerifier, Oct, Prepared, RSA_ROWS, Rsa};
+use crate::crypto::prepared::{EcSigner, EcVerifier, Oct, Prepared, RSA_ROWS, Rsa};
 use crate::crypto::{Key, Role};
 use crate::error::{Error, ErrorKind, Result};
+
+/// The longest signature there is: RSA of 8192 bits.
+pub const MAX_SIGNATURE_BYTES: usize = 1024;
 
 /// Appends the signature of `message` to `out` (JOSE form: ECDSA as `r‖s`).
 ///
 /// # Errors
 /// [`ErrorKind::KeyUnfit`] if the key does not fit the row.
 pub fn sign(key: &Key, algorithm: &Algorithm, message: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    let mut buffer = [0; MAX_SIGNATURE_BYTES];
+    out.extend_from_slice(sign_into(key, algorithm, message, &mut buffer)?);
+    Ok(())
+}
+
+/// As [`sign`], into a buffer of the caller's; the signature is its beginning.
+///
+/// # Errors
+/// [`ErrorKind::KeyUnfit`] if the key does not fit the row.
+pub fn sign_into<'b>(
+    key: &Key,
+    algorithm: &Algorithm,
+    message: &[u8],
+    buffer: &'b mut [u8; MAX_SIGNATURE_BYTES],
+) -> Result<&'b [u8]> {
     key.fits(algorithm, Role::Sign)?;
-    let failed = || Error::new(ErrorKind::Bug, format!("signing with {algorithm} failed"));
-    match key.prepared() {
-        Prepared::Oct(oct) => {
-            let key = mac_key(oct, algorithm.family).ok_or_else(failed)?;
-            out.extend_from_slice(hmac::sign(key, message).as_ref());
-        }
-        Prepared::Rsa(rsa) => sign_rsa(rsa, algorithm.family, message, out).ok_or_else(failed)?,
-        Prepared::Elliptic(elliptic) => match elliptic.signer.as_ref().ok_or_else(failed)? {
+    let made = match key.prepared() {
+        Prepared::Oct(oct) => mac_key(oct, algorithm.family)
+            .and_then(|key| put(hmac::sign(key, message).as_ref(), buffer)),
+        Prepared::Rsa(rsa) => sign_rsa(rsa, algorithm.family, message, buffer),
+        Prepared::Elliptic(elliptic) => elliptic.signer.as_ref().and_then(|signer| match signer {
             EcSigner::Ring(pair) => {
-                let made = pair.sign(&SystemRandom::new(), message).map_err(|_| failed())?;
-                out.extend_from_slice(made.as_ref());
+                put(pair.sign(&SystemRandom::new(), message).ok()?.as_ref(), buffer)
             }
             EcSigner::AwsLc(pair) => {
                 let rng = aws_lc_rs::rand::SystemRandom::new();
-                let made = pair.sign(&rng, message).map_err(|_| failed())?;
-                out.extend_from_slice(made.as_ref());
+                put(pair.sign(&rng, message).ok()?.as_ref(), buffer)
             }
-        },
+        }),
         Prepared::Edwards { private, .. } => {
-            let pair = private.as_ref().ok_or_else(failed)?;
-            out.extend_from_slice(pair.sign(message).as_ref());
+            private.as_ref().and_then(|pair| put(pair.sign(message).as_ref(), buffer))
         }
-        Prepared::Foreign(foreign) => {
-            out.extend_from_slice(&foreign.sign(message).ok_or_else(failed)?);
-        }
-        Prepared::X25519 { .. } => return Err(failed()),
-    }
-    Ok(())
+        Prepared::Foreign(foreign) => foreign.sign(message).and_then(|made| put(&made, buffer)),
+        Prepared::X25519 { .. } => None,
+    };
+    let len =
+        made.ok_or_else(|| Error::new(ErrorKind::Bug, format!("signing with {algorithm} failed")))?;
+    Ok(buffer.get(..len).unwrap_or_default())
+}
+
+fn put(signature: &[u8], buffer: &mut [u8]) -> Option<usize> {
+    buffer.get_mut(..signature.len())?.copy_from_slice(signature);
+    Some(signature.len())
 }
 
 /// Checks `signature` over `message`.
@@ -99,7 +116,7 @@ const fn mac_key(oct: &Oct, family: Family) -> Option<&hmac::Key> {
     }
 }
 
-fn sign_rsa(rsa: &Rsa, family: Family, message: &[u8], out: &mut Vec<u8>) -> Option<()> {
+fn sign_rsa(rsa: &Rsa, family: Family, message: &[u8], buffer: &mut [u8]) -> Option<usize> {
     let encoding: &'static aws::RsaSignatureEncoding = match family {
         Family::RsaPkcs1(Hash::Sha256) => &aws::RSA_PKCS1_SHA256,
         Family::RsaPkcs1(Hash::Sha384) => &aws::RSA_PKCS1_SHA384,
@@ -110,8 +127,7 @@ fn sign_rsa(rsa: &Rsa, family: Family, message: &[u8], out: &mut Vec<u8>) -> Opt
         _ => return None,
     };
     let pair = rsa.signer.as_ref()?;
-    let start = out.len();
-    out.resize(start + pair.public_modulus_len(), 0);
-    let rng = aws_lc_rs::rand::SystemRandom::new();
-    pair.sign(encoding, &rng, message, out.get_mut(start..)?).ok()
+    let out = buffer.get_mut(..pair.public_modulus_len())?;
+    pair.sign(encoding, &aws_lc_rs::rand::SystemRandom::new(), message, out).ok()?;
+    Some(pair.public_modulus_len())
 }

@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use ring::{hkdf, pbkdf2};
 use zeroize::Zeroizing;
 
-use crate::crypto::content::{open_gcm, seal_gcm};
+use crate::crypto::content::{gcm_key, open_gcm, seal_in_place};
 use crate::crypto::{Key, KeyKind, OctType, random};
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::SecretBytes;
@@ -33,11 +33,11 @@ pub fn seal_value(key: &Key, plaintext: &[u8]) -> Result<Vec<u8>> {
         }
     };
     let salt = random::bytes::<16>()?;
-    let iv = random::bytes::<12>()?;
     let sealed = derive(key, version, &salt)
-        .and_then(|derived| seal_gcm(256, derived.as_ref(), iv, &[version], plaintext))
+        .and_then(|derived| gcm_key(256, derived.as_ref()))
+        .and_then(|key| seal_in_place(&key, &[version], plaintext))
         .ok_or_else(|| Error::new(ErrorKind::Bug, "sealing failed"))?;
-    Ok([&[version], salt.as_slice(), &iv, &sealed.0, &sealed.1].concat())
+    Ok([&[version], salt.as_slice(), &sealed.iv, &sealed.ciphertext, &sealed.tag].concat())
 }
 
 /// Opens what [`seal_value`] made.

@@ -11,7 +11,7 @@ impl Label {
     /// # Errors
     /// Those of [`jws::sign`].
     pub fn sign(&self, payload: &[u8]) -> Result<String> {
-        jws::sign(&*self.keys()?, payload, &SignOptions::default())
+        self.with_keys(|keys| jws::sign(keys, payload, &SignOptions::default()))
     }
 
     /// Checks a compact JWS against every valid key.
@@ -19,7 +19,7 @@ impl Label {
     /// # Errors
     /// Those of [`jws::verify`].
     pub fn verify(&self, token: &str) -> Result<Verified> {
-        jws::verify(&*self.keys()?, token, &VerifyOptions::default())
+        self.with_keys(|keys| jws::verify(keys, token, &VerifyOptions::default()))
     }
 
     /// Encrypts `plaintext` as a compact JWE for the active key.
@@ -27,7 +27,7 @@ impl Label {
     /// # Errors
     /// Those of [`jwe::encrypt`].
     pub fn encrypt(&self, plaintext: &[u8]) -> Result<String> {
-        jwe::encrypt(&*self.keys()?, plaintext, &EncryptOptions::default())
+        self.with_keys(|keys| jwe::encrypt(keys, plaintext, &EncryptOptions::default()))
     }
 
     /// Decrypts a compact JWE with every valid key.
@@ -35,6 +35,6 @@ impl Label {
     /// # Errors
     /// Those of [`jwe::decrypt`].
     pub fn decrypt(&self, token: &str) -> Result<Decrypted> {
-        jwe::decrypt(&*self.keys()?, token)
+        self.with_keys(|keys| jwe::decrypt(keys, token))
     }
 }

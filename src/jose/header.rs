@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::plain_header::PlainHeader;
 use crate::json;
 use crate::ops::KeySet;
 
@@ -11,49 +12,98 @@ const REGISTERED: [&str; 18] = [
     "crit", "epk", "apu", "apv", "p2s", "p2c",
 ];
 
-/// The joined header of a signature or recipient, and which of its members are protected.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Header {
-    pub(super) protected: Map<String, Value>,
-    pub(super) all: Map<String, Value>,
-}
-
 pub(super) type Reason = &'static str;
 
-/// Decodes a protected header: base64url of a JSON object, bounded.
-pub(super) fn parse_protected(text: &str, set: &KeySet) -> Result<Map<String, Value>, Reason> {
-    let limits = &set.policy().limits;
-    if text.len() / 4 * 3 > limits.max_header_bytes {
-        return Err("the header is larger than its bound");
-    }
-    let bytes = super::decode(text).ok_or("the protected header is not base64url")?;
-    json::parse_strict_object(&bytes, limits.max_json_depth)
-        .map_err(|_| "the protected header is not a JSON object")
+/// The joined header of a signature or recipient.
+#[derive(Clone, Debug)]
+pub(super) enum Header {
+    /// All members, and the names of those that are not protected.
+    Full { all: Map<String, Value>, unprotected: Vec<String> },
+    /// Protected strings and nothing else.
+    Plain(PlainHeader),
 }
 
 impl Header {
-    /// Joins the parts; no two may share a member (RFC 7515 §7.2.1).
-    pub(super) fn join(
-        protected: Map<String, Value>,
-        unprotected: &[&Map<String, Value>],
-    ) -> Result<Self, Reason> {
-        let mut all = protected.clone();
-        for part in unprotected {
-            for (name, value) in *part {
-                if all.insert(name.clone(), value.clone()).is_some() {
-                    return Err("a header member stands in two places");
-                }
-            }
+    /// Decodes a protected header: base64url of a JSON object, bounded.
+    pub(super) fn protected(text: &str, set: &KeySet) -> Result<Self, Reason> {
+        let limits = &set.policy().limits;
+        if text.len() / 4 * 3 > limits.max_header_bytes {
+            return Err("the header is larger than its bound");
         }
-        Ok(Self { protected, all })
+        let bytes = super::decode(text).ok_or("the protected header is not base64url")?;
+        let bytes = match PlainHeader::parse(bytes) {
+            Ok(plain) if limits.max_json_depth > 0 => return Ok(Self::Plain(plain)),
+            Ok(plain) => plain.json().to_vec(),
+            Err(bytes) => bytes,
+        };
+        json::parse_strict_object(&bytes, limits.max_json_depth)
+            .map(|all| Self::Full { all, unprotected: Vec::new() })
+            .map_err(|_| "the protected header is not a JSON object")
+    }
+
+    /// No protected header.
+    pub(super) fn empty() -> Self {
+        Self::Full { all: Map::new(), unprotected: Vec::new() }
+    }
+
+    /// Adds unprotected parts; no two may share a member (RFC 7515 §7.2.1, RFC 7516 §7.2.1).
+    pub(super) fn join(self, parts: &[&Map<String, Value>]) -> Result<Self, Reason> {
+        if parts.iter().all(|part| part.is_empty()) {
+            return Ok(self);
+        }
+        let mut all = self.members();
+        let mut unprotected = Vec::new();
+        for (name, value) in parts.iter().flat_map(|part| part.iter()) {
+            if all.insert(name.clone(), value.clone()).is_some() {
+                return Err("a header member stands in two places");
+            }
+            unprotected.push(name.clone());
+        }
+        Ok(Self::Full { all, unprotected })
+    }
+
+    /// All members.
+    pub(super) fn members(&self) -> Map<String, Value> {
+        match self {
+            Self::Full { all, .. } => all.clone(),
+            // It was accepted by the stricter reader.
+            Self::Plain(plain) => json::parse_strict_object(plain.json(), 1).unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn contains(&self, name: &str) -> bool {
+        match self {
+            Self::Full { all, .. } => all.contains_key(name),
+            Self::Plain(plain) => plain.text(name).is_some(),
+        }
+    }
+
+    pub(super) fn is_protected(&self, name: &str) -> bool {
+        match self {
+            Self::Full { all, unprotected } => {
+                all.contains_key(name) && !unprotected.iter().any(|one| one == name)
+            }
+            Self::Plain(plain) => plain.text(name).is_some(),
+        }
+    }
+
+    /// A member of another type than string; `None` for strings of plain headers.
+    pub(super) fn value(&self, name: &str) -> Option<&Value> {
+        match self {
+            Self::Full { all, .. } => all.get(name),
+            Self::Plain(_) => None,
+        }
     }
 
     /// A member that must be a string if it is there.
     pub(super) fn text(&self, name: &str) -> Result<Option<&str>, Reason> {
-        match self.all.get(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err("a header member is not a string"),
+        match self {
+            Self::Plain(plain) => Ok(plain.text(name)),
+            Self::Full { all, .. } => match all.get(name) {
+                None => Ok(None),
+                Some(Value::String(text)) => Ok(Some(text)),
+                Some(_) => Err("a header member is not a string"),
+            },
         }
     }
 
@@ -70,8 +120,8 @@ impl Header {
 
     /// Checks `crit` and answers whether it names `b64` (RFC 7515 §4.1.11, RFC 7797 §6; attacks.md J11).
     pub(super) fn critical_b64(&self) -> Result<bool, Reason> {
-        let Some(crit) = self.all.get("crit") else { return Ok(false) };
-        if !self.protected.contains_key("crit") {
+        let Some(crit) = self.value("crit") else { return Ok(false) };
+        if !self.is_protected("crit") {
             return Err("crit is not protected");
         }
         let names: Option<Vec<&str>> =
@@ -81,7 +131,7 @@ impl Header {
             if names.iter().take(index).any(|other| other == name) {
                 return Err("crit names a member twice");
             }
-            if REGISTERED.contains(name) || !self.protected.contains_key(*name) {
+            if REGISTERED.contains(name) || !self.is_protected(name) {
                 return Err("crit names a member that it must not name");
             }
             if *name != "b64" {

@@ -10,11 +10,13 @@ pub mod jwe;
 pub mod jwk;
 pub mod jws;
 pub mod nested;
+mod plain_header;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::error::{Error, ErrorKind};
+use crate::ops::KeySet;
 
 /// How a token is written (RFC 7515 §7, RFC 7516 §7).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -34,8 +36,61 @@ fn decode(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 
+/// As [`decode`], of a signature: into `buffer`, which holds the longest there is (RSA of 8192 bits).
+fn decode_signature<'b>(text: &str, buffer: &'b mut [u8; 1032]) -> Option<&'b [u8]> {
+    let len = URL_SAFE_NO_PAD.decode_slice(text, buffer).ok()?;
+    buffer.get(..len)
+}
+
 fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn encode_onto(bytes: &[u8], text: &mut String) {
+    URL_SAFE_NO_PAD.encode_string(bytes, text);
+}
+
+/// An IV or tag: at most 32 bytes (RFC 7518 §5).
+struct Short {
+    bytes: [u8; 36],
+    len: usize,
+}
+
+impl Short {
+    fn decode(text: &str) -> Option<Self> {
+        let mut bytes = [0; 36];
+        let len = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
+        Some(Self { bytes, len })
+    }
+
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// The order in which the signatures or recipients of a token are tried, so that a bounded number of
+/// tries reaches the right one: those that name a key of the label, then the rest.
+#[derive(Clone, Copy)]
+enum Pass {
+    Named,
+    Others,
+}
+
+impl Pass {
+    const BOTH: [Self; 2] = [Self::Named, Self::Others];
+
+    /// How many keys are tried: each named one, and as many others as the label's bound says, together.
+    fn tries(self, set: &KeySet) -> usize {
+        match self {
+            Self::Named => usize::MAX,
+            Self::Others => set.policy().limits.max_tries,
+        }
+    }
+
+    fn takes(self, set: &KeySet, header: &header::Header) -> bool {
+        let named = matches!(header.text("kid"), Ok(Some(kid)) if set.named(kid).is_some());
+        named == matches!(self, Self::Named)
+    }
 }
 
 /// The one error of a token that is not accepted; `reason` is for operators.

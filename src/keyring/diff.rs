@@ -176,7 +176,7 @@ impl From<&LabelKey> for KeyName {
 }
 
 fn names(set: Option<&KeySet>) -> Vec<KeyName> {
-    set.map_or(&[][..], KeySet::keys).iter().map(KeyName::from).collect()
+    set.map_or(&[][..], KeySet::keys).iter().map(|key| KeyName::from(&**key)).collect()
 }
 
 fn published(set: Option<&KeySet>) -> BTreeSet<String> {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::alg::{ALGORITHMS, Algorithm, Family, Operation, Status};
 use crate::catalogue::{LabelUse, Publish};
@@ -9,6 +10,7 @@ use crate::config::{TokenLimits, UnknownKid};
 use crate::crypto::{Key, Role};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::JwkHints;
+use crate::keyring::acts::Acts;
 use crate::label::{Alias, LabelName, Realm, StoreName};
 use crate::secret::SecretBytes;
 use crate::stores::Loaded;
@@ -86,15 +88,19 @@ pub struct KeySetPolicy {
     pub publish: Publish,
 }
 
-/// The keys of one label as one realm sees them, active first. Never empty.
+/// The keys of one label as one realm sees them, active first. Never empty. What a token needs of it is
+/// worked out at load: which key does which algorithm, and what the active key's headers say.
 #[derive(Debug)]
 pub struct KeySet {
     label: LabelName,
     uses: Vec<LabelUse>,
-    keys: Vec<LabelKey>,
+    keys: Vec<Arc<LabelKey>>,
     by_kid: HashMap<String, usize>,
     algorithms: Vec<&'static Algorithm>,
     policy: KeySetPolicy,
+    /// What each key does, in the order of `keys`.
+    abilities: Vec<Abilities>,
+    acts: Acts,
 }
 
 impl KeySet {
@@ -106,13 +112,13 @@ impl KeySet {
         label: LabelName,
         uses: Vec<LabelUse>,
         keys: Vec<LabelKey>,
-        algorithms: Vec<&'static Algorithm>,
+        mut algorithms: Vec<&'static Algorithm>,
         policy: KeySetPolicy,
     ) -> Result<Self> {
-        if keys.is_empty() {
+        let Some(active) = keys.first() else {
             let text = format!("label \"{label}\" has no secret");
             return Err(Error::new(ErrorKind::KeyUnfit, text));
-        }
+        };
         let mut by_kid = HashMap::with_capacity(keys.len());
         for (index, key) in keys.iter().enumerate() {
             if by_kid.insert(key.kid.clone(), index).is_some() {
@@ -120,7 +126,16 @@ impl KeySet {
                 return Err(Error::new(ErrorKind::KeyUnfit, text));
             }
         }
-        Ok(Self { label, uses, keys, by_kid, algorithms, policy })
+        let mut seen = Vec::new();
+        algorithms.retain(|row| {
+            let first = !seen.contains(&row.name);
+            seen.push(row.name);
+            first
+        });
+        let abilities = keys.iter().map(|key| Abilities::of(key, &algorithms, &policy)).collect();
+        let acts = Acts::of(active, &algorithms, |row, role| fits(active, row, role, &policy));
+        let keys = keys.into_iter().map(Arc::new).collect();
+        Ok(Self { label, uses, keys, by_kid, algorithms, policy, abilities, acts })
     }
 
     /// A set of the keys of a JSON Web Key set: those of somebody else, or of a test. Keys that cannot be
@@ -161,13 +176,13 @@ impl KeySet {
 
     /// Every valid key, active first.
     #[must_use]
-    pub fn keys(&self) -> &[LabelKey] {
+    pub fn keys(&self) -> &[Arc<LabelKey>] {
         &self.keys
     }
 
     /// The keys that the label publishes: all, the active one, or none.
     #[must_use]
-    pub fn published(&self) -> &[LabelKey] {
+    pub fn published(&self) -> &[Arc<LabelKey>] {
         match self.policy.publish {
             Publish::Active => std::slice::from_ref(self.active()),
             Publish::All => &self.keys,
@@ -190,14 +205,19 @@ impl KeySet {
     /// The active key: the one that signs and encrypts.
     #[must_use]
     #[expect(clippy::missing_panics_doc, clippy::expect_used, reason = "the invariant of new()")]
-    pub fn active(&self) -> &LabelKey {
+    pub fn active(&self) -> &Arc<LabelKey> {
         self.keys.first().expect("a KeySet is never empty")
     }
 
     /// The key with this kid: one hash probe.
     #[must_use]
-    pub fn named(&self, kid: &str) -> Option<&LabelKey> {
+    pub fn named(&self, kid: &str) -> Option<&Arc<LabelKey>> {
         self.by_kid.get(kid).and_then(|index| self.keys.get(*index))
+    }
+
+    /// What the active key's tokens have in common.
+    pub(crate) const fn acts(&self) -> &Acts {
+        &self.acts
     }
 
     /// Whether the label's use covers this role.
@@ -226,9 +246,16 @@ impl KeySet {
     /// # Errors
     /// [`ErrorKind::AlgorithmNotAllowed`].
     pub fn allowed(&self, name: &str, operation: Operation) -> Result<&'static Algorithm> {
-        self.rows(operation)
-            .find(|row| row.name == name)
-            .ok_or_else(|| self.not_allowed(name, operation))
+        self.find_allowed(name, operation).ok_or_else(|| self.not_allowed(name, operation))
+    }
+
+    /// As [`KeySet::allowed`], for tokens, which are told nothing.
+    pub(crate) fn find_allowed(
+        &self,
+        name: &str,
+        operation: Operation,
+    ) -> Option<&'static Algorithm> {
+        self.rows(operation).find(|row| row.name == name)
     }
 
     /// The algorithm with which the active key acts: the first allowed row of `operation` that fits it.
@@ -254,22 +281,22 @@ impl KeySet {
         algorithm: &'static Algorithm,
         role: Role,
     ) -> Candidates<'a> {
-        let named = kid.and_then(|kid| self.named(kid));
-        let keys = match (named, kid) {
-            (Some(key), _) => std::slice::from_ref(key),
-            (None, Some(_)) if self.policy.unknown_kid == UnknownKid::Reject => &[],
-            _ => self.keys.as_slice(),
+        let named = kid.and_then(|kid| self.by_kid.get(kid).copied());
+        let (start, end) = match (named, kid) {
+            (Some(index), _) => (index, index + 1),
+            (None, Some(_)) if self.policy.unknown_kid == UnknownKid::Reject => (0, 0),
+            _ => (0, self.keys.len()),
         };
+        let position = self.algorithms.iter().position(|row| *row == algorithm);
+        let bit = position.map_or(0, Abilities::bit);
         let left = self.policy.limits.max_tries;
-        Candidates { set: self, keys: keys.iter(), algorithm, role, left }
+        Candidates { set: self, range: start..end, bit, role, left }
     }
 
     /// Whether `key` can do `algorithm` in this role under the policy of the set.
     #[must_use]
     pub fn fits(&self, key: &LabelKey, algorithm: &Algorithm, role: Role) -> bool {
-        key.key.fits(algorithm, role).is_ok()
-            && key.admits(algorithm, role)
-            && (self.policy.short_hmac_keys || !key.key.is_short_for(algorithm))
+        fits(key, algorithm, role, &self.policy)
     }
 
     fn rows(&self, operation: Operation) -> impl Iterator<Item = &'static Algorithm> + '_ {
@@ -289,21 +316,71 @@ impl KeySet {
     }
 }
 
+fn fits(key: &LabelKey, algorithm: &Algorithm, role: Role, policy: &KeySetPolicy) -> bool {
+    key.key.fits(algorithm, role).is_ok()
+        && key.admits(algorithm, role)
+        && (policy.short_hmac_keys || !key.key.is_short_for(algorithm))
+}
+
+/// The algorithms of a set that one key does: a bit for each, by its position in the set's list.
+#[derive(Clone, Copy, Debug, Default)]
+struct Abilities {
+    decrypt: u64,
+    encrypt: u64,
+    sign: u64,
+    verify: u64,
+}
+
+impl Abilities {
+    fn of(key: &LabelKey, algorithms: &[&'static Algorithm], policy: &KeySetPolicy) -> Self {
+        let bits = |role| {
+            let rows = algorithms.iter().enumerate();
+            rows.filter(|(_, row)| fits(key, row, role, policy))
+                .fold(0, |bits, (position, _)| bits | Self::bit(position))
+        };
+        Self {
+            decrypt: bits(Role::Decrypt),
+            encrypt: bits(Role::Encrypt),
+            sign: bits(Role::Sign),
+            verify: bits(Role::Verify),
+        }
+    }
+
+    /// The table of algorithms has fewer than 64 rows; one beyond would fit no key.
+    fn bit(position: usize) -> u64 {
+        u32::try_from(position).ok().and_then(|position| 1_u64.checked_shl(position)).unwrap_or(0)
+    }
+
+    const fn of_role(self, role: Role) -> u64 {
+        match role {
+            Role::Decrypt => self.decrypt,
+            Role::Encrypt => self.encrypt,
+            Role::Sign => self.sign,
+            Role::Verify => self.verify,
+        }
+    }
+}
+
 /// The keys to try, in order.
 pub struct Candidates<'a> {
     set: &'a KeySet,
-    keys: std::slice::Iter<'a, LabelKey>,
-    algorithm: &'static Algorithm,
+    range: std::ops::Range<usize>,
+    bit: u64,
     role: Role,
     left: usize,
 }
 
 impl<'a> Iterator for Candidates<'a> {
-    type Item = &'a LabelKey;
+    type Item = &'a Arc<LabelKey>;
 
-    fn next(&mut self) -> Option<&'a LabelKey> {
+    fn next(&mut self) -> Option<&'a Arc<LabelKey>> {
         self.left = self.left.checked_sub(1)?;
-        self.keys.by_ref().find(|key| self.set.fits(key, self.algorithm, self.role))
+        let abilities = &self.set.abilities;
+        let fits = |index: &usize| {
+            abilities.get(*index).is_some_and(|one| one.of_role(self.role) & self.bit != 0)
+        };
+        let index = self.range.by_ref().find(fits)?;
+        self.set.keys.get(index)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The keyring: configuration and stores resolved into snapshots that requests read without a lock.
 
+pub(crate) mod acts;
 mod checks;
 mod demo_keys;
 mod diff;
@@ -9,7 +10,7 @@ mod kid;
 mod open_stores;
 mod profile;
 mod resolve;
-mod snapshot;
+pub(crate) mod snapshot;
 
 use std::fmt;
 use std::path::Path;
@@ -65,6 +66,11 @@ impl Keyring {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.0.snapshot.load_full()
+    }
+
+    /// As [`Keyring::snapshot`], for the length of one call: without touching a counter that threads share.
+    pub(crate) fn load(&self) -> arc_swap::Guard<Arc<Snapshot>> {
+        self.0.snapshot.load()
     }
 
     /// The findings of the last load that did not stop it.

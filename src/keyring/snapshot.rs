@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::keyring::keyset::KeySet;
@@ -17,18 +18,53 @@ pub(crate) struct Scopes {
 /// All labels of a configuration, resolved and checked. A request takes one at its start.
 #[derive(Debug)]
 pub struct Snapshot {
+    /// Of this snapshot alone in this process, from 1.
+    id: u64,
     generation: u64,
-    labels: HashMap<LabelName, Scopes>,
+    sets: Vec<Arc<KeySet>>,
+    labels: HashMap<LabelName, Positions>,
     fallbacks: HashMap<LabelName, Vec<LabelName>>,
 }
 
+/// Where the scopes of a label are in `sets`.
+#[derive(Debug, Default)]
+struct Positions {
+    global: Option<usize>,
+    realms: HashMap<Realm, usize>,
+}
+
+/// Where a label stood in the snapshot that a handle used last, so that the next call needs no look-up:
+/// the snapshot's id and the position, in one word. It keeps no key alive.
+#[derive(Debug, Default)]
+pub(crate) struct Place(AtomicU64);
+
+/// The bits of a [`Place`] that hold the position.
+const POSITION_BITS: u32 = 24;
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
 impl Snapshot {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         generation: u64,
         labels: HashMap<LabelName, Scopes>,
         fallbacks: HashMap<LabelName, Vec<LabelName>>,
     ) -> Self {
-        Self { generation, labels, fallbacks }
+        let mut sets = Vec::new();
+        let mut add = |set| {
+            sets.push(set);
+            sets.len() - 1
+        };
+        let labels = labels
+            .into_iter()
+            .map(|(label, scopes)| {
+                let global = scopes.global.map(&mut add);
+                let realms = scopes.realms.into_iter();
+                let realms = realms.map(|(realm, set)| (realm, add(set))).collect();
+                (label, Positions { global, realms })
+            })
+            .collect();
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        Self { id, generation, sets, labels, fallbacks }
     }
 
     /// Counts the snapshots of a keyring, from 1.
@@ -40,8 +76,7 @@ impl Snapshot {
     /// What stands behind a label as `realm` sees it: the realm's keys, else the global ones.
     #[must_use]
     pub fn find(&self, realm: Option<&Realm>, label: &LabelName) -> Option<&Arc<KeySet>> {
-        let scopes = self.labels.get(label)?;
-        realm.and_then(|realm| scopes.realms.get(realm)).or(scopes.global.as_ref())
+        self.position(realm, label).and_then(|position| self.sets.get(position))
     }
 
     /// As [`Snapshot::find`], then along the fallbacks of the catalogue.
@@ -49,12 +84,30 @@ impl Snapshot {
     /// # Errors
     /// [`ErrorKind::UnknownLabel`] if nothing is mapped.
     pub fn keys(&self, realm: Option<&Realm>, label: &LabelName) -> Result<&Arc<KeySet>> {
-        let mut found = self.find(realm, label);
+        self.keys_at(&Place::default(), realm, label)
+    }
+
+    /// As [`Snapshot::keys`], through the `place` of a handle: a look-up only the first time.
+    pub(crate) fn keys_at(
+        &self,
+        place: &Place,
+        realm: Option<&Realm>,
+        label: &LabelName,
+    ) -> Result<&Arc<KeySet>> {
+        let known = place.position_in(self.id);
+        if let Some(set) = known.and_then(|position| self.sets.get(position)) {
+            return Ok(set);
+        }
+        let mut found = self.position(realm, label);
         if found.is_none() {
             let fallbacks = self.fallbacks.get(label).map_or(&[][..], Vec::as_slice);
-            found = fallbacks.iter().find_map(|fallback| self.find(realm, fallback));
+            found = fallbacks.iter().find_map(|fallback| self.position(realm, fallback));
         }
-        found.ok_or_else(|| {
+        let set = found.and_then(|position| {
+            place.keep(self.id, position);
+            self.sets.get(position)
+        });
+        set.ok_or_else(|| {
             let scope = realm.map_or_else(String::new, |realm| format!(" in realm \"{realm}\""));
             let text = format!("no secret is mapped to label \"{label}\"{scope}");
             Error::new(ErrorKind::UnknownLabel, text)
@@ -66,10 +119,36 @@ impl Snapshot {
     #[must_use]
     pub fn labels(&self) -> BTreeMap<(&LabelName, Option<&Realm>), &Arc<KeySet>> {
         let mut all = BTreeMap::new();
-        for (label, scopes) in &self.labels {
-            all.extend(scopes.global.iter().map(|set| ((label, None), set)));
-            all.extend(scopes.realms.iter().map(|(realm, set)| ((label, Some(realm)), set)));
+        for (label, positions) in &self.labels {
+            let global = positions.global.iter().map(|position| (None, position));
+            let realms = positions.realms.iter().map(|(realm, position)| (Some(realm), position));
+            for (realm, position) in global.chain(realms) {
+                all.extend(self.sets.get(*position).map(|set| ((label, realm), set)));
+            }
         }
         all
+    }
+
+    fn position(&self, realm: Option<&Realm>, label: &LabelName) -> Option<usize> {
+        let positions = self.labels.get(label)?;
+        realm.and_then(|realm| positions.realms.get(realm).copied()).or(positions.global)
+    }
+}
+
+impl Place {
+    fn position_in(&self, id: u64) -> Option<usize> {
+        let word = self.0.load(Ordering::Relaxed);
+        let position = word & ((1 << POSITION_BITS) - 1);
+        if word >> POSITION_BITS == id { usize::try_from(position).ok() } else { None }
+    }
+
+    /// Ids or positions too large for their bits are looked up each time.
+    fn keep(&self, id: u64, position: usize) {
+        let fits = id < 1 << (64 - POSITION_BITS) && position < 1 << POSITION_BITS;
+        if let Ok(position) = u64::try_from(position)
+            && fits
+        {
+            self.0.store(id << POSITION_BITS | position, Ordering::Relaxed);
+        }
     }
 }

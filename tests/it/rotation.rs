@@ -4,6 +4,7 @@ use claviger::alg::{ALGORITHMS, Algorithm, Operation};
 use claviger::catalogue::LabelUse;
 use claviger::crypto::generate::{KeySpec, generate};
 use claviger::crypto::{Key, OctType};
+use claviger::error::ErrorKind;
 use claviger::formats::JwkHints;
 use claviger::jose::jwe::{self, EncryptOptions};
 use claviger::jose::jws::{self, SignOptions, VerifyOptions};
@@ -176,5 +177,55 @@ proptest! {
                 prop_assert_eq!(verified, mapped.contains(maker));
             }
         }
+    }
+}
+
+/// Writes the starter's configuration with one replacement.
+fn swap(config: &std::path::Path, from: &str, to: &str) {
+    let text = std::fs::read_to_string(config).unwrap();
+    assert!(text.contains(from), "{from}");
+    std::fs::write(config, text.replace(from, to)).unwrap();
+}
+
+#[test]
+fn a_handle_follows_orders_and_labels_that_go_and_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_800_000_000);
+    claviger::starter::create(folder.path(), now).unwrap();
+    let config = folder.path().join("claviger.toml");
+    let keyring = claviger::Keyring::open(&config).unwrap();
+    const NAME: &str = "am.services.oauth2.oidc.signing.ES256";
+    let global = keyring.label(NAME).unwrap();
+    let in_realm = keyring.realm("alpha").unwrap().label(NAME).unwrap();
+    let old = global.sign(b"old").unwrap();
+    assert_eq!(in_realm.verify(&old).unwrap().key.alias.as_str(), "es256-1");
+
+    swap(&config, r#"["es256-1", "es256-2"]"#, r#"["es256-2", "es256-1"]"#);
+    keyring.reload().unwrap();
+    for handle in [&global, &in_realm, &global.clone()] {
+        let new = handle.sign(b"new").unwrap();
+        assert_eq!(handle.verify(&new).unwrap().key.alias.as_str(), "es256-2");
+        assert_eq!(handle.verify(&old).unwrap().key.alias.as_str(), "es256-1");
+    }
+
+    let quoted = format!("\"{NAME}\"");
+    swap(&config, &quoted, "\"am.services.oauth2.oidc.signing.ES384\"");
+    // Its keys do not fit the other label: nothing changes.
+    assert!(keyring.reload().is_err());
+    assert!(global.verify(&old).is_ok());
+    swap(&config, "\"am.services.oauth2.oidc.signing.ES384\"", "\"app.moved\"");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let declared = "\n[labels.\"app.moved\"]\nuse = \"sign\"\nalgorithms = [\"ES256\"]\n";
+    std::fs::write(&config, format!("{text}{declared}")).unwrap();
+    keyring.reload().unwrap();
+    for handle in [&global, &in_realm] {
+        assert_eq!(handle.verify(&old).unwrap_err().kind(), ErrorKind::UnknownLabel);
+    }
+    assert!(keyring.label("app.moved").unwrap().verify(&old).is_ok());
+
+    std::fs::write(&config, text.replace("\"app.moved\"", &quoted)).unwrap();
+    keyring.reload().unwrap();
+    for handle in [&global, &in_realm] {
+        assert_eq!(handle.verify(&old).unwrap().key.alias.as_str(), "es256-1");
     }
 }

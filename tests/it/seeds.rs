@@ -81,7 +81,7 @@ fn with_each_key(uses: [LabelUse; 2]) -> Vec<KeySet> {
         let (rows, policy) = (all.algorithms().to_vec(), all.policy().clone());
         KeySet::new(label, uses, vec![key.clone()], rows, policy).unwrap()
     };
-    all.keys().iter().map(alone).collect()
+    all.keys().iter().map(|key| alone(key)).collect()
 }
 
 /// The rows of an operation that the only key of the set does.

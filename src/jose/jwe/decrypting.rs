@@ -1,0 +1,157 @@
+//! Opening JWE tokens.
+
+use miniz_oxide::inflate::decompress_to_vec_with_limit;
+
+use super::Decrypted;
+use super::parts::{Parts, parse_compact, parse_json};
+use crate::alg::{Algorithm, Family, Operation};
+use crate::crypto::Role;
+use crate::crypto::cipher::{self, KeyManagementHeader};
+use crate::error::Result;
+use crate::jose::header::{Header, Reason};
+use crate::jose::{Pass, jwk, not_decrypted};
+use crate::ops::{KeySet, LabelKey};
+use crate::secret::SecretBytes;
+
+/// Decrypts a compact token with the valid keys of the label.
+///
+/// # Errors
+/// [`crate::error::ErrorKind::NotDecrypted`] whatever is wrong with the token,
+/// [`crate::error::ErrorKind::WrongUse`] for the label.
+pub fn decrypt(set: &KeySet, token: &str) -> Result<Decrypted> {
+    decrypt_with(set, token, parse_compact)
+}
+
+/// Decrypts a token in one of the JSON serializations, for the first recipient that one of our keys opens;
+/// recipients whose kid names one of them are asked first.
+///
+/// # Errors
+/// As [`decrypt`].
+pub fn decrypt_json(set: &KeySet, token: &str) -> Result<Decrypted> {
+    decrypt_with(set, token, parse_json)
+}
+
+fn decrypt_with<'t>(
+    set: &KeySet,
+    token: &'t str,
+    parse: fn(&KeySet, &'t str) -> Result<Parts<'t>, Reason>,
+) -> Result<Decrypted> {
+    set.require_use(Role::Decrypt)?;
+    if token.len() > set.policy().limits.max_token_bytes {
+        return Err(not_decrypted("the token is larger than its bound"));
+    }
+    parse(set, token).and_then(|parts| open(set, parts)).map_err(not_decrypted)
+}
+
+fn open(set: &KeySet, mut parts: Parts<'_>) -> Result<Decrypted, Reason> {
+    // No extension is understood in a JWE (RFC 7797 is of JWS).
+    if parts.recipients.iter().any(|(header, _)| header.contains("crit")) {
+        return Err("crit names an extension that is not understood");
+    }
+    let recipients = std::mem::take(&mut parts.recipients);
+    let mut last = "there is no recipient";
+    for pass in Pass::BOTH {
+        let mut tries = pass.tries(set);
+        for (header, encrypted_key) in recipients.iter().filter(|one| pass.takes(set, &one.0)) {
+            match open_for(set, &parts, header, encrypted_key, &mut tries) {
+                Ok(decrypted) => return Ok(decrypted),
+                Err(reason) => last = reason,
+            }
+        }
+    }
+    Err(last)
+}
+
+fn open_for(
+    set: &KeySet,
+    parts: &Parts<'_>,
+    header: &Header,
+    encrypted_key: &[u8],
+    tries: &mut usize,
+) -> Result<Decrypted, Reason> {
+    const NOT_ALLOWED: Reason = "the label does not allow the algorithm";
+    let algorithm =
+        set.find_allowed(header.required("alg")?, Operation::KeyManagement).ok_or(NOT_ALLOWED)?;
+    let content =
+        set.find_allowed(header.required("enc")?, Operation::Content).ok_or(NOT_ALLOWED)?;
+    let zip = match header.text("zip")? {
+        None => false,
+        Some("DEF") if set.policy().zip => true,
+        Some(_) => return Err("zip is off or unknown"),
+    };
+    let kid = header.text("kid")?;
+    let management = read_header(set, header)?;
+    let mut last = "no valid key fits kid and algorithm";
+    for key in set.candidates(kid, algorithm, Role::Decrypt) {
+        *tries = tries.checked_sub(1).ok_or("the bound on keys to try is reached")?;
+        last = "no valid key opens it";
+        let rows = (algorithm, content);
+        let Some(plaintext) = open_with(key, rows, parts, encrypted_key, &management) else {
+            continue;
+        };
+        let plaintext = if zip { inflate(set, &plaintext)? } else { plaintext };
+        let (header, key) = (header.clone(), key.clone());
+        return Ok(Decrypted { plaintext, header, key, algorithm, content });
+    }
+    Err(last)
+}
+
+fn open_with(
+    key: &LabelKey,
+    (algorithm, content): (&Algorithm, &Algorithm),
+    parts: &Parts<'_>,
+    encrypted_key: &[u8],
+    management: &KeyManagementHeader,
+) -> Option<SecretBytes> {
+    let (iv, tag) = (parts.iv.as_ref(), parts.tag.as_ref());
+    if algorithm.family == Family::Direct {
+        // RFC 7516 §5.2 step 10: there is no encrypted key.
+        let direct = encrypted_key.is_empty();
+        let open =
+            || cipher::open_direct(&key.key, content, iv, &parts.aad, &parts.ciphertext, tag).ok();
+        return direct.then(open).flatten();
+    }
+    let cek = cipher::recover(&key.key, algorithm, content, encrypted_key, management).ok()?;
+    // EXPOSE: into the cipher.
+    cipher::open(content, cek.expose_secret(), iv, &parts.aad, &parts.ciphertext, tag).ok()
+}
+
+/// Inflates what was authenticated, up to the bound (attacks.md J23).
+fn inflate(set: &KeySet, deflated: &SecretBytes) -> Result<SecretBytes, Reason> {
+    let limit = set.policy().limits.max_inflated_bytes;
+    // EXPOSE: into the next owner.
+    decompress_to_vec_with_limit(deflated.expose_secret(), limit)
+        .map(SecretBytes::from_vec)
+        .map_err(|_| "the content does not inflate within its bound")
+}
+
+fn read_header(set: &KeySet, header: &Header) -> Result<KeyManagementHeader, Reason> {
+    let p2c = match header.value("p2c") {
+        None => None,
+        Some(value) => {
+            let count = value.as_u64().ok_or("p2c is not a whole number")?;
+            let bound = u64::from(set.policy().limits.max_p2c);
+            // RFC 7518 §4.8.1.2: at least 1,000; a cap guards against hostile counts.
+            if !(1_000..=bound).contains(&count) {
+                return Err("p2c is beyond its bound");
+            }
+            u32::try_from(count).ok()
+        }
+    };
+    let epk = match header.value("epk") {
+        None => None,
+        Some(value) => {
+            let members = value.as_object().ok_or("epk is not an object")?;
+            Some(jwk::public_from_members(members).ok_or("epk is no public key")?)
+        }
+    };
+    Ok(KeyManagementHeader {
+        epk,
+        apu: header.bytes("apu")?,
+        apv: header.bytes("apv")?,
+        iv: header.bytes("iv")?,
+        tag: header.bytes("tag")?,
+        p2s: header.bytes("p2s")?,
+        p2c,
+    })
+}

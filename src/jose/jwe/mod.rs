@@ -1,0 +1,77 @@
+//! JSON Web Encryption (RFC 7516) over the keys of a label.
+
+mod decrypting;
+mod encrypting;
+mod parts;
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::Serialization;
+use super::header::Header;
+use crate::alg::Algorithm;
+use crate::ops::LabelKey;
+use crate::secret::SecretBytes;
+
+pub use decrypting::{decrypt, decrypt_json};
+pub use encrypting::encrypt;
+
+/// How a token is encrypted. The default: compact, the label's preferred algorithms, with a kid.
+#[derive(Clone, Debug, Default)]
+pub struct EncryptOptions {
+    /// `alg`; absent: the label's first that fits its active key.
+    pub algorithm: Option<String>,
+    /// `enc`; absent: the label's first that fits.
+    pub content: Option<String>,
+    /// `typ`.
+    pub typ: Option<String>,
+    /// `cty`.
+    pub cty: Option<String>,
+    /// `apu`, decoded (RFC 7518 §4.6.1.2).
+    pub apu: Option<Vec<u8>>,
+    /// `apv`, decoded.
+    pub apv: Option<Vec<u8>>,
+    /// Additional authenticated data; JSON serializations only.
+    pub aad: Option<Vec<u8>>,
+    /// Compresses before encrypting; the label must allow `zip`.
+    pub zip: bool,
+    /// How it is written.
+    pub serialization: Serialization,
+    /// Leaves `kid` out.
+    pub without_kid: bool,
+}
+
+/// A token that decrypted.
+#[must_use]
+#[non_exhaustive]
+pub struct Decrypted {
+    /// The plaintext.
+    pub plaintext: SecretBytes,
+    /// The key that decrypted.
+    pub key: Arc<LabelKey>,
+    /// `alg`.
+    pub algorithm: &'static Algorithm,
+    /// `enc`.
+    pub content: &'static Algorithm,
+    header: Header,
+}
+
+impl Decrypted {
+    /// The header of the recipient that held, all members together.
+    #[must_use]
+    pub fn header(&self) -> Map<String, Value> {
+        self.header.members()
+    }
+}
+
+impl fmt::Debug for Decrypted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decrypted")
+            .field("key", &self.key)
+            .field("algorithm", &self.algorithm.name)
+            .field("content", &self.content.name)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,123 @@
+//! Making JWS tokens.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value, json};
+
+use super::SignOptions;
+use crate::alg::{Algorithm, Operation};
+use crate::crypto::{Role, sign as primitive};
+use crate::error::{Error, ErrorKind, Result};
+use crate::jose::{Serialization, encode, encode_onto};
+use crate::ops::{KeySet, LabelKey};
+
+/// Room for the signature of most algorithms; RSA above 2048 bits makes the token grow once.
+const SIGNATURE_CHARACTERS: usize = 344;
+
+/// Signs `payload` with the active key of the label.
+///
+/// # Errors
+/// [`ErrorKind::WrongUse`], [`ErrorKind::AlgorithmNotAllowed`], [`ErrorKind::Usage`] for `unencoded`
+/// without `detached`.
+pub fn sign(set: &KeySet, payload: &[u8], options: &SignOptions) -> Result<String> {
+    set.require_use(Role::Sign)?;
+    if options.unencoded && !options.detached {
+        return Err(Error::new(ErrorKind::Usage, "b64=false is for detached payloads")
+            .with_help("ask for a detached signature as well"));
+    }
+    let (algorithm, header) = header(set, options)?;
+    let key = &set.active().key;
+    if options.serialization == Serialization::Compact && !options.detached {
+        let body_characters = payload.len().div_ceil(3) * 4;
+        let capacity = header.len() + body_characters + SIGNATURE_CHARACTERS + 2;
+        let mut token = String::with_capacity(capacity);
+        token.push_str(&header);
+        token.push('.');
+        encode_onto(payload, &mut token);
+        let mut buffer = [0; primitive::MAX_SIGNATURE_BYTES];
+        let signature = primitive::sign_into(key, algorithm, token.as_bytes(), &mut buffer)?;
+        token.push('.');
+        encode_onto(signature, &mut token);
+        return Ok(token);
+    }
+    let body = if options.unencoded { String::new() } else { encode(payload) };
+    let mut input = Vec::with_capacity(header.len() + 1 + body.len().max(payload.len()));
+    input.extend_from_slice(header.as_bytes());
+    input.push(b'.');
+    input.extend_from_slice(if options.unencoded { payload } else { body.as_bytes() });
+    let mut buffer = [0; primitive::MAX_SIGNATURE_BYTES];
+    let signature = encode(primitive::sign_into(key, algorithm, &input, &mut buffer)?);
+    Ok(write(&header, body, &signature, options))
+}
+
+/// The algorithm and the encoded protected header; that of a default signature was made at load.
+fn header<'s>(
+    set: &'s KeySet,
+    options: &SignOptions,
+) -> Result<(&'static Algorithm, Cow<'s, str>)> {
+    let plain = options.typ.is_none()
+        && options.cty.is_none()
+        && options.extra.is_empty()
+        && !options.unencoded
+        && !options.without_kid;
+    let algorithm = match &options.algorithm {
+        Some(name) => set.allowed(name, Operation::Sign)?,
+        None => match set.acts().default_signing() {
+            Some((algorithm, header)) if plain => return Ok((algorithm, header.into())),
+            Some((algorithm, _)) => algorithm,
+            None => set.preferred(Operation::Sign, Role::Sign)?,
+        },
+    };
+    let made = set.acts().signing_header(algorithm).filter(|_| plain);
+    Ok(match made {
+        Some(header) => (algorithm, header.into()),
+        None => {
+            let members = protected(algorithm, set.active(), options);
+            (algorithm, encode(Value::Object(members).to_string().as_bytes()).into())
+        }
+    })
+}
+
+fn protected(
+    algorithm: &Algorithm,
+    active: &LabelKey,
+    options: &SignOptions,
+) -> Map<String, Value> {
+    let mut header = Map::new();
+    header.insert("alg".into(), algorithm.name.into());
+    if !options.without_kid {
+        header.insert("kid".into(), active.kid.clone().into());
+    }
+    header.extend(options.typ.iter().map(|typ| ("typ".into(), typ.clone().into())));
+    header.extend(options.cty.iter().map(|cty| ("cty".into(), cty.clone().into())));
+    let ours = ["alg", "kid", "crit", "b64"];
+    let extra = options.extra.iter().filter(|(name, _)| !ours.contains(&name.as_str()));
+    header.extend(extra.map(|(name, value)| (name.clone(), value.clone())));
+    if options.unencoded {
+        header.insert("b64".into(), false.into());
+        header.insert("crit".into(), json!(["b64"]));
+    }
+    header
+}
+
+fn write(header: &str, body: String, signature: &str, options: &SignOptions) -> String {
+    let mut token = match options.serialization {
+        Serialization::Compact => {
+            return format!("{header}.{}.{signature}", body_of(options, &body));
+        }
+        Serialization::Flattened => json!({ "protected": header, "signature": signature }),
+        Serialization::General => {
+            json!({ "signatures": [{ "protected": header, "signature": signature }] })
+        }
+    };
+    if !options.detached
+        && let Some(token) = token.as_object_mut()
+    {
+        token.insert("payload".into(), Value::String(body));
+    }
+    token.to_string()
+}
+
+fn body_of<'b>(options: &SignOptions, body: &'b str) -> &'b str {
+    if options.detached { "" } else { body }
+}
