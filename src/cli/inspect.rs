@@ -48,13 +48,9 @@ fn with_passwords(bytes: &SecretBytes, args: &Args) -> Result<Inspection> {
         Err(error) if error.kind() == ErrorKind::WrongPassword && store.is_none() => {
             let typed = prompt("store password")?;
             let Some(typed) = typed else {
-                return Err(if error.help().is_some() {
-                    error
-                } else {
-                    error.with_help(
-                        "name the password: --store-password-file or --store-password-env",
-                    )
-                });
+                return Err(error.with_help(
+                    "name the password: --store-password-file or --store-password-env",
+                ));
             };
             open(Some(&typed))
         }

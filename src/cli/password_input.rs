@@ -89,6 +89,11 @@ pub(crate) fn read_input(path: &Path, max_bytes: u64) -> Result<SecretBytes> {
     if path == Path::new("-") {
         io::stdin().lock().take(max_bytes + 1).read_to_end(&mut bytes).map_err(failed)?;
     } else {
+        // Opening a FIFO would wait for a writer, reading a device might never end.
+        if !std::fs::metadata(path).map_err(failed)?.is_file() {
+            return Err(failed(io::Error::other("it is no regular file"))
+                .with_help("name a regular file; a FILE of - reads stdin"));
+        }
         let file = std::fs::File::open(path).map_err(failed)?;
         file.take(max_bytes + 1).read_to_end(&mut bytes).map_err(failed)?;
     }

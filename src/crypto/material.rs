@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::alg::Curve;
 use crate::crypto::PublicParameters;
+use crate::crypto::unserved::curve_name;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::SecretBytes;
 
@@ -82,9 +83,11 @@ fn key_type(algorithm: &AlgorithmIdentifierRef<'_>) -> Result<KeyType> {
                 .with_help("re-encode it with a named curve: openssl ec -param_enc named_curve"));
         };
         return curve_of(named).ok_or_else(|| {
+            let shown = curve_name(&named)
+                .map_or_else(|| named.to_string(), |name| format!("{name} ({named})"));
             Error::new(
                 ErrorKind::Unsupported,
-                format!("the elliptic curve {named} is not built in"),
+                format!("the elliptic curve {shown} is not built in"),
             )
         });
     }
@@ -92,11 +95,11 @@ fn key_type(algorithm: &AlgorithmIdentifierRef<'_>) -> Result<KeyType> {
         return Ok(found);
     }
     let name = match oid {
-        DSA => "DSA".to_owned(),
-        DH => "Diffie-Hellman".to_owned(),
-        other => format!("of algorithm {other}"),
+        DSA => "DSA keys".to_owned(),
+        DH => "Diffie-Hellman keys".to_owned(),
+        other => format!("keys of algorithm {other}"),
     };
-    Err(Error::new(ErrorKind::Unsupported, format!("keys {name} are not built in"))
+    Err(Error::new(ErrorKind::Unsupported, format!("{name} are not built in"))
         .with_help("use RSA, EC P-256/P-384/P-521/secp256k1, Ed25519, Ed448, X25519 or X448"))
 }
 

@@ -15,6 +15,7 @@ mod roca;
 mod rsa15;
 pub mod sign;
 mod small_order;
+pub mod unserved;
 pub mod value;
 
 pub use hash::{sha1, sha256};

@@ -168,6 +168,11 @@ impl<'a> Node<'a> {
         Ok(())
     }
 
+    /// Whether it is an INTEGER.
+    pub(super) fn is_integer(&self) -> bool {
+        self.tag == INTEGER
+    }
+
     pub(super) fn oid(&self) -> Result<ObjectIdentifier> {
         ObjectIdentifier::from_bytes(self.primitive(OID)?)
             .map_err(|_| damaged("an object identifier that is none"))

@@ -34,26 +34,38 @@ pub(super) fn decrypt(
     password: &crate::secret::SecretString,
     work: &mut WorkLeft,
 ) -> Result<SecretBytes> {
-    let info = pkcs8::EncryptedPrivateKeyInfoRef::try_from(encrypted)
-        .map_err(|_| damaged("the encrypted private key is not an EncryptedPrivateKeyInfo"))?;
-    if info.encryption_algorithm.pbes2().is_none() {
-        let limits = Limits {
-            max_iterations: work.each,
-            max_total_iterations: work.total,
-            ..Limits::default()
-        };
-        let mut legacy = super::pbe::Work::new(&limits);
-        let plain = super::pbe::decrypt_private_key_info(encrypted, password, &mut legacy)?;
-        work.total = work.total.saturating_sub(legacy.spent());
-        return Ok(plain);
-    }
-    bound_derivation(&info, work)?;
-    // EXPOSE: the key derivation reads the password.
-    let document = info.decrypt(password.expose_secret()).map_err(|_| wrong_password())?;
-    if !is_private_key_info(document.as_bytes()) {
-        return Err(wrong_password());
-    }
-    Ok(SecretBytes::from_slice(document.as_bytes()))
+    let scrypt = pkcs8::EncryptedPrivateKeyInfoRef::try_from(encrypted).ok().filter(|info| {
+        info.encryption_algorithm.pbes2().is_some_and(|scheme| scheme.kdf.scrypt().is_some())
+    });
+    let plain = match scrypt {
+        Some(info) => {
+            bound_scrypt(&info, work)?;
+            // EXPOSE: the key derivation reads the password.
+            let document = info.decrypt(password.expose_secret()).map_err(|_| wrong_password())?;
+            SecretBytes::from_slice(document.as_bytes())
+        }
+        None => decrypt_pbe(encrypted, password, work)?,
+    };
+    // EXPOSE: the shape alone is looked at.
+    if is_private_key_info(plain.expose_secret()) { Ok(plain) } else { Err(wrong_password()) }
+}
+
+/// Everything but scrypt is read as in PKCS#12.
+fn decrypt_pbe(
+    encrypted: &[u8],
+    password: &crate::secret::SecretString,
+    work: &mut WorkLeft,
+) -> Result<SecretBytes> {
+    let limits =
+        Limits { max_iterations: work.each, max_total_iterations: work.total, ..Limits::default() };
+    let mut spent = super::pbe::Work::new(&limits);
+    let plain = super::pbe::decrypt_private_key_info(encrypted, password, &mut spent);
+    work.total = work.total.saturating_sub(spent.spent());
+    plain.map_err(
+        |error| {
+            if error.kind() == ErrorKind::WrongPassword { wrong_password() } else { error }
+        },
+    )
 }
 
 /// A PrivateKeyInfo from PKCS#8, PKCS#1 or SEC1 DER.
@@ -235,23 +247,25 @@ fn is_sec1(parts: &[AnyRef<'_>]) -> bool {
     }
 }
 
-/// Refuses key derivations that cost more than the bounds, before any is run (RFC 8018 §4.2, RFC 7914 §2).
-fn bound_derivation(
-    info: &pkcs8::EncryptedPrivateKeyInfoRef<'_>,
-    work: &mut WorkLeft,
-) -> Result<()> {
-    let Some(parameters) = info.encryption_algorithm.pbes2() else { return Ok(()) };
-    match (parameters.kdf.pbkdf2(), parameters.kdf.scrypt()) {
-        (Some(pbkdf2), _) => work.spend(u64::from(pbkdf2.iteration_count)),
-        (_, Some(scrypt)) => {
-            let memory = scrypt.cost_parameter.saturating_mul(u64::from(scrypt.block_size));
-            if memory > MAX_SCRYPT || scrypt.parallelization > MAX_SCRYPT_PARALLEL {
-                return Err(beyond());
-            }
-            work.spend(memory.saturating_mul(u64::from(scrypt.parallelization)).div_ceil(8))
-        }
-        _ => Ok(()),
+/// Refuses an scrypt that costs more than the bounds, before it is run (RFC 7914 §2).
+fn bound_scrypt(info: &pkcs8::EncryptedPrivateKeyInfoRef<'_>, work: &mut WorkLeft) -> Result<()> {
+    let Some(scrypt) = info.encryption_algorithm.pbes2().and_then(|scheme| scheme.kdf.scrypt())
+    else {
+        return Ok(());
+    };
+    let memory = scrypt.cost_parameter.saturating_mul(u64::from(scrypt.block_size));
+    let time = memory.saturating_mul(u64::from(scrypt.parallelization));
+    if memory > MAX_SCRYPT_MEMORY || time > MAX_SCRYPT_TIME {
+        return Err(Error::new(
+            ErrorKind::LimitExceeded,
+            format!(
+                "scrypt with N times r of {memory} and p of {} is more than the bound of {MAX_SCRYPT_MEMORY}",
+                scrypt.parallelization
+            ),
+        )
+        .with_help("encrypt the key again: openssl pkcs8 -topk8 -in FILE -out NEW"));
     }
+    work.spend(time.div_ceil(8))
 }
 
 /// Iterations that may still be spent on one container; an scrypt block of 1 KiB counts as one.
@@ -298,13 +312,14 @@ pub(super) fn no_password() -> Error {
         .with_help(PASSWORD_HELP)
 }
 
-const PASSWORD_HELP: &str =
-    "the password of encrypted keys is the secret of am.global.services.secret.pem.decryption";
+const PASSWORD_HELP: &str = "give the password of the encrypted key; for a volume or the environment it is the \
+     secret of am.global.services.secret.pem.decryption";
 const VERSION_0: [u8; 3] = [2, 1, 0];
 const MAX_ELEMENTS: usize = 64;
-/// scrypt's N times r (its memory is 128 times that).
-const MAX_SCRYPT: u64 = 8 << 20;
-const MAX_SCRYPT_PARALLEL: u16 = 16;
+/// scrypt's N times r: 64 MiB, four times what OpenSSL writes (RFC 7914 §2: 128 bytes each).
+const MAX_SCRYPT_MEMORY: u64 = 1 << 19;
+/// scrypt's N times r times p.
+const MAX_SCRYPT_TIME: u64 = 1 << 20;
 
 /// `rsaEncryption`.
 pub(super) const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");

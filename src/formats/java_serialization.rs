@@ -5,7 +5,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::SecretBytes;
 
-use super::SecretKeyType;
+use super::{Material, SecretKeyType};
 
 /// A key sealed by the JCEKS key protector.
 #[derive(Debug)]
@@ -31,7 +31,8 @@ pub(super) fn read_sealed(bytes: &[u8]) -> Result<(SealedObject, usize)> {
 }
 
 /// Reads a secret key: `javax.crypto.spec.SecretKeySpec`, or `java.security.KeyRep` of a raw secret key.
-pub(super) fn read_secret_key(bytes: &[u8]) -> Result<(SecretKeyType, SecretBytes)> {
+/// What `keytool -importpass` made is a password: the key of a PBE algorithm.
+pub(super) fn read_secret_key(bytes: &[u8]) -> Result<Material> {
     let mut stream = Stream::start(bytes)?;
     let mut fields = stream.object(&[(SECRET_KEY_SPEC, None), (KEY_REP, None)])?;
     if !stream.rest.is_empty() {
@@ -45,7 +46,12 @@ pub(super) fn read_secret_key(bytes: &[u8]) -> Result<(SecretKeyType, SecretByte
     } else {
         fields.bytes("key")?
     };
-    Ok((key_type(fields.text("algorithm")?), SecretBytes::from_vec(key)))
+    let bytes = SecretBytes::from_vec(key);
+    let algorithm = fields.text("algorithm")?;
+    if algorithm.starts_with("PBEWith") {
+        return Ok(Material::Secret(bytes));
+    }
+    Ok(Material::SecretKey { key_type: key_type(algorithm), bytes })
 }
 
 fn key_type(name: String) -> SecretKeyType {

@@ -110,10 +110,7 @@ impl RawEntry<'_> {
                     ));
                 }
                 match open_sealed(&sealed, password, work) {
-                    Ok(serialized) => {
-                        let (key_type, bytes) = read_secret_key(&serialized)?;
-                        Ok(Material::SecretKey { key_type, bytes })
-                    }
+                    Ok(serialized) => Ok(read_secret_key(&serialized)?),
                     Err(error) => Err(error),
                 }
             }

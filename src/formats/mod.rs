@@ -161,6 +161,10 @@ pub struct Limits {
     pub max_depth: usize,
     /// Entries.
     pub max_entries: usize,
+    /// Private keys: each is proven when it is described or served.
+    pub max_private_keys: usize,
+    /// The largest JWK or JWK set, in bytes: its values take many times that while they are read.
+    pub max_jwk_bytes: usize,
 }
 
 impl Default for Limits {
@@ -170,7 +174,9 @@ impl Default for Limits {
             max_iterations: 5_000_000,
             max_total_iterations: 20_000_000,
             max_depth: 32,
-            max_entries: 100_000,
+            max_entries: 10_000,
+            max_private_keys: 1_000,
+            max_jwk_bytes: 1 << 20,
         }
     }
 }
@@ -187,7 +193,7 @@ pub fn sniff(bytes: &[u8]) -> Option<ContainerType> {
     if bytes.first() == Some(&DER_SEQUENCE) {
         return Some(sniff_der(bytes));
     }
-    if bytes.trim_ascii_start().first() == Some(&b'{') {
+    if looks_like_json(bytes) {
         return Some(if jwk::is_set(bytes) { ContainerType::Jwks } else { ContainerType::Jwk });
     }
     if contains(bytes, b"-----BEGIN ") {
@@ -196,19 +202,21 @@ pub fn sniff(bytes: &[u8]) -> Option<ContainerType> {
     None
 }
 
+fn looks_like_json(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().first() == Some(&b'{')
+}
+
 /// A SEQUENCE that begins with version 3 and a ContentInfo is a PFX (RFC 7292 §4); other versions than those
 /// of private keys (RFC 5958 §2: 0 and 1) go to the same reader, which names them.
 fn sniff_der(bytes: &[u8]) -> ContainerType {
     let header = match bytes.get(1) {
-        Some(0x81) => 3,
-        Some(0x82) => 4,
-        Some(0x83) => 5,
-        Some(0x84) => 6,
+        // X.690 §8.1.3.5: so many bytes of length follow.
+        Some(first @ 0x81..=0x88) => 2 + usize::from(first & 0x0f),
         _ => 2,
     };
     match bytes.get(header..) {
         Some([2, 1, version, DER_SEQUENCE, _, rest @ ..])
-            if *version > 1 && rest.iter().take(8).any(|byte| *byte == 6) =>
+            if *version > 1 && rest.iter().take(9).any(|byte| *byte == 6) =>
         {
             ContainerType::Pkcs12
         }
@@ -234,6 +242,14 @@ pub fn open(
             format!("{} bytes are more than the bound of {}", bytes.len(), limits.max_bytes),
         ));
     }
+    if looks_like_json(bytes) && bytes.len() > limits.max_jwk_bytes {
+        let text = format!(
+            "{} bytes of JSON are more than the bound of {}",
+            bytes.len(),
+            limits.max_jwk_bytes
+        );
+        return Err(Error::new(ErrorKind::LimitExceeded, text));
+    }
     let found = sniff(bytes).ok_or_else(|| not_readable(bytes))?;
     if let Some(insist) = insist.filter(|insist| *insist != found) {
         return Err(Error::new(
@@ -242,6 +258,24 @@ pub fn open(
         )
         .with_help("leave the type out: it is told by the content"));
     }
+    let opened = read(found, bytes, passwords, limits, require_integrity)?;
+    let is_private = |entry: &&Entry| matches!(entry.material, Material::PrivateKey(_));
+    let keys = opened.entries.iter().filter(is_private).count();
+    if keys > limits.max_private_keys {
+        let text =
+            format!("{keys} private keys are more than the bound of {}", limits.max_private_keys);
+        return Err(Error::new(ErrorKind::LimitExceeded, text).with_help("use several keystores"));
+    }
+    Ok(opened)
+}
+
+fn read(
+    found: ContainerType,
+    bytes: &[u8],
+    passwords: &Passwords<'_>,
+    limits: &Limits,
+    require_integrity: bool,
+) -> Result<Container> {
     match found {
         ContainerType::Jks | ContainerType::Jceks => {
             jks::read(bytes, passwords, limits, require_integrity)

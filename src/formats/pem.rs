@@ -19,9 +19,10 @@ use super::{
 /// Certificates go to the private or public key that the first of them certifies, in any order of the file.
 ///
 /// # Errors
-/// [`ErrorKind::Damaged`] for a broken block, [`ErrorKind::Unsupported`] for an unknown label,
-/// [`ErrorKind::WrongPassword`] for an encrypted key that the password does not open, and
-/// [`ErrorKind::KeyUnfit`] where certificates stand beside one key and none is of it.
+/// [`ErrorKind::Damaged`] for a broken block, and [`ErrorKind::KeyUnfit`] where certificates stand beside
+/// one key and none is of it. [`ErrorKind::Unsupported`] for unknown labels and ciphers and
+/// [`ErrorKind::WrongPassword`] for encrypted keys, where no key of the file can be read; else these
+/// keys are [`Material::Unreadable`].
 pub fn read(bytes: &[u8], passwords: &Passwords<'_>, limits: &Limits) -> Result<Container> {
     let mut found = Found::default();
     let mut parameters = None;
@@ -33,7 +34,7 @@ pub fn read(bytes: &[u8], passwords: &Passwords<'_>, limits: &Limits) -> Result<
             "CERTIFICATE REQUEST" | "DH PARAMETERS" | "NEW CERTIFICATE REQUEST" | "X509 CRL" => {
                 found.warn(format!("{} skipped: it holds no key", block.label));
             }
-            _ => found.add(&block, parameters.as_deref(), password, &mut work)?,
+            _ => found.add_or_keep(&block, parameters.as_deref(), password, &mut work)?,
         }
     }
     found.group()
@@ -187,6 +188,23 @@ impl Found {
         }
     }
 
+    /// What stops one key leaves the others: see [`Found::group`].
+    fn add_or_keep(
+        &mut self,
+        block: &Block,
+        parameters: Option<&[u8]>,
+        password: Option<&SecretString>,
+        work: &mut WorkLeft,
+    ) -> Result<()> {
+        self.add(block, parameters, password, work).or_else(|error| match error.kind() {
+            ErrorKind::Unsupported | ErrorKind::WrongPassword => {
+                self.keys.push(Material::Unreadable(error));
+                Ok(())
+            }
+            _ => Err(error),
+        })
+    }
+
     fn add(
         &mut self,
         block: &Block,
@@ -234,6 +252,12 @@ impl Found {
     }
 
     fn group(mut self) -> Result<Container> {
+        let is_readable = |key: &Material| !matches!(key, Material::Unreadable(_));
+        if let Some(Material::Unreadable(error)) = self.keys.first()
+            && !self.keys.iter().any(is_readable)
+        {
+            return Err(error.repeat());
+        }
         let mut chains = Chains::new(&self.certificates);
         let publics: Vec<Option<Vec<u8>>> = self.keys.iter().map(public_of).collect();
         let private: HashSet<&[u8]> = self

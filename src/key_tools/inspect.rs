@@ -6,7 +6,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::crypto::certificate::{self, CertificateFacts};
 use crate::crypto::material::parse_spki;
-use crate::crypto::{Key, OctType, PublicParameters, sha256};
+use crate::crypto::{Key, OctType, PublicParameters, sha256, unserved};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::{
     self, Container, ContainerType, Entry, Limits, Material, Passwords, SecretKeyType,
@@ -172,7 +172,10 @@ pub(super) fn describe(entry: &Entry) -> EntryDescription {
             out.kind = "secret-key";
             secret_key(&mut out, key_type, bytes);
         }
-        Material::Unreadable(error) => out.error = Some(error.into()),
+        Material::Unreadable(error) => {
+            public(&mut out, leaf_spki.as_deref());
+            out.error = Some(error.into());
+        }
     }
     out
 }
@@ -211,7 +214,14 @@ fn public(out: &mut EntryDescription, spki: Option<&[u8]>) {
             out.algorithm = Some(curve.name().to_owned());
             out.bits = Some(curve.bits());
         }
-        Err(error) => out.error = Some((&error).into()),
+        Err(error) => {
+            if let Some(known) = unserved::describe(spki) {
+                out.algorithm = Some(known.algorithm.to_owned());
+                out.curve = known.curve;
+                out.bits = known.bits;
+            }
+            out.error = Some((&error).into());
+        }
     }
 }
 

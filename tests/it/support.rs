@@ -1,6 +1,7 @@
 //! What several subjects share: the vectors of other people's software, and hex.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 /// The folder of vectors under `../shared/vectors` or `$CLAVIGER_VECTORS`. Absent: one line says so and
 /// the caller returns; under CI absence fails.
@@ -21,4 +22,24 @@ pub(crate) fn vectors(folder: &str) -> Option<PathBuf> {
 /// Lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Runs another program in `folder`; it must succeed.
+pub(crate) fn run(folder: &Path, program: &str, arguments: &[&str]) {
+    let mut command = Command::new(program);
+    let output = command.args(arguments).current_dir(folder).output();
+    let output = output.unwrap_or_else(|error| panic!("these tests need {program}: {error}"));
+    assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
+}
+
+/// Runs claviger in `folder` with JSON output and environment variables.
+pub(crate) fn claviger(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_claviger"));
+    command.args(arguments).arg("--json").env_remove("CLAVIGER_CONFIG").current_dir(folder);
+    command.envs(variables.iter().copied()).output().unwrap()
+}
+
+/// The JSON on stdout.
+pub(crate) fn json(output: &Output) -> serde_json::Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }

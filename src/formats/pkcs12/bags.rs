@@ -71,7 +71,12 @@ impl BagReader<'_, '_> {
             let key = SecretBytes::from_vec(value.encode());
             BagContent::Secret(Material::PrivateKey(key))
         } else if named == SHROUDED_KEY_BAG {
-            let opened = pbe::private_key_info(value, self.passwords, self.work);
+            // GnuTLS marks keys that it does not encrypt as encrypted too.
+            let opened = if value.children(SEQUENCE)?.first().is_some_and(Node::is_integer) {
+                Ok(SecretBytes::from_vec(value.encode()))
+            } else {
+                pbe::private_key_info(value, self.passwords, self.work)
+            };
             BagContent::Secret(keep(opened.map(Material::PrivateKey))?)
         } else if named == SECRET_BAG {
             BagContent::Secret(keep(self.secret(value))?)
@@ -125,11 +130,13 @@ impl BagReader<'_, '_> {
     }
 }
 
-/// A key that its password does not open, or whose cipher is not built in, is one entry's trouble; a file
-/// that is damaged or asks for too much is refused whole.
+/// A key that its password does not open, whose cipher is not built in or that is damaged is one entry's
+/// trouble; a file that asks for too much is refused whole.
 fn keep(opened: Result<Material>) -> Result<Material> {
     opened.or_else(|error| match error.kind() {
-        ErrorKind::Unsupported | ErrorKind::WrongPassword => Ok(Material::Unreadable(error)),
+        ErrorKind::Damaged | ErrorKind::Unsupported | ErrorKind::WrongPassword => {
+            Ok(Material::Unreadable(error))
+        }
         _ => Err(error),
     })
 }
@@ -140,7 +147,8 @@ fn secret_type(named: ObjectIdentifier) -> Option<SecretKeyType> {
     match text.as_str() {
         "2.16.840.1.101.3.4.1" => Some(SecretKeyType::Aes),
         "1.3.14.3.2.7" => Some(SecretKeyType::Other("DES".into())),
-        "1.2.840.113549.3.7" => Some(SecretKeyType::Other("DESede".into())),
+        // des-EDE3-CBC, and desEDE, which keytool writes.
+        "1.2.840.113549.3.7" | "1.3.14.3.2.17" => Some(SecretKeyType::Other("DESede".into())),
         "1.2.840.113549.3.4" => Some(SecretKeyType::Other("RC4".into())),
         _ if text.starts_with("2.16.840.1.101.3.4.1.") => Some(SecretKeyType::Aes),
         // hmacWithSHA1 to hmacWithSHA512-256.

@@ -7,7 +7,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::bags::{Bag, BagContent, BagReader};
 use super::mac;
-use crate::crypto::material::parse_spki;
+use crate::crypto::material::{encode_spki, parse_spki};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::asn1::{self, Node, OCTET_STRING, SEQUENCE, damaged};
 use crate::formats::pbe::{self, Password, Work};
@@ -177,12 +177,12 @@ fn entries(bags: Vec<Bag>, warnings: &mut Vec<String>) -> Vec<Entry> {
             unnamed.to_string()
         })
     };
-    let by_subject = index_by_subject(&certificates);
+    let index = CertificateIndex::new(&certificates);
     let mut entries = Vec::new();
     for (material, name, key_id) in secrets {
         let mut entry = Entry::new(alias_of(name), material);
         if !matches!(entry.material, Material::SecretKey { .. } | Material::Secret(_)) {
-            entry.chain = chain(&mut certificates, &by_subject, key_id.as_deref(), &entry);
+            entry.chain = chain(&mut certificates, &index, key_id.as_deref(), &entry);
         }
         entries.push(entry);
     }
@@ -202,35 +202,51 @@ struct CertificateBag {
     used: bool,
 }
 
-fn index_by_subject(certificates: &[CertificateBag]) -> HashMap<Vec<u8>, Vec<usize>> {
-    let mut index: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
-    for (position, certificate) in certificates.iter().enumerate() {
-        if let Ok((_, parsed)) = X509Certificate::from_der(&certificate.der) {
-            index.entry(parsed.subject().as_raw().to_vec()).or_default().push(position);
+/// Where certificates are, so that many keys with many certificates cost no more than both together.
+#[derive(Default)]
+struct CertificateIndex {
+    by_key_id: HashMap<Vec<u8>, usize>,
+    by_public_key: HashMap<Vec<u8>, usize>,
+    by_subject: HashMap<Vec<u8>, usize>,
+}
+
+impl CertificateIndex {
+    fn new(certificates: &[CertificateBag]) -> Self {
+        let mut index = Self::default();
+        for (position, certificate) in certificates.iter().enumerate() {
+            if let Some(id) = &certificate.local_key_id {
+                index.by_key_id.entry(id.clone()).or_insert(position);
+            }
+            if let Ok((_, parsed)) = X509Certificate::from_der(&certificate.der) {
+                let subject = parsed.subject().as_raw().to_vec();
+                index.by_subject.entry(subject).or_insert(position);
+                if let Some(key) = plain_spki(parsed.public_key().raw) {
+                    index.by_public_key.entry(key).or_insert(position);
+                }
+            }
         }
+        index
     }
-    index
+}
+
+/// The SubjectPublicKeyInfo without what may differ for one key (RSA and RSASSA-PSS identifiers).
+fn plain_spki(spki: &[u8]) -> Option<Vec<u8>> {
+    parse_spki(spki).and_then(|public| encode_spki(&public)).ok()
 }
 
 /// The leaf by localKeyID, else by the public key; then each issuer up to a self-signed one.
 fn chain(
     certificates: &mut [CertificateBag],
-    by_subject: &HashMap<Vec<u8>, Vec<usize>>,
+    index: &CertificateIndex,
     key_id: Option<&[u8]>,
     entry: &Entry,
 ) -> Vec<Vec<u8>> {
-    let by_id = key_id.and_then(|key_id| {
-        certificates.iter().position(|one| one.local_key_id.as_deref() == Some(key_id))
-    });
+    let by_id = key_id.and_then(|key_id| index.by_key_id.get(key_id).copied());
     let leaf = by_id.or_else(|| {
         let Material::PrivateKey(pkcs8) = &entry.material else { return None };
         // EXPOSE: the public half alone is derived.
-        let ours = parse_spki(&public_half(pkcs8.expose_secret())?).ok()?;
-        certificates.iter().position(|one| {
-            X509Certificate::from_der(&one.der).is_ok_and(|(_, parsed)| {
-                parse_spki(parsed.public_key().raw).ok() == Some(ours.clone())
-            })
-        })
+        let ours = plain_spki(&public_half(pkcs8.expose_secret())?)?;
+        index.by_public_key.get(&ours).copied()
     });
     let mut chain = Vec::new();
     let mut next = leaf;
@@ -244,7 +260,7 @@ fn chain(
         let issuer = X509Certificate::from_der(&certificate.der).ok().and_then(|(_, parsed)| {
             (parsed.issuer() != parsed.subject()).then(|| parsed.issuer().as_raw().to_vec())
         });
-        next = issuer.and_then(|issuer| by_subject.get(&issuer)?.first().copied());
+        next = issuer.and_then(|issuer| index.by_subject.get(&issuer).copied());
     }
     chain
 }
