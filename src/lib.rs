@@ -70,6 +70,7 @@ pub mod key_tools;
 pub mod keyring;
 pub mod label;
 pub mod ops;
+mod parallel;
 pub mod problem;
 pub mod secret;
 pub mod starter;

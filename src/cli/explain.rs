@@ -24,13 +24,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
-    let keyring = Keyring::open(&context.config)?;
+    let keyring = Keyring::open_once(&context.config)?;
     let label: LabelName = args.label.parse()?;
     let realm: Option<Realm> = context.realm.as_deref().map(str::parse).transpose()?;
     if let Some(path) = &args.token {
         return explain_token(&keyring, &label, realm.as_ref(), path);
     }
-    let explanation = keyring.explain(&label, realm.as_ref());
+    let explanation = keyring.explain(&label, realm.as_ref())?;
     let rows: Vec<Vec<String>> = explanation
         .steps
         .iter()

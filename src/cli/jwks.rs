@@ -18,7 +18,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
-    let keyring = Keyring::open(&context.config)?;
+    let keyring = Keyring::open_once(&context.config)?;
     let snapshot = keyring.snapshot();
     let realm: Option<Realm> = context.realm.as_deref().map(str::parse).transpose()?;
     let jwks = if let Some(label) = &args.label {

@@ -20,7 +20,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
-    let keyring = Keyring::open(&context.config)?;
+    let keyring = Keyring::open_once(&context.config)?;
     let snapshot = keyring.snapshot();
     let wanted: Option<LabelName> = args.label.as_deref().map(str::parse).transpose()?;
     let mut rows = Vec::new();

@@ -11,7 +11,7 @@ use super::Context;
 
 /// The keys of a label as the realm of the command sees them.
 pub(crate) fn keys(context: &Context, label: &str) -> Result<Arc<KeySet>> {
-    let keyring = Keyring::open(&context.config)?;
+    let keyring = Keyring::open_once(&context.config)?;
     match &context.realm {
         Some(realm) => keyring.realm(realm)?.label(label)?.keys(),
         None => keyring.label(label)?.keys(),

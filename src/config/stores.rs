@@ -1,8 +1,9 @@
 //! Reads `[stores.*]`: what each store is and what it maps.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
-use crate::config::parse::algorithms;
+use crate::config::parse::{algorithms, duration};
 use crate::config::reader::{Source, Table, Value, as_string, parse_name, wrong_type};
 use crate::config::{MappedAlias, Mapping, Placed, StoreEntry};
 use crate::formats::ContainerType;
@@ -101,6 +102,7 @@ fn keystore(source: &Source<'_>, table: &Table<'_>) -> Option<KeystoreOptions> {
         require_integrity: table
             .choice("integrity", &[("required", true), ("none", false)])
             .unwrap_or(true),
+        lease: lease(source, table),
     };
     path.map(|_| options)
 }
@@ -131,6 +133,7 @@ fn volume(source: &Source<'_>, table: &Table<'_>) -> Option<VolumeOptions> {
         permissions: table.choice("permissions", &permissions).unwrap_or_default(),
         key: password(source, table, "key"),
         pem_password: password(source, table, "pem_password"),
+        lease: lease(source, table),
     };
     check_sealing_key(source, table, options.format, options.key.as_ref());
     directory.map(|_| options)
@@ -149,9 +152,14 @@ fn environment(
         format: table.choice("format", FORMATS).unwrap_or(ValueFormat::Base64),
         key: password(source, table, "key"),
         pem_password: password(source, table, "pem_password"),
+        lease: lease(source, table),
     };
     check_sealing_key(source, table, options.format, options.key.as_ref());
     Some(options)
+}
+
+fn lease(source: &Source<'_>, table: &Table<'_>) -> Option<Duration> {
+    table.string("lease").and_then(|text| duration(source, &text))
 }
 
 fn check_sealing_key(

@@ -1,7 +1,7 @@
 //! A key: public facts, and private material parsed once, proven once and kept prepared.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -122,6 +122,24 @@ pub enum Role {
 #[derive(Clone)]
 pub struct Key(Arc<Inner>);
 
+/// Finds a key again as long as somebody else holds it; it keeps nothing alive.
+#[derive(Clone)]
+pub struct WeakKey(Weak<Inner>);
+
+impl WeakKey {
+    /// The key, if it is still held.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Key> {
+        self.0.upgrade().map(Key)
+    }
+}
+
+impl fmt::Debug for WeakKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WeakKey")
+    }
+}
+
 struct Inner {
     kind: KeyKind,
     chain: Vec<Vec<u8>>,
@@ -240,6 +258,12 @@ impl Key {
         }
         Err(Error::new(ErrorKind::KeyUnfit, "the certificate belongs to another key")
             .with_help("import the key again with the certificate that was issued for it"))
+    }
+
+    /// A way back to this key that does not keep it.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakKey {
+        WeakKey(Arc::downgrade(&self.0))
     }
 
     /// Type and size.

@@ -15,8 +15,10 @@ mod roca;
 mod rsa15;
 pub mod sign;
 mod small_order;
+mod tag;
 pub mod unserved;
 pub mod value;
 
 pub use hash::{sha1, sha256};
-pub use key::{Key, KeyKind, OctType, PublicParameters, Role};
+pub use key::{Key, KeyKind, OctType, PublicParameters, Role, WeakKey};
+pub use tag::{Tag, Tagger};

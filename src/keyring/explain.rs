@@ -1,10 +1,13 @@
 //! Why a label resolves as it does: every store that was asked, in order.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::catalogue;
 use crate::config::{Config, StoreEntry};
-use crate::keyring::open_stores::open_all;
+use crate::error::Result;
+use crate::keyring::load::Loader;
 use crate::label::{Alias, LabelName, Realm};
 use crate::stores::{StoreConfig, variable_of};
 
@@ -45,8 +48,12 @@ pub struct Step {
 }
 
 /// Asks every store for a label, realm first, then global, then the fallbacks.
-pub(crate) fn explain(config: &Config, label: &LabelName, realm: Option<&Realm>) -> Explanation {
-    let opened = open_all(config);
+pub(crate) fn explain(
+    config: &Arc<Config>,
+    label: &LabelName,
+    realm: Option<&Realm>,
+) -> Result<Explanation> {
+    let opened = Loader::new(&config.file)?.open_now(config);
     let label = catalogue::canonical(label);
     let mut explanation = Explanation {
         help: catalogue::find(&label).map(|found| found.spec.help.clone()),
@@ -78,8 +85,8 @@ pub(crate) fn explain(config: &Config, label: &LabelName, realm: Option<&Realm>)
                     None => {
                         step.detail = "it could not be opened: `claviger check` says why".into()
                     }
-                    Some((_, store)) => {
-                        ask(entry, store.as_ref(), &asked, &mut step, &mut explanation)
+                    Some((_, opened)) => {
+                        ask(entry, opened.store.as_ref(), &asked, &mut step, &mut explanation)
                     }
                 }
                 explanation.steps.push(step);
@@ -89,7 +96,7 @@ pub(crate) fn explain(config: &Config, label: &LabelName, realm: Option<&Realm>)
             break;
         }
     }
-    explanation
+    Ok(explanation)
 }
 
 fn ask(

@@ -1,32 +1,47 @@
 //! The keyring: configuration and stores resolved into snapshots that requests read without a lock.
 
 pub(crate) mod acts;
+mod arming;
 mod checks;
 mod demo_keys;
 mod diff;
 mod explain;
 pub mod keyset;
 mod kid;
+mod load;
 mod open_stores;
 mod profile;
+mod reload;
 mod resolve;
 pub(crate) mod snapshot;
+mod sources;
+mod status;
+mod watch;
+mod watch_points;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::ArcSwap;
 
 use crate::clock::Clock;
-use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::config::{Config, Reload};
+use crate::error::Result;
+use crate::keyring::load::{Built, Loader};
+use crate::keyring::reload::Listeners;
+use crate::keyring::sources::Sources;
+use crate::keyring::status::Board;
+use crate::keyring::watch::Watch;
 use crate::label::{LabelName, Realm};
-use crate::problem::{Problem, Severity};
+use crate::problem::Problem;
 
 pub use diff::{Diff, KeyName, LabelDiff, Move};
 pub use explain::{Explanation, Step};
+pub use reload::ReloadEvent;
 pub use snapshot::Snapshot;
+pub use status::{Refusal, Status, StoreStatus};
 
 /// All labels of a configuration. Cheap to clone; every clone sees a reload.
 #[derive(Clone)]
@@ -37,29 +52,93 @@ struct Inner {
     config: ArcSwap<Config>,
     snapshot: ArcSwap<Snapshot>,
     warnings: ArcSwap<Vec<Problem>>,
+    /// One reload at a time.
+    loader: Mutex<Loader>,
+    board: Board,
+    listeners: Listeners,
+    /// Whether the files are to be followed, if the configuration wants it.
+    follows: AtomicBool,
+    watch: OnceLock<Watch>,
 }
 
 impl Keyring {
-    /// Reads a configuration file, opens its stores and checks every label.
+    /// Reads a configuration file, opens its stores and checks every label; then follows its files as
+    /// `reload` in it says, until the last clone is dropped.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Config`] with every problem found; [`crate::error::ErrorKind::Io`] if the
+    /// system gives no thread to follow the files.
+    pub fn open(path: &Path) -> Result<Self> {
+        let keyring = Self::open_once(path)?;
+        keyring.follow()?;
+        Ok(keyring)
+    }
+
+    /// As [`Keyring::open`], for programs that are done soon: no thread is started, and only
+    /// [`Keyring::reload`] reads again.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Config`] with every problem found.
-    pub fn open(path: &Path) -> Result<Self> {
-        Self::from_config(Config::load(path)?, Clock::system())
+    pub fn open_once(path: &Path) -> Result<Self> {
+        let loader = Loader::new(path)?;
+        let sources = loader.read();
+        Self::start(loader, &sources, Clock::system())
     }
 
-    /// As [`Keyring::open`], of a configuration that was read, with a clock of the caller's.
+    /// As [`Keyring::open_once`], of a configuration that was read, with a clock of the caller's.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Config`] with every problem found.
     pub fn from_config(config: Config, clock: Clock) -> Result<Self> {
-        let (snapshot, warnings) = build(&config, 1, &clock)?;
+        let loader = Loader::new(&config.file)?;
+        let sources = loader.read_given(Arc::new(config));
+        Self::start(loader, &sources, clock)
+    }
+
+    fn start(mut loader: Loader, sources: &Sources, clock: Clock) -> Result<Self> {
+        let Built { config, snapshot, warnings, stores, paths } =
+            loader.build(sources, 1, clock.now())?;
+        let status = Status::new(&snapshot, &config, &stores, paths, clock.now());
         Ok(Self(Arc::new(Inner {
             clock,
-            config: ArcSwap::from_pointee(config),
+            config: ArcSwap::new(config),
             snapshot: ArcSwap::from_pointee(snapshot),
             warnings: ArcSwap::from_pointee(warnings),
+            loader: Mutex::new(loader),
+            board: Board::new(status),
+            listeners: Listeners::default(),
+            follows: AtomicBool::new(false),
+            watch: OnceLock::new(),
         })))
+    }
+
+    /// Follows the files from now on, as `reload` in the configuration says: `watch` is told of changes by
+    /// the system and compares by content every 30 seconds, a time polls, `off` reads again only when a
+    /// lease asks for it. Called twice it does nothing more.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Io`] if the system gives no thread.
+    pub fn follow(&self) -> Result<()> {
+        self.0.follows.store(true, Ordering::Relaxed);
+        let idle = self.config().keyring.reload == Reload::Off
+            && self.status().stores.iter().all(|store| store.lease.is_none());
+        if !idle && self.0.watch.get().is_none() {
+            // Of two that come here at once one is dropped, and its thread ends.
+            drop(self.0.watch.set(Watch::start(Arc::downgrade(&self.0))?));
+        }
+        Ok(())
+    }
+
+    /// Calls `listener` after every reload, good or refused, by hand or by itself. It is called on the
+    /// thread that reloaded, after the swap; a listener that holds the keyring keeps it for ever.
+    pub fn on_reload(&self, listener: impl Fn(&ReloadEvent<'_>) + Send + Sync + 'static) {
+        self.0.listeners.add(Arc::new(listener));
+    }
+
+    /// What serves, since when, and what was refused since.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.0.board.read()
     }
 
     /// What a request works with from start to end.
@@ -91,24 +170,27 @@ impl Keyring {
         &self.0.clock
     }
 
-    /// Asks every store for a label and tells what each answered.
-    #[must_use]
-    pub fn explain(&self, label: &LabelName, realm: Option<&Realm>) -> Explanation {
+    /// Asks every store for a label and tells what each answered. It reads and opens them for that.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Io`] if the operating system gives no random bytes.
+    pub fn explain(&self, label: &LabelName, realm: Option<&Realm>) -> Result<Explanation> {
         explain::explain(&self.config(), label, realm)
     }
 
-    /// Reads configuration and stores again and swaps the snapshot whole; what is wrong leaves the old one.
+    /// Reads configuration and stores again and swaps the snapshot whole; the answer is what that changed.
+    /// Unchanged files are neither parsed nor derived from again.
     ///
     /// # Errors
-    /// As [`Keyring::open`]; the old snapshot stays.
-    pub fn reload(&self) -> Result<()> {
-        let config = Config::load(&self.config().file)?;
-        let generation = self.snapshot().generation() + 1;
-        let (snapshot, warnings) = build(&config, generation, &self.0.clock)?;
-        self.0.config.store(Arc::new(config));
-        self.0.warnings.store(Arc::new(warnings));
-        self.0.snapshot.store(Arc::new(snapshot));
-        Ok(())
+    /// As [`Keyring::open`], and [`crate::error::ErrorKind::StoreUnreadable`] while a file is being
+    /// written; the old snapshot stays.
+    pub fn reload(&self) -> Result<Diff> {
+        let diff = self.0.reload_now()?;
+        // The new configuration may ask for what the old one did not.
+        if self.0.follows.load(Ordering::Relaxed) {
+            self.follow()?;
+        }
+        Ok(diff)
     }
 }
 
@@ -120,34 +202,24 @@ impl fmt::Debug for Keyring {
     }
 }
 
-fn build(config: &Config, generation: u64, clock: &Clock) -> Result<(Snapshot, Vec<Problem>)> {
-    let resolve::Resolved { snapshot, problems } =
-        resolve::resolve(config, generation, clock.now());
-    match snapshot {
-        Some(snapshot) => Ok((snapshot, problems)),
-        None => Err(refused(&config.file, problems)),
-    }
-}
-
-fn refused(file: &Path, problems: Vec<Problem>) -> Error {
-    let errors = problems.iter().filter(|one| one.severity == Severity::Error).count();
-    let plural = if errors == 1 { "" } else { "s" };
-    Error::from_problems(format!("{} has {errors} error{plural}", file.display()), problems)
-        .with_file(file)
-        .with_help("`claviger check` shows them all")
-}
-
 /// Everything that is wrong with a configuration, its stores and its labels: form, then content.
 ///
 /// # Errors
 /// Only if the file itself cannot be read.
 pub fn check(path: &Path, clock: &Clock) -> Result<Vec<Problem>> {
-    let text = Config::read_text(path)?;
-    let (config, mut problems) = Config::parse(&text, path);
-    if let Some(config) = config {
-        let known = problems.clone();
-        let found = resolve::resolve(&config, 1, clock.now()).problems;
-        problems.extend(found.into_iter().filter(|problem| !known.contains(problem)));
+    let loader = Loader::new(path)?;
+    let sources = loader.read();
+    let mut problems = sources.config.problems.clone();
+    match sources.config.config() {
+        Ok(config) => {
+            let stores = loader.open_stores(config, &sources);
+            let found = resolve::resolve(config, &stores, 1, clock.now()).problems;
+            let known = problems.clone();
+            problems.extend(found.into_iter().filter(|problem| !known.contains(problem)));
+        }
+        // The file cannot be read; else its problems of form say it all.
+        Err(error) if problems.is_empty() => return Err(error),
+        Err(_) => {}
     }
     problems.sort_by_key(|problem| {
         let place = problem.location.as_ref();

@@ -11,10 +11,11 @@ use crate::error::{Error, ErrorKind};
 use crate::keyring::checks::{self, Checked};
 use crate::keyring::keyset::{KeySet, LabelKey};
 use crate::keyring::kid::kid_of;
-use crate::keyring::open_stores::{OpenStores, open_all};
+use crate::keyring::open_stores::{OpenStores, Opened};
 use crate::keyring::profile::LabelProfile;
 use crate::keyring::snapshot::{Scopes, Snapshot};
-use crate::label::{Alias, LabelName, Realm};
+use crate::label::{Alias, LabelName, Realm, StoreName};
+use crate::parallel;
 use crate::problem::{Location, Problem, Severity};
 use crate::stores::{Loaded, SecretStore, StoreConfig};
 
@@ -27,23 +28,47 @@ pub(crate) struct Resolved {
     pub(crate) problems: Vec<Problem>,
 }
 
-/// Opens the stores, loads and checks every label. Never stops at the first problem.
-pub(crate) fn resolve(config: &Config, generation: u64, now: SystemTime) -> Resolved {
-    let OpenStores { stores, mut problems, password_labels } = open_all(config);
+/// Loads and checks every label of stores that are open. Never stops at the first problem.
+pub(crate) fn resolve(
+    config: &Config,
+    opened: &OpenStores,
+    generation: u64,
+    now: SystemTime,
+) -> Resolved {
+    let OpenStores { stores, problems, password_labels } = opened;
+    prepare_keys(config, stores);
+    let mut problems = problems.clone();
     problems.extend(config.warnings.iter().cloned());
     let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
     let mut resolver =
         Resolver { config, now, problems, lists: BTreeMap::new(), served: HashMap::new() };
-    for (index, store) in &stores {
+    for (index, opened) in stores {
         let Some(entry) = config.stores.get(*index) else { continue };
-        resolver.load_store(*index, entry, store.as_ref(), &password_labels);
+        resolver.load_store(*index, entry, opened.store.as_ref(), password_labels);
     }
-    resolver.check_unused(&stores, failed);
+    resolver.check_unused(stores, failed);
     resolver.check_reuse();
     let snapshot = resolver.build(generation);
     let problems = resolver.problems;
     let refused = problems.iter().any(|problem| problem.severity == Severity::Error);
     Resolved { snapshot: (!refused).then_some(snapshot).flatten(), problems }
+}
+
+/// Parses and proves every key that a mapping names, on all processors; the stores keep them for the
+/// orderly walk that follows.
+fn prepare_keys(config: &Config, stores: &[(usize, Arc<Opened>)]) {
+    let mut work: Vec<(&Opened, &LabelName, &Alias)> = Vec::new();
+    for (index, opened) in stores {
+        let mappings = config.stores.get(*index).map_or(&[][..], |entry| entry.mappings.as_slice());
+        for mapping in mappings {
+            let aliases = mapping.aliases.iter().map(|one| &one.alias.value);
+            work.extend(aliases.map(|alias| (&**opened, &mapping.label.value, alias)));
+        }
+    }
+    parallel::map(&work, PARALLEL_KEYS, |(opened, label, alias)| {
+        // What fails here fails again, and is reported, in its place.
+        drop(opened.store.load(label, std::slice::from_ref(*alias)));
+    });
 }
 
 /// A key on its way into a set, and where its alias stands.
@@ -164,7 +189,13 @@ impl Resolver<'_> {
                 .cloned()
                 .unwrap_or_else(|| (entry.name.location.clone(), None));
             match result {
-                Err(error) => self.problems.push(alias_problem(label, &alias, &error, location)),
+                Err(error) => self.problems.push(alias_problem(
+                    label,
+                    &alias,
+                    &entry.name.value,
+                    &error,
+                    location,
+                )),
                 Ok(loaded) => {
                     let checked = Checked { label, alias: &alias, active: position == 0 };
                     let found =
@@ -212,12 +243,13 @@ impl Resolver<'_> {
     }
 
     /// Warns of aliases that no mapping names. Only where every store opened: else half is missing.
-    fn check_unused(&mut self, stores: &[(usize, Box<dyn SecretStore>)], failed: bool) {
+    fn check_unused(&mut self, stores: &[(usize, Arc<Opened>)], failed: bool) {
         if failed {
             return;
         }
-        for (index, store) in stores {
+        for (index, opened) in stores {
             let Some(entry) = self.config.stores.get(*index) else { continue };
+            let store = &opened.store;
             let StoreConfig::Keystore(options) = &entry.options else { continue };
             let fold = |alias: &Alias| alias.as_str().to_lowercase();
             let served: HashSet<String> =
@@ -338,14 +370,20 @@ impl Resolver<'_> {
     }
 }
 
-fn alias_problem(label: &LabelName, alias: &Alias, error: &Error, location: Location) -> Problem {
+fn alias_problem(
+    label: &LabelName,
+    alias: &Alias,
+    store: &StoreName,
+    error: &Error,
+    location: Location,
+) -> Problem {
     let code = match error.kind() {
         ErrorKind::UnknownAlias => "alias_not_found",
         ErrorKind::KeyUnfit if error.message().contains("certificate") => "certificate_mismatch",
         kind => kind.code(),
     };
     let text = if error.kind() == ErrorKind::UnknownAlias {
-        format!("label \"{label}\": {}", error.message())
+        format!("label \"{label}\": alias \"{alias}\" is not in store \"{store}\"")
     } else {
         format!("label \"{label}\", alias \"{alias}\": {}", error.message())
     };
@@ -366,3 +404,6 @@ fn catalogue_fallbacks(config: &Config) -> HashMap<LabelName, Vec<LabelName>> {
         .filter(|(_, fallbacks)| !fallbacks.is_empty())
         .collect()
 }
+
+/// Fewer keys are prepared on one thread.
+const PARALLEL_KEYS: usize = 16;

@@ -1,23 +1,31 @@
 //! Stores: where secrets lie. Each kind loads what a label means in it.
 
+mod content;
 mod convert;
 mod environment;
 mod files;
 mod keystore;
 pub mod password;
+mod prepared;
 mod value;
 mod volume;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::crypto::Key;
 use crate::error::Result;
 use crate::formats::JwkHints;
-use crate::label::{Alias, LabelName, StoreName};
+use crate::label::{Alias, LabelName};
 use crate::secret::SecretBytes;
 
+pub use content::Content;
+pub(crate) use content::read_password_file;
 pub use environment::variable_of;
+pub(crate) use files::Stamp;
+pub use prepared::Prepared;
 
 /// One variant a kind; the fields are the kind's options in `claviger.toml`.
 #[derive(Clone, Debug)]
@@ -56,6 +64,8 @@ pub struct KeystoreOptions {
     pub entry_password: Option<PasswordSource>,
     /// `integrity`: `"none"` accepts containers without a MAC.
     pub require_integrity: bool,
+    /// `lease`.
+    pub lease: Option<Duration>,
 }
 
 /// How the files of a volume, or the variables of the environment, are read.
@@ -76,6 +86,12 @@ pub enum ValueFormat {
     Pem,
     /// `plain`: UTF-8 text.
     Plain,
+}
+
+impl ValueFormat {
+    const fn is_pem(self) -> bool {
+        matches!(self, Self::EncryptedPem | Self::Pem)
+    }
 }
 
 /// `permissions`: what happens when others may read a file. Writable by others is always refused.
@@ -108,6 +124,8 @@ pub struct VolumeOptions {
     pub key: Option<PasswordSource>,
     /// `pem_password`; absent: the label `am.global.services.secret.pem.decryption`, if mapped.
     pub pem_password: Option<PasswordSource>,
+    /// `lease`.
+    pub lease: Option<Duration>,
 }
 
 /// Options of `kind = "environment"`.
@@ -119,6 +137,8 @@ pub struct EnvironmentOptions {
     pub key: Option<PasswordSource>,
     /// `pem_password`, as for volumes.
     pub pem_password: Option<PasswordSource>,
+    /// `lease`.
+    pub lease: Option<Duration>,
 }
 
 /// Something loaded for a label.
@@ -150,28 +170,53 @@ pub trait SecretStore: fmt::Debug + Send + Sync {
 
     /// What the operator should know about the store (legacy algorithms, file modes, odd names).
     fn warnings(&self) -> Vec<String>;
+
+    /// How long its values hold; they are loaded again ahead of that time. `None`: for ever, unless the
+    /// store's options say otherwise.
+    fn lease(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Wipes every secret but those of the aliases in `keep`: what no mapping names is not kept in memory.
+    fn forget(&self, keep: &[Alias]) {
+        let _ = keep;
+    }
+
+    /// Whether these aliases can be loaded without opening the store again.
+    fn still_holds(&self, aliases: &[Alias]) -> bool {
+        let _ = aliases;
+        true
+    }
 }
 
 /// Answers where a password comes from; the keyring asks other stores for labels.
 pub type Resolve<'r> = &'r dyn Fn(&PasswordSource) -> Result<SecretBytes>;
 
-/// Opens a store.
+/// Reads and opens a store.
 ///
 /// # Errors
 /// The kinds of [`crate::formats::open`], and [`crate::error::ErrorKind::StoreUnreadable`].
-pub fn open(
-    name: &StoreName,
+pub fn open(options: &StoreConfig, resolve: Resolve<'_>) -> Result<Box<dyn SecretStore>> {
+    open_content(options, &options.read()?, &Arc::new(Prepared::new()?), resolve)
+}
+
+/// Opens a store from what was read of it. Keys and values that `prepared` knows are not made again.
+pub(crate) fn open_content(
     options: &StoreConfig,
+    content: &Content,
+    prepared: &Arc<Prepared>,
     resolve: Resolve<'_>,
 ) -> Result<Box<dyn SecretStore>> {
     Ok(match options {
         StoreConfig::Environment(options) => {
-            Box::new(environment::EnvironmentStore::open(options, resolve)?)
+            Box::new(environment::EnvironmentStore::open(options, content, prepared, resolve)?)
         }
         StoreConfig::Keystore(options) => {
-            Box::new(keystore::KeystoreStore::open(name, options, resolve)?)
+            Box::new(keystore::KeystoreStore::open(options, content, prepared, resolve)?)
         }
-        StoreConfig::Volume(options) => Box::new(volume::VolumeStore::open(options, resolve)?),
+        StoreConfig::Volume(options) => {
+            Box::new(volume::VolumeStore::open(options, content, prepared, resolve)?)
+        }
     })
 }
 

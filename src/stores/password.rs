@@ -1,12 +1,15 @@
 //! Passwords from files and environment variables.
 
+use std::path::Path;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::SecretBytes;
 use crate::stores::PasswordSource;
-use crate::stores::files::{read_small, unreadable};
+use crate::stores::content::Content;
+use crate::stores::files::{take, unreadable};
 
 /// A password file is no larger.
-const MAX_BYTES: usize = 64 << 10;
+pub(super) const MAX_BYTES: usize = 64 << 10;
 
 /// Reads an `env` or `file` source. A label is resolved by the keyring, which knows the other stores.
 ///
@@ -25,19 +28,30 @@ pub fn read(source: &PasswordSource) -> Result<SecretBytes> {
                 .with_help(format!("export {shown}=… before you start"))
             })
         }
-        PasswordSource::File(path) => {
-            let mut bytes = read_small(path, MAX_BYTES)?;
-            trim_newline(&mut bytes);
-            if bytes.is_empty() {
-                return Err(unreadable(path, "it is empty"));
-            }
-            Ok(SecretBytes::from_vec(bytes))
-        }
+        PasswordSource::File(path) => of_file(path, take(path, MAX_BYTES)?.bytes.expose_secret()),
         PasswordSource::Label(label) => Err(Error::new(
             ErrorKind::UnknownLabel,
             format!("the password label \"{label}\" needs a keyring"),
         )),
     }
+}
+
+/// The password in a file that was read.
+pub(crate) fn of_content(path: &Path, content: &Content) -> Result<SecretBytes> {
+    let part = content.parts.first();
+    let part = part.ok_or_else(|| Error::new(ErrorKind::Bug, "a password file without content"))?;
+    // EXPOSE: into another owner that wipes itself.
+    of_file(path, part.bytes()?.expose_secret())
+}
+
+fn of_file(path: &Path, bytes: &[u8]) -> Result<SecretBytes> {
+    let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let text =
+        if text.len() < bytes.len() { text.strip_suffix(b"\r").unwrap_or(text) } else { text };
+    if text.is_empty() {
+        return Err(unreadable(path, "it is empty"));
+    }
+    Ok(SecretBytes::from_slice(text))
 }
 
 /// Drops one `\n` or `\r\n` at the end; whether there was one.

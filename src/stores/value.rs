@@ -1,28 +1,40 @@
 //! Values of volumes and of the environment: text, base64, PEM or JWK, plain or sealed.
 
+use std::sync::Arc;
+
 use base64ct::{Base64, Encoding};
 
-use crate::crypto::{Key, OctType};
+use crate::crypto::{Key, OctType, Tag, Tagger};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::{self, JwkHints, Limits, Passwords, sealed};
+use crate::label::Alias;
 use crate::secret::{SecretBytes, SecretString};
-use crate::stores::convert::key_of;
 use crate::stores::password::trim_newline;
-use crate::stores::{PasswordSource, Resolve, ValueFormat};
+use crate::stores::prepared::Prepared;
+use crate::stores::{Loaded, PasswordSource, Resolve, ValueFormat};
 
 /// How the values of a store are read.
 #[derive(Debug)]
 pub(super) struct ValueReader {
     format: ValueFormat,
+    /// Of the format and the passwords: values of two readers with equal tags are equal.
+    tag: Tag,
     key: Option<Key>,
     pem_password: Option<SecretString>,
 }
 
 /// A value that was read.
+#[derive(Debug)]
 pub(super) struct Value {
     pub(super) key: Key,
     pub(super) hints: JwkHints,
     pub(super) warnings: Vec<String>,
+}
+
+impl Value {
+    pub(super) fn as_alias(&self, alias: &Alias) -> Loaded {
+        Loaded { alias: alias.clone(), key: self.key.clone(), hints: self.hints.clone() }
+    }
 }
 
 impl ValueReader {
@@ -30,36 +42,52 @@ impl ValueReader {
         format: ValueFormat,
         key: Option<&PasswordSource>,
         pem_password: Option<&PasswordSource>,
+        tagger: &Tagger,
         resolve: Resolve<'_>,
     ) -> Result<Self> {
-        let key = key.map(|source| sealing_key(&resolve(source)?)).transpose()?;
+        let sealed_under = key.map(resolve).transpose()?;
+        let key = sealed_under.as_ref().map(sealing_key).transpose()?;
         let pem = matches!(format, ValueFormat::Pem | ValueFormat::EncryptedPem);
         let named = pem_password.map(resolve).transpose()?;
         let pem_password = match named {
             None if pem => default_pem_password(resolve)?,
             named => named,
         };
+        // EXPOSE: into a tag under a key of this process.
+        let shown = |secret: &Option<SecretBytes>| {
+            let bytes = secret.as_ref().map_or(&[][..], SecretBytes::expose_secret);
+            tagger.tag(&[bytes, if secret.is_some() { b"given" } else { b"absent" }])
+        };
+        let (first, second) = (shown(&sealed_under), shown(&pem_password));
+        let tag = tagger.tag(&[format!("{format:?}").as_bytes(), first.as_ref(), second.as_ref()]);
         let utf8 = |bytes: SecretBytes| {
             SecretString::from_utf8(&bytes)
                 .ok_or_else(|| Error::new(ErrorKind::KeyUnfit, "the PEM password is not UTF-8"))
         };
         let pem_password = pem_password.map(utf8).transpose()?;
-        Ok(Self { format, key, pem_password })
+        Ok(Self { format, tag, key, pem_password })
     }
 
-    /// Reads one value.
-    pub(super) fn read(&self, bytes: SecretBytes) -> Result<Value> {
-        let bytes = match self.format {
+    /// Reads one value, unless the same was read and is still held.
+    pub(super) fn read_once(&self, bytes: &SecretBytes, prepared: &Prepared) -> Result<Arc<Value>> {
+        // EXPOSE: into a tag under a key of this process.
+        let tag = prepared.tagger().tag(&[self.tag.as_ref(), bytes.expose_secret()]);
+        prepared.value(tag, || self.read(bytes, prepared))
+    }
+
+    fn read(&self, bytes: &SecretBytes, prepared: &Prepared) -> Result<Value> {
+        let opened = match self.format {
             ValueFormat::EncryptedBase64
             | ValueFormat::EncryptedPem
-            | ValueFormat::EncryptedPlain => self.unseal(&bytes)?,
-            _ => bytes,
+            | ValueFormat::EncryptedPlain => Some(self.unseal(bytes)?),
+            _ => None,
         };
+        let bytes = opened.as_ref().unwrap_or(bytes);
         match self.format {
-            ValueFormat::Plain | ValueFormat::EncryptedPlain => plain(&bytes),
-            ValueFormat::Base64 | ValueFormat::EncryptedBase64 => base64(&bytes),
+            ValueFormat::Plain | ValueFormat::EncryptedPlain => plain(bytes),
+            ValueFormat::Base64 | ValueFormat::EncryptedBase64 => base64(bytes),
             ValueFormat::Pem | ValueFormat::EncryptedPem | ValueFormat::Jwk => {
-                self.container(&bytes)
+                self.container(bytes, prepared)
             }
         }
     }
@@ -75,7 +103,7 @@ impl ValueReader {
         )
     }
 
-    fn container(&self, bytes: &SecretBytes) -> Result<Value> {
+    fn container(&self, bytes: &SecretBytes, prepared: &Prepared) -> Result<Value> {
         let passwords = Passwords { store: self.pem_password.as_ref(), entry: None };
         // EXPOSE: parsed into owners that wipe themselves.
         let text = bytes.expose_secret();
@@ -92,7 +120,7 @@ impl ValueReader {
             warnings
                 .push(format!("it holds {} keys or certificates: the first is taken", more + 1));
         }
-        Ok(Value { key: key_of(&first)?, hints: first.hints, warnings })
+        Ok(Value { key: prepared.key_of(&first)?, hints: first.hints, warnings })
     }
 }
 

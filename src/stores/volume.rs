@@ -1,29 +1,36 @@
 //! A file-system secret volume: the file name is the label, the highest version is active.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::File as Handle;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::label::{Alias, LabelName};
-use crate::secret::SecretBytes;
-use crate::stores::files::{read_open, unreadable};
-use crate::stores::value::ValueReader;
+use crate::parallel;
+use crate::stores::content::{Content, Part};
+use crate::stores::files::{Taken, take_open, unreadable};
+use crate::stores::prepared::Prepared;
+use crate::stores::value::{Value, ValueReader};
 use crate::stores::{Loaded, Permissions, Resolve, SecretStore, VolumeOptions};
 
 /// Ping AM ignores larger files; we refuse them.
 const MAX_BYTES: usize = 2 << 20;
+/// Fewer files are read on one thread.
+const PARALLEL_FILES: usize = 16;
 
 /// A directory that was read whole.
 #[derive(Debug)]
 pub(super) struct VolumeStore {
     directory: PathBuf,
-    labels: BTreeMap<LabelName, Vec<(Alias, Result<Loaded>)>>,
+    labels: BTreeMap<LabelName, Vec<File>>,
     warnings: Vec<String>,
 }
+
+/// One file: its alias, and what was in it or why that cannot be used.
+type File = (Alias, Result<Arc<Value>>);
 
 /// A file name taken apart. Ordered by version: no suffix is the oldest; equal numbers with leading zeros
 /// are newer (`v1 < v01 < v001 < v2`).
@@ -33,122 +40,117 @@ struct Version {
     digits: usize,
 }
 
+/// Reads the files of one generation; those whose names are no labels are not opened.
+pub(super) fn read(options: &VolumeOptions) -> Result<Content> {
+    let directory = &options.directory;
+    let handle = open_generation(directory)?;
+    let mut content = Content::default();
+    for name in names(&handle, directory)? {
+        match parse_name(&name, options) {
+            Ok(_) => {
+                let path = directory.join(&name);
+                let taken = read_file(&handle, &name, &path, options, &mut content.warnings)
+                    .map_err(|error| error.with_file(&path));
+                content.parts.push(Part::of(name, taken));
+            }
+            Err(why) => {
+                let shown: String = name.chars().take(80).collect();
+                let shown = shown.escape_debug();
+                content.warnings.push(format!("file \"{shown}\" is ignored: {why}"));
+            }
+        }
+    }
+    Ok(content)
+}
+
 impl VolumeStore {
-    pub(super) fn open(options: &VolumeOptions, resolve: Resolve<'_>) -> Result<Self> {
-        let VolumeOptions { key, pem_password, .. } = options;
-        let reader =
-            ValueReader::new(options.format, key.as_ref(), pem_password.as_ref(), resolve)?;
-        let directory = &options.directory;
-        let handle = open_generation(directory)?;
-        let mut store =
-            Self { directory: directory.clone(), labels: BTreeMap::new(), warnings: Vec::new() };
-        let mut found: BTreeMap<LabelName, Vec<(Version, String)>> = BTreeMap::new();
-        for name in names(&handle, directory)? {
-            match parse_name(&name, options) {
-                Ok((label, version)) => found.entry(label).or_default().push((version, name)),
-                Err(_) if name.starts_with("..") => {}
-                Err(why) => {
-                    let shown: String = name.chars().take(80).collect();
-                    store
-                        .warnings
-                        .push(format!("file \"{}\" is ignored: {why}", shown.escape_debug()));
-                }
-            }
-        }
-        for (label, mut versions) in found {
-            versions.sort();
-            versions.reverse();
-            if options.version_suffix.is_empty() && versions.len() > 1 {
-                store.warnings.push(format!("label \"{label}\" has several files and no versions"));
-            }
-            let loaded = versions
-                .into_iter()
-                .filter_map(|(_, name)| store.load_file(&handle, &name, options, &reader))
-                .collect();
-            store.labels.insert(label, loaded);
-        }
-        Ok(store)
-    }
-
-    fn load_file(
-        &mut self,
-        handle: &File,
-        name: &str,
+    pub(super) fn open(
         options: &VolumeOptions,
-        reader: &ValueReader,
-    ) -> Option<(Alias, Result<Loaded>)> {
-        let stem = name.strip_suffix(&options.extension).unwrap_or(name);
-        let alias: Alias = stem.parse().ok()?;
-        let path = options.directory.join(name);
-        let loaded = self
-            .read_file(handle, name, &path, options.permissions)
-            .and_then(|bytes| reader.read(SecretBytes::from_vec(bytes)))
-            .map(|value| {
-                self.warnings.extend(
-                    value.warnings.iter().map(|warning| format!("file \"{name}\": {warning}")),
-                );
-                Loaded { alias: alias.clone(), key: value.key, hints: value.hints }
-            })
-            .map_err(|error| error.about(format!("file \"{name}\"")).with_file(&path));
-        Some((alias, loaded))
-    }
-
-    fn read_file(
-        &mut self,
-        handle: &File,
-        name: &str,
-        path: &Path,
-        permissions: Permissions,
-    ) -> Result<Vec<u8>> {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let directory = path.parent().unwrap_or(path);
-        let opened = resolve_beneath(handle, directory, name, flags);
-        let file = opened.map_err(|error| match error {
-            rustix::io::Errno::XDEV => unreadable(path, "its link leads out of the directory"),
-            error => unreadable(path, &error.to_string()),
-        })?;
-        let mode = file
-            .metadata()
-            .map_err(|error| unreadable(path, &error.to_string()))?
-            .permissions()
-            .mode();
-        if mode & 0o002 != 0 {
-            return Err(Error::new(ErrorKind::StoreUnreadable, "everybody may write it")
-                .with_help(format!("chmod o-w {}", path.display())));
+        content: &Content,
+        prepared: &Arc<Prepared>,
+        resolve: Resolve<'_>,
+    ) -> Result<Self> {
+        let VolumeOptions { format, key, pem_password, .. } = options;
+        let (key, pem_password) = (key.as_ref(), pem_password.as_ref());
+        let reader = ValueReader::new(*format, key, pem_password, prepared.tagger(), resolve)?;
+        let values = parallel::map(&content.parts, PARALLEL_FILES, |part| {
+            part.bytes()
+                .and_then(|bytes| reader.read_once(bytes, prepared))
+                .map_err(|error| about_file(error, part, options))
+        });
+        let mut warnings = content.warnings.clone();
+        let mut found: BTreeMap<LabelName, Vec<(Version, File)>> = BTreeMap::new();
+        for (part, value) in content.parts.iter().zip(values) {
+            let Ok((label, version)) = parse_name(&part.name, options) else { continue };
+            let stem = part.name.strip_suffix(&options.extension).unwrap_or(&part.name);
+            let Ok(alias) = stem.parse::<Alias>() else { continue };
+            let of_file = |warning: &String| format!("file \"{}\": {warning}", part.name);
+            warnings.extend(value.iter().flat_map(|value| value.warnings.iter().map(of_file)));
+            found.entry(label).or_default().push((version, (alias, value)));
         }
-        if mode & 0o024 != 0 {
-            match permissions {
-                Permissions::Ignore => {}
-                Permissions::Refuse => {
-                    return Err(Error::new(
-                        ErrorKind::StoreUnreadable,
-                        "others than its owner may read or change it",
-                    )
-                    .with_help(format!("chmod g-w,o-r {}", path.display())));
-                }
-                Permissions::Warn => {
-                    self.warnings
-                        .push(format!(
-                        "file \"{name}\": others than its owner may read or change it (chmod g-w,o-r)"
-                    ));
-                }
+        let mut labels = BTreeMap::new();
+        for (label, mut versions) in found {
+            versions.sort_by(|(a, _), (b, _)| b.cmp(a));
+            if options.version_suffix.is_empty() && versions.len() > 1 {
+                warnings.push(format!("label \"{label}\" has several files and no versions"));
             }
+            labels.insert(label, versions.into_iter().map(|(_, file)| file).collect());
         }
-        read_open(file, path, MAX_BYTES)
+        Ok(Self { directory: options.directory.clone(), labels, warnings })
     }
 }
 
-fn open_directory(directory: &Path) -> Result<File> {
+fn about_file(error: Error, part: &Part, options: &VolumeOptions) -> Error {
+    let error = error.about(format!("file \"{}\"", part.name));
+    error.with_file(options.directory.join(&part.name))
+}
+
+fn read_file(
+    handle: &Handle,
+    name: &str,
+    path: &Path,
+    options: &VolumeOptions,
+    warnings: &mut Vec<String>,
+) -> Result<Taken> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file =
+        resolve_beneath(handle, &options.directory, name, flags).map_err(|error| match error {
+            rustix::io::Errno::XDEV => unreadable(path, "its link leads out of the directory"),
+            error => unreadable(path, &error.to_string()),
+        })?;
+    let taken = take_open(file, path, MAX_BYTES)?;
+    let mode = taken.stamp.mode();
+    if mode & 0o002 != 0 {
+        return Err(Error::new(ErrorKind::StoreUnreadable, "everybody may write it")
+            .with_help(format!("chmod o-w {}", path.display())));
+    }
+    if mode & 0o024 != 0 {
+        match options.permissions {
+            Permissions::Ignore => {}
+            Permissions::Refuse => {
+                let text = "others than its owner may read or change it";
+                return Err(Error::new(ErrorKind::StoreUnreadable, text)
+                    .with_help(format!("chmod g-w,o-r {}", path.display())));
+            }
+            Permissions::Warn => warnings.push(format!(
+                "file \"{name}\": others than its owner may read or change it (chmod g-w,o-r)"
+            )),
+        }
+    }
+    Ok(taken)
+}
+
+fn open_directory(directory: &Path) -> Result<Handle> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let handle = rustix::fs::open(directory, flags, Mode::empty())
         .map_err(|error| unreadable(directory, &error.to_string()))?;
-    Ok(File::from(handle))
+    Ok(Handle::from(handle))
 }
 
 /// The directory that holds the files of one generation, opened once. A Kubernetes volume keeps them behind
 /// the link `..data`, which an update replaces: what is read through this handle is all of before or all of
 /// after (attacks.md F02).
-fn open_generation(directory: &Path) -> Result<File> {
+fn open_generation(directory: &Path) -> Result<Handle> {
     let root = open_directory(directory)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     match resolve_beneath(&root, directory, "..data", flags) {
@@ -163,11 +165,11 @@ fn open_generation(directory: &Path) -> Result<File> {
 
 /// Opens `name` under the directory; links are followed as long as they stay inside.
 fn resolve_beneath(
-    handle: &File,
+    handle: &Handle,
     directory: &Path,
     name: &str,
     flags: OFlags,
-) -> rustix::io::Result<File> {
+) -> rustix::io::Result<Handle> {
     use rustix::io::Errno;
 
     match rustix::fs::openat2(handle, name, flags, Mode::empty(), ResolveFlags::BENEATH) {
@@ -179,13 +181,13 @@ fn resolve_beneath(
             if !target.starts_with(&inside) {
                 return Err(Errno::XDEV);
             }
-            rustix::fs::open(&target, flags | OFlags::NOFOLLOW, Mode::empty()).map(File::from)
+            rustix::fs::open(&target, flags | OFlags::NOFOLLOW, Mode::empty()).map(Handle::from)
         }
-        opened => opened.map(File::from),
+        opened => opened.map(Handle::from),
     }
 }
 
-fn names(handle: &File, directory: &Path) -> Result<Vec<String>> {
+fn names(handle: &Handle, directory: &Path) -> Result<Vec<String>> {
     let broken = |error: rustix::io::Errno| unreadable(directory, &error.to_string());
     let mut names = Vec::new();
     for entry in rustix::fs::Dir::read_from(handle).map_err(broken)? {
@@ -228,17 +230,12 @@ fn parse_name(
 
 impl SecretStore for VolumeStore {
     fn load(&self, label: &LabelName, _aliases: &[Alias]) -> Vec<(Alias, Result<Loaded>)> {
-        let loaded = self.labels.get(label).map_or(&[][..], Vec::as_slice);
-        loaded
-            .iter()
-            .map(|(alias, result)| {
-                let again = match result {
-                    Ok(loaded) => Ok(loaded.clone()),
-                    Err(error) => Err(error.repeat()),
-                };
-                (alias.clone(), again)
-            })
-            .collect()
+        let files = self.labels.get(label).map_or(&[][..], Vec::as_slice);
+        let load = |(alias, value): &File| {
+            let loaded = value.as_ref().map(|value| value.as_alias(alias));
+            (alias.clone(), loaded.map_err(Error::repeat))
+        };
+        files.iter().map(load).collect()
     }
 
     fn aliases(&self) -> Vec<Alias> {
@@ -272,6 +269,7 @@ mod tests {
             permissions: Permissions::Warn,
             key: None,
             pem_password: None,
+            lease: None,
         }
     }
 

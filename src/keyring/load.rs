@@ -1,0 +1,180 @@
+//! From sources to a snapshot: what is as it was before is neither parsed nor derived again.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Result};
+use crate::keyring::Snapshot;
+use crate::keyring::open_stores::{OpenStores, Opening, StoreCache, open_all};
+use crate::keyring::resolve::{self, Resolved};
+use crate::keyring::sources::{Marks, ParsedConfig, Sources, refused, rewritten, same};
+use crate::problem::Problem;
+use crate::stores::Prepared;
+
+/// Builds the snapshots of one keyring, one after the other.
+#[derive(Debug)]
+pub(crate) struct Loader {
+    file: PathBuf,
+    prepared: Arc<Prepared>,
+    cache: StoreCache,
+    parsed: Option<Arc<ParsedConfig>>,
+    paths: Vec<PathBuf>,
+    /// What the present snapshot was made of.
+    pub(crate) accepted: Marks,
+    /// What was refused last; read again, it is not tried again.
+    pub(crate) refused: Option<Marks>,
+}
+
+/// A snapshot that may be taken, and what it was made of.
+#[derive(Debug)]
+pub(crate) struct Built {
+    pub(crate) config: Arc<Config>,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) warnings: Vec<Problem>,
+    pub(crate) stores: OpenStores,
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+impl Loader {
+    /// A loader of this configuration file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] if the operating system gives no random bytes.
+    pub(crate) fn new(file: &Path) -> Result<Self> {
+        Ok(Self {
+            file: file.to_owned(),
+            prepared: Arc::new(Prepared::new()?),
+            cache: StoreCache::default(),
+            parsed: None,
+            paths: vec![file.to_owned()],
+            accepted: Marks::new(),
+            refused: None,
+        })
+    }
+
+    /// Reads everything once, as it is now.
+    pub(crate) fn read(&self) -> Sources {
+        Sources::read(&self.file, self.prepared.tagger(), self.parsed.as_ref())
+    }
+
+    /// Reads what this configuration names, whatever the file says.
+    pub(crate) fn read_given(&self, config: Arc<Config>) -> Sources {
+        let tagger = self.prepared.tagger();
+        Sources::of_config(ParsedConfig::given(config, tagger), tagger)
+    }
+
+    /// Reads everything until nothing that was written in place changes any more.
+    ///
+    /// # Errors
+    /// [`ErrorKind::StoreUnreadable`] if writing does not end.
+    pub(crate) fn read_settled(&self) -> Result<Sources> {
+        let mut sources = self.read();
+        let mut marks = sources.marks();
+        for _ in 0..SETTLE_TRIES {
+            if !rewritten(&self.accepted, &marks) {
+                return Ok(sources);
+            }
+            thread::sleep(SETTLE_PAUSE);
+            let again = self.read();
+            let found = again.marks();
+            if same(&marks, &found) {
+                return Ok(again);
+            }
+            (sources, marks) = (again, found);
+        }
+        Err(Error::new(ErrorKind::StoreUnreadable, "a file is being written all the time")
+            .with_help("write a new file beside the old one and rename it into place"))
+    }
+
+    /// Builds the next snapshot, or says what is wrong; what was accepted before stays.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] with every problem found.
+    pub(crate) fn build(
+        &mut self,
+        sources: &Sources,
+        generation: u64,
+        now: SystemTime,
+    ) -> Result<Built> {
+        let built = self.try_build(sources, generation, now);
+        match &built {
+            Ok(_) => {
+                self.accepted = sources.marks();
+                self.refused = None;
+            }
+            Err(_) => self.refused = Some(sources.marks()),
+        }
+        self.parsed = Some(Arc::clone(&sources.config));
+        // Those of a configuration that cannot be read are not known: the last ones are watched on.
+        if sources.config.config().is_ok() {
+            self.paths = sources.paths();
+        }
+        built
+    }
+
+    fn try_build(&mut self, sources: &Sources, generation: u64, now: SystemTime) -> Result<Built> {
+        let config = sources.config.checked()?;
+        let stores = self.open_stores(config, sources);
+        let Resolved { snapshot, problems } = resolve::resolve(config, &stores, generation, now);
+        let Some(snapshot) = snapshot else {
+            self.cache.add(&stores);
+            return Err(refused(&config.file, problems));
+        };
+        self.cache.replace(&stores);
+        forget_unmapped(config, &stores);
+        self.prepared.sweep();
+        let paths = sources.paths();
+        Ok(Built { config: Arc::clone(config), snapshot, warnings: problems, stores, paths })
+    }
+
+    /// Opens the stores as they were read.
+    pub(crate) fn open_stores(&self, config: &Config, sources: &Sources) -> OpenStores {
+        let (cache, prepared) = (&self.cache, &self.prepared);
+        open_all(Opening { config, sources, cache, prepared })
+    }
+
+    /// Reads and opens the stores of this configuration.
+    pub(crate) fn open_now(&self, config: &Arc<Config>) -> OpenStores {
+        self.open_stores(config, &self.read_given(Arc::clone(config)))
+    }
+
+    /// The files and directories that the last configuration names, even one that was refused.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        self.paths.clone()
+    }
+
+    /// Lets the stores without files be asked again: all of them, or those whose lease is due. Whether
+    /// there are any.
+    pub(crate) fn expire(&mut self, due: Due) -> bool {
+        self.cache.expire(|opened| match due {
+            Due::All => true,
+            Due::Leases => opened.is_due(),
+        })
+    }
+}
+
+/// Which stores that live elsewhere are asked again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Due {
+    All,
+    Leases,
+}
+
+/// Wipes what the stores hold beyond the mapped aliases. One store may serve several entries.
+fn forget_unmapped(config: &Config, stores: &OpenStores) {
+    for (_, opened) in &stores.stores {
+        let same = stores.stores.iter().filter(|(_, other)| Arc::ptr_eq(opened, other));
+        let entries = same.filter_map(|(index, _)| config.stores.get(*index));
+        let mapped = entries.flat_map(|entry| &entry.mappings).flat_map(|mapping| &mapping.aliases);
+        let keep: Vec<_> = mapped.map(|one| one.alias.value.clone()).collect();
+        opened.store.forget(&keep);
+    }
+}
+
+/// How long a file that is written in place has to stay as it is.
+const SETTLE_PAUSE: Duration = Duration::from_millis(50);
+/// How often that is tried: two seconds.
+const SETTLE_TRIES: usize = 40;
