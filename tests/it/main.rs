@@ -28,6 +28,7 @@ mod keystores;
 mod layers;
 mod mutation;
 mod pem;
+mod reload;
 mod rotation;
 mod seeds;
 mod stores;
