@@ -39,8 +39,8 @@ pub(in crate::crypto) fn send(
     Ok((derived, epk))
 }
 
-/// The receiver: the private key against `epk`. The point is validated before use and an all-zero
-/// secret refused (attacks.md J24).
+/// The receiver: the private key against `epk`. The point is validated before use; on X25519
+/// and X448 an all-zero secret is refused (attacks.md J24).
 pub(in crate::crypto) fn receive(
     key: &Key,
     purpose: &str,
@@ -57,7 +57,8 @@ pub(in crate::crypto) fn receive(
             PublicParameters::Okp { curve: Curve::X448, .. },
         ) => {
             let peer = ForeignKey::from_public(Curve::X448, x).ok()?;
-            derive(&private.agree(&peer)?, purpose, size, header)
+            let shared = private.agree(&peer)?;
+            if is_zero(&shared) { None } else { derive(&shared, purpose, size, header) }
         }
         (
             Prepared::X25519 { private },
@@ -66,7 +67,11 @@ pub(in crate::crypto) fn receive(
         ) => {
             let peer = UnparsedPublicKey::new(&agreement::X25519, x);
             agree(private.as_ref()?, peer, (), |shared| {
-                derive(shared, purpose, size, header).ok_or(())
+                if is_zero(shared) {
+                    Err(())
+                } else {
+                    derive(shared, purpose, size, header).ok_or(())
+                }
             })
             .ok()
         }
@@ -85,6 +90,11 @@ pub(in crate::crypto) fn receive(
     }
 }
 
+/// A peer of small order (RFC 7748 §6.1). On the NIST curves zero is the x of an ordinary point.
+fn is_zero(shared: &[u8]) -> bool {
+    shared.iter().fold(0, |sum, byte| sum | byte) == 0
+}
+
 /// Concat KDF with SHA-256 (NIST SP 800-56A §5.8.1): the one-step KDF of aws-lc-rs over
 /// AlgorithmID ‖ PartyUInfo ‖ PartyVInfo ‖ SuppPubInfo (RFC 7518 §4.6.2).
 fn derive(
@@ -93,9 +103,6 @@ fn derive(
     size: usize,
     header: &KeyManagementHeader,
 ) -> Option<SecretBytes> {
-    if shared.iter().all(|byte| *byte == 0) {
-        return None;
-    }
     let mut info = Vec::new();
     for part in [
         purpose.as_bytes(),

@@ -33,3 +33,4 @@ mod rotation;
 mod seeds;
 mod stores;
 mod support;
+mod wycheproof;
