@@ -20,7 +20,8 @@ pub struct ClaimRules {
     pub required: Vec<String>,
 }
 
-/// Checks the claims in `payload` against `rules` at `now`.
+/// Checks the claims in `payload` against `rules` at `now`. Without rules `exp` may be absent and `aud` may
+/// name anybody: a caller who needs them says so in `required` and `audience`.
 ///
 /// # Errors
 /// [`ErrorKind::ClaimsRejected`] naming the claim, never its value. A claim of a wrong type counts as
@@ -41,6 +42,13 @@ pub fn check(payload: &[u8], rules: &ClaimRules, now: SystemTime) -> Result<Map<
     }
     if date(&claims, "iat")?.is_some_and(|iat| now + skew < iat) {
         return Err(rejected("the token was issued in the future"));
+    }
+    // RFC 7519 §4.1: these are strings, wherever they stand.
+    if let Some(name) = ["iss", "sub", "jti"]
+        .into_iter()
+        .find(|name| claims.get(*name).is_some_and(|value| !value.is_string()))
+    {
+        return Err(rejected(&format!("{name} is not a string")));
     }
     if let Some(issuer) = &rules.issuer
         && claims.get("iss").and_then(Value::as_str) != Some(issuer)

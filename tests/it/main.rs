@@ -22,6 +22,8 @@ mod hostile_files;
 mod interop;
 mod java_keystores;
 mod jose;
+mod jose_attacks;
+mod jose_vectors;
 mod jwk_files;
 mod key_tools;
 mod keystores;
