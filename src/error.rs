@@ -17,6 +17,10 @@ pub enum ErrorKind {
     Config,
     /// A keystore, PEM, JWK or other container is cut, altered or not of its format.
     Damaged,
+    /// An AES-GCM key has encrypted as many messages as random nonces allow.
+    BudgetSpent,
+    /// The key left its label after this process read its configuration.
+    KeyRetired,
     /// A key does not fit what it is mapped to (type, curve, size, certificate).
     KeyUnfit,
     /// A file asks for more work, memory or depth than the stated bound.
@@ -52,6 +56,8 @@ pub enum ErrorKind {
     Io,
     /// A store that lives elsewhere does not answer.
     StoreUnavailable,
+    /// What is about to be made cannot be written down first.
+    UsageNotKept,
     // -- we failed --
     /// An invariant of this program does not hold.
     Bug,
@@ -62,6 +68,8 @@ impl ErrorKind {
     pub const ALL: &'static [Self] = &[
         Self::Config,
         Self::Damaged,
+        Self::BudgetSpent,
+        Self::KeyRetired,
         Self::KeyUnfit,
         Self::LimitExceeded,
         Self::StoreUnreadable,
@@ -78,6 +86,7 @@ impl ErrorKind {
         Self::NotVerified,
         Self::Io,
         Self::StoreUnavailable,
+        Self::UsageNotKept,
         Self::Bug,
     ];
 
@@ -86,11 +95,13 @@ impl ErrorKind {
     pub const fn code(self) -> &'static str {
         match self {
             Self::AlgorithmNotAllowed => "algorithm_not_allowed",
+            Self::BudgetSpent => "key_budget_spent",
             Self::Bug => "bug",
             Self::ClaimsRejected => "claims_rejected",
             Self::Config => "config_invalid",
             Self::Damaged => "damaged",
             Self::Io => "io_failed",
+            Self::KeyRetired => "key_retired",
             Self::KeyUnfit => "key_unfit",
             Self::LimitExceeded => "limit_exceeded",
             Self::Malformed => "malformed",
@@ -102,6 +113,7 @@ impl ErrorKind {
             Self::UnknownLabel => "unknown_label",
             Self::Unsupported => "unsupported",
             Self::Usage => "usage",
+            Self::UsageNotKept => "usage_not_kept",
             Self::WrongPassword => "wrong_password",
             Self::WrongUse => "wrong_use",
         }
@@ -113,7 +125,11 @@ impl ErrorKind {
     pub const fn exit_code(self) -> u8 {
         match self {
             Self::ClaimsRejected | Self::Malformed | Self::NotDecrypted | Self::NotVerified => 1,
-            Self::Bug | Self::Io | Self::StoreUnavailable | Self::StoreUnreadable => 3,
+            Self::Bug
+            | Self::Io
+            | Self::StoreUnavailable
+            | Self::StoreUnreadable
+            | Self::UsageNotKept => 3,
             _ => 2,
         }
     }

@@ -44,6 +44,7 @@
 //! | [`jose`] | JWS, JWE, JWK sets, JWT claims, nested tokens |
 //! | [`config`], [`catalogue`], [`label`], [`alg`] | what may be configured: tables and names |
 //! | [`stores`], [`formats`] | where secrets lie, and the containers they come in |
+//! | [`usage`] | what was done with each key, and until when anything that it made lives |
 //! | [`crypto`] | keys, and what is done with them |
 //! | [`key_tools`], [`starter`] | what the command line does with files of keys |
 //!
@@ -75,6 +76,7 @@ pub mod problem;
 pub mod secret;
 pub mod starter;
 pub mod stores;
+pub mod usage;
 
 pub use config::Config;
 pub use error::{Error, ErrorKind};

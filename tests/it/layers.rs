@@ -12,6 +12,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("alg", &["error"]),
     ("json", &["error"]),
     ("label", &["error"]),
+    ("usage", &["error", "clock", "label"]),
     ("catalogue", &["error", "alg", "label"]),
     ("crypto", &["error", "secret", "alg"]),
     ("formats", &["error", "secret", "crypto", "json", "alg"]),

@@ -1,0 +1,198 @@
+//! The usage of one key under one label: what is counted, and what is written before a token may leave.
+
+use std::sync::Mutex;
+
+use super::counters::{Act, Counters, Tally};
+use super::expiry::Life;
+use super::ledger::{Ledger, Session};
+use super::mark::Mark;
+use super::record::{Record, Subject};
+use super::{locked, tried};
+use crate::error::{Error, ErrorKind, Result};
+
+/// How far beyond what is needed a running process reserves, in seconds.
+const BLOCK: u64 = 60;
+
+#[derive(Debug)]
+pub(super) struct KeyState {
+    pub(super) subject: Subject,
+    counters: Counters,
+    /// The latest `exp`.
+    exp: Mark,
+    /// The latest making of something without an `exp`.
+    open: Mark,
+    written: Mutex<Written>,
+}
+
+/// What the file knows of this process.
+#[derive(Debug, Default)]
+struct Written {
+    tally: Tally,
+    /// The first write of a process is exact: most processes sign once and end.
+    once: bool,
+    /// A reservation of this process stands in the file.
+    reserved: bool,
+}
+
+impl KeyState {
+    /// With `durable` nothing is covered before it is written; without, everything is.
+    pub(super) fn new(subject: Subject, durable: bool) -> Self {
+        let bound = if durable { 0 } else { u64::MAX };
+        Self {
+            subject,
+            counters: Counters::new(),
+            exp: Mark::new(bound),
+            open: Mark::new(bound),
+            written: Mutex::default(),
+        }
+    }
+
+    pub(super) fn count(&self, act: Act, now: u64) {
+        self.counters.count(act, now);
+    }
+
+    /// Whether something of this life may be made now without writing first.
+    pub(super) fn cover(&self, life: Life, now: u64) -> bool {
+        match life {
+            Life::Until(exp) => self.exp.cover(exp),
+            Life::Open => self.open.cover(now),
+        }
+    }
+
+    /// Writes that something of this life is about to be made. `fence` is the last retirement that the
+    /// caller's configuration knew of.
+    pub(super) fn extend(&self, ledger: &Ledger, life: Life, now: u64, fence: u64) -> Result<()> {
+        let mut written = locked(&self.written);
+        // Another thread may have written it meanwhile.
+        if self.cover(life, now) {
+            return Ok(());
+        }
+        let mut session = ledger.lock()?;
+        let mut record = self.record(&mut session, now)?;
+        if record.fence > fence {
+            return Err(retired(&self.subject));
+        }
+        let tally = self.fold(&mut record, &written);
+        let mut ours = record.take_reservation(ledger.owner()).unwrap_or_default();
+        ours.owner = ledger.owner();
+        let (exact, ahead, value) = match life {
+            Life::Until(exp) => (&mut record.exp, &mut ours.exp, exp),
+            Life::Open => (&mut record.open, &mut ours.open, now),
+        };
+        if written.once {
+            *ahead = (*ahead).max((value / BLOCK + 1).saturating_mul(BLOCK));
+        } else {
+            *exact = (*exact).max(value);
+        }
+        let reserved = ours.exp > record.exp || ours.open > record.open;
+        if reserved {
+            record.put_reservation(ours);
+        }
+        session.put(&record)?;
+        session.finish()?;
+        *written = Written { tally, once: true, reserved };
+        self.exp.set_durable(record.exp.max(ours.exp));
+        self.open.set_durable(record.open.max(ours.open));
+        if self.cover(life, now) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Bug, "a mark does not cover what was written"))
+    }
+
+    /// Whether a flush would write anything.
+    pub(super) fn is_dirty(&self, release: bool) -> bool {
+        tried(&self.written).is_some_and(|written| {
+            release && written.reserved || self.counters.tally() != written.tally
+        })
+    }
+
+    /// Adds what the file does not know yet to its record. With `release` the reservation is given back too,
+    /// and the record says the exact truth of this process.
+    pub(super) fn flush(
+        &self,
+        ledger: &Ledger,
+        session: &mut Session<'_>,
+        release: bool,
+        now: u64,
+    ) -> Result<Option<Flushed<'_>>> {
+        // Who holds it is writing just that.
+        let Some(mut written) = tried(&self.written) else { return Ok(None) };
+        let release = release && written.reserved;
+        if !release && self.counters.tally() == written.tally {
+            return Ok(None);
+        }
+        if release {
+            // From here on whoever signs writes first, and waits for us to do so.
+            self.exp.suspend();
+            self.open.suspend();
+        }
+        let mut record = self.record(session, now)?;
+        let tally = self.fold(&mut record, &written);
+        if release {
+            record.take_reservation(ledger.owner());
+        }
+        session.put(&record)?;
+        *written = Written { tally, reserved: written.reserved && !release, ..*written };
+        let bounds = release.then_some((record.exp, record.open));
+        Ok(Some(Flushed { state: self, bounds }))
+    }
+
+    /// What happened in this process that the file may not know: counts, last times, `exp` and open mark.
+    pub(super) fn in_memory(&self) -> (Tally, u64, u64) {
+        let written = locked(&self.written);
+        let mut tally = self.counters.tally();
+        for (count, known) in tally.counts.iter_mut().zip(written.tally.counts) {
+            *count -= known;
+        }
+        (tally, self.exp.exact(), self.open.exact())
+    }
+
+    fn record(&self, session: &mut Session<'_>, now: u64) -> Result<Record> {
+        let known = session.find(&self.subject)?;
+        Ok(known.unwrap_or_else(|| Record {
+            subject: self.subject.clone(),
+            since: now,
+            ..Record::default()
+        }))
+    }
+
+    /// What was counted since the last write, and the exact marks.
+    fn fold(&self, record: &mut Record, written: &Written) -> Tally {
+        let tally = self.counters.tally();
+        let counts = tally.counts.iter().zip(written.tally.counts);
+        for (known, (count, before)) in record.counts.iter_mut().zip(counts) {
+            *known = known.saturating_add(count - before);
+        }
+        for (known, last) in record.last.iter_mut().zip(tally.last) {
+            *known = last.max(*known);
+        }
+        record.exp = record.exp.max(self.exp.exact());
+        record.open = record.open.max(self.open.exact());
+        tally
+    }
+}
+
+/// A key whose record was put.
+#[derive(Debug)]
+pub(super) struct Flushed<'a> {
+    state: &'a KeyState,
+    bounds: Option<(u64, u64)>,
+}
+
+impl Flushed<'_> {
+    /// Once the session is on disk: up to what the record says nobody needs to write. Without this call every
+    /// making writes first, which is right where it is not known what reached the disk.
+    pub(super) fn settle(self) {
+        if let Some((exp, open)) = self.bounds {
+            self.state.exp.set_durable(exp);
+            self.state.open.set_durable(open);
+        }
+    }
+}
+
+fn retired(subject: &Subject) -> Error {
+    let label =
+        subject.label.as_ref().map_or_else(String::new, |label| format!(" of label \"{label}\""));
+    Error::new(ErrorKind::KeyRetired, format!("the active key{label} was retired meanwhile"))
+        .with_help("this process works with an old configuration: reload it")
+}

@@ -1,0 +1,407 @@
+//! The usage file: records in their places, one lock for all processes, on disk before a session ends.
+//!
+//! The file is made at its full size and its records are changed in place, so that a full disk does not stop
+//! a process that signs. The lock is the file's own and ends with its process, however that ends.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+
+use super::record::{COPY_BYTES, Record, Subject};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The name in the state directory.
+const FILE: &str = "usage";
+/// Both copies of a record.
+const PLACE_BYTES: u64 = 2048;
+/// How many places are made at a time.
+const CHUNK: u64 = 64;
+/// How long a process waits for another one's step.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// The file as one process sees it.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    path: PathBuf,
+    /// Names the reservations of this process.
+    owner: u64,
+    open: Mutex<Option<Open>>,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    /// Where the records are that have been seen.
+    places: HashMap<Subject, u64>,
+    /// How many places have been looked at.
+    seen: u64,
+    /// A place whose two copies are both damaged: whatever was there is not known to be nothing.
+    damaged: Option<u64>,
+}
+
+/// The file, locked. What is put is on disk when [`Session::finish`] returns.
+#[derive(Debug)]
+pub(super) struct Session<'a> {
+    path: &'a Path,
+    open: MutexGuard<'a, Option<Open>>,
+    dirty: bool,
+}
+
+impl Ledger {
+    pub(super) fn new(state_dir: &Path) -> Self {
+        // Owners only need to differ.
+        let owner = RandomState::new().hash_one(std::process::id()).max(1);
+        Self { path: state_dir.join(FILE), owner, open: Mutex::new(None) }
+    }
+
+    pub(super) const fn owner(&self) -> u64 {
+        self.owner
+    }
+
+    /// Locks the file, making it if need be.
+    pub(super) fn lock(&self) -> Result<Session<'_>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = |error| not_kept(&self.path, &error);
+        for _ in 0..3 {
+            let current = match &*open {
+                Some(current) => current,
+                None => open.insert(Open::new(open_file(&self.path).map_err(failed)?)),
+            };
+            lock_file(&current.file, &self.path)?;
+            // Somebody may have removed it or put another in its place.
+            if is_at(&current.file, &self.path) {
+                let mut session = Session { path: &self.path, open, dirty: false };
+                session.prepare()?;
+                return Ok(session);
+            }
+            *open = None;
+        }
+        Err(Error::new(ErrorKind::UsageNotKept, "the usage file is being replaced again and again")
+            .with_file(&self.path))
+    }
+
+    /// Every record, without the lock and without the right to write.
+    pub(super) fn read(&self) -> Result<Vec<Record>> {
+        let file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(not_kept(&self.path, &error)),
+        };
+        let mut open = Open::new(file);
+        let records = open.scan().map_err(|error| not_kept(&self.path, &error))?;
+        match open.damaged {
+            Some(place) => Err(damaged(&self.path, place)),
+            None => Ok(records),
+        }
+    }
+
+    /// The number of the last retirement that the file knows of; 0 without a file.
+    pub(super) fn last_fence(&self) -> Result<u64> {
+        let Ok(file) = File::open(&self.path) else { return Ok(0) };
+        match read_place(&file, 0) {
+            Ok(Place::Whole { record, .. }) => Ok(record.fence),
+            Ok(Place::Empty) => Ok(0),
+            Ok(Place::Damaged) => Err(damaged(&self.path, 0)),
+            Err(error) => Err(not_kept(&self.path, &error)),
+        }
+    }
+}
+
+impl Session<'_> {
+    /// The record of a subject; `None` if there is none yet.
+    pub(super) fn find(&mut self, subject: &Subject) -> Result<Option<Record>> {
+        let path = self.path;
+        let open = self.open()?;
+        if !open.places.contains_key(subject) {
+            open.scan().map_err(|error| not_kept(path, &error))?;
+        }
+        let Some(place) = open.places.get(subject).copied() else {
+            return open.damaged.map_or(Ok(None), |place| Err(damaged(path, place)));
+        };
+        match read_place(&open.file, place).map_err(|error| not_kept(path, &error))? {
+            Place::Whole { record, .. } => Ok(Some(record)),
+            Place::Damaged | Place::Empty => Err(damaged(path, place)),
+        }
+    }
+
+    /// Writes a record over the older of its two copies. Once a session for each record.
+    pub(super) fn put(&mut self, record: &Record) -> Result<()> {
+        let path = self.path;
+        let open = self.open()?;
+        open.put(record).map_err(|error| not_kept(path, &error))?;
+        self.dirty = true;
+        Ok(())
+    }
+
+    /// Every record.
+    pub(super) fn all(&mut self) -> Result<Vec<Record>> {
+        let path = self.path;
+        let open = self.open()?;
+        open.seen = 0;
+        open.scan().map_err(|error| not_kept(path, &error))
+    }
+
+    /// Brings what was put to disk.
+    pub(super) fn finish(mut self) -> Result<()> {
+        if !self.dirty {
+            return Ok(());
+        }
+        let path = self.path;
+        self.open()?.file.sync_data().map_err(|error| not_kept(path, &error))
+    }
+
+    fn open(&mut self) -> Result<&mut Open> {
+        self.open.as_mut().ok_or_else(|| Error::new(ErrorKind::Bug, "a session without its file"))
+    }
+
+    /// A new file gets its places, and the record that is its own.
+    fn prepare(&mut self) -> Result<()> {
+        let path = self.path;
+        let failed = |error: std::io::Error| not_kept(path, &error);
+        let open = self.open()?;
+        if open.places().map_err(failed)? == 0 {
+            open.grow().map_err(failed)?;
+        }
+        if matches!(read_place(&open.file, 0).map_err(failed)?, Place::Empty) {
+            open.write_copy(0, 0, &Record::default().encode(1)).map_err(failed)?;
+            open.file.sync_all().map_err(failed)?;
+            sync_folder(path).map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        if let Some(open) = &*self.open {
+            // Closing the file would do it too.
+            flock(&open.file, FlockOperation::Unlock).unwrap_or(());
+        }
+    }
+}
+
+impl Open {
+    fn new(file: File) -> Self {
+        Self { file, places: HashMap::new(), seen: 0, damaged: None }
+    }
+
+    fn places(&self) -> std::io::Result<u64> {
+        Ok(self.file.metadata()?.len() / PLACE_BYTES)
+    }
+
+    /// Looks at the places that have not been seen. Places fill in order and never change their subject.
+    fn scan(&mut self) -> std::io::Result<Vec<Record>> {
+        let mut found = Vec::new();
+        for place in self.seen..self.places()? {
+            match read_place(&self.file, place)? {
+                Place::Whole { record, .. } => {
+                    self.places.insert(record.subject.clone(), place);
+                    found.push(record);
+                }
+                Place::Empty => break,
+                Place::Damaged => self.damaged = Some(place),
+            }
+            self.seen = place + 1;
+        }
+        Ok(found)
+    }
+
+    fn put(&mut self, record: &Record) -> std::io::Result<()> {
+        let place = match self.places.get(&record.subject) {
+            Some(place) => *place,
+            None => self.seen,
+        };
+        if place >= self.places()? {
+            self.grow()?;
+        }
+        let (number, copy) = match read_place(&self.file, place)? {
+            Place::Whole { number, copy, .. } => (number + 1, 1 - copy),
+            Place::Damaged | Place::Empty => (1, 0),
+        };
+        self.write_copy(place, copy, &record.encode(number))?;
+        if self.places.insert(record.subject.clone(), place).is_none() {
+            self.seen = place + 1;
+        }
+        Ok(())
+    }
+
+    fn write_copy(&self, place: u64, copy: u64, bytes: &[u8]) -> std::io::Result<()> {
+        self.file.write_all_at(bytes, place * PLACE_BYTES + copy * PLACE_BYTES / 2)
+    }
+
+    /// Makes room on the disk for more places.
+    fn grow(&self) -> std::io::Result<()> {
+        let (start, length) = (self.places()? * PLACE_BYTES, CHUNK * PLACE_BYTES);
+        match fallocate(&self.file, FallocateFlags::empty(), start, length) {
+            Ok(()) => {}
+            // Not every file system can: then by writing.
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
+                let zeros = vec![0; usize::try_from(length).unwrap_or(0)];
+                self.file.write_all_at(&zeros, start)?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.file.sync_all()
+    }
+}
+
+enum Place {
+    Damaged,
+    Empty,
+    Whole { record: Record, number: u64, copy: u64 },
+}
+
+/// The newer whole copy. The second copy is only ever written beside a whole first one: a damaged first copy
+/// alone is a first write that was cut short, before anything was made.
+fn read_place(file: &File, place: u64) -> std::io::Result<Place> {
+    let mut bytes = [0; COPY_BYTES * 2];
+    match file.read_exact_at(&mut bytes, place * PLACE_BYTES) {
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(Place::Empty),
+        result => result?,
+    }
+    let (first, second) = bytes.split_at(COPY_BYTES);
+    let whole = |copy| move |(number, record)| Place::Whole { record, number, copy };
+    Ok(match (Record::decode(first), Record::decode(second)) {
+        (Some(one), Some(two)) if one.0 > two.0 => whole(0)(one),
+        (_, Some(two)) => whole(1)(two),
+        (Some(one), None) => whole(0)(one),
+        (None, None) if second.iter().all(|byte| *byte == 0) => Place::Empty,
+        (None, None) => Place::Damaged,
+    })
+}
+
+fn open_file(path: &Path) -> std::io::Result<File> {
+    if let Some(folder) = path.parent() {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    let facts = |facts: std::fs::Metadata| (facts.dev(), facts.ino());
+    match (file.metadata(), std::fs::metadata(path)) {
+        (Ok(own), Ok(there)) => facts(own) == facts(there),
+        _ => false,
+    }
+}
+
+fn lock_file(file: &File, path: &Path) -> Result<()> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(()),
+            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(not_kept(path, &error.into())),
+        }
+        if waited >= PATIENCE {
+            return Err(Error::new(
+                ErrorKind::UsageNotKept,
+                "another process keeps the usage file locked",
+            )
+            .with_file(path)
+            .with_help("nothing was made; find the process that hangs: `fuser` names it"));
+        }
+        std::thread::sleep(PAUSE);
+        waited += PAUSE;
+    }
+}
+
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+fn not_kept(path: &Path, error: &std::io::Error) -> Error {
+    let help = match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            "nothing was made; make room where `state_dir` is"
+        }
+        std::io::ErrorKind::ReadOnlyFilesystem | std::io::ErrorKind::PermissionDenied => {
+            "nothing was made; let this process write to `state_dir`, or take the key out of [keyring]"
+        }
+        _ => "nothing was made; see to the file system of `state_dir`",
+    };
+    let text = format!("the usage of keys cannot be kept: {error}");
+    Error::new(ErrorKind::UsageNotKept, text).with_file(path).with_help(help)
+}
+
+fn damaged(path: &Path, place: u64) -> Error {
+    let text = format!("record {place} of the usage file is damaged: what it held is not known");
+    Error::new(ErrorKind::UsageNotKept, text).with_file(path).with_help(
+        "bring the file back from a backup, or move it away: then nothing made before today is known",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(thumbprint: &str, exp: u64) -> Record {
+        let subject = Subject { thumbprint: thumbprint.into(), ..Subject::default() };
+        Record { subject, exp, ..Record::default() }
+    }
+
+    fn put(ledger: &Ledger, record: &Record) {
+        let mut session = ledger.lock().unwrap();
+        session.find(&record.subject).unwrap();
+        session.put(record).unwrap();
+        session.finish().unwrap();
+    }
+
+    #[test]
+    fn two_processes_see_each_others_records_in_the_same_places() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (Ledger::new(folder.path()), Ledger::new(folder.path()));
+        assert_ne!(one.owner(), two.owner());
+        for index in 0..70 {
+            put(if index % 2 == 0 { &one } else { &two }, &record(&format!("k{index}"), index));
+        }
+        put(&one, &record("k1", 500));
+        let read = Ledger::new(folder.path()).read().unwrap();
+        assert_eq!(read.len(), 71);
+        let mut session = two.lock().unwrap();
+        assert_eq!(session.find(&record("k1", 0).subject).unwrap().unwrap().exp, 500);
+        assert_eq!(session.all().unwrap().len(), 71);
+    }
+
+    #[test]
+    fn a_torn_write_leaves_the_older_copy_and_two_damaged_copies_are_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::new(folder.path());
+        for exp in 1..=3 {
+            put(&ledger, &record("k", exp));
+        }
+        let path = folder.path().join(FILE);
+        let spoil = |copy: u64| {
+            let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+            file.write_all_at(b"torn", PLACE_BYTES + copy * 1024 + 700).unwrap();
+        };
+        spoil(0);
+        assert_eq!(ledger.read().unwrap().pop().unwrap().exp, 2);
+        put(&ledger, &record("k", 7));
+        assert_eq!(ledger.read().unwrap().pop().unwrap().exp, 7);
+        spoil(0);
+        spoil(1);
+        assert_eq!(ledger.read().unwrap_err().kind(), ErrorKind::UsageNotKept);
+        let error = Ledger::new(folder.path()).lock().unwrap().find(&record("k", 0).subject);
+        assert!(error.unwrap_err().message().contains("damaged"));
+    }
+
+    #[test]
+    fn a_file_that_was_replaced_is_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::new(folder.path());
+        put(&ledger, &record("k", 1));
+        std::fs::remove_file(folder.path().join(FILE)).unwrap();
+        put(&ledger, &record("k", 2));
+        assert_eq!(Ledger::new(folder.path()).read().unwrap().pop().unwrap().exp, 2);
+    }
+}

@@ -1,0 +1,364 @@
+//! What was done with each key: how often, when last, and until when anything made with it may live.
+//!
+//! ```text
+//! sign, encrypt ─► KeyUsage ─► covered? an atomic is compared ─► made
+//!                                 └─ no ─► the usage file: lock, write, fsync ─► made, or refused with the reason
+//! retire ─► UsageBook::hold ─► KeyReport::verdict ─► safe, not before …, or not provable
+//! ```
+//!
+//! A key's horizon is on disk *before* anything that outlives it leaves the process, and processes that share a
+//! state directory add to one file. A running process reserves a minute ahead, so that nearly every signature
+//! only compares; what it did not use it gives back when it ends. After a crash the reservation stays: the
+//! horizon may be late by that minute and is never early. Without a state directory everything is counted in
+//! memory and nothing can be proven.
+
+mod budget;
+mod counters;
+mod expiry;
+mod key;
+mod ledger;
+mod mark;
+mod record;
+mod report;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+use crate::clock::Clock;
+use crate::error::Result;
+use crate::label::{LabelName, Realm};
+use budget::Budget;
+use key::KeyState;
+use ledger::{Ledger, Session};
+use record::{Record, Subject};
+
+pub use counters::Act;
+pub use expiry::{Life, NEVER};
+pub use report::{Doubt, Horizon, KeyReport, Terms, Verdict};
+
+/// Messages that an AES-GCM key may encrypt under random nonces (NIST SP 800-38D §8.3).
+pub const GCM_MESSAGES: u64 = 1 << 32;
+
+/// Seconds after which counts and last times of a running process are written.
+const FLUSH_SECS: u64 = 30;
+
+/// The usage of every key of a keyring. It outlives snapshots: a reload loses nothing. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct UsageBook(Arc<Book>);
+
+#[derive(Debug)]
+struct Book {
+    clock: Clock,
+    ledger: Option<Ledger>,
+    gcm_messages: u64,
+    keys: Mutex<HashMap<Subject, Arc<KeyState>>>,
+    budgets: Mutex<HashMap<String, Arc<Budget>>>,
+    last_flush: AtomicU64,
+}
+
+impl UsageBook {
+    /// A book that keeps its file in `state_dir`, or in memory alone. Nothing is read or written yet.
+    /// `gcm_messages` bounds the messages of a key under random nonces.
+    #[must_use]
+    pub fn new(state_dir: Option<&Path>, gcm_messages: u64, clock: Clock) -> Self {
+        let last_flush = AtomicU64::new(clock.coarse_secs());
+        Self(Arc::new(Book {
+            clock,
+            ledger: state_dir.map(Ledger::new),
+            gcm_messages,
+            keys: Mutex::default(),
+            budgets: Mutex::default(),
+            last_flush,
+        }))
+    }
+
+    /// The number of the last retirement. A keyring reads it before its configuration and hands it to
+    /// [`UsageBook::key`]: who read an older configuration than the retirement makes nothing more.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::UsageNotKept`] if the file cannot be read.
+    pub fn last_retirement(&self) -> Result<u64> {
+        self.0.ledger.as_ref().map_or(Ok(0), Ledger::last_fence)
+    }
+
+    /// The usage of one key under one label.
+    #[must_use]
+    pub fn key(
+        &self,
+        label: &LabelName,
+        realm: Option<&Realm>,
+        thumbprint: &str,
+        retirement: u64,
+    ) -> KeyUsage {
+        let subject = subject(label, realm, thumbprint);
+        let durable = self.0.ledger.is_some();
+        let state = locked(&self.0.keys)
+            .entry(subject.clone())
+            .or_insert_with(|| Arc::new(KeyState::new(subject, durable)))
+            .clone();
+        let budget = self.0.budget(thumbprint);
+        KeyUsage(Some(Arc::new(Handle { book: self.0.clone(), state, budget, retirement })))
+    }
+
+    /// What is known of a key under a label: from the file, and of this process.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::UsageNotKept`] if the file cannot be read or is damaged.
+    pub fn report(
+        &self,
+        label: &LabelName,
+        realm: Option<&Realm>,
+        thumbprint: &str,
+    ) -> Result<KeyReport> {
+        let records = match &self.0.ledger {
+            Some(ledger) => Some(ledger.read()?),
+            None => None,
+        };
+        Ok(self.0.report(&subject(label, realm, thumbprint), records.as_deref()))
+    }
+
+    /// As [`UsageBook::report`] for many keys, with one reading of the file.
+    ///
+    /// # Errors
+    /// As [`UsageBook::report`].
+    pub fn reports<'k>(
+        &self,
+        keys: impl IntoIterator<Item = (&'k LabelName, Option<&'k Realm>, &'k str)>,
+    ) -> Result<Vec<KeyReport>> {
+        let records = self.0.ledger.as_ref().map(Ledger::read).transpose()?;
+        let report = |(label, realm, thumbprint)| {
+            self.0.report(&subject(label, realm, thumbprint), records.as_deref())
+        };
+        Ok(keys.into_iter().map(report).collect())
+    }
+
+    /// Writes counts, last times and exact horizons, and gives back what was reserved ahead. A process does it
+    /// by itself when its keyring goes; one that will be quiet may do it before.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::UsageNotKept`].
+    pub fn flush(&self) -> Result<()> {
+        self.0.flush(true)
+    }
+
+    /// Stops every process that shares the state directory from making anything beyond what is written,
+    /// until it is dropped. `None` without a state directory.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::UsageNotKept`].
+    pub fn hold(&self) -> Result<Option<Held<'_>>> {
+        let session = self.0.ledger.as_ref().map(Ledger::lock).transpose()?;
+        Ok(session.map(|session| Held { book: &self.0, session }))
+    }
+}
+
+/// The usage file, held: what it says stays true.
+#[derive(Debug)]
+pub struct Held<'a> {
+    book: &'a Book,
+    session: Session<'a>,
+}
+
+impl Held<'_> {
+    /// What is known of a key under a label.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::UsageNotKept`].
+    pub fn report(
+        &mut self,
+        label: &LabelName,
+        realm: Option<&Realm>,
+        thumbprint: &str,
+    ) -> Result<KeyReport> {
+        let records = self.session.all()?;
+        Ok(self.book.report(&subject(label, realm, thumbprint), Some(&records)))
+    }
+
+    /// Writes that the key left the label: processes whose configuration is older make nothing more with it.
+    /// Called once the new configuration is in place, before a receipt is written.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::UsageNotKept`].
+    pub fn retire(
+        mut self,
+        label: &LabelName,
+        realm: Option<&Realm>,
+        thumbprint: &str,
+    ) -> Result<()> {
+        let mut of_file = self.session.find(&Subject::default())?.unwrap_or_default();
+        of_file.fence += 1;
+        let subject = subject(label, realm, thumbprint);
+        let mut record = self.session.find(&subject)?.unwrap_or_else(|| Record {
+            subject,
+            since: self.book.clock.coarse_secs(),
+            ..Record::default()
+        });
+        record.fence = of_file.fence;
+        self.session.put(&record)?;
+        self.session.put(&of_file)?;
+        self.session.finish()
+    }
+}
+
+/// The usage of one key under one label; every use of the key passes here first. Cheap to clone. The default
+/// one counts nothing: for keys of nobody's keyring.
+#[derive(Clone, Default)]
+pub struct KeyUsage(Option<Arc<Handle>>);
+
+struct Handle {
+    book: Arc<Book>,
+    state: Arc<KeyState>,
+    budget: Arc<Budget>,
+    retirement: u64,
+}
+
+impl KeyUsage {
+    /// Something of this life is about to be signed. When this returns its horizon is durable.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::UsageNotKept`] if it cannot be written,
+    /// [`crate::error::ErrorKind::KeyRetired`] if the key left the label meanwhile: then nothing may be made.
+    pub fn before_signing(&self, life: Life) -> Result<()> {
+        self.before(Act::Signed, life, false)
+    }
+
+    /// Something is about to be encrypted; its end is the label's `max_token_lifetime` from now. With
+    /// `random_nonce` the key itself is used with AES-GCM and a nonce that is drawn.
+    ///
+    /// # Errors
+    /// As [`KeyUsage::before_signing`], and [`crate::error::ErrorKind::BudgetSpent`].
+    pub fn before_encrypting(&self, random_nonce: bool) -> Result<()> {
+        self.before(Act::Encrypted, Life::Open, random_nonce)
+    }
+
+    /// The key verified something.
+    pub fn verified(&self) {
+        self.count(Act::Verified);
+    }
+
+    /// The key decrypted something.
+    pub fn decrypted(&self) {
+        self.count(Act::Decrypted);
+    }
+
+    fn before(&self, act: Act, life: Life, random_nonce: bool) -> Result<()> {
+        let Some(handle) = self.0.as_deref() else { return Ok(()) };
+        let now = handle.book.clock.coarse_secs();
+        if let (false, Some(ledger)) = (handle.state.cover(life, now), &handle.book.ledger) {
+            handle.state.extend(ledger, life, now, handle.retirement)?;
+        }
+        if random_nonce {
+            handle.budget.spend(handle.book.ledger.as_ref(), now)?;
+        }
+        handle.state.count(act, now);
+        handle.flush_now_and_then(now);
+        Ok(())
+    }
+
+    fn count(&self, act: Act) {
+        let Some(handle) = self.0.as_deref() else { return };
+        let now = handle.book.clock.coarse_secs();
+        handle.state.count(act, now);
+        handle.flush_now_and_then(now);
+    }
+}
+
+impl fmt::Debug for KeyUsage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyUsage").field("counted", &self.0.is_some()).finish()
+    }
+}
+
+impl Handle {
+    /// Every half minute of traffic one thread is started that writes what was counted.
+    fn flush_now_and_then(&self, now: u64) {
+        let last = self.book.last_flush.load(Ordering::Relaxed);
+        // A clock that went back counts as well: the difference wraps.
+        if now.wrapping_sub(last) <= FLUSH_SECS || self.book.ledger.is_none() {
+            return;
+        }
+        let order = Ordering::Relaxed;
+        if self.book.last_flush.compare_exchange(last, now, order, order).is_ok() {
+            let book = self.book.clone();
+            // Counts that are not written now are written with the next ones.
+            let spawned = std::thread::Builder::new().name("claviger-usage".into());
+            drop(spawned.spawn(move || drop(book.flush(false))));
+        }
+    }
+}
+
+impl Book {
+    fn budget(&self, thumbprint: &str) -> Arc<Budget> {
+        let mut budgets = locked(&self.budgets);
+        if let Some(known) = budgets.get(thumbprint) {
+            return known.clone();
+        }
+        let budget = Arc::new(Budget::new(thumbprint.to_owned(), self.gcm_messages));
+        budgets.insert(thumbprint.to_owned(), budget.clone());
+        budget
+    }
+
+    fn flush(&self, release: bool) -> Result<()> {
+        let Some(ledger) = &self.ledger else { return Ok(()) };
+        let keys: Vec<Arc<KeyState>> = locked(&self.keys).values().cloned().collect();
+        let dirty: Vec<_> = keys.iter().filter(|key| key.is_dirty(release)).collect();
+        if !dirty.is_empty() {
+            let now = self.clock.coarse_secs();
+            let mut session = ledger.lock()?;
+            let mut flushed = Vec::new();
+            for key in dirty {
+                flushed.extend(key.flush(ledger, &mut session, release, now)?);
+            }
+            session.finish()?;
+            flushed.into_iter().for_each(key::Flushed::settle);
+        }
+        if release {
+            let budgets: Vec<Arc<Budget>> = locked(&self.budgets).values().cloned().collect();
+            budgets.iter().try_for_each(|budget| budget.settle(ledger))?;
+        }
+        Ok(())
+    }
+
+    fn report(&self, subject: &Subject, records: Option<&[Record]>) -> KeyReport {
+        let find = |subject: &Subject| records?.iter().find(|record| record.subject == *subject);
+        let state = locked(&self.keys).get(subject).cloned();
+        let budget = self.budget(&subject.thumbprint);
+        let messages =
+            budget.used(records.map(|_| find(budget.subject()).map_or(0, Record::messages)));
+        let mut report = KeyReport::new(records.is_some(), messages, budget.limit());
+        if let Some(record) = find(subject) {
+            report.add_record(record);
+        }
+        if let Some(state) = state {
+            report.add_memory(state.in_memory());
+        }
+        report
+    }
+}
+
+impl Drop for Book {
+    fn drop(&mut self) {
+        // Reservations that cannot be given back stay: late by a minute, never early.
+        drop(self.flush(true));
+    }
+}
+
+fn subject(label: &LabelName, realm: Option<&Realm>, thumbprint: &str) -> Subject {
+    Subject { label: Some(label.clone()), realm: realm.cloned(), thumbprint: thumbprint.to_owned() }
+}
+
+/// A lock whose holder panicked holds sound data: every change below is one assignment.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn tried<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}

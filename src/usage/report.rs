@@ -1,0 +1,197 @@
+//! What is known of a key, and whether nothing that it made can be alive any more.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::counters::{Act, Tally};
+use super::expiry::NEVER;
+use super::record::Record;
+
+/// What is known of one key under one label. Times are seconds since 1970.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct KeyReport {
+    /// Whether a state directory keeps it; without, it is of this process alone.
+    pub durable: bool,
+    /// Since when it is kept: what was made before is not in it.
+    pub recorded_since: Option<u64>,
+    /// The latest `exp` of anything signed; [`NEVER`] where one lies beyond all years.
+    pub latest_exp: Option<u64>,
+    /// When something without an `exp` was made last.
+    pub latest_open: Option<u64>,
+    /// Messages encrypted under random nonces, under all labels of the key.
+    pub messages: u64,
+    /// How many they may become.
+    pub message_limit: u64,
+    tally: Tally,
+}
+
+/// Until when something may be alive.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "known, unknown, or nothing")]
+pub enum Horizon {
+    /// Nothing was made.
+    Nothing,
+    /// Nothing lives at or after this second.
+    Until(u64),
+    /// It cannot be said.
+    Unknown(Doubt),
+}
+
+/// Why a retirement cannot be proven safe.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Doubt {
+    /// Others make what this key verifies or decrypts; nobody here counts it.
+    MadeElsewhere,
+    /// Something was made without an `exp`, and the label has no `max_token_lifetime`.
+    NoLifetime,
+    /// There is no state directory.
+    NoStateDirectory,
+    /// Something was signed whose `exp` never comes.
+    WithoutEnd,
+}
+
+impl Doubt {
+    /// The stable name of it in JSON.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::MadeElsewhere => "made_elsewhere",
+            Self::NoLifetime => "no_lifetime",
+            Self::NoStateDirectory => "no_state_dir",
+            Self::WithoutEnd => "without_end",
+        }
+    }
+
+    /// The reason, as a clause.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::MadeElsewhere => "others make what it reads, and nobody here counts that",
+            Self::NoLifetime => {
+                "it made something without exp, and the label has no max_token_lifetime"
+            }
+            Self::NoStateDirectory => "no state_dir keeps what is made",
+            Self::WithoutEnd => "it signed something whose exp never comes",
+        }
+    }
+}
+
+/// What a verdict rests on besides the report.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "the three terms of the formula")]
+pub struct Terms {
+    /// The label's `max_token_lifetime`.
+    pub lifetime: Option<Duration>,
+    /// What is added to the horizon: clock skew and the longest time that something is cached.
+    pub grace: Duration,
+    /// Whether others make what the label reads.
+    pub made_elsewhere: bool,
+}
+
+/// Whether a key may leave its label.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "yes, not yet, or not provable")]
+pub enum Verdict {
+    /// It cannot be proven.
+    NotProvable(Doubt),
+    /// Nothing that it made is alive.
+    Safe,
+    /// Something may be alive until this second.
+    SafeAfter(u64),
+}
+
+impl KeyReport {
+    /// How often.
+    #[must_use]
+    pub fn count(&self, act: Act) -> u64 {
+        pick(act, &self.tally.counts)
+    }
+
+    /// When last; `None`: never, as far as is known.
+    #[must_use]
+    pub fn last(&self, act: Act) -> Option<u64> {
+        Some(pick(act, &self.tally.last)).filter(|last| *last > 0)
+    }
+
+    /// Until when something made with the key may be alive, by its `exp` or by the label's lifetime.
+    #[must_use]
+    pub fn horizon(&self, lifetime: Option<Duration>) -> Horizon {
+        if !self.durable {
+            return Horizon::Unknown(Doubt::NoStateDirectory);
+        }
+        let open = match (self.latest_open, lifetime) {
+            (None, _) => None,
+            (Some(_), None) => return Horizon::Unknown(Doubt::NoLifetime),
+            (Some(open), Some(lifetime)) => Some(open.saturating_add(lifetime.as_secs())),
+        };
+        match self.latest_exp.max(open) {
+            None => Horizon::Nothing,
+            Some(end) if end >= NEVER => Horizon::Unknown(Doubt::WithoutEnd),
+            Some(end) => Horizon::Until(end),
+        }
+    }
+
+    /// When the key may leave its label: horizon and grace. `None`: at once.
+    ///
+    /// # Errors
+    /// The reason why it is not known.
+    pub fn safe_after(&self, terms: &Terms) -> Result<Option<u64>, Doubt> {
+        match self.horizon(terms.lifetime) {
+            Horizon::Unknown(doubt) => Err(doubt),
+            _ if terms.made_elsewhere => Err(Doubt::MadeElsewhere),
+            Horizon::Nothing => Ok(None),
+            Horizon::Until(end) => Ok(Some(end.saturating_add(terms.grace.as_secs()))),
+        }
+    }
+
+    /// Whether the key may leave its label now.
+    #[must_use]
+    pub fn verdict(&self, terms: &Terms, now: SystemTime) -> Verdict {
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        match self.safe_after(terms) {
+            Err(doubt) => Verdict::NotProvable(doubt),
+            Ok(Some(after)) if now < after => Verdict::SafeAfter(after),
+            Ok(_) => Verdict::Safe,
+        }
+    }
+
+    /// Whether half of the messages are used: time to put a new key first.
+    #[must_use]
+    pub const fn is_half_spent(&self) -> bool {
+        self.messages >= self.message_limit.div_ceil(2)
+    }
+
+    pub(super) fn new(durable: bool, messages: u64, message_limit: u64) -> Self {
+        Self { durable, messages, message_limit, ..Self::default() }
+    }
+
+    pub(super) fn add_record(&mut self, record: &Record) {
+        self.recorded_since = Some(record.since);
+        self.add(Tally { counts: record.counts, last: record.last });
+        self.reach(record.latest_exp(), record.latest_open());
+    }
+
+    pub(super) fn add_memory(&mut self, (tally, exp, open): (Tally, u64, u64)) {
+        self.add(tally);
+        self.reach(exp, open);
+    }
+
+    fn add(&mut self, more: Tally) {
+        for (count, more) in self.tally.counts.iter_mut().zip(more.counts) {
+            *count = count.saturating_add(more);
+        }
+        for (last, more) in self.tally.last.iter_mut().zip(more.last) {
+            *last = more.max(*last);
+        }
+    }
+
+    fn reach(&mut self, exp: u64, open: u64) {
+        self.latest_exp = self.latest_exp.max(Some(exp).filter(|exp| *exp > 0));
+        self.latest_open = self.latest_open.max(Some(open).filter(|open| *open > 0));
+    }
+}
+
+fn pick(act: Act, of: &[u64; 4]) -> u64 {
+    Act::ALL.iter().zip(of).find(|(one, _)| **one == act).map_or(0, |(_, value)| *value)
+}
