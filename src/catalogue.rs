@@ -1,5 +1,7 @@
 //! The catalogue of labels: Ping AM's 99 secret labels, compiled in from `labels.toml`.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
@@ -104,6 +106,8 @@ pub enum LabelMaterial {
     RsaOrAes,
     /// An RSA or EC key pair.
     RsaOrEc,
+    /// A password or a symmetric key: secret labels of one's own.
+    Symmetric,
 }
 
 /// Where a label may be mapped.
@@ -194,15 +198,6 @@ impl LabelSpec {
     pub fn rows(&self) -> Vec<&'static Algorithm> {
         self.algorithms.iter().filter_map(|name| Algorithm::find(name)).collect()
     }
-
-    /// The identifier with which `label` fills this row's pattern; empty for rows without one.
-    fn matches(&self, label: &str) -> Option<String> {
-        let Some((before, after)) = self.name.split_once("{identifier}") else {
-            return (self.name == label).then(String::new);
-        };
-        let identifier = label.strip_prefix(before)?.strip_suffix(after)?;
-        (!identifier.is_empty()).then(|| identifier.to_owned())
-    }
 }
 
 #[derive(Deserialize)]
@@ -221,6 +216,25 @@ pub fn all() -> &'static [LabelSpec] {
     &CATALOGUE
 }
 
+/// The rows as they are looked for: 10^5 labels ask while a configuration loads.
+struct Index {
+    exact: HashMap<&'static str, &'static LabelSpec>,
+    /// What stands before and after `{identifier}`; those with the most literal text first.
+    patterns: Vec<(&'static str, &'static str, &'static LabelSpec)>,
+}
+
+static INDEX: LazyLock<Index> = LazyLock::new(|| {
+    let mut patterns: Vec<_> = all()
+        .iter()
+        .filter_map(|spec| {
+            let (before, after) = spec.name.split_once("{identifier}")?;
+            Some((before, after, spec))
+        })
+        .collect();
+    patterns.sort_by_key(|(before, after, _)| Reverse(before.len() + after.len()));
+    Index { exact: all().iter().map(|spec| (spec.name.as_str(), spec)).collect(), patterns }
+});
+
 /// A row, and what stands for its `{identifier}`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -235,10 +249,14 @@ pub struct Found {
 #[must_use]
 pub fn find(label: &LabelName) -> Option<Found> {
     let label = canonical(label);
-    all()
-        .iter()
-        .filter_map(|spec| Some(Found { identifier: spec.matches(label.as_str())?, spec }))
-        .max_by_key(|found| (found.identifier.is_empty(), found.spec.name.len()))
+    let label = label.as_str();
+    if let Some(spec) = INDEX.exact.get(label) {
+        return Some(Found { spec, identifier: String::new() });
+    }
+    INDEX.patterns.iter().find_map(|(before, after, spec)| {
+        let identifier = label.strip_prefix(before)?.strip_suffix(after)?;
+        (!identifier.is_empty()).then(|| Found { spec, identifier: identifier.to_owned() })
+    })
 }
 
 /// One spelling for labels that documents spell two ways: the PEM password label is `secret` in AM 7
@@ -266,14 +284,22 @@ pub fn fallbacks_of(label: &LabelName) -> Vec<LabelName> {
 /// The catalogue label that looks most like `label`, for suggestions.
 #[must_use]
 pub fn nearest(label: &str) -> Option<&'static str> {
+    let label = label.to_lowercase();
+    let near = |name: &str| name.len().abs_diff(label.len()) <= MAX_TYPOS;
     all()
         .iter()
-        .filter(|spec| !spec.name.contains('{'))
-        .map(|spec| (strsim::damerau_levenshtein(&spec.name, label), spec.name.as_str()))
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, name)| *distance <= 4.min(name.len() / 4))
+        .filter(|spec| !spec.name.contains('{') && near(&spec.name))
+        .map(|spec| {
+            let typos = strsim::damerau_levenshtein(&spec.name.to_lowercase(), &label);
+            (typos, spec.name.as_str())
+        })
+        .min_by_key(|(typos, _)| *typos)
+        .filter(|(typos, name)| *typos <= MAX_TYPOS.min(name.len() / 4))
         .map(|(_, name)| name)
 }
+
+/// How many letters may differ in what is taken for a slip.
+const MAX_TYPOS: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -301,6 +327,14 @@ mod tests {
     fn both_spellings_of_the_pem_label_are_one() {
         let plural = "am.global.services.secrets.pem.decryption".parse().unwrap();
         assert_eq!(find(&plural).unwrap().spec.name, PEM_PASSWORD);
+    }
+
+    #[test]
+    fn a_slip_of_letters_or_case_finds_its_label() {
+        let right = "am.services.oauth2.oidc.signing.ES256";
+        assert_eq!(nearest("am.services.oauth2.oidc.signing.ES265"), Some(right));
+        assert_eq!(nearest("AM.Services.OAuth2.OIDC.Signing.es256"), Some(right));
+        assert_eq!(nearest("app.own"), None);
     }
 
     #[test]

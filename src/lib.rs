@@ -83,3 +83,8 @@ pub use error::{Error, ErrorKind};
 pub use keyring::Keyring;
 pub use label::{Alias, LabelName};
 pub use ops::Label;
+
+/// The program of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

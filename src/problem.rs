@@ -1,6 +1,6 @@
 //! A finding about the configuration: a stable code, a place in a file, and a remedy.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -19,6 +19,7 @@ pub enum Severity {
 #[derive(Clone, Debug, Eq, Hash, PartialEq, Serialize)]
 pub struct Location {
     /// The file as it was named.
+    #[serde(serialize_with = "lossy")]
     pub file: PathBuf,
     /// The line, from 1.
     pub line: usize,
@@ -27,6 +28,11 @@ pub struct Location {
     /// The byte range in the file, for drawing the caret.
     #[serde(skip)]
     pub span: std::ops::Range<usize>,
+}
+
+/// File names need not be UTF-8, JSON must be.
+fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 /// One finding.
@@ -61,6 +67,13 @@ impl Problem {
     /// A warning with this code.
     pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(code, message) }
+    }
+
+    /// Errors first, then by place: the order in which problems are shown.
+    #[must_use]
+    pub fn order(&self) -> (Severity, usize, usize) {
+        let place = self.location.as_ref().map_or((0, 0), |place| (place.line, place.column));
+        (self.severity, place.0, place.1)
     }
 
     /// Adds the remedy.

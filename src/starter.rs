@@ -52,6 +52,12 @@ algorithms = ["A256GCMKW", "A256GCM"]
 max_token_lifetime = "12h"
 "#;
 
+/// The text of the starter's configuration.
+#[must_use]
+pub const fn config() -> &'static str {
+    CONFIG
+}
+
 /// Makes the starter in `directory`; what it made comes back. Refuses a directory with anything of a
 /// starter in it.
 ///

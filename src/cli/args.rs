@@ -6,14 +6,12 @@ use claviger::clock::Clock;
 
 use super::Context;
 
-/// When stderr is coloured.
+/// When output is coloured.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub(crate) enum Color {
-    /// Always.
     Always,
-    /// On a terminal, unless `NO_COLOR` is set.
+    // On a terminal, unless `NO_COLOR` is set.
     Auto,
-    /// Never.
     Never,
 }
 
@@ -22,7 +20,14 @@ pub(crate) enum Color {
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArgs {
     /// The configuration file
-    #[arg(short, long, global = true, value_name = "FILE", env = "CLAVIGER_CONFIG")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "CLAVIGER_CONFIG",
+        hide_env_values = true
+    )]
     #[arg(default_value = "claviger.toml")]
     config: PathBuf,
     /// The realm whose mappings count
@@ -31,7 +36,7 @@ pub(crate) struct GlobalArgs {
     /// Print one JSON object on stdout, errors too
     #[arg(long, global = true)]
     json: bool,
-    /// When to colour
+    /// When to colour; auto: on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value = "auto")]
     color: Color,
     /// Say less: errors only

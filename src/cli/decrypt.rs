@@ -48,5 +48,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         "decrypted with alias \"{}\" ({}, {})",
         key.alias, opened.algorithm, opened.content
     );
-    Ok(args.files.answer(json, plaintext.to_vec())?.with_notes([note]))
+    Ok(args
+        .files
+        .answer(json, &["plaintext", "plaintext_base64url"], plaintext.to_vec())?
+        .with_notes([note]))
 }

@@ -1,22 +1,21 @@
 //! Problems as the Rust compiler shows them: place, line, caret, help.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::Path;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
-use claviger::problem::{Problem, Severity};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use claviger::Config;
+use claviger::problem::{Location, Problem, Severity};
 
 use super::output::escape;
 
 /// Every problem, one after the other.
 pub(crate) fn render(problems: &[Problem], color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-    let mut sources: HashMap<&Path, String> = HashMap::new();
+    let mut sources: HashMap<&Path, Text> = HashMap::new();
     for place in problems.iter().filter_map(|one| one.location.as_ref()) {
-        // The file was read a moment ago; without it the place is still named.
-        sources
-            .entry(&place.file)
-            .or_insert_with(|| std::fs::read_to_string(&place.file).unwrap_or_default());
+        sources.entry(&place.file).or_insert_with(|| Text::read(&place.file));
     }
     let mut out = String::new();
     for problem in problems {
@@ -28,17 +27,19 @@ pub(crate) fn render(problems: &[Problem], color: bool) -> String {
         };
         let title = level.primary_title(message.as_str()).id(problem.code);
         let place = problem.location.as_ref();
-        let source = place.and_then(|place| sources.get(place.file.as_path()));
         let path = place.map(|place| place.file.to_string_lossy().into_owned()).unwrap_or_default();
-        let mut group = match (place, source) {
-            (Some(place), Some(text)) if place.span.end <= text.len() && !text.is_empty() => {
-                let span = place.span.start..place.span.end.max(place.span.start);
-                let snippet = Snippet::source(text.as_str())
+        let shown = place.and_then(|place| sources.get(place.file.as_path())?.lines_of(place));
+        let mut group = match (place, shown) {
+            (Some(place), Some((lines, span))) => {
+                let snippet = Snippet::source(lines)
+                    .line_start(place.line)
                     .path(path.as_str())
                     .annotation(AnnotationKind::Primary.span(span));
                 title.element(snippet)
             }
-            _ => Group::with_title(title),
+            (Some(place), None) => title
+                .element(Origin::path(path.as_str()).line(place.line).char_column(place.column)),
+            (None, _) => Group::with_title(title),
         };
         if let Some(help) = &help {
             group = group.element(Level::HELP.message(help.as_str()));
@@ -48,3 +49,37 @@ pub(crate) fn render(problems: &[Problem], color: bool) -> String {
     }
     out
 }
+
+/// A configuration as it was read a moment ago. Without it the place is still named.
+struct Text(String);
+
+impl Text {
+    fn read(path: &Path) -> Self {
+        Self(Config::read_text(path).unwrap_or_default())
+    }
+
+    /// The lines of a place, and the place in them: what is drawn costs what is drawn, not the whole file.
+    fn lines_of(&self, place: &Location) -> Option<(&str, Range<usize>)> {
+        let Range { start, end } = place.span;
+        let end = end.max(start);
+        let window = start.saturating_sub(MAX_SHOWN_BYTES)..end.saturating_add(MAX_SHOWN_BYTES);
+        let window = window.start..window.end.min(self.0.len());
+        let bytes = self.0.as_bytes();
+        let newline = |byte: &u8| *byte == b'\n';
+        let first = match bytes.get(window.start..start)?.iter().rposition(newline) {
+            Some(at) => window.start + at + 1,
+            None if window.start == 0 => 0,
+            None => return None,
+        };
+        let last = match bytes.get(end..window.end)?.iter().position(newline) {
+            Some(at) => end + at,
+            None if window.end == bytes.len() => bytes.len(),
+            None => return None,
+        };
+        let lines = self.0.get(first..last).filter(|lines| !lines.is_empty())?;
+        Some((lines, start - first..end - first))
+    }
+}
+
+/// How far a line is followed to either side; a longer one is not shown.
+const MAX_SHOWN_BYTES: usize = 4096;

@@ -29,7 +29,7 @@ pub(crate) struct Args {
     /// The cty header
     #[arg(long)]
     cty: Option<String>,
-    /// How the token is written
+    /// How the token is written: parts between dots, JSON, or JSON with a list
     #[arg(long, value_enum, default_value = "compact")]
     form: Form,
     /// Compress first; the label must allow it
@@ -55,5 +55,5 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let token = jwe::encrypt(&set, input.expose_secret(), &options)?;
     let active = set.active();
     let json = json!({ "token": token, "alias": active.alias, "kid": active.kid });
-    args.files.answer(json, format!("{token}\n").into_bytes())
+    args.files.answer(json, &["token"], format!("{token}\n").into_bytes())
 }

@@ -23,11 +23,11 @@ pub(crate) struct Args {
     /// pem, jwk or der
     #[arg(long, default_value = "pem")]
     format: String,
-    /// A new file, mode 0600
+    /// Write to this new file, mode 0600, instead of stdout; --private needs it
     #[arg(long, value_name = "FILE")]
-    out: PathBuf,
+    out: Option<PathBuf>,
     /// Write the private or secret key too, unencrypted
-    #[arg(long)]
+    #[arg(long, requires = "out")]
     private: bool,
     #[command(flatten)]
     password: StorePassword,
@@ -45,6 +45,15 @@ pub(crate) fn run(_: &Context, args: &Args) -> Result<Outcome> {
     };
     let change = key_tools::export(&content, &options, &args.alias, &args.format, args.private)
         .map_err(|error| error.with_file(&args.store))?;
-    key_tools::create_file(&args.out, &change.content)?;
-    Outcome::of_change(&change, "exported")
+    if let Some(out) = &args.out {
+        key_tools::create_file(out, &change.content)?;
+        return Outcome::of_change(&change, "exported");
+    }
+    // EXPOSE: without --private this is a public key or a certificate.
+    let public = change.content.expose_secret();
+    let mut outcome = Outcome::of_change(&change, "exported")?.with_data(public);
+    if let Ok(text) = std::str::from_utf8(public) {
+        outcome = outcome.with_member("content", text);
+    }
+    Ok(outcome)
 }

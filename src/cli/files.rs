@@ -1,6 +1,6 @@
 //! `--in` and `--out`: what a command on a label reads and writes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::key_tools;
@@ -16,10 +16,10 @@ const MAX_INPUT_BYTES: u64 = 16 << 20;
 /// Where data comes from and goes to.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Files {
-    /// Read from this file [default: stdin]
+    /// Read from this file; `-` is stdin
     #[arg(long = "in", value_name = "FILE", default_value = "-")]
     input: PathBuf,
-    /// Write to this new file instead of stdout
+    /// Write to this new file, mode 0600, instead of stdout
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -27,12 +27,7 @@ pub(crate) struct Files {
 impl Files {
     /// The whole input.
     pub(crate) fn read(&self) -> Result<SecretBytes> {
-        let bytes = read_input(&self.input, MAX_INPUT_BYTES)?;
-        if u64::try_from(bytes.len()).is_ok_and(|len| len > MAX_INPUT_BYTES) {
-            let text = format!("the input is larger than {MAX_INPUT_BYTES} bytes");
-            return Err(Error::new(ErrorKind::LimitExceeded, text));
-        }
-        Ok(bytes)
+        read_input(&self.input, MAX_INPUT_BYTES)
     }
 
     /// The input as a token: text, white space around it left out.
@@ -44,10 +39,22 @@ impl Files {
         Ok(text.trim().to_owned())
     }
 
-    /// Puts `data` where the operator wants it; `json` is what `--json` shows.
-    pub(crate) fn answer(&self, json: Value, data: Vec<u8>) -> Result<Outcome> {
-        let Some(out) = &self.out else { return Ok(Outcome::new(json, data)) };
+    /// Puts `data` where the operator wants it. `json` is what `--json` shows; with `--out` its `members`, which
+    /// hold the data, give way to the file's name.
+    pub(crate) fn answer(
+        &self,
+        mut json: Value,
+        members: &[&str],
+        data: Vec<u8>,
+    ) -> Result<Outcome> {
+        let Some(out) = self.out.as_ref().filter(|out| *out != Path::new("-")) else {
+            return Ok(Outcome::new(json, data));
+        };
         key_tools::create_file(out, &SecretBytes::from_vec(data))?;
+        if let Some(object) = json.as_object_mut() {
+            members.iter().for_each(|member| drop(object.remove(*member)));
+            object.insert("out".into(), out.display().to_string().into());
+        }
         Ok(Outcome::new(json, "").with_notes([format!("written to {}", out.display())]))
     }
 }

@@ -41,7 +41,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// The format of --out: pem, jwk or der
-    #[arg(long, default_value = "pem")]
+    #[arg(long, default_value = "pem", conflicts_with = "store")]
     format: String,
     #[command(flatten)]
     password: StorePassword,

@@ -20,8 +20,9 @@ pub(crate) struct Args {
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let made = starter::create(&args.directory, context.clock.now())?;
     let config = args.directory.join("claviger.toml");
-    let mut notes: Vec<String> =
-        made.iter().map(|path| format!("made {}", path.display())).collect();
+    let shown: Vec<String> = made.iter().map(|path| path.display().to_string()).collect();
+    let mut notes: Vec<String> = shown.iter().map(|path| format!("made {path}")).collect();
     notes.push(format!("next: claviger -c {} check", config.display()));
-    Ok(Outcome::new(json!({ "made": made, "config": config }), "").with_notes(notes))
+    Ok(Outcome::new(json!({ "made": shown, "config": config.display().to_string() }), "")
+        .with_notes(notes))
 }

@@ -1,5 +1,6 @@
 //! `jwks`: the public key set of a label, a realm, or all.
 
+use claviger::catalogue;
 use claviger::error::Result;
 use claviger::jose::jwk;
 use claviger::keyring::Keyring;
@@ -22,7 +23,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let snapshot = keyring.snapshot();
     let realm: Option<Realm> = context.realm.as_deref().map(str::parse).transpose()?;
     let jwks = if let Some(label) = &args.label {
-        let label: LabelName = label.parse()?;
+        let label = catalogue::canonical(&label.parse()?);
         jwk::set([&**snapshot.keys(realm.as_ref(), &label)?], true)
     } else {
         let mut names: Vec<&LabelName> =

@@ -1,9 +1,12 @@
 //! `labels`: a table of what is mapped.
 
+use std::sync::Arc;
+
+use claviger::catalogue;
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::jose::jwk;
 use claviger::keyring::Keyring;
-use claviger::label::LabelName;
+use claviger::label::{LabelName, Realm};
 use claviger::ops::KeySet;
 use serde_json::{Value, json};
 
@@ -23,15 +26,18 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let keyring = Keyring::open_once(&context.config)?;
     let snapshot = keyring.snapshot();
     let wanted: Option<LabelName> = args.label.as_deref().map(str::parse).transpose()?;
+    let asking: Option<Realm> = context.realm.as_deref().map(str::parse).transpose()?;
+    let wanted = wanted.map(|label| catalogue::canonical(&label));
     let mut rows = Vec::new();
     let mut facts = Vec::new();
     for ((label, realm), set) in snapshot.labels() {
-        if wanted.as_ref().is_some_and(|wanted| wanted != label) {
-            continue;
-        }
-        if context.realm.is_some()
-            && realm.is_some_and(|realm| Some(realm.as_str()) != context.realm.as_deref())
-        {
+        let other = wanted.as_ref().is_some_and(|wanted| wanted != label);
+        // With --realm: what that realm sees, its own list or the global one.
+        let seen = asking.is_none() || asking.as_ref() == realm || realm.is_none();
+        let hidden = realm.is_none()
+            && asking.is_some()
+            && !snapshot.find(asking.as_ref(), label).is_some_and(|seen| Arc::ptr_eq(seen, set));
+        if other || !seen || hidden {
             continue;
         }
         let realm = realm.map(ToString::to_string);

@@ -24,11 +24,13 @@ mod init;
 mod inspect;
 mod jwks;
 mod labels;
+mod man;
 mod on_label;
 mod output;
 mod password_input;
 mod seal;
 mod sign;
+mod token_needs;
 mod verify;
 
 pub(crate) use args::{Color, GlobalArgs};
@@ -84,6 +86,8 @@ enum Command {
     Jwks(jwks::Args),
     /// List the labels with their aliases
     Labels(labels::Args),
+    /// Print the manual page of the program or of one command
+    Man(man::Args),
     /// Sign with the active alias of a label
     Sign(sign::Args),
     /// Verify with every valid alias of a label
@@ -108,6 +112,7 @@ impl Command {
             Self::Inspect(args) => inspect::run(context, &args),
             Self::Jwks(args) => jwks::run(context, &args),
             Self::Labels(args) => labels::run(context, &args),
+            Self::Man(args) => man::run(context, &args),
             Self::Sign(args) => sign::run(context, &args),
             Self::Verify(args) => verify::run(context, &args),
         }

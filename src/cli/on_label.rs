@@ -21,11 +21,11 @@ pub(crate) fn keys(context: &Context, label: &str) -> Result<Arc<KeySet>> {
 /// How a token is written.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum Form {
-    /// Parts between dots
+    // Parts between dots.
     Compact,
-    /// JSON with one signature or recipient
+    // JSON with one signature or recipient.
     Flattened,
-    /// JSON with a list of them
+    // JSON with a list of them.
     General,
 }
 

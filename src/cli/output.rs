@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::key_tools::Change;
+use claviger::problem::Severity;
 use serde_json::{Value, json};
 
 use super::{Color, Context};
@@ -48,6 +49,20 @@ impl Outcome {
         Ok(Self::new(json, data))
     }
 
+    /// Sets what goes to stdout without `--json`.
+    pub(crate) fn with_data(mut self, data: impl Into<Vec<u8>>) -> Self {
+        self.data = data.into();
+        self
+    }
+
+    /// Adds a member of the JSON object.
+    pub(crate) fn with_member(mut self, name: &str, value: &str) -> Self {
+        if let Some(object) = self.json.as_object_mut() {
+            object.insert(name.to_owned(), value.into());
+        }
+        self
+    }
+
     /// Adds lines for people, printed on stderr unless `--quiet` or `--json`.
     pub(crate) fn with_notes(mut self, notes: impl IntoIterator<Item = String>) -> Self {
         self.notes.extend(notes);
@@ -86,14 +101,15 @@ pub(crate) fn show_json_error(error: &Error) -> ExitCode {
 fn error_json(error: &Error) -> Value {
     let mut out = json!({ "code": error.kind().code(), "message": error.message() });
     let Some(members) = out.as_object_mut() else { return out };
-    if let Some(help) = error.help() {
+    if let Some(help) = next_step(error) {
         members.insert("help".into(), help.into());
     }
-    let first = error.problems().iter().find_map(|problem| problem.location.as_ref());
-    if let Some(file) = error.file() {
-        members.insert("where".into(), json!({ "file": file.to_string_lossy() }));
-    } else if let Some(place) = first {
+    // The first error, in the order of the file; warnings are no reason.
+    let errors = error.problems().iter().filter(|problem| problem.severity == Severity::Error);
+    if let Some(place) = errors.filter_map(|problem| problem.location.as_ref()).next() {
         members.insert("where".into(), json!(place));
+    } else if let Some(file) = error.file() {
+        members.insert("where".into(), json!({ "file": file.to_string_lossy() }));
     }
     if !error.problems().is_empty() {
         members.insert("problems".into(), json!(error.problems()));
@@ -101,9 +117,38 @@ fn error_json(error: &Error) -> Value {
     out
 }
 
+/// The help of an error, else what one does about its kind.
+fn next_step(error: &Error) -> Option<&str> {
+    let of_kind = match error.kind() {
+        ErrorKind::AlgorithmNotAllowed | ErrorKind::WrongUse => {
+            Some("`claviger explain LABEL` says what a label is for and which algorithms it allows")
+        }
+        ErrorKind::Bug => Some("this is our mistake: report it with the command that shows it"),
+        ErrorKind::ClaimsRejected => {
+            Some("ask for a new token; --skew SECONDS allows for clocks that differ")
+        }
+        ErrorKind::Damaged => {
+            Some("fetch or make the file again; `claviger inspect FILE` shows one")
+        }
+        ErrorKind::Io | ErrorKind::StoreUnreadable => {
+            Some("check the path, and who may read and write it")
+        }
+        ErrorKind::Malformed => Some("check that the input is whole, and what its maker wrote"),
+        ErrorKind::UnknownAlias => Some("`claviger inspect FILE` lists the aliases of a file"),
+        ErrorKind::Usage => Some("`claviger COMMAND --help` has examples"),
+        ErrorKind::WrongPassword => {
+            Some("name the right one: --store-password-file FILE or --store-password-env NAME")
+        }
+        _ => None,
+    };
+    error.help().or(of_kind)
+}
+
 fn show_error(context: &Context, error: &Error) -> ExitCode {
     let (red, off) = if colored(context) { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
-    let file = error.file().map(|file| format!("{}: ", file.display())).unwrap_or_default();
+    let file = error.file().map(|file| file.display().to_string());
+    let file = file.filter(|file| !error.message().contains(file.as_str()));
+    let file = file.map_or_else(String::new, |file| format!("{file}: "));
     let mut text = format!("{red}error{off}: {}{}\n", escape(&file), escape(error.message()));
     for problem in error.problems() {
         let place = problem.location.as_ref().map_or_else(String::new, |place| {
@@ -114,7 +159,7 @@ fn show_error(context: &Context, error: &Error) -> ExitCode {
             text.push_str(&format!("    help: {}\n", escape(help)));
         }
     }
-    if let Some(help) = error.help() {
+    if let Some(help) = next_step(error) {
         text.push_str(&format!("help: {}\n", escape(help)));
     }
     say(&text);

@@ -97,6 +97,10 @@ pub(crate) fn read_input(path: &Path, max_bytes: u64) -> Result<SecretBytes> {
         let file = std::fs::File::open(path).map_err(failed)?;
         file.take(max_bytes + 1).read_to_end(&mut bytes).map_err(failed)?;
     }
+    if u64::try_from(bytes.len()).is_ok_and(|len| len > max_bytes) {
+        let text = format!("it is over the bound of {max_bytes} bytes");
+        return Err(Error::new(ErrorKind::LimitExceeded, text).with_file(path));
+    }
     Ok(SecretBytes::from_slice(&bytes))
 }
 

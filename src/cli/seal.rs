@@ -44,7 +44,7 @@ pub(crate) fn encode(context: &Context, args: &Args) -> Result<Outcome> {
         (None, Some(label)) => keys(context, label)?.active().seal(&input)?,
         (source, _) => seal(source.as_ref(), &input)?,
     };
-    args.files.answer(json!({ "value": sealed }), sealed.into_bytes())
+    args.files.answer(json!({ "value": sealed }), &["value"], sealed.into_bytes())
 }
 
 pub(crate) fn decode(context: &Context, args: &Args) -> Result<Outcome> {
@@ -55,5 +55,9 @@ pub(crate) fn decode(context: &Context, args: &Args) -> Result<Outcome> {
     };
     // EXPOSE: what the operator asked for.
     let bytes = plain.expose_secret();
-    args.files.answer(json!({ "value": std::str::from_utf8(bytes).ok() }), bytes.to_vec())
+    args.files.answer(
+        json!({ "value": std::str::from_utf8(bytes).ok() }),
+        &["value"],
+        bytes.to_vec(),
+    )
 }

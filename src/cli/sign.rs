@@ -25,7 +25,7 @@ pub(crate) struct Args {
     /// The typ header
     #[arg(long)]
     typ: Option<String>,
-    /// How the token is written
+    /// How the token is written: parts between dots, JSON, or JSON with a list
     #[arg(long, value_enum, default_value = "compact")]
     form: Form,
     /// Leave the payload out of the token
@@ -52,7 +52,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         let hex: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
         let json = json!({ "signature_hex": hex, "alias": active.alias, "kid": active.kid,
             "algorithm": algorithm.name });
-        return args.files.answer(json, signature);
+        return args.files.answer(json, &["signature_hex"], signature);
     }
     let options = SignOptions {
         algorithm: args.alg.clone(),
@@ -64,5 +64,5 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     };
     let token = jws::sign(&set, payload, &options)?;
     let json = json!({ "token": token, "alias": active.alias, "kid": active.kid });
-    args.files.answer(json, format!("{token}\n").into_bytes())
+    args.files.answer(json, &["token"], format!("{token}\n").into_bytes())
 }

@@ -100,7 +100,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         "claims": claims,
     });
     let note = format!("verified with alias \"{}\" ({})", key.alias, verified.algorithm);
-    Ok(args.files.answer(json, verified.payload)?.with_notes([note]))
+    Ok(args.files.answer(json, &["payload"], verified.payload)?.with_notes([note]))
 }
 
 fn verify_raw(set: &KeySet, args: &Args) -> Result<Outcome> {
@@ -119,6 +119,9 @@ fn verify_raw(set: &KeySet, args: &Args) -> Result<Outcome> {
 
 /// The operator at the command line may know why: with `-v`, and never in a service.
 pub(crate) fn with_reason(context: &Context, error: Error) -> Error {
+    if !matches!(error.kind(), ErrorKind::NotDecrypted | ErrorKind::NotVerified) {
+        return error;
+    }
     let reason = std::error::Error::source(&error).map(ToString::to_string);
     match reason {
         Some(reason) if context.verbosity > 0 => error.with_help(reason),

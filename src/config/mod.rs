@@ -164,8 +164,19 @@ pub struct StoreEntry {
     pub realm: Option<Realm>,
     /// What it is.
     pub options: StoreConfig,
+    /// Where it says what it is, for problems of opening it.
+    pub places: StorePlaces,
     /// `[stores.NAME.mappings]`, in file order. Kinds whose file names are labels have none.
     pub mappings: Vec<Mapping>,
+}
+
+/// Where a store names its file and its passwords.
+#[derive(Clone, Debug)]
+pub struct StorePlaces {
+    /// `path` or `directory`; of the environment its `kind`.
+    pub content: Location,
+    /// `store_password`, `entry_password`, `key` and `pem_password`, as far as they are there.
+    pub passwords: Vec<Placed<crate::stores::PasswordSource>>,
 }
 
 /// One mapping: a label and its ordered aliases.
@@ -176,7 +187,7 @@ pub struct Mapping {
     /// The aliases; the first acts. Never empty, no repeats.
     pub aliases: Vec<MappedAlias>,
     /// Narrows the label's algorithms here.
-    pub algorithms: Option<Vec<&'static Algorithm>>,
+    pub algorithms: Option<Vec<Placed<&'static Algorithm>>>,
 }
 
 /// One alias of a mapping.
@@ -192,9 +203,9 @@ pub struct MappedAlias {
 #[derive(Clone, Debug, Default)]
 pub struct LabelSettings {
     /// `use`; required for labels outside the catalogue.
-    pub uses: Option<Vec<crate::catalogue::LabelUse>>,
+    pub uses: Option<Placed<Vec<crate::catalogue::LabelUse>>>,
     /// `algorithms`: replaces the catalogue's list; naming an `off` row here switches it on.
-    pub algorithms: Option<Vec<&'static Algorithm>>,
+    pub algorithms: Option<Vec<Placed<&'static Algorithm>>>,
     /// `max_token_lifetime`.
     pub max_token_lifetime: Option<Duration>,
     /// `valid`: whether a realm's list is joined by the global one.

@@ -1,13 +1,13 @@
 //! Reads `claviger.toml`: form first, every problem at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::time::Duration;
 
 use toml::de::DeTable;
 
 use crate::alg::Algorithm;
-use crate::catalogue::{LabelUse, Publish};
+use crate::catalogue::{self, LabelUse, Publish};
 use crate::config::reader::{
     Source, Table, Value, as_string, number, parse_name, suggest, wrong_type,
 };
@@ -19,8 +19,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::label::LabelName;
 use crate::problem::{Problem, Severity};
 
-/// A larger file is no configuration.
-const MAX_BYTES: u64 = 4 << 20;
+/// A larger file is no configuration: 10^5 labels take about 8 MiB.
+const MAX_BYTES: u64 = 16 << 20;
 
 impl Config {
     /// Reads and checks the form of a configuration file.
@@ -60,7 +60,7 @@ impl Config {
             return Err(unreadable("it is no regular file".into()));
         }
         if facts.len() > MAX_BYTES {
-            return Err(unreadable("it is larger than 4 MiB".into()));
+            return Err(unreadable("it is larger than 16 MiB".into()));
         }
         let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
         let text = String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8".into()))?;
@@ -74,22 +74,8 @@ impl Config {
     pub fn parse(text: &str, file: &Path) -> (Option<Self>, Vec<Problem>) {
         let source = Source::new(file, text);
         let (root, errors) = DeTable::parse_recoverable(text);
-        for error in &errors {
-            let span = error.span().unwrap_or(0..0);
-            let code = if error.message().contains("duplicate") {
-                "duplicate_key"
-            } else {
-                "syntax_error"
-            };
-            source.error(
-                code,
-                error.message().lines().next().unwrap_or("not TOML").to_owned(),
-                span,
-            );
-        }
-        if !errors.is_empty() {
-            return (None, source.into_problems());
-        }
+        let broken = syntax_errors(&source, &errors);
+        let syntax = source.take_problems();
         let root = Table::new(&source, root.get_ref(), "the file", 0..0);
         let keyring = read_keyring(&source, root.table("keyring", "[keyring]"));
         let policy = read_policy(&source, root.table("policy", "[policy]"));
@@ -99,18 +85,66 @@ impl Config {
         let mut config =
             Self { file: file.to_owned(), keyring, policy, stores, labels, warnings: Vec::new() };
         rules::check(&source, &config);
-        let problems = source.into_problems();
+        let mut problems = source.take_problems();
+        if broken {
+            problems.retain(|problem| !follows_from(problem, &syntax));
+        }
+        problems.extend(syntax);
+        problems.sort_by_key(Problem::order);
         config.warnings =
             problems.iter().filter(|one| one.severity == Severity::Warning).cloned().collect();
-        (Some(config), problems)
+        ((!broken).then_some(config), problems)
     }
+}
+
+/// Reports what TOML itself finds; whether any of it leaves parts of the file unread.
+fn syntax_errors(source: &Source<'_>, errors: &[toml::de::Error]) -> bool {
+    let mut seen = HashSet::new();
+    let mut broken = false;
+    for error in errors {
+        let message = error.message().lines().next().unwrap_or("not TOML");
+        let span = error.span().unwrap_or(0..0);
+        // A hundred brackets left open are one mistake.
+        if !seen.insert((message.to_owned(), span.start)) {
+            continue;
+        }
+        let twice = message.contains("duplicate");
+        broken |= !twice;
+        let code = if twice { "duplicate_key" } else { "syntax_error" };
+        source.error_with(code, message.to_owned(), syntax_help(message), span);
+    }
+    broken
+}
+
+fn syntax_help(message: &str) -> String {
+    if message.contains("duplicate") {
+        return "keep one of the two: a later one never overrides".into();
+    }
+    if message.contains("recursion limit") {
+        return "nest less: no key of this file is deeper than four tables".into();
+    }
+    if message.contains("quoted") {
+        return "write text in quotes: key = \"value\"".into();
+    }
+    message.split_once(", expected ").map_or_else(
+        || "write it as TOML: key = \"value\", [table], key = [\"a\", \"b\"]".into(),
+        |(_, wanted)| format!("write {wanted} here"),
+    )
+}
+
+/// Whether a problem may come of what TOML left unread: something absent, or on a broken line.
+fn follows_from(problem: &Problem, syntax: &[Problem]) -> bool {
+    let absent = ["missing_key", "no_stores", "empty_list", "empty_mapping", "bad_password_source"];
+    let line = |one: &Problem| one.location.as_ref().map(|place| place.line);
+    absent.contains(&problem.code)
+        || syntax.iter().any(|error| line(error).is_some() && line(error) == line(problem))
 }
 
 fn read_keyring(source: &Source<'_>, table: Option<Table<'_>>) -> KeyringSettings {
     let mut settings =
         KeyringSettings { state_dir: None, reload: Reload::Watch, kid: KidMode::default() };
     let Some(table) = table else { return settings };
-    settings.state_dir = table.string("state_dir").map(|path| source.join(&path.value));
+    settings.state_dir = table.filled("state_dir").map(|path| source.join(&path.value));
     if let Some(text) = table.string("reload") {
         settings.reload = match text.value.as_str() {
             "off" => Reload::Off,
@@ -200,18 +234,28 @@ pub(super) fn algorithm(source: &Source<'_>, value: Value<'_>) -> Option<&'stati
     }
 }
 
-/// The rows of a list; an empty list is an error.
+/// The rows of a list, each with its place; an empty list is an error.
 pub(super) fn algorithms(
     source: &Source<'_>,
     table: &Table<'_>,
-) -> Option<Vec<&'static Algorithm>> {
-    let list = table.list("algorithms")?;
-    if list.is_empty() {
+) -> Option<Vec<Placed<&'static Algorithm>>> {
+    let value = table.value("algorithms")?;
+    let list = table.list("algorithms").unwrap_or_default();
+    if list.is_empty() && value.get_ref().is_array() {
         let help = "name at least one, or leave the key out";
-        source.error_with("empty_list", "`algorithms` is empty", help, table.span());
-        return None;
+        source.error_with("empty_list", "`algorithms` is empty", help, value.span());
     }
-    Some(list.into_iter().filter_map(|value| algorithm(source, value)).collect())
+    let mut rows: Vec<Placed<&'static Algorithm>> = Vec::new();
+    for value in list {
+        let Some(row) = algorithm(source, value) else { continue };
+        if rows.iter().any(|one| one.value == row) {
+            let text = format!("`algorithms` names \"{row}\" twice");
+            source.error_with("repeated_value", text, "keep the first", value.span());
+        } else {
+            rows.push(Placed { value: row, location: source.location(value.span()) });
+        }
+    }
+    Some(rows)
 }
 
 /// `"30s"`, `"5m"`, `"12h"`, `"30d"`.
@@ -248,7 +292,14 @@ fn read_labels(
             continue;
         };
         let settings = read_label(source, Table::new(source, map, name, key.location.span.clone()));
-        labels.insert(label.value, Placed { value: settings, location: key.location });
+        let name = catalogue::canonical(&label.value);
+        if labels.contains_key(&name) {
+            let text = format!("label \"{name}\" is declared twice, in its two spellings");
+            let span = key.location.span.clone();
+            source.error_with("duplicate_key", text, "keep one of the two", span);
+            continue;
+        }
+        labels.insert(name, Placed { value: settings, location: key.location });
     }
     labels
 }
@@ -281,32 +332,38 @@ fn read_label(source: &Source<'_>, table: Table<'_>) -> LabelSettings {
     settings
 }
 
-fn read_uses(source: &Source<'_>, table: &Table<'_>) -> Option<Vec<LabelUse>> {
+fn read_uses(source: &Source<'_>, table: &Table<'_>) -> Option<Placed<Vec<LabelUse>>> {
     let value = table.value("use")?;
     let one = [value];
     let listed: Option<Vec<Value<'_>>> =
         value.get_ref().as_array().map(|array| array.iter().collect());
     let items: &[Value<'_>] = listed.as_deref().unwrap_or(&one);
-    let mut uses = Vec::new();
-    for item in items {
-        let Some(text) = as_string(source, item, "`use`") else { continue };
-        let names: Vec<&str> = LabelUse::ALL.iter().map(|one| one.name()).collect();
-        match LabelUse::ALL.iter().find(|one| one.name() == text) {
-            // A label that acts one way checks the other way too, as every label of the catalogue.
-            Some(LabelUse::Sign) => uses.extend([LabelUse::Sign, LabelUse::Verify]),
-            Some(LabelUse::Encrypt) => uses.extend([LabelUse::Encrypt, LabelUse::Decrypt]),
-            Some(found) => uses.push(*found),
-            None => {
-                let shown = format!("\"{}\" is no use of a label", text.escape_debug());
-                let help = suggest(&text, &names).map_or_else(
-                    || format!("use one of {}", names.join(", ")),
-                    |near| format!("did you mean \"{near}\"?"),
-                );
-                source.error_with("unknown_value", shown, help, item.span());
-            }
-        }
+    if items.is_empty() {
+        source.error_with("empty_list", "`use` is empty", "name one: use = \"sign\"", value.span());
     }
+    let mut uses: Vec<LabelUse> = items.iter().flat_map(|item| read_use(source, item)).collect();
     uses.sort();
     uses.dedup();
-    Some(uses)
+    Some(Placed { value: uses, location: source.location(value.span()) })
+}
+
+/// One word of `use`: what it stands for, nothing if it is none.
+fn read_use(source: &Source<'_>, item: Value<'_>) -> Vec<LabelUse> {
+    let Some(text) = as_string(source, item, "`use`") else { return Vec::new() };
+    match LabelUse::ALL.iter().find(|one| one.name() == text) {
+        // A label that acts one way checks the other way too, as every label of the catalogue.
+        Some(LabelUse::Sign) => vec![LabelUse::Sign, LabelUse::Verify],
+        Some(LabelUse::Encrypt) => vec![LabelUse::Encrypt, LabelUse::Decrypt],
+        Some(found) => vec![*found],
+        None => {
+            let names: Vec<&str> = LabelUse::ALL.iter().map(|one| one.name()).collect();
+            let shown = format!("\"{}\" is no use of a label", text.escape_debug());
+            let help = suggest(&text, &names).map_or_else(
+                || format!("use one of {}", names.join(", ")),
+                |near| format!("did you mean \"{near}\"?"),
+            );
+            source.error_with("unknown_value", shown, help, item.span());
+            Vec::new()
+        }
+    }
 }

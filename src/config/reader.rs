@@ -15,17 +15,29 @@ use crate::problem::{Location, Problem};
 /// The text that is read, and what was found wrong in it so far.
 pub(crate) struct Source<'a> {
     file: &'a Path,
-    text: &'a str,
+    /// Where each line starts: a file of 10^5 labels asks for as many places.
+    lines: Vec<usize>,
+    /// Bytes that continue a character, which columns do not count.
+    continuations: Vec<usize>,
     problems: RefCell<Vec<Problem>>,
 }
 
 impl<'a> Source<'a> {
-    pub(crate) const fn new(file: &'a Path, text: &'a str) -> Self {
-        Self { file, text, problems: RefCell::new(Vec::new()) }
+    pub(crate) fn new(file: &'a Path, text: &str) -> Self {
+        let places = |wanted: fn(u8) -> bool| {
+            text.bytes().enumerate().filter(move |(_, byte)| wanted(*byte)).map(|(at, _)| at)
+        };
+        let newlines = places(|byte| byte == b'\n').map(|at| at + 1);
+        Self {
+            file,
+            lines: std::iter::once(0).chain(newlines).collect(),
+            continuations: places(|byte| byte & 0b1100_0000 == 0b1000_0000).collect(),
+            problems: RefCell::default(),
+        }
     }
 
-    pub(crate) fn into_problems(self) -> Vec<Problem> {
-        self.problems.into_inner()
+    pub(crate) fn take_problems(&self) -> Vec<Problem> {
+        self.problems.take()
     }
 
     /// The directory that relative paths start from.
@@ -34,19 +46,15 @@ impl<'a> Source<'a> {
     }
 
     pub(crate) fn location(&self, span: Range<usize>) -> Location {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = before.matches('\n').count() + 1;
-        let column = before.get(line_start..).map_or(0, |line| line.chars().count()) + 1;
+        let line = self.lines.partition_point(|start| *start <= span.start).max(1);
+        let start = self.lines.get(line - 1).copied().unwrap_or(0);
+        let before = |at: usize| self.continuations.partition_point(|byte| *byte < at);
+        let column = span.start - start - (before(span.start) - before(start)) + 1;
         Location { file: self.file.to_owned(), line, column, span }
     }
 
     pub(crate) fn report(&self, problem: Problem, span: Range<usize>) {
         self.problems.borrow_mut().push(problem.at(self.location(span)));
-    }
-
-    pub(crate) fn error(&self, code: &'static str, text: impl Into<String>, span: Range<usize>) {
-        self.report(Problem::error(code, text), span);
     }
 
     pub(crate) fn error_with(
@@ -87,10 +95,31 @@ impl<'v> Table<'v> {
         self.span.clone()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    /// Whether a key is there.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.map.contains_key(key)
+    }
+
+    /// The place of a key, else of the table.
+    pub(crate) fn key_span(&self, key: &str) -> Range<usize> {
+        self.map.get_key_value(key).map_or_else(|| self.span(), |(key, _)| key.span())
+    }
+
     /// The value of a key.
     pub(crate) fn value(&self, key: &'static str) -> Option<Value<'v>> {
-        self.asked.borrow_mut().push(key);
+        self.ask(key);
         self.map.get(key)
+    }
+
+    fn ask(&self, key: &'static str) {
+        let mut asked = self.asked.borrow_mut();
+        if !asked.contains(&key) {
+            asked.push(key);
+        }
     }
 
     /// Every key and value, in file order.
@@ -115,7 +144,7 @@ impl<'v> Table<'v> {
     /// As [`Table::string`]; reports its absence.
     pub(crate) fn required(&self, key: &'static str, example: &str) -> Option<Placed<String>> {
         if self.map.get(key).is_none() {
-            self.asked.borrow_mut().push(key);
+            self.ask(key);
             let text = format!("{} needs `{key}`", self.name);
             self.source.error_with(
                 "missing_key",
@@ -126,6 +155,30 @@ impl<'v> Table<'v> {
             return None;
         }
         self.string(key)
+    }
+
+    /// As [`Table::string`]; an empty one is reported: no path and no variable has an empty name.
+    pub(crate) fn filled(&self, key: &'static str) -> Option<Placed<String>> {
+        self.string(key).filter(|text| self.is_filled(key, text))
+    }
+
+    /// As [`Table::required`] and [`Table::filled`].
+    pub(crate) fn required_filled(
+        &self,
+        key: &'static str,
+        example: &str,
+    ) -> Option<Placed<String>> {
+        self.required(key, example).filter(|text| self.is_filled(key, text))
+    }
+
+    fn is_filled(&self, key: &str, text: &Placed<String>) -> bool {
+        let filled = !text.value.is_empty();
+        if !filled {
+            let shown = format!("{} is empty", self.path(key));
+            let help = "name it, or take the key out";
+            self.source.error_with("empty_value", shown, help, text.location.span.clone());
+        }
+        filled
     }
 
     pub(crate) fn bool(&self, key: &'static str) -> Option<bool> {
@@ -254,7 +307,11 @@ pub(crate) fn parse_name<T: FromStr<Err = Error>>(
     match text.value.parse() {
         Ok(value) => Some(Placed { value, location: text.location.clone() }),
         Err(error) => {
-            let help = error.help().unwrap_or_default().to_owned();
+            let help = if text.value.contains("{identifier}") {
+                "write the identifier that the feature is configured with in the place of {identifier}"
+            } else {
+                error.help().unwrap_or_default()
+            };
             let span = text.location.span.clone();
             source.error_with(code, error.message().to_owned(), help, span);
             None

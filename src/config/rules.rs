@@ -1,8 +1,8 @@
 //! Rules between the parts of a configuration that need no store: labels, scopes, algorithms.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use crate::alg::{Algorithm, Operation};
+use crate::alg::{Algorithm, Family, Operation};
 use crate::catalogue::{self, LabelScope, LabelUse};
 use crate::config::reader::Source;
 use crate::config::{Config, LabelSettings, Mapping, Placed, StoreEntry};
@@ -56,6 +56,10 @@ fn check_mapping(source: &Source<'_>, config: &Config, store: &StoreEntry, mappi
             );
             source.error_with("unknown_label", text, help, span);
         }
+        let declared = config.labels.get(label).and_then(|settings| settings.value.uses.as_ref());
+        if let (Some(rows), Some(uses)) = (&mapping.algorithms, declared) {
+            check_rows(source, label, rows, &uses.value);
+        }
         return;
     };
     let spec = found.spec;
@@ -75,8 +79,7 @@ fn check_mapping(source: &Source<'_>, config: &Config, store: &StoreEntry, mappi
         source.report(Problem::warning("deprecated_label", text).with_help(help), span.clone());
     }
     if let Some(rows) = &mapping.algorithms {
-        let place = Placed { value: (), location: mapping.label.location.clone() };
-        check_rows(source, label, rows, &spec.uses, &place);
+        check_rows(source, label, rows, &spec.uses);
     }
 }
 
@@ -84,58 +87,83 @@ fn check_label(source: &Source<'_>, label: &LabelName, settings: &Placed<LabelSe
     let inner = &settings.value;
     let span = settings.location.span.clone();
     let found = catalogue::find(label);
-    let uses = match (&found, &inner.uses) {
-        (Some(_), Some(_)) => {
+    let uses: &[LabelUse] = match (&found, &inner.uses) {
+        (Some(found), Some(uses)) => {
             let text = format!("label \"{label}\" is of the catalogue: its use is fixed");
+            let span = uses.location.span.clone();
             source.error_with("use_not_allowed", text, "take `use` out", span);
-            return;
+            &found.spec.uses
         }
-        (Some(found), None) => found.spec.uses.clone(),
+        (Some(found), None) => &found.spec.uses,
         (None, None) => {
             let text = format!("[labels.\"{label}\"] needs `use`");
-            let help =
-                "add use = \"sign\", \"encrypt\", \"mac\", \"secret\", \"mtls\" or \"trust\"";
+            let help = catalogue::nearest(label.as_str()).map_or_else(
+                || "add use = \"sign\", \"encrypt\", \"mac\", \"secret\", \"mtls\" or \"trust\"".to_owned(),
+                |near| format!("did you mean \"{near}\"? A label of your own needs use = \"sign\" or another"),
+            );
             source.error_with("missing_key", text, help, span);
             return;
         }
-        (None, Some(uses)) => uses.clone(),
+        (None, Some(uses)) => {
+            check_uses(source, label, uses);
+            &uses.value
+        }
     };
     let acts =
         uses.iter().any(|one| !matches!(one, LabelUse::Secret | LabelUse::Mtls | LabelUse::Trust));
-    if found.is_none() && acts && inner.algorithms.is_none() {
-        let text = format!("[labels.\"{label}\"] needs `algorithms`");
-        let help = "add algorithms = [\"ES256\"], or what this label is to use";
-        source.error_with("missing_key", text, help, span);
+    match &inner.algorithms {
+        Some(rows) => check_rows(source, label, rows, uses),
+        None if found.is_none() && acts => {
+            let text = format!("[labels.\"{label}\"] needs `algorithms`");
+            let help = "add algorithms = [\"ES256\"], or what this label is to use";
+            source.error_with("missing_key", text, help, span);
+        }
+        None => {}
+    }
+}
+
+/// A label is for one thing: a key that signs does not decrypt (NIST SP 800-57 part 1 §5.2).
+fn check_uses(source: &Source<'_>, label: &LabelName, uses: &Placed<Vec<LabelUse>>) {
+    let family = |one: &LabelUse| match one {
+        LabelUse::Decrypt | LabelUse::Encrypt => "encrypt",
+        LabelUse::Sign | LabelUse::Verify => "sign",
+        other => other.name(),
+    };
+    let families: BTreeSet<&str> = uses.value.iter().map(family).collect();
+    if families.len() < 2 {
         return;
     }
-    if let Some(rows) = &inner.algorithms {
-        let place = Placed { value: (), location: settings.location.clone() };
-        check_rows(source, label, rows, &uses, &place);
-    }
+    let words: Vec<&str> = families.into_iter().collect();
+    let text = format!("label \"{label}\" cannot be for {} at once", words.join(" and "));
+    let help = "declare one label a use, each with keys of its own";
+    source.error_with("uses_conflict", text, help, uses.location.span.clone());
 }
 
 /// Each row must belong to a use of the label.
 fn check_rows(
     source: &Source<'_>,
     label: &LabelName,
-    rows: &[&'static Algorithm],
+    rows: &[Placed<&'static Algorithm>],
     uses: &[LabelUse],
-    place: &Placed<()>,
 ) {
-    let signs =
-        uses.iter().any(|one| matches!(one, LabelUse::Sign | LabelUse::Verify | LabelUse::Mac));
-    let encrypts = uses.iter().any(|one| matches!(one, LabelUse::Encrypt | LabelUse::Decrypt));
     for row in rows {
-        let fits = match row.operation {
-            Operation::Sign => signs,
-            Operation::KeyManagement | Operation::Content => encrypts,
-        };
-        if fits {
+        if uses.is_empty() || uses.iter().any(|one| serves(*one, row.value)) {
             continue;
         }
         let words: Vec<&str> = uses.iter().map(|one| one.name()).collect();
-        let text = format!("label \"{label}\" is for {}, and {row} is not", words.join(" and "));
+        let text =
+            format!("label \"{label}\" is for {}, and {} is not", words.join(" and "), row.value);
         let help = "take the algorithm out, or use another label";
-        source.error_with("algorithm_not_for_use", text, help, place.location.span.clone());
+        source.error_with("algorithm_not_for_use", text, help, row.location.span.clone());
+    }
+}
+
+fn serves(one: LabelUse, row: &Algorithm) -> bool {
+    match (one, row.operation) {
+        (LabelUse::Sign | LabelUse::Verify, Operation::Sign) => true,
+        // What is called a MAC has no private half.
+        (LabelUse::Mac, Operation::Sign) => matches!(row.family, Family::Hmac(_)),
+        (LabelUse::Encrypt | LabelUse::Decrypt, operation) => operation != Operation::Sign,
+        _ => false,
     }
 }

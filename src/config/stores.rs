@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::config::parse::{algorithms, duration};
-use crate::config::reader::{Source, Table, Value, as_string, parse_name, wrong_type};
-use crate::config::{MappedAlias, Mapping, Placed, StoreEntry};
+use crate::config::reader::{Source, Table, Value, as_string, parse_name, suggest, wrong_type};
+use crate::config::{MappedAlias, Mapping, Placed, StoreEntry, StorePlaces};
 use crate::formats::ContainerType;
 use crate::label::{Alias, LabelName, Realm, StoreName};
 use crate::problem::Problem;
@@ -36,7 +36,7 @@ const FORMATS: &[(&str, ValueFormat)] = &[
 ];
 
 pub(super) fn read(source: &Source<'_>, table: Option<Table<'_>>) -> Vec<StoreEntry> {
-    let Some(table) = table else {
+    let Some(table) = table.filter(|table| !table.is_empty()) else {
         let help = "add [stores.NAME] with kind = \"keystore\", or run `claviger init`";
         source.report(Problem::error("no_stores", "there is no store").with_help(help), 0..0);
         return Vec::new();
@@ -62,30 +62,93 @@ fn read_store(
     name: Placed<StoreName>,
     table: Table<'_>,
 ) -> Option<StoreEntry> {
-    let kind = table.required("kind", "\"keystore\", \"volume\" or \"environment\"")?;
+    let kind = read_kind(source, &table);
     let realm = table.parsed::<Realm>("realm", "bad_realm").map(|realm| realm.value);
-    let options = match kind.value.as_str() {
-        "keystore" => keystore(source, &table).map(StoreConfig::Keystore),
-        "volume" => volume(source, &table).map(StoreConfig::Volume),
-        "environment" => environment(source, &table, realm.as_ref()).map(StoreConfig::Environment),
-        other => {
-            if let Some((planned, feature)) = PLANNED.iter().find(|(planned, _)| *planned == other)
-            {
-                let text = format!("store kind \"{planned}\" needs feature \"{feature}\"");
-                let help = "this build has keystore, volume and environment";
-                source.error_with("store_kind_not_built", text, help, kind.location.span.clone());
-            } else {
-                table.unknown_value("kind", &kind, &KINDS);
-            }
-            return None;
-        }
+    let (content, options) = match kind {
+        Some(Kind::Environment) => (Some("kind"), environment(source, &table, realm.as_ref())),
+        Some(Kind::Keystore) => (Some("path"), keystore(source, &table)),
+        Some(Kind::Volume) => (Some("directory"), volume(source, &table)),
+        None => (None, None),
     };
-    let mappings = read_mappings(source, &table, &kind.value);
-    table.finish();
-    Some(StoreEntry { name, realm, options: options?, mappings })
+    let mappings = read_mappings(source, &table, kind);
+    let places = StorePlaces {
+        content: content
+            .and_then(|key| table.value(key))
+            .map_or_else(|| name.location.clone(), |value| source.location(value.span())),
+        passwords: places_of(source, &table, options.as_ref()),
+    };
+    if kind.is_some() {
+        table.finish();
+    }
+    Some(StoreEntry { name, realm, options: options?, places, mappings })
 }
 
-fn keystore(source: &Source<'_>, table: &Table<'_>) -> Option<KeystoreOptions> {
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    Environment,
+    Keystore,
+    Volume,
+}
+
+/// The kind; where it is absent or mistyped, the one that is meant, so that the rest is read as well.
+fn read_kind(source: &Source<'_>, table: &Table<'_>) -> Option<Kind> {
+    let by_name = |name: &str| match name {
+        "environment" => Some(Kind::Environment),
+        "keystore" => Some(Kind::Keystore),
+        "volume" => Some(Kind::Volume),
+        _ => None,
+    };
+    let by_keys = || match (table.has("path"), table.has("directory")) {
+        (true, false) => Some(Kind::Keystore),
+        (false, true) => Some(Kind::Volume),
+        _ => None,
+    };
+    let Some(kind) = table.required("kind", "\"keystore\", \"volume\" or \"environment\"") else {
+        return by_keys();
+    };
+    let found = by_name(&kind.value);
+    if found.is_some() {
+        return found;
+    }
+    if let Some((planned, feature)) = PLANNED.iter().find(|(planned, _)| *planned == kind.value) {
+        let text = format!("store kind \"{planned}\" needs feature \"{feature}\"");
+        let help = "this build has keystore, volume and environment";
+        source.error_with("store_kind_not_built", text, help, kind.location.span.clone());
+        return None;
+    }
+    table.unknown_value("kind", &kind, &KINDS);
+    suggest(&kind.value, &KINDS).and_then(by_name).or_else(by_keys)
+}
+
+/// Where the passwords of a store are named.
+fn places_of(
+    source: &Source<'_>,
+    table: &Table<'_>,
+    options: Option<&StoreConfig>,
+) -> Vec<Placed<PasswordSource>> {
+    let named: [(&'static str, Option<&PasswordSource>); 2] = match options {
+        None => return Vec::new(),
+        Some(StoreConfig::Keystore(options)) => [
+            ("store_password", options.store_password.as_ref()),
+            ("entry_password", options.entry_password.as_ref()),
+        ],
+        Some(StoreConfig::Environment(options)) => {
+            [("key", options.key.as_ref()), ("pem_password", options.pem_password.as_ref())]
+        }
+        Some(StoreConfig::Volume(options)) => {
+            [("key", options.key.as_ref()), ("pem_password", options.pem_password.as_ref())]
+        }
+    };
+    named
+        .into_iter()
+        .filter_map(|(key, password)| {
+            let location = source.location(table.value(key)?.span());
+            Some(Placed { value: password?.clone(), location })
+        })
+        .collect()
+}
+
+fn keystore(source: &Source<'_>, table: &Table<'_>) -> Option<StoreConfig> {
     let types = [
         ("pkcs12", ContainerType::Pkcs12),
         ("jks", ContainerType::Jks),
@@ -93,7 +156,7 @@ fn keystore(source: &Source<'_>, table: &Table<'_>) -> Option<KeystoreOptions> {
         ("pem", ContainerType::Pem),
         ("jwks", ContainerType::Jwks),
     ];
-    let path = table.required("path", "\"keystores/default.p12\"");
+    let path = table.required_filled("path", "\"keystores/default.p12\"");
     let options = KeystoreOptions {
         path: source.join(path.as_ref().map_or("", |path| path.value.as_str())),
         container_type: table.choice("type", &types),
@@ -104,11 +167,11 @@ fn keystore(source: &Source<'_>, table: &Table<'_>) -> Option<KeystoreOptions> {
             .unwrap_or(true),
         lease: lease(source, table),
     };
-    path.map(|_| options)
+    path.map(|_| StoreConfig::Keystore(options))
 }
 
-fn volume(source: &Source<'_>, table: &Table<'_>) -> Option<VolumeOptions> {
-    let directory = table.required("directory", "\"secrets\"");
+fn volume(source: &Source<'_>, table: &Table<'_>) -> Option<StoreConfig> {
+    let directory = table.required_filled("directory", "\"secrets\"");
     let extension = dotted(source, table, "extension");
     let version_suffix = table.string("version_suffix");
     let suffix = version_suffix.as_ref().map_or("", |text| text.value.as_str());
@@ -136,17 +199,17 @@ fn volume(source: &Source<'_>, table: &Table<'_>) -> Option<VolumeOptions> {
         lease: lease(source, table),
     };
     check_sealing_key(source, table, options.format, options.key.as_ref());
-    directory.map(|_| options)
+    directory.map(|_| StoreConfig::Volume(options))
 }
 
 fn environment(
     source: &Source<'_>,
     table: &Table<'_>,
     realm: Option<&Realm>,
-) -> Option<EnvironmentOptions> {
+) -> Option<StoreConfig> {
     if realm.is_some() {
         let text = "an environment store is global: variables know no realm";
-        source.error_with("realm_not_allowed", text, "take `realm` out", table.span());
+        source.error_with("realm_not_allowed", text, "take `realm` out", table.key_span("realm"));
     }
     let options = EnvironmentOptions {
         format: table.choice("format", FORMATS).unwrap_or(ValueFormat::Base64),
@@ -155,7 +218,7 @@ fn environment(
         lease: lease(source, table),
     };
     check_sealing_key(source, table, options.format, options.key.as_ref());
-    Some(options)
+    Some(StoreConfig::Environment(options))
 }
 
 fn lease(source: &Source<'_>, table: &Table<'_>) -> Option<Duration> {
@@ -208,8 +271,8 @@ fn password(source: &Source<'_>, table: &Table<'_>, key: &'static str) -> Option
     };
     let inner = Table::new(source, map, format!("`{key}`"), value.span());
     let label = inner.parsed::<LabelName>("label", "bad_label");
-    let env = inner.string("env");
-    let file = inner.string("file");
+    let env = inner.filled("env");
+    let file = inner.filled("file");
     inner.finish();
     let sources = [
         label.map(|label| PasswordSource::Label(label.value)),
@@ -226,12 +289,12 @@ fn password(source: &Source<'_>, table: &Table<'_>, key: &'static str) -> Option
     first
 }
 
-fn read_mappings(source: &Source<'_>, table: &Table<'_>, kind: &str) -> Vec<Mapping> {
+fn read_mappings(source: &Source<'_>, table: &Table<'_>, kind: Option<Kind>) -> Vec<Mapping> {
     let Some(mappings) = table.table("mappings", "mappings") else { return Vec::new() };
-    if kind != "keystore" {
-        let text = format!("a store of kind \"{kind}\" takes no mappings");
+    if matches!(kind, Some(Kind::Environment | Kind::Volume)) {
+        let text = "a volume or environment store takes no mappings";
         let help = "the names of its files or variables are the labels";
-        source.error_with("mappings_not_allowed", text, help, mappings.span());
+        source.error_with("mappings_not_allowed", text, help, table.key_span("mappings"));
         return Vec::new();
     }
     mappings.entries().into_iter().filter_map(|(key, value)| mapping(source, &key, value)).collect()

@@ -208,6 +208,7 @@ fn takes(material: LabelMaterial, key: &Key) -> bool {
         LabelMaterial::Rsa => rsa,
         LabelMaterial::RsaOrAes => rsa || oct(&[OctType::Aes, OctType::Any]),
         LabelMaterial::RsaOrEc => rsa || ec || matches!(kind, KeyKind::Curve(_)),
+        LabelMaterial::Symmetric => key.spki().is_none(),
     }
 }
 
@@ -225,5 +226,6 @@ const fn words(material: LabelMaterial) -> &'static str {
         LabelMaterial::Rsa => "an RSA key pair",
         LabelMaterial::RsaOrAes => "an RSA key pair or an AES key",
         LabelMaterial::RsaOrEc => "an RSA or EC key pair",
+        LabelMaterial::Symmetric => "a password or a symmetric key",
     }
 }

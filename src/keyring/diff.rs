@@ -242,7 +242,7 @@ mod tests {
             let global = Some(Arc::new(set.unwrap()));
             labels.insert("app.tokens".parse().unwrap(), Scopes { global, realms: HashMap::new() });
         }
-        Snapshot::new(1, labels, HashMap::new())
+        Snapshot::new(1, labels)
     }
 
     fn diff(before: &[&LabelKey], after: &[&LabelKey], publish: Publish) -> Option<LabelDiff> {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::catalogue;
-use crate::config::{Config, StoreEntry};
+use crate::config::{Config, StoreEntry, ValidSet};
 use crate::error::Result;
 use crate::keyring::load::Loader;
+use crate::keyring::profile::LabelProfile;
 use crate::label::{Alias, LabelName, Realm};
-use crate::stores::{StoreConfig, variable_of};
+use crate::stores::{SecretStore, StoreConfig, variable_of};
 
 /// What was found for a label.
 #[derive(Debug, Serialize)]
@@ -23,6 +24,11 @@ pub struct Explanation {
     /// What the catalogue says the label is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
+    /// Its uses.
+    #[serde(rename = "use")]
+    pub uses: Vec<&'static str>,
+    /// The algorithms that its tokens may use, in order of preference.
+    pub algorithms: Vec<&'static str>,
     /// Every store, in the order in which it was asked; then the fallbacks.
     pub steps: Vec<Step>,
     /// The alias that acts, if any.
@@ -41,105 +47,128 @@ pub struct Step {
     /// Its realm; absent: global.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub realm: Option<Realm>,
-    /// `active`, `valid`, `skipped` or `not here`.
+    /// `active`, `valid`, `skipped`, `unusable` (mapped, and what it maps to is not there or does not fit) or
+    /// `not here`.
     pub outcome: &'static str,
     /// What was found, or why it was skipped.
     pub detail: String,
 }
 
-/// Asks every store for a label, realm first, then global, then the fallbacks.
-pub(crate) fn explain(
+/// Asks every store for a label, realm first, then global, then the fallbacks. It reads and opens them for
+/// that. The configuration may be one that is refused: what stands in the way is told.
+///
+/// # Errors
+/// [`crate::error::ErrorKind::Io`] if the operating system gives no random bytes.
+pub fn explain(
     config: &Arc<Config>,
     label: &LabelName,
     realm: Option<&Realm>,
 ) -> Result<Explanation> {
     let opened = Loader::new(&config.file)?.open_now(config);
     let label = catalogue::canonical(label);
-    let mut explanation = Explanation {
-        help: catalogue::find(&label).map(|found| found.spec.help.clone()),
-        realm: realm.cloned(),
-        label: label.clone(),
+    let profile = LabelProfile::of(config, &label, None);
+    let mut asking = Asking {
+        realm,
+        only_realm: profile.valid == ValidSet::RealmOnly,
         steps: Vec::new(),
         active: None,
     };
-    let mut labels = vec![label.clone()];
-    labels.extend(catalogue::fallbacks_of(&label));
-    for asked in labels {
+    for asked in std::iter::once(label.clone()).chain(catalogue::fallbacks_of(&label)) {
         for of_realm in [true, false] {
             for (index, entry) in config.stores.iter().enumerate() {
-                if entry.realm.is_some() != of_realm {
-                    continue;
+                if entry.realm.is_some() == of_realm {
+                    let store = opened.stores.iter().find(|(position, _)| *position == index);
+                    asking.ask(entry, store.map(|(_, opened)| opened.store.as_ref()), &asked);
                 }
-                let store = opened.stores.iter().find(|(position, _)| *position == index);
-                let mut step = Step {
-                    label: asked.clone(),
-                    store: entry.name.value.to_string(),
-                    realm: entry.realm.clone(),
-                    outcome: "skipped",
-                    detail: String::new(),
-                };
-                match store {
-                    _ if of_realm && entry.realm.as_ref() != realm => {
-                        step.detail = "it belongs to another realm".into();
-                    }
-                    None => {
-                        step.detail = "it could not be opened: `claviger check` says why".into()
-                    }
-                    Some((_, opened)) => {
-                        ask(entry, opened.store.as_ref(), &asked, &mut step, &mut explanation)
-                    }
-                }
-                explanation.steps.push(step);
             }
         }
-        if explanation.active.is_some() {
+        // Mapped is mapped: a fallback never stands in for an alias that is broken.
+        if asking.steps.iter().any(|step| ["active", "unusable"].contains(&step.outcome)) {
             break;
         }
     }
-    Ok(explanation)
+    Ok(Explanation {
+        help: catalogue::find(&label).map(|found| found.spec.help.clone()),
+        realm: realm.cloned(),
+        uses: profile.uses.iter().map(|one| one.name()).collect(),
+        algorithms: profile.rows().into_iter().map(|row| row.name).collect(),
+        label,
+        steps: asking.steps,
+        active: asking.active,
+    })
 }
 
-fn ask(
-    entry: &StoreEntry,
-    store: &dyn crate::stores::SecretStore,
-    label: &LabelName,
-    step: &mut Step,
-    explanation: &mut Explanation,
-) {
-    let mapping =
-        entry.mappings.iter().find(|one| catalogue::canonical(&one.label.value) == *label);
-    let aliases: Vec<Alias> = mapping
-        .map(|one| one.aliases.iter().map(|alias| alias.alias.value.clone()).collect())
-        .unwrap_or_default();
-    let loaded = store.load(label, &aliases);
-    if loaded.is_empty() {
-        step.outcome = "not here";
-        step.detail = match &entry.options {
-            StoreConfig::Environment(_) => {
-                format!("the variable {} is not set", variable_of(label))
-            }
-            StoreConfig::Keystore(_) => "no mapping for it".into(),
-            StoreConfig::Volume(options) => {
-                format!("no file {label}{} in {}", options.extension, options.directory.display())
+/// The question, and the answers so far.
+struct Asking<'a> {
+    realm: Option<&'a Realm>,
+    only_realm: bool,
+    steps: Vec<Step>,
+    active: Option<Alias>,
+}
+
+impl Asking<'_> {
+    fn ask(&mut self, entry: &StoreEntry, store: Option<&dyn SecretStore>, label: &LabelName) {
+        let of_realm =
+            self.steps.iter().any(|step| step.realm.is_some() && step.outcome == "active");
+        let (outcome, detail) = if entry.realm.is_some() && entry.realm.as_ref() != self.realm {
+            ("skipped", "it belongs to another realm".to_owned())
+        } else if entry.realm.is_none() && of_realm && self.only_realm {
+            ("skipped", "valid = \"realm-only\": the realm's list alone counts".to_owned())
+        } else if let Some(store) = store {
+            self.look(entry, store, label)
+        } else {
+            ("skipped", "it could not be opened: `claviger check` says why".to_owned())
+        };
+        self.steps.push(Step {
+            label: label.clone(),
+            store: entry.name.value.to_string(),
+            realm: entry.realm.clone(),
+            outcome,
+            detail,
+        });
+    }
+
+    fn look(
+        &mut self,
+        entry: &StoreEntry,
+        store: &dyn SecretStore,
+        label: &LabelName,
+    ) -> (&'static str, String) {
+        let mapping =
+            entry.mappings.iter().find(|one| catalogue::canonical(&one.label.value) == *label);
+        let aliases: Vec<Alias> = mapping
+            .map(|one| one.aliases.iter().map(|alias| alias.alias.value.clone()).collect())
+            .unwrap_or_default();
+        let loaded = store.load(label, &aliases);
+        let Some((first, state)) = loaded.first() else {
+            return ("not here", absence(entry, label));
+        };
+        let outcome = match (state, &self.active) {
+            (Err(_), None) => "unusable",
+            (_, Some(_)) => "valid",
+            (Ok(_), None) => {
+                self.active = Some(first.clone());
+                "active"
             }
         };
-        return;
+        let found: Vec<String> = loaded
+            .iter()
+            .map(|(alias, result)| match result {
+                Ok(loaded) => format!("\"{alias}\" ({})", loaded.key.kind()),
+                Err(error) => format!("\"{alias}\" unusable: {}", error.message()),
+            })
+            .collect();
+        (outcome, found.join(", "))
     }
-    let found: Vec<String> = loaded
-        .iter()
-        .map(|(alias, result)| match result {
-            Ok(loaded) => format!("\"{alias}\" ({})", loaded.key.kind()),
-            Err(error) => format!("\"{alias}\" unusable: {}", error.message()),
-        })
-        .collect();
-    step.detail = found.join(", ");
-    let first = loaded.into_iter().find(|(_, result)| result.is_ok());
-    step.outcome = match (first, &explanation.active) {
-        (None, _) => "skipped",
-        (Some(_), Some(_)) => "valid",
-        (Some((alias, _)), None) => {
-            explanation.active = Some(alias);
-            "active"
+}
+
+/// Why a store has nothing for a label.
+fn absence(entry: &StoreEntry, label: &LabelName) -> String {
+    match &entry.options {
+        StoreConfig::Environment(_) => format!("the variable {} is not set", variable_of(label)),
+        StoreConfig::Keystore(_) => "no mapping for it".into(),
+        StoreConfig::Volume(options) => {
+            format!("no file {label}{} in {}", options.extension, options.directory.display())
         }
-    };
+    }
 }

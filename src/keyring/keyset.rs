@@ -162,6 +162,18 @@ impl KeySet {
         Self::new(label, uses, keys, algorithms, policy)
     }
 
+    /// The same keys with those of the algorithms that are among `rows`; empty: all of them.
+    ///
+    /// # Errors
+    /// As [`KeySet::new`].
+    pub(crate) fn narrowed(&self, rows: &[&'static Algorithm]) -> Result<Self> {
+        let narrows = |row: &Algorithm| rows.iter().any(|one| one.operation == row.operation);
+        let mut algorithms = self.algorithms.clone();
+        algorithms.retain(|row| !narrows(row) || rows.contains(row));
+        let keys = self.keys.iter().map(|key| LabelKey::clone(key)).collect();
+        Self::new(self.label.clone(), self.uses.clone(), keys, algorithms, self.policy.clone())
+    }
+
     /// The label.
     #[must_use]
     pub const fn label(&self) -> &LabelName {

@@ -6,6 +6,7 @@ mod checks;
 mod demo_keys;
 mod diff;
 mod explain;
+mod held;
 pub mod keyset;
 mod kid;
 mod load;
@@ -19,6 +20,7 @@ mod status;
 mod watch;
 mod watch_points;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,7 +40,7 @@ use crate::label::{LabelName, Realm};
 use crate::problem::Problem;
 
 pub use diff::{Diff, KeyName, LabelDiff, Move};
-pub use explain::{Explanation, Step};
+pub use explain::{Explanation, Step, explain};
 pub use reload::ReloadEvent;
 pub use snapshot::Snapshot;
 pub use status::{Refusal, Status, StoreStatus};
@@ -175,7 +177,7 @@ impl Keyring {
     /// # Errors
     /// [`crate::error::ErrorKind::Io`] if the operating system gives no random bytes.
     pub fn explain(&self, label: &LabelName, realm: Option<&Realm>) -> Result<Explanation> {
-        explain::explain(&self.config(), label, realm)
+        explain(&self.config(), label, realm)
     }
 
     /// Reads configuration and stores again and swaps the snapshot whole; the answer is what that changed.
@@ -212,18 +214,20 @@ pub fn check(path: &Path, clock: &Clock) -> Result<Vec<Problem>> {
     let mut problems = sources.config.problems.clone();
     match sources.config.config() {
         Ok(config) => {
+            // The content repeats some findings of the form in its own words.
+            let place = |problem: &Problem| {
+                let place = problem.location.as_ref();
+                (problem.code, place.map(|place| (place.line, place.column)))
+            };
+            let known: HashSet<_> = problems.iter().map(place).collect();
             let stores = loader.open_stores(config, &sources);
             let found = resolve::resolve(config, &stores, 1, clock.now()).problems;
-            let known = problems.clone();
-            problems.extend(found.into_iter().filter(|problem| !known.contains(problem)));
+            problems.extend(found.into_iter().filter(|problem| !known.contains(&place(problem))));
         }
         // The file cannot be read; else its problems of form say it all.
         Err(error) if problems.is_empty() => return Err(error),
         Err(_) => {}
     }
-    problems.sort_by_key(|problem| {
-        let place = problem.location.as_ref();
-        (problem.severity, place.map(|place| (place.line, place.column)))
-    });
+    problems.sort_by_key(Problem::order);
     Ok(problems)
 }

@@ -2,7 +2,7 @@
 //! names. A store whose content and passwords are as before is taken as it is.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::keyring::sources::{Sources, UnitName};
 use crate::label::{Alias, LabelName, StoreName};
 use crate::parallel;
-use crate::problem::Problem;
+use crate::problem::{Location, Problem};
 use crate::secret::SecretBytes;
 use crate::stores::{self, PasswordSource, Prepared, SecretStore, StoreConfig};
 
@@ -124,11 +124,29 @@ fn problem_of(entry: &StoreEntry, error: &Error) -> Problem {
         ErrorKind::Config => "password_cycle",
         kind => kind.code(),
     };
-    let problem = Problem::error(code, text).at(entry.name.location.clone());
+    let problem = Problem::error(code, text).at(place_of(entry, error).clone());
     match error.help() {
         Some(help) => problem.with_help(help),
         None => problem,
     }
+}
+
+/// The password that failed, else the path or directory.
+fn place_of<'e>(entry: &'e StoreEntry, error: &Error) -> &'e Location {
+    let blamed = |source: &PasswordSource| match (source, error.kind()) {
+        (_, ErrorKind::WrongPassword) => true,
+        (PasswordSource::Label(_), kind) => {
+            matches!(kind, ErrorKind::Config | ErrorKind::KeyUnfit | ErrorKind::UnknownLabel)
+        }
+        (PasswordSource::Env(name), _) => error.message().contains(&format!("\"{name}\"")),
+        (PasswordSource::File(path), _) => {
+            error.message().contains(&path.display().to_string())
+                || error.file().is_some_and(|file| file == path)
+        }
+    };
+    let mut passwords = entry.places.passwords.iter();
+    let password = passwords.find(|password| blamed(&password.value));
+    password.map_or(&entry.places.content, |password| &password.location)
 }
 
 #[derive(Clone)]
@@ -194,22 +212,38 @@ impl<'a> Opener<'a> {
     /// Opens stores that wait for each other, one by one: one may find its password before the circle closes.
     fn open_the_rest(&self, states: Vec<State>) -> Vec<State> {
         let states = RefCell::new(states);
+        let mut failed = Vec::new();
         for index in 0..self.opening.config.stores.len() {
-            if let Err(error) = self.open_in_turn(index, &states) {
-                set(&states, index, State::Failed(Arc::new(error)));
+            let blocked = RefCell::default();
+            if let Err(error) = self.open_in_turn(index, &states, &blocked) {
+                failed.push((index, error));
             }
+        }
+        // Only now: while one of a circle is asked, the others wait and have not failed.
+        for (index, error) in failed {
+            set(&states, index, State::Failed(Arc::new(error)));
         }
         states.into_inner()
     }
 
-    fn open_in_turn(&self, index: usize, states: &RefCell<Vec<State>>) -> Result<()> {
+    /// `blocked`: stores that were found to wait since the last one opened. They are not asked again: that
+    /// would take every path through the circle.
+    fn open_in_turn(
+        &self,
+        index: usize,
+        states: &RefCell<Vec<State>>,
+        blocked: &RefCell<HashSet<usize>>,
+    ) -> Result<()> {
+        if blocked.borrow().contains(&index) {
+            return Err(Error::new(ErrorKind::Config, "it waits for another store"));
+        }
         if !matches!(states.borrow().get(index), Some(State::Waiting)) {
             return Ok(());
         }
         set(states, index, State::Opening);
         let state_of = |other: usize| {
             // A circle may only be one of this moment: what waits is asked again from the outside.
-            let opened = self.open_in_turn(other, states);
+            let opened = self.open_in_turn(other, states, blocked);
             match states.borrow().get(other) {
                 Some(state) if opened.is_ok() => state.clone(),
                 _ => State::Opening,
@@ -218,9 +252,11 @@ impl<'a> Opener<'a> {
         match self.open_one(index, &|source| self.password(index, source, &state_of)) {
             Err(error) if error.kind() == ErrorKind::Config => {
                 set(states, index, State::Waiting);
+                blocked.borrow_mut().insert(index);
                 Err(error)
             }
             result => {
+                blocked.borrow_mut().clear();
                 set(states, index, State::of(result));
                 Ok(())
             }
@@ -294,6 +330,9 @@ impl<'a> Opener<'a> {
         let mut waiting = Vec::new();
         for (index, entry) in self.opening.config.stores.iter().enumerate() {
             // Passwords come from global stores, also those of a realm's stores (spec: AM does so).
+            if index == asking && mapped(entry, label).is_some() {
+                waiting.push(entry.name.value.clone());
+            }
             if index == asking || entry.realm.is_some() || !may_hold(entry, label) {
                 continue;
             }
@@ -324,13 +363,20 @@ impl<'a> Opener<'a> {
         };
         let own = self.opening.config.stores.get(asking);
         let own = own.map_or("?", |entry| entry.name.value.as_str());
+        if first.as_str() == own {
+            let text = format!("its password \"{label}\" is in itself");
+            return Error::new(ErrorKind::Config, text).with_help(CYCLE_HELP);
+        }
         Error::new(
             ErrorKind::Config,
             format!("its password \"{label}\" is in store \"{first}\", which needs store \"{own}\" first"),
         )
-        .with_help("keep passwords in a store that needs none: a plain volume or the environment")
+        .with_help(CYCLE_HELP)
     }
 }
+
+const CYCLE_HELP: &str =
+    "keep passwords in a store that needs none: a plain volume or the environment";
 
 impl State {
     fn of(result: Result<Arc<Opened>>) -> Self {

@@ -32,12 +32,14 @@ impl LabelProfile {
         let spec = found.as_ref().map(|found| found.spec);
         let uses = settings
             .uses
-            .clone()
+            .as_ref()
+            .map(|uses| uses.value.clone())
             .or_else(|| spec.map(|spec| spec.uses.clone()))
             .unwrap_or_else(|| vec![LabelUse::Secret]);
         // What the operator names is on; of the catalogue's rows those are on that the policy lets.
         let named =
-            mapping.and_then(|one| one.algorithms.clone()).or_else(|| settings.algorithms.clone());
+            mapping.and_then(|one| one.algorithms.as_ref()).or(settings.algorithms.as_ref());
+        let named = named.map(|rows| rows.iter().map(|row| row.value).collect());
         let of_catalogue = spec.map(catalogue::LabelSpec::rows).unwrap_or_default();
         let is_on = |row: &&'static Algorithm| {
             row.status == Status::On || config.policy.legacy.contains(row)
@@ -47,7 +49,7 @@ impl LabelProfile {
             None => of_catalogue.into_iter().partition(is_on),
         };
         Self {
-            material: spec.map_or(LabelMaterial::Any, |spec| spec.material),
+            material: spec.map_or_else(|| material_of(&uses), |spec| spec.material),
             certificate_required: spec.is_some_and(|spec| spec.certificate_required)
                 || uses.iter().any(|one| matches!(one, LabelUse::Mtls | LabelUse::Trust)),
             uses,
@@ -92,5 +94,15 @@ impl LabelProfile {
             short_hmac_keys: config.policy.allow_short_hmac_keys,
             publish: self.publish,
         }
+    }
+}
+
+/// What a label of one's own wants; its algorithms say the rest.
+fn material_of(uses: &[LabelUse]) -> LabelMaterial {
+    match uses {
+        [LabelUse::Mtls] => LabelMaterial::KeyPair,
+        [LabelUse::Secret] => LabelMaterial::Symmetric,
+        [LabelUse::Trust] => LabelMaterial::Certificate,
+        _ => LabelMaterial::Any,
     }
 }

@@ -9,6 +9,7 @@ use crate::catalogue;
 use crate::config::{Config, Mapping, StoreEntry, ValidSet};
 use crate::error::{Error, ErrorKind};
 use crate::keyring::checks::{self, Checked};
+use crate::keyring::held;
 use crate::keyring::keyset::{KeySet, LabelKey};
 use crate::keyring::kid::kid_of;
 use crate::keyring::open_stores::{OpenStores, Opened};
@@ -48,6 +49,7 @@ pub(crate) fn resolve(
     }
     resolver.check_unused(stores, failed);
     resolver.check_reuse();
+    resolver.check_settings(failed);
     let snapshot = resolver.build(generation);
     let problems = resolver.problems;
     let refused = problems.iter().any(|problem| problem.severity == Severity::Error);
@@ -138,6 +140,9 @@ impl Resolver<'_> {
                 continue;
             }
             let label = catalogue::canonical(&label);
+            let used = password_labels.contains(&label);
+            let found = held::check(self.config, entry, &label, used);
+            self.problems.extend(found.into_iter().map(|one| one.at(entry.name.location.clone())));
             let places = vec![(entry.name.location.clone(), None); loaded.len()];
             self.add(index, entry, &label, None, loaded, &places);
         }
@@ -310,6 +315,24 @@ impl Resolver<'_> {
         self.problems.extend(found);
     }
 
+    /// Warns of `[labels."…"]` for a label that no store has. Only where every store opened.
+    fn check_settings(&mut self, failed: bool) {
+        if failed {
+            return;
+        }
+        let have: HashSet<&LabelName> = self.lists.keys().map(|(label, _)| label).collect();
+        for (label, settings) in &self.config.labels {
+            if !have.contains(label) {
+                let text = format!("label \"{label}\" has settings, and no store has it");
+                self.problems.push(
+                    Problem::warning("unmapped_label", text)
+                        .at(settings.location.clone())
+                        .with_help("map it in [stores.NAME.mappings], or take the settings out"),
+                );
+            }
+        }
+    }
+
     fn build(&mut self, generation: u64) -> Option<Snapshot> {
         let mut labels: HashMap<LabelName, Scopes> = HashMap::new();
         let lists = std::mem::take(&mut self.lists);
@@ -324,9 +347,11 @@ impl Resolver<'_> {
             if let Some(global) = global {
                 self.note_shadow(label, scope.as_ref(), list);
                 if profile.valid == ValidSet::Union {
+                    // A key that is in both lists counts once; two keys with one kid are an error below.
+                    let known: HashSet<String> =
+                        keys.iter().map(|key| key.key.thumbprint().to_owned()).collect();
                     let more = global.keys.iter().map(|one| &one.key);
-                    let known: HashSet<String> = keys.iter().map(|key| key.kid.clone()).collect();
-                    keys.extend(more.filter(|key| !known.contains(&key.kid)).cloned());
+                    keys.extend(more.filter(|key| !known.contains(key.key.thumbprint())).cloned());
                 }
             }
             match KeySet::new(
@@ -347,7 +372,8 @@ impl Resolver<'_> {
                 }
                 Err(error) => {
                     let place = list.keys.first().map(|one| one.location.clone());
-                    let problem = Problem::error("duplicate_kid", error.message().to_owned());
+                    let problem = Problem::error("duplicate_kid", error.message().to_owned())
+                        .with_help("give one of them its own: { alias = \"…\", kid = \"…\" }");
                     self.problems.push(match place {
                         Some(place) => problem.at(place),
                         None => problem,
@@ -355,17 +381,19 @@ impl Resolver<'_> {
                 }
             }
         }
-        let fallbacks = catalogue_fallbacks(self.config);
-        Some(Snapshot::new(generation, labels, fallbacks))
+        Some(Snapshot::new(generation, labels))
     }
 
     fn note_shadow(&mut self, label: &LabelName, scope: Option<&Realm>, list: &List) {
         let (Some(realm), Some(first)) = (scope, list.keys.first()) else { return };
         let text = format!("label \"{label}\": realm \"{realm}\" shadows the global mapping");
+        let help = if LabelProfile::of(self.config, label, None).valid == ValidSet::RealmOnly {
+            "meant so? in this realm the realm's list alone counts"
+        } else {
+            "meant so? in this realm the realm's first alias acts; the global ones still verify and decrypt"
+        };
         self.problems.push(
-            Problem::warning("shadowed_mapping", text).at(first.location.clone()).with_help(
-                "meant so? in this realm the realm's first alias acts; the global ones still verify and decrypt",
-            ),
+            Problem::warning("shadowed_mapping", text).at(first.location.clone()).with_help(help),
         );
     }
 }
@@ -392,17 +420,6 @@ fn alias_problem(
         Some(help) => problem.with_help(help),
         None => problem,
     }
-}
-
-/// The fallbacks of every label that a configuration could be asked for.
-fn catalogue_fallbacks(config: &Config) -> HashMap<LabelName, Vec<LabelName>> {
-    let fixed = catalogue::all().iter().filter_map(|spec| spec.name.parse().ok());
-    let mapped = config.stores.iter().flat_map(|entry| &entry.mappings);
-    fixed
-        .chain(mapped.map(|mapping| mapping.label.value.clone()))
-        .map(|label| (label.clone(), catalogue::fallbacks_of(&label)))
-        .filter(|(_, fallbacks)| !fallbacks.is_empty())
-        .collect()
 }
 
 /// Fewer keys are prepared on one thread.

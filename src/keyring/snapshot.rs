@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::catalogue;
 use crate::error::{Error, ErrorKind, Result};
 use crate::keyring::keyset::KeySet;
 use crate::label::{LabelName, Realm};
@@ -15,6 +16,17 @@ pub(crate) struct Scopes {
     pub(crate) realms: HashMap<Realm, Arc<KeySet>>,
 }
 
+impl Scopes {
+    fn filter_map(&self, change: impl Fn(&KeySet) -> Option<KeySet>) -> Self {
+        let one = |set: &Arc<KeySet>| change(set).map(Arc::new);
+        let realms = self.realms.iter();
+        Self {
+            global: self.global.as_ref().and_then(one),
+            realms: realms.filter_map(|(realm, set)| Some((realm.clone(), one(set)?))).collect(),
+        }
+    }
+}
+
 /// All labels of a configuration, resolved and checked. A request takes one at its start.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -23,7 +35,8 @@ pub struct Snapshot {
     generation: u64,
     sets: Vec<Arc<KeySet>>,
     labels: HashMap<LabelName, Positions>,
-    fallbacks: HashMap<LabelName, Vec<LabelName>>,
+    /// What labels of the catalogue that are not mapped fall back to, within their own algorithms.
+    fallbacks: HashMap<LabelName, Positions>,
 }
 
 /// Where the scopes of a label are in `sets`.
@@ -44,25 +57,10 @@ const POSITION_BITS: u32 = 24;
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Snapshot {
-    pub(crate) fn new(
-        generation: u64,
-        labels: HashMap<LabelName, Scopes>,
-        fallbacks: HashMap<LabelName, Vec<LabelName>>,
-    ) -> Self {
+    pub(crate) fn new(generation: u64, labels: HashMap<LabelName, Scopes>) -> Self {
         let mut sets = Vec::new();
-        let mut add = |set| {
-            sets.push(set);
-            sets.len() - 1
-        };
-        let labels = labels
-            .into_iter()
-            .map(|(label, scopes)| {
-                let global = scopes.global.map(&mut add);
-                let realms = scopes.realms.into_iter();
-                let realms = realms.map(|(realm, set)| (realm, add(set))).collect();
-                (label, Positions { global, realms })
-            })
-            .collect();
+        let fallbacks = placed(&mut sets, fallbacks(&labels));
+        let labels = placed(&mut sets, labels);
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         Self { id, generation, sets, labels, fallbacks }
     }
@@ -76,10 +74,12 @@ impl Snapshot {
     /// What stands behind a label as `realm` sees it: the realm's keys, else the global ones.
     #[must_use]
     pub fn find(&self, realm: Option<&Realm>, label: &LabelName) -> Option<&Arc<KeySet>> {
-        self.position(realm, label).and_then(|position| self.sets.get(position))
+        let position = self.labels.get(label)?.find(realm)?;
+        self.sets.get(position)
     }
 
-    /// As [`Snapshot::find`], then along the fallbacks of the catalogue.
+    /// As [`Snapshot::find`], then along the fallbacks of the catalogue. A label that falls back keeps its
+    /// own algorithms: `….signing.ES256` on the keys of `….signing` still makes ES256 alone.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownLabel`] if nothing is mapped.
@@ -98,12 +98,7 @@ impl Snapshot {
         if let Some(set) = known.and_then(|position| self.sets.get(position)) {
             return Ok(set);
         }
-        let mut found = self.position(realm, label);
-        if found.is_none() {
-            let fallbacks = self.fallbacks.get(label).map_or(&[][..], Vec::as_slice);
-            found = fallbacks.iter().find_map(|fallback| self.position(realm, fallback));
-        }
-        let set = found.and_then(|position| {
+        let set = self.position(realm, label).and_then(|position| {
             place.keep(self.id, position);
             self.sets.get(position)
         });
@@ -129,10 +124,43 @@ impl Snapshot {
         all
     }
 
+    /// Its own position, else along its fallbacks.
     fn position(&self, realm: Option<&Realm>, label: &LabelName) -> Option<usize> {
-        let positions = self.labels.get(label)?;
-        realm.and_then(|realm| positions.realms.get(realm).copied()).or(positions.global)
+        let of = |labels: &HashMap<LabelName, Positions>, label: &LabelName| {
+            labels.get(label)?.find(realm)
+        };
+        of(&self.labels, label).or_else(|| of(&self.fallbacks, label)).or_else(|| {
+            let of_pattern = catalogue::fallbacks_of(label);
+            of_pattern.iter().find_map(|fallback| of(&self.labels, fallback))
+        })
     }
+}
+
+impl Positions {
+    /// The realm's own, else the global one.
+    fn find(&self, realm: Option<&Realm>) -> Option<usize> {
+        realm.and_then(|realm| self.realms.get(realm).copied()).or(self.global)
+    }
+}
+
+/// Puts the sets of `labels` into `sets`.
+fn placed(
+    sets: &mut Vec<Arc<KeySet>>,
+    labels: HashMap<LabelName, Scopes>,
+) -> HashMap<LabelName, Positions> {
+    let mut add = |set| {
+        sets.push(set);
+        sets.len() - 1
+    };
+    labels
+        .into_iter()
+        .map(|(label, scopes)| {
+            let global = scopes.global.map(&mut add);
+            let realms = scopes.realms.into_iter();
+            let realms = realms.map(|(realm, set)| (realm, add(set))).collect();
+            (label, Positions { global, realms })
+        })
+        .collect()
 }
 
 impl Place {
@@ -151,4 +179,18 @@ impl Place {
             self.0.store(id << POSITION_BITS | position, Ordering::Relaxed);
         }
     }
+}
+
+/// The fallbacks of the labels that are written out in the catalogue; those of patterns are looked up.
+fn fallbacks(labels: &HashMap<LabelName, Scopes>) -> HashMap<LabelName, Scopes> {
+    let mut found = HashMap::new();
+    for spec in catalogue::all() {
+        let Ok(label) = spec.name.parse::<LabelName>() else { continue };
+        let fallback = spec.fallback.iter().find_map(|name| labels.get(name.as_str()));
+        if let Some(scopes) = fallback {
+            let rows = spec.rows();
+            found.insert(label, scopes.filter_map(|set| set.narrowed(&rows).ok()));
+        }
+    }
+    found
 }

@@ -72,3 +72,155 @@ fn completions_name_the_commands() {
         assert!(String::from_utf8(output.stdout).unwrap().contains("inspect"), "{shell}");
     }
 }
+
+/// A starter in a directory of its own.
+fn starter() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let made = claviger(&["init", "-q", folder.path().to_str().unwrap()]);
+    assert_eq!(made.status.code(), Some(0));
+    folder
+}
+
+fn run_in(folder: &std::path::Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_claviger"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("CLAVIGER_CONFIG")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn json_of(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+}
+
+const LABEL: &str = "am.services.oauth2.oidc.signing.ES256";
+
+#[test]
+fn every_failure_is_one_object_with_code_message_help_and_exit_code() {
+    let folder = starter();
+    std::fs::write(folder.path().join("broken.toml"), "[keyring]\nkid = 'amm'\n").unwrap();
+    std::fs::write(folder.path().join("latin1.toml"), b"# \xe4\n").unwrap();
+    std::fs::write(folder.path().join("there"), "x").unwrap();
+    std::fs::write(folder.path().join("binary"), [0xff, 0, 0xfe]).unwrap();
+    for (arguments, exit, code) in [
+        (&["-c", "gone.toml", "labels"][..], 2, "config_invalid"),
+        (&["-c", ".", "check"], 2, "config_invalid"),
+        (&["-c", "latin1.toml", "check"], 2, "config_invalid"),
+        (&["-c", "broken.toml", "labels"], 2, "config_invalid"),
+        (&["labels", "app.nothing"], 2, "unknown_label"),
+        (&["labels", "a\u{1b}[31m"], 2, "usage"),
+        (&["jwks", "app.nothing"], 2, "unknown_label"),
+        (&["--realm", "a/../b", "labels"], 2, "usage"),
+        (&["sign", "--label", LABEL, "--in", "gone"], 3, "store_unreadable"),
+        (&["sign", "--label", LABEL, "--in", "."], 3, "store_unreadable"),
+        (&["sign", "--label", LABEL, "--in", "there", "--out", "gone/x"], 3, "io_failed"),
+        (&["sign", "--label", LABEL, "--in", "there", "--out", "there"], 2, "usage"),
+        (
+            &["sign", "--label", LABEL, "--in", "there", "--alg", "RS256"],
+            2,
+            "algorithm_not_allowed",
+        ),
+        (&["decrypt", "--label", LABEL, "--in", "there"], 2, "wrong_use"),
+        (&["verify", "--label", LABEL, "--in", "binary"], 1, "malformed"),
+        (&["verify", "--label", LABEL, "--in", "there"], 1, "not_verified"),
+        (&["explain", LABEL, "--token", "there"], 1, "malformed"),
+        (&["init", "."], 2, "usage"),
+        (&["man", "nothing"], 2, "usage"),
+        (&["inspect", "there"], 2, "damaged"),
+        (&["export", "x", "--private", "--store", "there"], 2, "usage"),
+        (&["generate", "x", "--type", "ec", "--store", "new.p12"], 2, "usage"),
+        (&["generate", "x", "--type", "ec", "--store", "s", "--format", "jwk"], 2, "usage"),
+    ] {
+        let output = run_in(folder.path(), &[arguments, &["--json"]].concat());
+        let value = json_of(&output);
+        assert_eq!(output.status.code(), Some(exit), "{arguments:?} {value}");
+        assert_eq!(value["error"]["code"], code, "{arguments:?} {value}");
+        assert!(value["error"]["message"].is_string(), "{value}");
+        assert!(value["error"]["help"].is_string(), "{arguments:?} {value}");
+        assert!(output.stderr.is_empty(), "{arguments:?}");
+        // In words: the same exit code, nothing on stdout, no control characters.
+        let output = run_in(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(exit), "{arguments:?}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+        assert!(!output.stderr.contains(&0x1b), "{arguments:?}");
+    }
+    let value = json_of(&run_in(folder.path(), &["-c", "broken.toml", "labels", "--json"]));
+    assert_eq!(value["error"]["where"]["line"], 1, "{value}");
+    let lines: Vec<_> = value["error"]["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["where"]["line"])
+        .collect();
+    assert_eq!(lines, [1, 2], "{value}");
+}
+
+#[test]
+fn with_out_the_data_is_in_the_file_alone() {
+    let folder = starter();
+    std::fs::write(folder.path().join("plain"), "attack at dawn").unwrap();
+    let made = run_in(
+        folder.path(),
+        &["encrypt", "--label", "app.session.seal", "--in", "plain", "--out", "t", "--json"],
+    );
+    assert!(json_of(&made)["token"].is_null() && json_of(&made)["out"] == "t");
+    let opened = run_in(
+        folder.path(),
+        &["decrypt", "--label", "app.session.seal", "--in", "t", "--out", "o", "--json"],
+    );
+    assert!(!String::from_utf8_lossy(&opened.stdout).contains("attack"), "{opened:?}");
+    assert_eq!(std::fs::read(folder.path().join("o")).unwrap(), b"attack at dawn");
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(folder.path().join("o")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let shown = run_in(
+        folder.path(),
+        &["decrypt", "--label", "app.session.seal", "--in", "t", "--out", "-"],
+    );
+    assert_eq!(shown.stdout, b"attack at dawn");
+}
+
+#[test]
+fn a_public_half_goes_to_stdout_and_a_secret_has_none() {
+    let folder = starter();
+    let export = |alias| {
+        let store =
+            ["--store", "keystores/default.p12", "--store-password-file", "secrets/storepass"];
+        run_in(folder.path(), &[&["export", alias, "--format", "jwk"][..], &store].concat())
+    };
+    let public = json_of(&export("es256-1"));
+    assert!(public["d"].is_null() && public["kty"] == "EC", "{public}");
+    assert_eq!(export("hmac-1").status.code(), Some(2));
+}
+
+#[test]
+fn a_file_name_that_is_not_utf_8_is_shown_and_breaks_nothing() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let odd = folder.path().join(std::ffi::OsStr::from_bytes(b"odd-\xff"));
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_claviger"));
+        command.args(arguments).env("CLAVIGER_CONFIG", odd.join("claviger.toml"));
+        command.current_dir(folder.path()).output().unwrap()
+    };
+    let made = Command::new(env!("CARGO_BIN_EXE_claviger"))
+        .args(["init", "--json"])
+        .arg(&odd)
+        .output()
+        .unwrap();
+    assert_eq!(made.status.code(), Some(0), "{made:?}");
+    assert_eq!(json_of(&run(&["check", "--json"]))["ok"], true);
+    std::fs::write(odd.join("claviger.toml"), "[keyring]\nkid = 'amm'\n").unwrap();
+    assert_eq!(json_of(&run(&["check", "--json"]))["errors"], 2);
+    assert_eq!(json_of(&run(&["labels", "--json"]))["error"]["where"]["line"], 1);
+    assert_eq!(run(&["check"]).status.code(), Some(1));
+}
+
+#[test]
+fn the_manual_page_names_the_options() {
+    let page = String::from_utf8(claviger(&["man", "sign"]).stdout).unwrap();
+    assert!(page.starts_with(".ie") && page.contains("unencoded"), "{page}");
+    assert!(String::from_utf8(claviger(&["man"]).stdout).unwrap().contains("explain"));
+}

@@ -11,6 +11,7 @@
     reason = "tests"
 )]
 
+mod catalogue;
 mod cli;
 mod config;
 mod crypto;
@@ -31,6 +32,7 @@ mod layers;
 mod mutation;
 mod pem;
 mod reload;
+mod resolution;
 mod rotation;
 mod seeds;
 mod stores;

@@ -557,7 +557,7 @@ fn three_hundred_wrong_configurations_are_refused_with_a_place() {
     let huge = std::fs::File::create(place.path("huge")).unwrap();
     huge.set_len(64 << 20).unwrap();
     std::fs::rename(place.path("huge"), place.path("claviger.toml")).unwrap();
-    assert!(keyring.reload().unwrap_err().to_string().contains("larger than 4 MiB"));
+    assert!(keyring.reload().unwrap_err().to_string().contains("larger than 16 MiB"));
     place.replace("claviger.toml", &good);
     keyring.reload().unwrap();
 }
