@@ -8,7 +8,7 @@ use super::{Cli, Context, Outcome};
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  claviger completions bash > /etc/bash_completion.d/claviger")]
+#[command(after_help = "Example:\n  claviger completions bash > claviger.bash")]
 pub(crate) struct Args {
     /// The shell
     shell: clap_complete::Shell,

@@ -11,7 +11,7 @@ use super::{Context, Outcome};
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  claviger delete old-2024 --store keys.p12 --store-password-file .storepass"
+    after_help = "Example:\n  claviger delete es256-2026 --store keys.p12 --store-password-file secrets/storepass"
 )]
 pub(crate) struct Args {
     /// The entry

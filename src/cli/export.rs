@@ -11,8 +11,8 @@ use super::{Context, Outcome};
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  claviger export es256-2026 --store keys.p12 --store-password-file .storepass --format jwk --out public.jwk\n  \
-    claviger export es256-2026 --private --store keys.p12 --store-password-file .storepass --out key.pem"
+    after_help = "Examples:\n  claviger export es256-2026 --store keys.p12 --store-password-file secrets/storepass --format jwk --out public.jwk\n  \
+    claviger export es256-2026 --private --store keys.p12 --store-password-file secrets/storepass --out key.pem"
 )]
 pub(crate) struct Args {
     /// The entry

@@ -11,7 +11,7 @@ use super::{Context, Outcome};
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  claviger generate es256-2026 --type ec --store keys.p12 --store-password-file .storepass\n  \
+    after_help = "Examples:\n  claviger generate es256-2026 --type ec --store keys.p12 --store-password-file secrets/storepass\n  \
     claviger generate rs --type rsa --bits 3072 --subject 'CN=signing,O=Example' --store keys.p12 --store-password-env PW\n  \
     claviger generate wrap --type aes --bits 256 --out wrap.jwk --format jwk"
 )]

@@ -14,8 +14,8 @@ use super::{Context, Outcome};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  claviger import keystore.jceks --source-password-file .storepass --entry-password-file .keypass \
-    --store keys.p12 --store-password-file .newpass\n  \
-    claviger import key.pem --as es256-2026 --store keys.p12 --store-password-env PW"
+    --store keys.p12 --store-password-file secrets/storepass\n  \
+    claviger import key.pem --as es256-old --store keys.p12 --store-password-env PW"
 )]
 pub(crate) struct Args {
     /// The file to import: JKS, JCEKS, PKCS#12, PEM, JWK or DER; `-` reads stdin

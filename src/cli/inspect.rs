@@ -13,7 +13,7 @@ use super::{Context, Outcome, output};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  claviger inspect keystore.jceks --store-password-file .storepass \
-                  --entry-password-file .keypass\n  claviger inspect --json bundle.pem\n  cat key.jwk | claviger inspect -"
+                  --entry-password-file .keypass\n  claviger inspect --json key.pem\n  cat wrap.jwk | claviger inspect -"
 )]
 pub(crate) struct Args {
     /// The file; `-` reads stdin

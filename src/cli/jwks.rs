@@ -11,7 +11,7 @@ use super::{Context, Outcome};
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  claviger jwks > jwks.json\n  claviger --realm alpha jwks\n  claviger jwks app.tokens"
+    after_help = "Examples:\n  claviger jwks > jwks.json\n  claviger --realm alpha jwks\n  claviger jwks am.services.oauth2.oidc.signing.ES256"
 )]
 pub(crate) struct Args {
     /// One label: all its public keys, whatever its publish setting [default: what every label publishes]

@@ -1,8 +1,11 @@
 //! `encode` and `decode`: values of the `encrypted-*` volume formats.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use claviger::error::Result;
+use claviger::catalogue::LabelUse;
+use claviger::error::{Error, ErrorKind, Result};
+use claviger::ops::KeySet;
 use claviger::stores::{PasswordSource, seal, unseal};
 use serde_json::json;
 
@@ -13,8 +16,8 @@ use super::{Context, Outcome};
 /// Arguments of both.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  printf %s hunter2 | claviger encode --key-file seal.key > secrets/am.some.password\n  \
-    claviger decode --key-file seal.key --in secrets/am.some.password"
+    after_help = "Examples:\n  printf %s hunter2 | claviger encode --key-file seal.key > sealed\n  \
+    claviger decode --key-file seal.key --in sealed"
 )]
 #[command(group = clap::ArgGroup::new("key").required(true).args(["key_file", "key_env", "label"]))]
 pub(crate) struct Args {
@@ -41,7 +44,7 @@ impl Args {
 pub(crate) fn encode(context: &Context, args: &Args) -> Result<Outcome> {
     let input = args.files.read()?;
     let sealed = match (args.source(), &args.label) {
-        (None, Some(label)) => keys(context, label)?.active().seal(&input)?,
+        (None, Some(label)) => sealing_keys(context, label)?.active().seal(&input)?,
         (source, _) => seal(source.as_ref(), &input)?,
     };
     args.files.answer(json!({ "value": sealed }), &["value"], sealed.into_bytes())
@@ -50,7 +53,7 @@ pub(crate) fn encode(context: &Context, args: &Args) -> Result<Outcome> {
 pub(crate) fn decode(context: &Context, args: &Args) -> Result<Outcome> {
     let text = args.files.read_token()?;
     let plain = match (args.source(), &args.label) {
-        (None, Some(label)) => keys(context, label)?.active().unseal(&text)?,
+        (None, Some(label)) => sealing_keys(context, label)?.active().unseal(&text)?,
         (source, _) => unseal(source.as_ref(), &text)?,
     };
     // EXPOSE: what the operator asked for.
@@ -60,4 +63,16 @@ pub(crate) fn decode(context: &Context, args: &Args) -> Result<Outcome> {
         &["value"],
         bytes.to_vec(),
     )
+}
+
+/// The keys of a label that may seal: a key that signs does not encrypt (NIST SP 800-57 part 1 §5.2).
+fn sealing_keys(context: &Context, label: &str) -> Result<Arc<KeySet>> {
+    let set = keys(context, label)?;
+    let may =
+        |one: &LabelUse| matches!(one, LabelUse::Decrypt | LabelUse::Encrypt | LabelUse::Secret);
+    if set.uses().iter().any(may) {
+        return Ok(set);
+    }
+    let text = format!("label \"{label}\" is not to encrypt: it seals nothing");
+    Err(Error::new(ErrorKind::WrongUse, text))
 }

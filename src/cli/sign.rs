@@ -13,7 +13,7 @@ use super::{Context, Outcome};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  echo '{\"sub\":\"alice\"}' | claviger sign --label am.services.oauth2.oidc.signing.ES256\n  \
-    claviger sign --label app.files --raw --in release.tar --out release.sig"
+    claviger sign --label am.services.oauth2.oidc.signing.EDDSA --raw --in release.tar --out release.sig"
 )]
 pub(crate) struct Args {
     /// The label

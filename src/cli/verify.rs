@@ -18,8 +18,8 @@ use super::{Context, Outcome};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  claviger verify --label am.services.oauth2.oidc.signing.ES256 --in token.txt\n  \
-    claviger verify --label app.tokens --claims --audience api --skew 30 --in token.txt\n  \
-    claviger verify --label app.files --raw --signature release.sig --in release.tar"
+    claviger verify --label am.services.oauth2.oidc.signing.ES256 --claims --audience api --skew 30 --in token.txt\n  \
+    claviger verify --label am.services.oauth2.oidc.signing.EDDSA --raw --signature release.sig --in release.tar"
 )]
 pub(crate) struct Args {
     /// The label

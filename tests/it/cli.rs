@@ -126,6 +126,7 @@ fn every_failure_is_one_object_with_code_message_help_and_exit_code() {
         (&["verify", "--label", LABEL, "--in", "binary"], 1, "malformed"),
         (&["verify", "--label", LABEL, "--in", "there"], 1, "not_verified"),
         (&["explain", LABEL, "--token", "there"], 1, "malformed"),
+        (&["encode", "--label", LABEL, "--in", "there"], 2, "wrong_use"),
         (&["init", "."], 2, "usage"),
         (&["man", "nothing"], 2, "usage"),
         (&["inspect", "there"], 2, "damaged"),

@@ -224,3 +224,58 @@ fn the_readme_shows_the_help_as_it_is() {
     let text = section("Commands");
     assert_eq!(trimmed(blocks(&text, "text")[0]).trim(), trimmed(&help).trim());
 }
+
+/// In an order in which each finds what the ones before it made.
+const COMMANDS: [&str; 18] = [
+    "init",
+    "check",
+    "encode",
+    "decode",
+    "encrypt",
+    "decrypt",
+    "explain",
+    "sign",
+    "verify",
+    "generate",
+    "export",
+    "inspect",
+    "import",
+    "delete",
+    "jwks",
+    "labels",
+    "man",
+    "completions",
+];
+
+#[test]
+fn the_examples_of_every_help_work_as_they_stand() {
+    let folder = tempfile::tempdir().unwrap();
+    let prepare = "claviger init . && umask 077 && printf changeit | tee .storepass > .keypass \
+        && printf seal > seal.key && echo '{}' > session.json && echo files > release.tar \
+        && echo '{\"aud\":\"api\"}' | claviger sign --label am.services.oauth2.oidc.signing.ES256 --out token.txt";
+    let made = shell(prepare, folder.path());
+    assert!(made.status.success(), "{made:?}");
+    std::fs::copy(root().join("keystores/legacy.jceks"), folder.path().join("keystore.jceks"))
+        .unwrap();
+    let mut seen = std::collections::HashSet::new();
+    for name in COMMANDS {
+        let mut help = Command::new(env!("CARGO_BIN_EXE_claviger"));
+        let help = help.args([name, "--help"]).env("COLUMNS", "1000").output().unwrap();
+        let help = String::from_utf8(help.stdout).unwrap();
+        let examples = help.split_once("\nExample").unwrap().1;
+        for example in examples.lines().map(str::trim).filter(|line| line.contains("claviger ")) {
+            // The two of `encode` are those of `decode`.
+            if !seen.insert(example.to_owned()) {
+                continue;
+            }
+            let command = format!("export PW=\"$(cat secrets/storepass)\"\n{example}");
+            let output = shell(&command, folder.path());
+            assert!(
+                output.status.success(),
+                "{example}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+    }
+    assert!(seen.len() >= 30, "{}", seen.len());
+}
