@@ -486,22 +486,19 @@ fn live_all() {
     let seed = number("CLAVIGER_SEED").unwrap_or(20_261_125);
     let histories = number("CLAVIGER_HISTORIES").unwrap_or(HISTORIES);
     let pool = Pool::make();
-    let halves: Vec<usize> = std::thread::scope(|scope| {
-        let half = |first: u64| {
-            let pool = &pool;
-            scope.spawn(move || {
-                (first..histories)
-                    .step_by(2)
-                    .map(|history| {
-                        let folder = tempfile::tempdir().unwrap();
-                        live(folder.path(), pool, seed.wrapping_add(history))
-                    })
-                    .sum()
+    // Side by side: a reload waits until files that have just changed are settled.
+    let checked: usize = std::thread::scope(|scope| {
+        let lives: Vec<_> = (0..histories)
+            .map(|history| {
+                let pool = &pool;
+                scope.spawn(move || {
+                    let folder = tempfile::tempdir().unwrap();
+                    live(folder.path(), pool, seed.wrapping_add(history))
+                })
             })
-        };
-        [half(0), half(1)].map(|half| half.join().unwrap()).into()
+            .collect();
+        lives.into_iter().map(|life| life.join().unwrap()).sum()
     });
-    let checked: usize = halves.iter().sum();
     println!(
         "{histories} histories of {STEPS} steps, {checked} tokens checked, CLAVIGER_SEED={seed}"
     );
