@@ -121,9 +121,9 @@ pub fn sign_raw(
         Some(name) => set.allowed(name, Operation::Sign)?,
         None => set.preferred(Operation::Sign, Role::Sign)?,
     };
-    let mut out = Vec::new();
-    sign::sign(&set.active().key, algorithm, message, &mut out)?;
-    Ok((out, algorithm))
+    let mut buffer = [0; sign::MAX_SIGNATURE_BYTES];
+    let signature = set.sign_bytes(algorithm, message, &mut buffer)?;
+    Ok((signature.to_vec(), algorithm))
 }
 
 /// Checks a bare signature with every valid key; the one that made it comes back. Without an algorithm
@@ -150,6 +150,7 @@ pub fn verify_raw<'s>(
     for row in rows {
         for key in set.candidates(None, row, Role::Verify) {
             if sign::verify(&key.key, row, message, signature).is_ok() {
+                key.usage.verified();
                 return Ok((key, row));
             }
         }

@@ -89,6 +89,9 @@ pub struct Policy {
     pub demo_keys: DemoKeys,
     /// Accept HMAC keys shorter than the digest (RFC 7518 §3.2), with a warning; default false.
     pub allow_short_hmac_keys: bool,
+    /// Messages that an AES-GCM key may encrypt under random nonces, under all its labels together; default
+    /// and most 4,294,967,296 (NIST SP 800-38D §8.3).
+    pub gcm_messages: u64,
     /// Bounds on tokens.
     pub limits: TokenLimits,
 }
@@ -150,6 +153,7 @@ impl Default for Policy {
             expiry_warn_days: vec![90, 30, 7, 1],
             demo_keys: DemoKeys::default(),
             allow_short_hmac_keys: false,
+            gcm_messages: 1 << 32,
             limits: TokenLimits::default(),
         }
     }

@@ -181,6 +181,9 @@ fn read_policy(source: &Source<'_>, table: Option<Table<'_>>) -> Policy {
     let demo = [("allow", DemoKeys::Allow), ("refuse", DemoKeys::Refuse), ("warn", DemoKeys::Warn)];
     policy.demo_keys = table.choice("demo_keys", &demo).unwrap_or_default();
     policy.allow_short_hmac_keys = table.bool("allow_short_hmac_keys").unwrap_or(false);
+    if let Some(messages) = table.number("gcm_messages", 1..(1 << 32) + 1) {
+        policy.gcm_messages = messages;
+    }
     if let Some(limits) = table.table("limits", "[policy.limits]") {
         read_limits(&limits, &mut policy.limits);
         limits.finish();

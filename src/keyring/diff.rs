@@ -226,6 +226,7 @@ mod tests {
             kid: key.thumbprint().to_owned(),
             key,
             hints: JwkHints::default(),
+            usage: crate::usage::KeyUsage::default(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::catalogue;
+use crate::clock::Clock;
 use crate::config::{Config, StoreEntry, ValidSet};
 use crate::error::Result;
 use crate::keyring::load::Loader;
@@ -64,7 +65,7 @@ pub fn explain(
     label: &LabelName,
     realm: Option<&Realm>,
 ) -> Result<Explanation> {
-    let opened = Loader::new(&config.file)?.open_now(config);
+    let opened = Loader::new(&config.file, Clock::system())?.open_now(config);
     let label = catalogue::canonical(label);
     let profile = LabelProfile::of(config, &label, None);
     let mut asking = Asking {

@@ -12,8 +12,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::formats::JwkHints;
 use crate::keyring::acts::Acts;
 use crate::label::{Alias, LabelName, Realm, StoreName};
-use crate::secret::SecretBytes;
 use crate::stores::Loaded;
+use crate::usage::KeyUsage;
 
 /// One key of a label, prepared at load.
 #[derive(Clone, Debug)]
@@ -31,26 +31,11 @@ pub struct LabelKey {
     pub key: Key,
     /// What a JWK says of its use; narrows what the key does.
     pub hints: JwkHints,
+    /// What is done with it under this label; the default counts nothing.
+    pub usage: KeyUsage,
 }
 
 impl LabelKey {
-    /// Seals a value for the `encrypted-*` volume formats under this key.
-    ///
-    /// # Errors
-    /// [`ErrorKind::KeyUnfit`] if it is no symmetric key or password.
-    pub fn seal(&self, value: &SecretBytes) -> Result<String> {
-        // EXPOSE: into the cipher.
-        crate::stores::seal_with(&self.key, value)
-    }
-
-    /// Opens what [`LabelKey::seal`] made.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Malformed`], [`ErrorKind::NotDecrypted`].
-    pub fn unseal(&self, text: &str) -> Result<SecretBytes> {
-        crate::stores::unseal_with(&self.key, text)
-    }
-
     /// Whether `alg`, `use` and `key_ops` of its JWK let the key do this (RFC 7517 §4.2 to §4.4).
     fn admits(&self, algorithm: &Algorithm, role: Role) -> bool {
         let JwkHints { alg, usage, key_ops, .. } = &self.hints;
@@ -157,7 +142,16 @@ impl KeySet {
             let kid = hints.kid.clone().unwrap_or_else(|| key.thumbprint().to_owned());
             let known = keys.iter().any(|one| one.kid == kid);
             let kid = if known { alias.to_string() } else { kid };
-            keys.push(LabelKey { alias, store: store.clone(), realm: None, kid, key, hints });
+            let usage = KeyUsage::default();
+            keys.push(LabelKey {
+                alias,
+                store: store.clone(),
+                realm: None,
+                kid,
+                key,
+                hints,
+                usage,
+            });
         }
         Self::new(label, uses, keys, algorithms, policy)
     }

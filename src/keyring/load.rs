@@ -1,10 +1,11 @@
 //! From sources to a snapshot: what is as it was before is neither parsed nor derived again.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::keyring::Snapshot;
@@ -13,11 +14,14 @@ use crate::keyring::resolve::{self, Resolved};
 use crate::keyring::sources::{Marks, ParsedConfig, Sources, refused, rewritten, same};
 use crate::problem::Problem;
 use crate::stores::Prepared;
+use crate::usage::UsageBook;
 
 /// Builds the snapshots of one keyring, one after the other.
 #[derive(Debug)]
 pub(crate) struct Loader {
     file: PathBuf,
+    clock: Clock,
+    usage: OnceLock<UsageBook>,
     prepared: Arc<Prepared>,
     cache: StoreCache,
     parsed: Option<Arc<ParsedConfig>>,
@@ -43,9 +47,11 @@ impl Loader {
     ///
     /// # Errors
     /// [`ErrorKind::Io`] if the operating system gives no random bytes.
-    pub(crate) fn new(file: &Path) -> Result<Self> {
+    pub(crate) fn new(file: &Path, clock: Clock) -> Result<Self> {
         Ok(Self {
             file: file.to_owned(),
+            clock,
+            usage: OnceLock::new(),
             prepared: Arc::new(Prepared::new()?),
             cache: StoreCache::default(),
             parsed: None,
@@ -57,13 +63,34 @@ impl Loader {
 
     /// Reads everything once, as it is now.
     pub(crate) fn read(&self) -> Sources {
-        Sources::read(&self.file, self.prepared.tagger(), self.parsed.as_ref())
+        let read = |known| Sources::read(&self.file, self.prepared.tagger(), known);
+        if let Some(book) = self.usage.get() {
+            let usage = book.reading();
+            return read(self.parsed.as_ref()).used_as(usage);
+        }
+        let sources = read(self.parsed.as_ref());
+        let Ok(config) = sources.config.config() else { return sources };
+        let usage = self.book(config).reading();
+        // Of a first reading only now is known where retirements are written down: the file once more.
+        if usage.follows_a_retirement() {
+            return read(Some(&sources.config)).used_as(usage);
+        }
+        sources.used_as(usage)
+    }
+
+    /// The book of every snapshot; it begins with the first configuration.
+    pub(crate) fn book(&self, config: &Config) -> &UsageBook {
+        self.usage.get_or_init(|| {
+            let state_dir = config.keyring.state_dir.as_deref();
+            UsageBook::new(state_dir, config.policy.gcm_messages, self.clock.clone())
+        })
     }
 
     /// Reads what this configuration names, whatever the file says.
     pub(crate) fn read_given(&self, config: Arc<Config>) -> Sources {
         let tagger = self.prepared.tagger();
-        Sources::of_config(ParsedConfig::given(config, tagger), tagger)
+        let usage = self.book(&config).reading();
+        Sources::of_config(ParsedConfig::given(config, tagger), tagger).used_as(usage)
     }
 
     /// Reads everything until nothing that was written in place changes any more.
@@ -118,7 +145,8 @@ impl Loader {
     fn try_build(&mut self, sources: &Sources, generation: u64, now: SystemTime) -> Result<Built> {
         let config = sources.config.checked()?;
         let stores = self.open_stores(config, sources);
-        let Resolved { snapshot, problems } = resolve::resolve(config, &stores, generation, now);
+        let Resolved { snapshot, problems } =
+            resolve::resolve(config, &stores, &sources.usage, generation, now);
         let Some(snapshot) = snapshot else {
             self.cache.add(&stores);
             return Err(refused(&config.file, problems));

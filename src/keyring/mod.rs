@@ -1,5 +1,6 @@
 //! The keyring: configuration and stores resolved into snapshots that requests read without a lock.
 
+pub(crate) mod acting;
 pub(crate) mod acts;
 mod arming;
 mod checks;
@@ -38,6 +39,7 @@ use crate::keyring::status::Board;
 use crate::keyring::watch::Watch;
 use crate::label::{LabelName, Realm};
 use crate::problem::Problem;
+use crate::usage::UsageBook;
 
 pub use diff::{Diff, KeyName, LabelDiff, Move};
 pub use explain::{Explanation, Step, explain};
@@ -51,6 +53,7 @@ pub struct Keyring(Arc<Inner>);
 
 struct Inner {
     clock: Clock,
+    usage: UsageBook,
     config: ArcSwap<Config>,
     snapshot: ArcSwap<Snapshot>,
     warnings: ArcSwap<Vec<Problem>>,
@@ -82,9 +85,10 @@ impl Keyring {
     /// # Errors
     /// [`crate::error::ErrorKind::Config`] with every problem found.
     pub fn open_once(path: &Path) -> Result<Self> {
-        let loader = Loader::new(path)?;
+        let clock = Clock::system();
+        let loader = Loader::new(path, clock.clone())?;
         let sources = loader.read();
-        Self::start(loader, &sources, Clock::system())
+        Self::start(loader, &sources, clock)
     }
 
     /// As [`Keyring::open_once`], of a configuration that was read, with a clock of the caller's.
@@ -92,7 +96,7 @@ impl Keyring {
     /// # Errors
     /// [`crate::error::ErrorKind::Config`] with every problem found.
     pub fn from_config(config: Config, clock: Clock) -> Result<Self> {
-        let loader = Loader::new(&config.file)?;
+        let loader = Loader::new(&config.file, clock.clone())?;
         let sources = loader.read_given(Arc::new(config));
         Self::start(loader, &sources, clock)
     }
@@ -101,8 +105,10 @@ impl Keyring {
         let Built { config, snapshot, warnings, stores, paths } =
             loader.build(sources, 1, clock.now())?;
         let status = Status::new(&snapshot, &config, &stores, paths, clock.now());
+        let usage = loader.book(&config).clone();
         Ok(Self(Arc::new(Inner {
             clock,
+            usage,
             config: ArcSwap::new(config),
             snapshot: ArcSwap::from_pointee(snapshot),
             warnings: ArcSwap::from_pointee(warnings),
@@ -172,6 +178,13 @@ impl Keyring {
         &self.0.clock
     }
 
+    /// What was done with each key, here and by every process that shares `state_dir`. The directory is that
+    /// of the first configuration: another one counts from the next start on.
+    #[must_use]
+    pub fn usage(&self) -> &UsageBook {
+        &self.0.usage
+    }
+
     /// Asks every store for a label and tells what each answered. It reads and opens them for that.
     ///
     /// # Errors
@@ -209,7 +222,7 @@ impl fmt::Debug for Keyring {
 /// # Errors
 /// Only if the file itself cannot be read.
 pub fn check(path: &Path, clock: &Clock) -> Result<Vec<Problem>> {
-    let loader = Loader::new(path)?;
+    let loader = Loader::new(path, clock.clone())?;
     let sources = loader.read();
     let mut problems = sources.config.problems.clone();
     match sources.config.config() {
@@ -221,7 +234,7 @@ pub fn check(path: &Path, clock: &Clock) -> Result<Vec<Problem>> {
             };
             let known: HashSet<_> = problems.iter().map(place).collect();
             let stores = loader.open_stores(config, &sources);
-            let found = resolve::resolve(config, &stores, 1, clock.now()).problems;
+            let found = resolve::resolve(config, &stores, &sources.usage, 1, clock.now()).problems;
             problems.extend(found.into_iter().filter(|problem| !known.contains(&place(problem))));
         }
         // The file cannot be read; else its problems of form say it all.

@@ -73,6 +73,11 @@ impl LabelProfile {
         })
     }
 
+    /// Whether keys sign, verify, encrypt or decrypt: whatever is no password and no certificate.
+    pub(crate) fn acts(&self) -> bool {
+        self.encrypts().is_some()
+    }
+
     /// The rows that tokens may use.
     pub(crate) fn rows(&self) -> Vec<&'static Algorithm> {
         // Rows that are off leave nothing in their place: the label then does nothing with them.

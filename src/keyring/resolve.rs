@@ -19,6 +19,7 @@ use crate::label::{Alias, LabelName, Realm, StoreName};
 use crate::parallel;
 use crate::problem::{Location, Problem, Severity};
 use crate::stores::{Loaded, SecretStore, StoreConfig};
+use crate::usage::{KeyUsage, Reading};
 
 /// What came of resolving a configuration.
 #[derive(Debug)]
@@ -33,6 +34,7 @@ pub(crate) struct Resolved {
 pub(crate) fn resolve(
     config: &Config,
     opened: &OpenStores,
+    usage: &Reading,
     generation: u64,
     now: SystemTime,
 ) -> Resolved {
@@ -42,7 +44,7 @@ pub(crate) fn resolve(
     problems.extend(config.warnings.iter().cloned());
     let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
     let mut resolver =
-        Resolver { config, now, problems, lists: BTreeMap::new(), served: HashMap::new() };
+        Resolver { config, usage, now, problems, lists: BTreeMap::new(), served: HashMap::new() };
     for (index, opened) in stores {
         let Some(entry) = config.stores.get(*index) else { continue };
         resolver.load_store(*index, entry, opened.store.as_ref(), password_labels);
@@ -91,6 +93,7 @@ type Scope = Option<Realm>;
 
 struct Resolver<'a> {
     config: &'a Config,
+    usage: &'a Reading,
     now: SystemTime,
     problems: Vec<Problem>,
     lists: BTreeMap<(LabelName, Scope), List>,
@@ -210,6 +213,12 @@ impl Resolver<'_> {
                     let kid = explicit_kid
                         .or_else(|| loaded.hints.kid.clone())
                         .unwrap_or_else(|| kid_of(mode, &alias, &loaded.key, &profile.uses));
+                    // Of passwords nothing is written down: what is derived from one tells it.
+                    let usage = if profile.acts() {
+                        self.usage.key(label, scope.as_ref(), loaded.key.thumbprint())
+                    } else {
+                        KeyUsage::default()
+                    };
                     let key = LabelKey {
                         alias,
                         store: entry.name.value.clone(),
@@ -217,6 +226,7 @@ impl Resolver<'_> {
                         kid,
                         key: loaded.key,
                         hints: loaded.hints,
+                        usage,
                     };
                     keys.push(Placed { key, location });
                 }

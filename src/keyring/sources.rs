@@ -11,6 +11,7 @@ use crate::parallel;
 use crate::problem::{Problem, Severity};
 use crate::secret::SecretBytes;
 use crate::stores::{Content, PasswordSource, Stamp, password, read_password_file};
+use crate::usage::Reading;
 
 /// The configuration, every store and every password file, as one reading found them.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(crate) struct Sources {
     pub(crate) config: Arc<ParsedConfig>,
     /// One a store of the configuration, in its order.
     pub(crate) stores: Vec<Unit>,
+    /// The usage of keys as this reading sees it.
+    pub(crate) usage: Reading,
     passwords: HashMap<PathBuf, Unit>,
 }
 
@@ -68,7 +71,8 @@ impl Sources {
     /// Reads what a configuration names.
     pub(crate) fn of_config(config: Arc<ParsedConfig>, tagger: &Tagger) -> Self {
         let Ok(found) = &config.config else {
-            return Self { config, stores: Vec::new(), passwords: HashMap::new() };
+            let usage = Reading::default();
+            return Self { config, stores: Vec::new(), usage, passwords: HashMap::new() };
         };
         let stores = parallel::map(&found.stores, PARALLEL_STORES, |entry| {
             Unit::new(entry.options.read(), tagger)
@@ -86,7 +90,12 @@ impl Sources {
                 (path, unit)
             })
             .collect();
-        Self { config, stores, passwords }
+        Self { config, stores, usage: Reading::default(), passwords }
+    }
+
+    /// With the usage of keys as this reading sees it.
+    pub(crate) fn used_as(self, usage: Reading) -> Self {
+        Self { usage, ..self }
     }
 
     /// The password in a file or variable.

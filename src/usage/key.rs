@@ -101,9 +101,8 @@ impl KeyState {
 
     /// Whether a flush would write anything.
     pub(super) fn is_dirty(&self, release: bool) -> bool {
-        tried(&self.written).is_some_and(|written| {
-            release && written.reserved || self.counters.tally() != written.tally
-        })
+        let written = locked(&self.written);
+        release && written.reserved || self.counters.tally() != written.tally
     }
 
     /// Adds what the file does not know yet to its record. With `release` the reservation is given back too,

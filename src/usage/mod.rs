@@ -26,6 +26,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread::JoinHandle;
 
 use crate::clock::Clock;
 use crate::error::Result;
@@ -49,8 +50,16 @@ const FLUSH_SECS: u64 = 30;
 #[derive(Clone, Debug)]
 pub struct UsageBook(Arc<Book>);
 
+/// Its last owner writes what is left.
 #[derive(Debug)]
 struct Book {
+    core: Arc<Core>,
+    /// The thread that writes now and then, while it does.
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Core {
     clock: Clock,
     ledger: Option<Ledger>,
     gcm_messages: u64,
@@ -65,42 +74,24 @@ impl UsageBook {
     #[must_use]
     pub fn new(state_dir: Option<&Path>, gcm_messages: u64, clock: Clock) -> Self {
         let last_flush = AtomicU64::new(clock.coarse_secs());
-        Self(Arc::new(Book {
+        let core = Arc::new(Core {
             clock,
             ledger: state_dir.map(Ledger::new),
             gcm_messages,
             keys: Mutex::default(),
             budgets: Mutex::default(),
             last_flush,
-        }))
+        });
+        Self(Arc::new(Book { core, writer: Mutex::default() }))
     }
 
-    /// The number of the last retirement. A keyring reads it before its configuration and hands it to
-    /// [`UsageBook::key`]: who read an older configuration than the retirement makes nothing more.
-    ///
-    /// # Errors
-    /// [`crate::error::ErrorKind::UsageNotKept`] if the file cannot be read.
-    pub fn last_retirement(&self) -> Result<u64> {
-        self.0.ledger.as_ref().map_or(Ok(0), Ledger::last_fence)
-    }
-
-    /// The usage of one key under one label.
+    /// Begins a reading of the configuration. It is called *before* the file is read: what retires a key after
+    /// that keeps this reading from making anything more with it.
     #[must_use]
-    pub fn key(
-        &self,
-        label: &LabelName,
-        realm: Option<&Realm>,
-        thumbprint: &str,
-        retirement: u64,
-    ) -> KeyUsage {
-        let subject = subject(label, realm, thumbprint);
-        let durable = self.0.ledger.is_some();
-        let state = locked(&self.0.keys)
-            .entry(subject.clone())
-            .or_insert_with(|| Arc::new(KeyState::new(subject, durable)))
-            .clone();
-        let budget = self.0.budget(thumbprint);
-        KeyUsage(Some(Arc::new(Handle { book: self.0.clone(), state, budget, retirement })))
+    pub fn reading(&self) -> Reading {
+        // A file that cannot be read now refuses when something is made.
+        let retirement = self.0.core.ledger.as_ref().and_then(|ledger| ledger.last_fence().ok());
+        Reading(Some((self.clone(), retirement.unwrap_or(0))))
     }
 
     /// What is known of a key under a label: from the file, and of this process.
@@ -113,11 +104,11 @@ impl UsageBook {
         realm: Option<&Realm>,
         thumbprint: &str,
     ) -> Result<KeyReport> {
-        let records = match &self.0.ledger {
+        let records = match &self.0.core.ledger {
             Some(ledger) => Some(ledger.read()?),
             None => None,
         };
-        Ok(self.0.report(&subject(label, realm, thumbprint), records.as_deref()))
+        Ok(self.0.core.report(&subject(label, realm, thumbprint), records.as_deref()))
     }
 
     /// As [`UsageBook::report`] for many keys, with one reading of the file.
@@ -128,9 +119,9 @@ impl UsageBook {
         &self,
         keys: impl IntoIterator<Item = (&'k LabelName, Option<&'k Realm>, &'k str)>,
     ) -> Result<Vec<KeyReport>> {
-        let records = self.0.ledger.as_ref().map(Ledger::read).transpose()?;
+        let records = self.0.core.ledger.as_ref().map(Ledger::read).transpose()?;
         let report = |(label, realm, thumbprint)| {
-            self.0.report(&subject(label, realm, thumbprint), records.as_deref())
+            self.0.core.report(&subject(label, realm, thumbprint), records.as_deref())
         };
         Ok(keys.into_iter().map(report).collect())
     }
@@ -141,7 +132,7 @@ impl UsageBook {
     /// # Errors
     /// [`crate::error::ErrorKind::UsageNotKept`].
     pub fn flush(&self) -> Result<()> {
-        self.0.flush(true)
+        self.0.core.flush(true)
     }
 
     /// Stops every process that shares the state directory from making anything beyond what is written,
@@ -150,15 +141,42 @@ impl UsageBook {
     /// # Errors
     /// [`crate::error::ErrorKind::UsageNotKept`].
     pub fn hold(&self) -> Result<Option<Held<'_>>> {
-        let session = self.0.ledger.as_ref().map(Ledger::lock).transpose()?;
-        Ok(session.map(|session| Held { book: &self.0, session }))
+        let session = self.0.core.ledger.as_ref().map(Ledger::lock).transpose()?;
+        Ok(session.map(|session| Held { core: &self.0.core, session }))
+    }
+}
+
+/// The book as one reading of the configuration sees it. The default one counts nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Reading(Option<(UsageBook, u64)>);
+
+impl Reading {
+    /// Whether any key was ever retired.
+    #[must_use]
+    pub fn follows_a_retirement(&self) -> bool {
+        self.0.as_ref().is_some_and(|(_, retirement)| *retirement > 0)
+    }
+
+    /// The usage of one key under one label.
+    #[must_use]
+    pub fn key(&self, label: &LabelName, realm: Option<&Realm>, thumbprint: &str) -> KeyUsage {
+        let Some((UsageBook(book), retirement)) = &self.0 else { return KeyUsage::default() };
+        let subject = subject(label, realm, thumbprint);
+        let durable = book.core.ledger.is_some();
+        let state = locked(&book.core.keys)
+            .entry(subject.clone())
+            .or_insert_with(|| Arc::new(KeyState::new(subject, durable)))
+            .clone();
+        let budget = book.core.budget(thumbprint);
+        let (book, retirement) = (book.clone(), *retirement);
+        KeyUsage(Some(Arc::new(Handle { book, state, budget, retirement })))
     }
 }
 
 /// The usage file, held: what it says stays true.
 #[derive(Debug)]
 pub struct Held<'a> {
-    book: &'a Book,
+    core: &'a Core,
     session: Session<'a>,
 }
 
@@ -174,7 +192,7 @@ impl Held<'_> {
         thumbprint: &str,
     ) -> Result<KeyReport> {
         let records = self.session.all()?;
-        Ok(self.book.report(&subject(label, realm, thumbprint), Some(&records)))
+        Ok(self.core.report(&subject(label, realm, thumbprint), Some(&records)))
     }
 
     /// Writes that the key left the label: processes whose configuration is older make nothing more with it.
@@ -193,7 +211,7 @@ impl Held<'_> {
         let subject = subject(label, realm, thumbprint);
         let mut record = self.session.find(&subject)?.unwrap_or_else(|| Record {
             subject,
-            since: self.book.clock.coarse_secs(),
+            since: self.core.clock.coarse_secs(),
             ..Record::default()
         });
         record.fence = of_file.fence;
@@ -225,6 +243,17 @@ impl KeyUsage {
         self.before(Act::Signed, life, false)
     }
 
+    /// As [`KeyUsage::before_signing`], of a payload whose `exp` says how long it lives.
+    ///
+    /// # Errors
+    /// As [`KeyUsage::before_signing`].
+    pub fn before_signing_payload(&self, payload: &[u8]) -> Result<()> {
+        if self.0.is_none() {
+            return Ok(());
+        }
+        self.before_signing(Life::of_payload(payload))
+    }
+
     /// Something is about to be encrypted; its end is the label's `max_token_lifetime` from now. With
     /// `random_nonce` the key itself is used with AES-GCM and a nonce that is drawn.
     ///
@@ -246,23 +275,24 @@ impl KeyUsage {
 
     fn before(&self, act: Act, life: Life, random_nonce: bool) -> Result<()> {
         let Some(handle) = self.0.as_deref() else { return Ok(()) };
-        let now = handle.book.clock.coarse_secs();
-        if let (false, Some(ledger)) = (handle.state.cover(life, now), &handle.book.ledger) {
+        let core = &*handle.book.core;
+        let now = core.clock.coarse_secs();
+        if let (false, Some(ledger)) = (handle.state.cover(life, now), &core.ledger) {
             handle.state.extend(ledger, life, now, handle.retirement)?;
         }
         if random_nonce {
-            handle.budget.spend(handle.book.ledger.as_ref(), now)?;
+            handle.budget.spend(core.ledger.as_ref(), now)?;
         }
         handle.state.count(act, now);
-        handle.flush_now_and_then(now);
+        handle.book.write_now_and_then(now);
         Ok(())
     }
 
     fn count(&self, act: Act) {
         let Some(handle) = self.0.as_deref() else { return };
-        let now = handle.book.clock.coarse_secs();
+        let now = handle.book.core.clock.coarse_secs();
         handle.state.count(act, now);
-        handle.flush_now_and_then(now);
+        handle.book.write_now_and_then(now);
     }
 }
 
@@ -272,25 +302,45 @@ impl fmt::Debug for KeyUsage {
     }
 }
 
-impl Handle {
-    /// Every half minute of traffic one thread is started that writes what was counted.
-    fn flush_now_and_then(&self, now: u64) {
-        let last = self.book.last_flush.load(Ordering::Relaxed);
+impl Book {
+    /// Every half minute of traffic a thread is started that writes what was counted: nobody who verifies
+    /// waits for a disk.
+    fn write_now_and_then(&self, now: u64) {
+        let last = self.core.last_flush.load(Ordering::Relaxed);
         // A clock that went back counts as well: the difference wraps.
-        if now.wrapping_sub(last) <= FLUSH_SECS || self.book.ledger.is_none() {
+        if now.wrapping_sub(last) > FLUSH_SECS && self.core.ledger.is_some() {
+            self.start_writer(last, now);
+        }
+    }
+
+    #[cold]
+    fn start_writer(&self, last: u64, now: u64) {
+        let order = Ordering::Relaxed;
+        if self.core.last_flush.compare_exchange(last, now, order, order).is_err() {
             return;
         }
-        let order = Ordering::Relaxed;
-        if self.book.last_flush.compare_exchange(last, now, order, order).is_ok() {
-            let book = self.book.clone();
-            // Counts that are not written now are written with the next ones.
-            let spawned = std::thread::Builder::new().name("claviger-usage".into());
-            drop(spawned.spawn(move || drop(book.flush(false))));
+        let Some(mut writer) = tried(&self.writer) else { return };
+        if writer.as_ref().is_some_and(|writer| !writer.is_finished()) {
+            return;
         }
+        let core = Arc::clone(&self.core);
+        // What is not written now is written with the next counts.
+        let thread = std::thread::Builder::new().name("claviger-usage".into());
+        *writer = thread.spawn(move || drop(core.flush(false))).ok();
     }
 }
 
-impl Book {
+impl Drop for Book {
+    fn drop(&mut self) {
+        if let Some(writer) = locked(&self.writer).take() {
+            drop(writer.join());
+        }
+        // Reservations that cannot be given back stay: late by a minute, never early.
+        drop(self.core.flush(true));
+    }
+}
+
+impl Core {
     fn budget(&self, thumbprint: &str) -> Arc<Budget> {
         let mut budgets = locked(&self.budgets);
         if let Some(known) = budgets.get(thumbprint) {
@@ -330,19 +380,14 @@ impl Book {
             budget.used(records.map(|_| find(budget.subject()).map_or(0, Record::messages)));
         let mut report = KeyReport::new(records.is_some(), messages, budget.limit());
         if let Some(record) = find(subject) {
-            report.add_record(record);
+            // What this process reserved it knows better.
+            let own = self.ledger.as_ref().filter(|_| state.is_some()).map(Ledger::owner);
+            report.add_record(record, own);
         }
         if let Some(state) = state {
             report.add_memory(state.in_memory());
         }
         report
-    }
-}
-
-impl Drop for Book {
-    fn drop(&mut self) {
-        // Reservations that cannot be given back stay: late by a minute, never early.
-        drop(self.flush(true));
     }
 }
 

@@ -166,10 +166,15 @@ impl KeyReport {
         Self { durable, messages, message_limit, ..Self::default() }
     }
 
-    pub(super) fn add_record(&mut self, record: &Record) {
+    /// Adds what the file says, without the reservation of `except`.
+    pub(super) fn add_record(&mut self, record: &Record, except: Option<u64>) {
         self.recorded_since = Some(record.since);
         self.add(Tally { counts: record.counts, last: record.last });
-        self.reach(record.latest_exp(), record.latest_open());
+        self.reach(record.exp, record.open);
+        let reservations = record.reservations.iter();
+        for one in reservations.filter(|one| Some(one.owner) != except) {
+            self.reach(one.exp, one.open);
+        }
     }
 
     pub(super) fn add_memory(&mut self, (tally, exp, open): (Tally, u64, u64)) {

@@ -40,6 +40,7 @@ fn oct(kid: &str, fill: u8) -> LabelKey {
         kid: kid.to_owned(),
         key,
         hints: JwkHints::default(),
+        usage: claviger::usage::KeyUsage::default(),
     }
 }
 

@@ -33,6 +33,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "formats",
             "stores",
             "config",
+            "usage",
         ],
     ),
     ("ops", &["error", "alg", "label", "catalogue", "crypto", "keyring"]),

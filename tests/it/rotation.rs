@@ -25,6 +25,7 @@ fn key(index: usize, spec: KeySpec, oct: Option<OctType>) -> LabelKey {
         kid: key.thumbprint().to_owned(),
         key,
         hints: JwkHints::default(),
+        usage: claviger::usage::KeyUsage::default(),
     }
 }
 

@@ -89,6 +89,7 @@ fn open_for(
         let Some(plaintext) = open_with(key, rows, parts, encrypted_key, &management) else {
             continue;
         };
+        key.usage.decrypted();
         let plaintext = if zip { inflate(set, &plaintext)? } else { plaintext };
         let (header, key) = (header.clone(), key.clone());
         return Ok(Decrypted { plaintext, header, key, algorithm, content });

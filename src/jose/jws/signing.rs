@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::SignOptions;
 use crate::alg::{Algorithm, Operation};
-use crate::crypto::{Role, sign as primitive};
+use crate::crypto::Role;
+use crate::crypto::sign::MAX_SIGNATURE_BYTES;
 use crate::error::{Error, ErrorKind, Result};
 use crate::jose::{Serialization, encode, encode_onto};
 use crate::ops::{KeySet, LabelKey};
@@ -26,7 +27,6 @@ pub fn sign(set: &KeySet, payload: &[u8], options: &SignOptions) -> Result<Strin
             .with_help("ask for a detached signature as well"));
     }
     let (algorithm, header) = header(set, options)?;
-    let key = &set.active().key;
     if options.serialization == Serialization::Compact && !options.detached {
         let body_characters = payload.len().div_ceil(3) * 4;
         let capacity = header.len() + body_characters + SIGNATURE_CHARACTERS + 2;
@@ -34,8 +34,8 @@ pub fn sign(set: &KeySet, payload: &[u8], options: &SignOptions) -> Result<Strin
         token.push_str(&header);
         token.push('.');
         encode_onto(payload, &mut token);
-        let mut buffer = [0; primitive::MAX_SIGNATURE_BYTES];
-        let signature = primitive::sign_into(key, algorithm, token.as_bytes(), &mut buffer)?;
+        let mut buffer = [0; MAX_SIGNATURE_BYTES];
+        let signature = set.sign_payload(algorithm, payload, token.as_bytes(), &mut buffer)?;
         token.push('.');
         encode_onto(signature, &mut token);
         return Ok(token);
@@ -45,8 +45,8 @@ pub fn sign(set: &KeySet, payload: &[u8], options: &SignOptions) -> Result<Strin
     input.extend_from_slice(header.as_bytes());
     input.push(b'.');
     input.extend_from_slice(if options.unencoded { payload } else { body.as_bytes() });
-    let mut buffer = [0; primitive::MAX_SIGNATURE_BYTES];
-    let signature = encode(primitive::sign_into(key, algorithm, &input, &mut buffer)?);
+    let mut buffer = [0; MAX_SIGNATURE_BYTES];
+    let signature = encode(set.sign_payload(algorithm, payload, &input, &mut buffer)?);
     Ok(write(&header, body, &signature, options))
 }
 

@@ -169,6 +169,7 @@ fn check_one(
         *tries = tries.checked_sub(1).ok_or("the bound on keys to try is reached")?;
         last = "no valid key made this signature";
         if primitive::verify(&key.key, algorithm, input, bytes).is_ok() {
+            key.usage.verified();
             return Ok((Arc::clone(key), algorithm));
         }
     }

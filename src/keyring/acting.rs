@@ -1,0 +1,99 @@
+//! The one way in which a key makes something: its use is written down first, and then it acts.
+//!
+//! Nothing else in the library calls the primitives that sign, wrap or seal with a label's key; a test over
+//! the sources holds that.
+
+use crate::alg::{Algorithm, Family};
+use crate::crypto::cipher::{self, EstablishedKey, KeyManagementHeader, Sealed};
+use crate::crypto::sign::{self, MAX_SIGNATURE_BYTES};
+use crate::error::Result;
+use crate::keyring::keyset::{KeySet, LabelKey};
+use crate::secret::SecretBytes;
+use crate::usage::Life;
+
+impl KeySet {
+    /// Signs `input` with the active key; the `exp` of `payload` says how long that lives.
+    ///
+    /// # Errors
+    /// Those of [`crate::usage::KeyUsage::before_signing`];
+    /// [`crate::error::ErrorKind::KeyUnfit`] if the key does not fit the row.
+    pub(crate) fn sign_payload<'b>(
+        &self,
+        algorithm: &Algorithm,
+        payload: &[u8],
+        input: &[u8],
+        buffer: &'b mut [u8; MAX_SIGNATURE_BYTES],
+    ) -> Result<&'b [u8]> {
+        let active = self.active();
+        active.usage.before_signing_payload(payload)?;
+        sign::sign_into(&active.key, algorithm, input, buffer)
+    }
+
+    /// Signs bytes of which nobody knows how long they live.
+    ///
+    /// # Errors
+    /// As [`KeySet::sign_payload`].
+    pub(crate) fn sign_bytes<'b>(
+        &self,
+        algorithm: &Algorithm,
+        bytes: &[u8],
+        buffer: &'b mut [u8; MAX_SIGNATURE_BYTES],
+    ) -> Result<&'b [u8]> {
+        let active = self.active();
+        active.usage.before_signing(Life::Open)?;
+        sign::sign_into(&active.key, algorithm, bytes, buffer)
+    }
+
+    /// Makes or agrees on a content key for the active key, as [`cipher::establish`] does.
+    ///
+    /// # Errors
+    /// Those of [`crate::usage::KeyUsage::before_encrypting`] and of [`cipher::establish`].
+    pub(crate) fn establish(
+        &self,
+        algorithm: &Algorithm,
+        enc: &Algorithm,
+        given: &KeyManagementHeader,
+    ) -> Result<EstablishedKey> {
+        let active = self.active();
+        active.usage.before_encrypting(matches!(algorithm.family, Family::AesGcmKw(_)))?;
+        cipher::establish(&active.key, algorithm, enc, given, None)
+    }
+
+    /// Encrypts under the active key itself, as [`cipher::seal_direct`] does.
+    ///
+    /// # Errors
+    /// Those of [`crate::usage::KeyUsage::before_encrypting`] and of [`cipher::seal_direct`].
+    pub(crate) fn seal_direct(
+        &self,
+        enc: &Algorithm,
+        authenticated: &[u8],
+        content: &[u8],
+    ) -> Result<Sealed> {
+        let active = self.active();
+        active.usage.before_encrypting(matches!(enc.family, Family::AesGcm(_)))?;
+        cipher::seal_direct(&active.key, enc, authenticated, content)
+    }
+}
+
+impl LabelKey {
+    /// Seals a value for the `encrypted-*` volume formats under this key.
+    ///
+    /// # Errors
+    /// Those of [`crate::usage::KeyUsage::before_encrypting`];
+    /// [`crate::error::ErrorKind::KeyUnfit`] if it is no symmetric key or password.
+    pub fn seal(&self, value: &SecretBytes) -> Result<String> {
+        self.usage.before_encrypting(true)?;
+        // EXPOSE: into the cipher.
+        crate::stores::seal_with(&self.key, value)
+    }
+
+    /// Opens what [`LabelKey::seal`] made.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Malformed`], [`crate::error::ErrorKind::NotDecrypted`].
+    pub fn unseal(&self, text: &str) -> Result<SecretBytes> {
+        let value = crate::stores::unseal_with(&self.key, text)?;
+        self.usage.decrypted();
+        Ok(value)
+    }
+}
