@@ -127,6 +127,7 @@ pub(in crate::crypto) struct Rsa {
     pub(in crate::crypto) verifiers: Vec<ParsedPublicKey>,
     pub(in crate::crypto) unwrap: Option<OaepPrivateDecryptingKey>,
     pub(in crate::crypto) wrap: Option<OaepPublicEncryptingKey>,
+    #[cfg_attr(not(feature = "compat"), expect(dead_code, reason = "RSA1_5 needs OpenSSL"))]
     pub(in crate::crypto) rsa15: Rsa15,
 }
 

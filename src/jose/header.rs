@@ -16,6 +16,10 @@ pub(super) type Reason = &'static str;
 
 /// The joined header of a signature or recipient.
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    not(feature = "compat"),
+    expect(clippy::large_enum_variant, reason = "a box would be one more allocation a token")
+)]
 pub(super) enum Header {
     /// All members, and the names of those that are not protected.
     Full { all: Map<String, Value>, unprotected: Vec<String> },

@@ -18,7 +18,7 @@ pub enum Act {
 }
 
 impl Act {
-    /// Every act, in the order of [`Tally`].
+    /// Every act, in the order in which they are counted.
     pub const ALL: [Self; 4] = [Self::Decrypted, Self::Encrypted, Self::Signed, Self::Verified];
 }
 
