@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+use zeroize::Zeroize;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -17,8 +18,9 @@ pub fn parse_strict(bytes: &[u8], max_depth: usize) -> Result<Value> {
     let value = Strict { depth_left: max_depth }
         .deserialize(&mut deserializer)
         .map_err(|error| refused(&error))?;
+    let mut value = Unfinished(value);
     deserializer.end().map_err(|error| refused(&error))?;
-    Ok(value)
+    Ok(value.finish())
 }
 
 /// Parses one JSON object with the rules of [`parse_strict`].
@@ -28,7 +30,10 @@ pub fn parse_strict(bytes: &[u8], max_depth: usize) -> Result<Value> {
 pub fn parse_strict_object(bytes: &[u8], max_depth: usize) -> Result<Map<String, Value>> {
     match parse_strict(bytes, max_depth)? {
         Value::Object(members) => Ok(members),
-        _ => Err(Error::new(ErrorKind::Malformed, "the JSON text is not an object")),
+        other => {
+            drop(Unfinished(other));
+            Err(Error::new(ErrorKind::Malformed, "the JSON text is not an object"))
+        }
     }
 }
 
@@ -48,6 +53,31 @@ fn refused(error: &serde_json::Error) -> Error {
         ErrorKind::Malformed,
         format!("not strict JSON: {why} at line {}, column {}", error.line(), error.column()),
     )
+}
+
+/// A value that an error may still cut off: what was read of a key is then wiped.
+struct Unfinished(Value);
+
+impl Unfinished {
+    fn finish(&mut self) -> Value {
+        self.0.take()
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
+/// Overwrites every text of a value: serde keeps key material in plain strings.
+pub(crate) fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(members) => members.values_mut().for_each(wipe),
+        _ => {}
+    }
 }
 
 const DUPLICATE: &str = "duplicate member";
@@ -110,23 +140,27 @@ impl<'de> Visitor<'de> for Strict {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
         let inner = self.deeper()?;
-        let mut array = Vec::new();
+        let mut array = Unfinished(Value::Array(Vec::new()));
         while let Some(element) = elements.next_element_seed(inner)? {
-            array.push(element);
+            if let Value::Array(array) = &mut array.0 {
+                array.push(element);
+            }
         }
-        Ok(Value::Array(array))
+        Ok(array.finish())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let inner = self.deeper()?;
-        let mut object = Map::new();
+        let mut object = Unfinished(Value::Object(Map::new()));
         while let Some(name) = members.next_key::<String>()? {
             let value = members.next_value_seed(inner)?;
-            if object.insert(name, value).is_some() {
+            let Value::Object(object) = &mut object.0 else { continue };
+            if let Some(first) = object.insert(name, value) {
+                drop(Unfinished(first));
                 return Err(serde::de::Error::custom(DUPLICATE));
             }
         }
-        Ok(Value::Object(object))
+        Ok(object.finish())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Problems as the Rust compiler shows them: place, line, caret, help.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
@@ -55,7 +56,8 @@ struct Text(String);
 
 impl Text {
     fn read(path: &Path) -> Self {
-        Self(Config::read_text(path).unwrap_or_default())
+        let text = Config::read_text(path).unwrap_or_default();
+        Self(text.split_inclusive('\n').map(without_secret).collect())
     }
 
     /// The lines of a place, and the place in them: what is drawn costs what is drawn, not the whole file.
@@ -81,5 +83,21 @@ impl Text {
     }
 }
 
+/// What stands where a password belongs is a secret, however wrong it is there: its line is drawn with stars,
+/// as many as it has bytes, so that every place stays where it is.
+fn without_secret(line: &str) -> Cow<'_, str> {
+    let Some((key, value)) = line.split_once('=') else { return Cow::Borrowed(line) };
+    let name = key.trim().trim_matches(['"', '\'']).to_ascii_lowercase();
+    let secret = name == "key" || SECRET_NAMES.iter().any(|word| name.contains(word));
+    if !secret || !value.trim_start().starts_with(['"', '\'']) {
+        return Cow::Borrowed(line);
+    }
+    let star = |c: char| if c.is_control() { c.to_string() } else { "*".repeat(c.len_utf8()) };
+    let space = value.len() - value.trim_start().len();
+    let (space, value) = value.split_at(space);
+    Cow::Owned(format!("{key}={space}{}", value.chars().map(star).collect::<String>()))
+}
+
+const SECRET_NAMES: [&str; 4] = ["passphrase", "password", "pin", "secret"];
 /// How far a line is followed to either side; a longer one is not shown.
 const MAX_SHOWN_BYTES: usize = 4096;

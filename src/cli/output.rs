@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::key_tools::Change;
 use claviger::problem::Severity;
+use claviger::secret::SecretBytes;
 use serde_json::{Value, json};
 
 use super::{Color, Context};
@@ -14,7 +15,7 @@ use super::{Color, Context};
 #[derive(Debug)]
 pub(crate) struct Outcome {
     json: Value,
-    data: Vec<u8>,
+    data: SecretBytes,
     notes: Vec<String>,
     exit: u8,
 }
@@ -22,7 +23,7 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// An answer: `json` is printed with `--json`, `data` as it stands without.
     pub(crate) fn new(json: Value, data: impl Into<Vec<u8>>) -> Self {
-        Self { json, data: data.into(), notes: Vec::new(), exit: 0 }
+        Self { json, data: SecretBytes::from_vec(data.into()), notes: Vec::new(), exit: 0 }
     }
 
     /// The answer of a command that changed or made a file of keys.
@@ -51,7 +52,7 @@ impl Outcome {
 
     /// Sets what goes to stdout without `--json`.
     pub(crate) fn with_data(mut self, data: impl Into<Vec<u8>>) -> Self {
-        self.data = data.into();
+        self.data = SecretBytes::from_vec(data.into());
         self
     }
 
@@ -90,7 +91,8 @@ pub(crate) fn show(context: &Context, answer: Result<Outcome>) -> ExitCode {
     if context.verbosity >= 0 {
         say(&outcome.notes.iter().map(|note| format!("{note}\n")).collect::<String>());
     }
-    write_stdout(&outcome.data, exit)
+    // EXPOSE: what the operator asked for.
+    write_stdout(outcome.data.expose_secret(), exit)
 }
 
 /// Shows an error as JSON on stdout.

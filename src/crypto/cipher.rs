@@ -171,7 +171,7 @@ pub fn recover(
             // RFC 7516 §11.5: a random key instead of an error.
             let substitute = fresh_key(size)?;
             let found = super::rsa15::decrypt(key, encrypted_key).filter(|cek| cek.len() == size);
-            return Ok(found.map_or(substitute, SecretBytes::from_vec));
+            return Ok(found.unwrap_or(substitute));
         }
         _ => None,
     };

@@ -1,5 +1,7 @@
 //! Ed448 and X448, which only OpenSSL has (feature `compat`).
 
+use zeroize::Zeroizing;
+
 use crate::alg::Curve;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -51,11 +53,11 @@ impl ForeignKey {
     }
 
     /// The shared secret with a peer's raw public key (RFC 7748 §6.2).
-    pub(in crate::crypto) fn agree(&self, peer: &Self) -> Option<Vec<u8>> {
+    pub(in crate::crypto) fn agree(&self, peer: &Self) -> Option<Zeroizing<Vec<u8>>> {
         let private = self.private.as_ref()?;
         let mut deriver = openssl::derive::Deriver::new(private).ok()?;
         deriver.set_peer(&peer.public).ok()?;
-        deriver.derive_to_vec().ok()
+        deriver.derive_to_vec().ok().map(Zeroizing::new)
     }
 }
 
@@ -74,7 +76,7 @@ fn refused(curve: Curve) -> Error {
 
 #[cfg(not(feature = "compat"))]
 mod without {
-    use super::{Curve, Error, ErrorKind, Result};
+    use super::{Curve, Error, ErrorKind, Result, Zeroizing};
 
     /// Cannot be made: every constructor says which feature it needs.
     pub(in crate::crypto) enum ForeignKey {}
@@ -100,7 +102,7 @@ mod without {
             match *self {}
         }
 
-        pub(in crate::crypto) fn agree(&self, _: &Self) -> Option<Vec<u8>> {
+        pub(in crate::crypto) fn agree(&self, _: &Self) -> Option<Zeroizing<Vec<u8>>> {
             match *self {}
         }
     }

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use crate::crypto::Key;
 #[cfg(feature = "compat")]
 use crate::crypto::prepared::{Prepared, Rsa};
+use crate::secret::SecretBytes;
 
 /// OpenSSL's keys, parsed when first used: few labels ever name the algorithm.
 #[cfg(feature = "compat")]
@@ -29,7 +30,7 @@ pub(in crate::crypto) fn encrypt(key: &Key, plain: &[u8]) -> Option<Vec<u8>> {
 /// Decrypts; OpenSSL 3.2 and later answers bad padding with a message derived from key and ciphertext
 /// instead of an error (implicit rejection), so neither error nor time tells of the padding.
 #[cfg(feature = "compat")]
-pub(in crate::crypto) fn decrypt(key: &Key, wrapped: &[u8]) -> Option<Vec<u8>> {
+pub(in crate::crypto) fn decrypt(key: &Key, wrapped: &[u8]) -> Option<SecretBytes> {
     use openssl::{pkey::PKey, pkey_ctx::PkeyCtx, rsa::Padding};
 
     // EXPOSE: into OpenSSL's own key, freed and cleansed by it.
@@ -40,7 +41,7 @@ pub(in crate::crypto) fn decrypt(key: &Key, wrapped: &[u8]) -> Option<Vec<u8>> {
     context.set_rsa_padding(Padding::PKCS1).ok()?;
     let mut out = Vec::new();
     context.decrypt_to_vec(wrapped, &mut out).ok()?;
-    Some(out)
+    Some(SecretBytes::from_vec(out))
 }
 
 #[cfg(feature = "compat")]
@@ -62,6 +63,6 @@ pub(in crate::crypto) fn encrypt(_: &Key, _: &[u8]) -> Option<Vec<u8>> {
 }
 
 #[cfg(not(feature = "compat"))]
-pub(in crate::crypto) fn decrypt(_: &Key, _: &[u8]) -> Option<Vec<u8>> {
+pub(in crate::crypto) fn decrypt(_: &Key, _: &[u8]) -> Option<SecretBytes> {
     None
 }

@@ -24,14 +24,10 @@ const PBKDF2: u8 = 2;
 /// # Errors
 /// [`ErrorKind::KeyUnfit`] for key pairs and for keys below 128 bits that are not passwords.
 pub fn seal_value(key: &Key, plaintext: &[u8]) -> Result<Vec<u8>> {
-    let version = match key.kind() {
-        KeyKind::Oct { oct_type: OctType::Generic, .. } => PBKDF2,
-        KeyKind::Oct { bits, .. } if bits >= 128 => HKDF,
-        kind => {
-            let text = format!("{kind} cannot seal values");
-            return Err(Error::new(ErrorKind::KeyUnfit, text).with_help("use AES of 256 bits"));
-        }
-    };
+    let version = version_for(key).ok_or_else(|| {
+        let text = format!("{} cannot seal values", key.kind());
+        Error::new(ErrorKind::KeyUnfit, text).with_help("use AES of 256 bits")
+    })?;
     let salt = random::bytes::<16>()?;
     let sealed = derive(key, version, &salt)
         .and_then(|derived| gcm_key(256, derived.as_ref()))
@@ -47,6 +43,8 @@ pub fn seal_value(key: &Key, plaintext: &[u8]) -> Result<Vec<u8>> {
 pub fn open_value(key: &Key, sealed: &[u8]) -> Result<SecretBytes> {
     let open = || {
         let (version, rest) = sealed.split_first()?;
+        // The key decides, not the value: a forged one cannot ask for the slow derivation.
+        version_for(key).filter(|expected| expected == version)?;
         let (salt, rest) = rest.split_at_checked(16)?;
         let (iv, rest) = rest.split_at_checked(12)?;
         let (ciphertext, tag) = rest.split_at_checked(rest.len().checked_sub(16)?)?;
@@ -57,6 +55,14 @@ pub fn open_value(key: &Key, sealed: &[u8]) -> Result<SecretBytes> {
         Error::new(ErrorKind::NotDecrypted, "the sealed value does not open with this key")
             .with_help("was it sealed under another key, or altered?")
     })
+}
+
+fn version_for(key: &Key) -> Option<u8> {
+    match key.kind() {
+        KeyKind::Oct { oct_type: OctType::Generic, .. } => Some(PBKDF2),
+        KeyKind::Oct { bits, .. } if bits >= 128 => Some(HKDF),
+        _ => None,
+    }
 }
 
 fn derive(key: &Key, version: u8, salt: &[u8]) -> Option<Zeroizing<[u8; 32]>> {

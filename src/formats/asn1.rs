@@ -2,6 +2,7 @@
 //! size and number before anything is built (X.690 §8).
 
 use der::asn1::ObjectIdentifier;
+use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::Limits;
@@ -148,9 +149,18 @@ impl<'a> Node<'a> {
         if self.tag & !CONSTRUCTED != tag {
             return Err(damaged(format!("tag {:#04x} where {tag:#04x} belongs", self.tag)));
         }
-        let mut out = Vec::new();
+        // Room for all of it: a buffer that grows leaves copies of a key behind.
+        let mut out = Vec::with_capacity(self.length());
         self.gather(&mut out)?;
         Ok(out)
+    }
+
+    /// The bytes of all its primitive parts.
+    fn length(&self) -> usize {
+        match &self.content {
+            Content::Primitive(bytes) => bytes.len(),
+            Content::Constructed(children) => children.iter().map(Node::length).sum(),
+        }
     }
 
     fn gather(&self, out: &mut Vec<u8>) -> Result<()> {
@@ -190,18 +200,21 @@ impl<'a> Node<'a> {
     }
 
     /// The element in DER.
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let content = match &self.content {
-            Content::Primitive(bytes) => bytes.to_vec(),
-            Content::Constructed(children) => children.iter().flat_map(Node::encode).collect(),
+    pub(super) fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let children = match &self.content {
+            Content::Primitive(bytes) => return Zeroizing::new(encode(self.tag, bytes)),
+            Content::Constructed(children) => children,
         };
-        encode(self.tag, &content)
+        let parts: Vec<Zeroizing<Vec<u8>>> = children.iter().map(Node::encode).collect();
+        let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_slice()).collect();
+        Zeroizing::new(encode(self.tag, &Zeroizing::new(parts.concat())))
     }
 }
 
 /// One element in DER.
 pub(super) fn encode(tag: u8, content: &[u8]) -> Vec<u8> {
-    let mut out = vec![tag];
+    let mut out = Vec::with_capacity(content.len() + 10);
+    out.push(tag);
     match u8::try_from(content.len()) {
         Ok(short) if short < 0x80 => out.push(short),
         _ => {

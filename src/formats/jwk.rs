@@ -8,10 +8,10 @@ use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use serde_json::{Map, Value};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::json;
+use crate::json::{self, wipe};
 use crate::secret::SecretBytes;
 
 use super::der::{
@@ -200,11 +200,12 @@ fn rsa(members: &Members) -> Result<(Material, Vec<u8>)> {
     if present != PRIVATE_RSA.len() {
         return Err(wrong("d, p, q, dp, dq, qi", "only some of them: all or none must be there"));
     }
-    let mut body = Zeroizing::new([&[2, 1, 0][..], &modulus, &exponent].concat());
+    let mut numbers = vec![Zeroizing::new(vec![2, 1, 0]), modulus, exponent];
     for name in PRIVATE_RSA {
-        body.extend_from_slice(&unsigned(&number(members, name)?)?);
+        numbers.push(unsigned(&number(members, name)?)?);
     }
-    let key = private_key_info(&rsa_algorithm()?, &element(Tag::Sequence, &body)?)?;
+    let numbers: Vec<&[u8]> = numbers.iter().map(|number| number.as_slice()).collect();
+    let key = private_key_info(&rsa_algorithm()?, &sequence(&numbers)?)?;
     Ok((Material::PrivateKey(key), public))
 }
 
@@ -369,16 +370,6 @@ fn sized(members: &Members, name: &'static str, length: usize) -> Result<Zeroizi
 
 fn wrong(member: &'static str, why: &'static str) -> Error {
     Error::new(ErrorKind::Damaged, format!("{member}: {why}"))
-}
-
-/// Overwrites every text of a JSON value: serde keeps key material in plain strings.
-pub(super) fn wipe(value: &mut Value) {
-    match value {
-        Value::String(text) => text.zeroize(),
-        Value::Array(items) => items.iter_mut().for_each(wipe),
-        Value::Object(members) => members.values_mut().for_each(wipe),
-        _ => {}
-    }
 }
 
 const KEY_TYPES: [&str; 4] = ["EC", "OKP", "RSA", "oct"];

@@ -5,10 +5,11 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::secret::SecretString;
+use crate::json::wipe;
+use crate::secret::{SecretBytes, SecretString};
 
 use super::der::{EC, RSA, certificate, elements, parts};
-use super::jwk::{PRIVATE_RSA, wipe};
+use super::jwk::PRIVATE_RSA;
 use super::public_half::{
     ED448, ED25519, P256, P384, P521, SECP256K1, X448, X25519, inner, public_half,
 };
@@ -38,10 +39,32 @@ pub fn write_set(entries: &[Entry], public_only: bool) -> Result<SecretString> {
 }
 
 fn text(mut value: Value) -> Result<SecretString> {
-    let text = serde_json::to_string(&value);
+    let text = written(&value);
     wipe(&mut value);
-    text.map(SecretString::from_string)
-        .map_err(|_| Error::new(ErrorKind::Bug, "JSON encoding failed"))
+    text.ok_or_else(|| Error::new(ErrorKind::Bug, "JSON encoding failed"))
+}
+
+/// Measured before it is written: a text that grows leaves copies of the key behind.
+fn written(value: &Value) -> Option<SecretString> {
+    let mut length = Length(0);
+    serde_json::to_writer(&mut length, value).ok()?;
+    let mut text = Zeroizing::new(Vec::with_capacity(length.0));
+    serde_json::to_writer(&mut *text, value).ok()?;
+    SecretString::from_utf8(&SecretBytes::from_slice(&text))
+}
+
+/// Counts what is written.
+struct Length(usize);
+
+impl std::io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 fn members(entry: &Entry, public_only: bool) -> Result<Members> {

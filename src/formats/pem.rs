@@ -46,7 +46,7 @@ pub fn read(bytes: &[u8], passwords: &Passwords<'_>, limits: &Limits) -> Result<
 /// [`ErrorKind::Usage`] for a secret where only the public part is asked for; [`ErrorKind::Unsupported`]
 /// for what has no PEM type.
 pub fn write(entries: &[Entry], public_only: bool) -> Result<SecretString> {
-    let mut text = Zeroizing::new(String::new());
+    let mut text = Vec::new();
     for entry in entries {
         match &entry.material {
             Material::Certificate => {}
@@ -98,13 +98,15 @@ pub fn write(entries: &[Entry], public_only: bool) -> Result<SecretString> {
             push(&mut text, "CERTIFICATE", certificate)?;
         }
     }
-    Ok(SecretString::from_string(std::mem::take(&mut *text)))
+    let mut whole = String::with_capacity(text.iter().map(|block| block.len()).sum());
+    text.iter().for_each(|block| whole.push_str(block));
+    Ok(SecretString::from_string(whole))
 }
 
-fn push(text: &mut String, label: &str, body: &[u8]) -> Result<()> {
+fn push(text: &mut Vec<Zeroizing<String>>, label: &str, body: &[u8]) -> Result<()> {
     let block = pem_rfc7468::encode_string(label, LineEnding::LF, body)
         .map_err(|_| Error::new(ErrorKind::Bug, "PEM encoding failed"))?;
-    text.push_str(&Zeroizing::new(block));
+    text.push(Zeroizing::new(block));
     Ok(())
 }
 
@@ -132,7 +134,7 @@ fn blocks(bytes: &[u8], limits: &Limits) -> Result<Vec<Block>> {
     Ok(found)
 }
 
-fn block<'a>(label: &[u8], lines: &mut impl Iterator<Item = &'a [u8]>) -> Result<Block> {
+fn block<'a>(label: &[u8], lines: &mut (impl Iterator<Item = &'a [u8]> + Clone)) -> Result<Block> {
     let label = std::str::from_utf8(label)
         .ok()
         .filter(|label| label.len() <= 64 && label.chars().all(|c| matches!(c, ' '..='~')))
@@ -140,7 +142,9 @@ fn block<'a>(label: &[u8], lines: &mut impl Iterator<Item = &'a [u8]>) -> Result
         .to_owned();
     let mut dek_info = None;
     let mut encrypted = false;
-    let mut text = Zeroizing::new(String::new());
+    // Room for all of it: a text that grows leaves copies of a key behind.
+    let inside = lines.clone().take_while(|line| !line.starts_with(b"-----"));
+    let mut text = Zeroizing::new(String::with_capacity(inside.map(<[u8]>::len).sum()));
     for line in lines {
         if let Some(end) = boundary(line, b"-----END ") {
             if end != label.as_bytes() {

@@ -11,6 +11,7 @@
     reason = "tests"
 )]
 
+mod canary;
 mod catalogue;
 mod cli;
 mod config;

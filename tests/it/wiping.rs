@@ -84,7 +84,7 @@ pem_password = { file = "pem.txt" }
 
 [labels."app.seal"]
 use = "encrypt"
-algorithms = ["A256GCMKW", "A256KW", "A256GCM", "A128CBC-HS256"]
+algorithms = ["A256KW", "A256CBC-HS512"]
 [labels."app.direct"]
 use = "encrypt"
 algorithms = ["dir", "A256GCM"]
@@ -120,6 +120,16 @@ algorithms = ["ES256"]
 use = "secret"
 "#;
 
+/// A few labels of every kind, for whoever wants to show them.
+pub(crate) const LABELS: [&str; 6] = [
+    "am.services.oauth2.oidc.signing.ES256",
+    "am.services.oauth2.jwt.authenticity.signing",
+    "app.seal",
+    "app.sealed",
+    "app.jwk.rsa",
+    "app.pem",
+];
+
 /// Labels that sign, that encrypt, and that are passwords.
 const SIGN: [&str; 10] = [
     "am.services.oauth2.oidc.signing.ES256",
@@ -138,16 +148,21 @@ const REVEAL: [&str; 3] = ["app.encoded", "app.sealed", "storepass"];
 
 /// What must not be found, by name.
 #[derive(Default)]
-struct Secrets(BTreeMap<String, Vec<u8>>);
+pub(crate) struct Secrets {
+    parts: BTreeMap<String, Vec<u8>>,
+    /// The secrets as they are.
+    pub(crate) whole: Vec<(String, Vec<u8>)>,
+}
 
 impl Secrets {
     /// Only the second half is searched for: an allocator writes its links over the start of what is freed.
     fn raw(&mut self, name: &str, bytes: &[u8]) {
-        self.0.insert(name.to_owned(), bytes[bytes.len() / 2..].to_vec());
+        self.parts.insert(name.to_owned(), bytes[bytes.len() / 2..].to_vec());
     }
 
     /// The bytes, and the texts that files and JWKs hold them in.
     fn add(&mut self, name: &str, bytes: &[u8]) {
+        self.whole.push((name.to_owned(), bytes.to_vec()));
         self.raw(name, bytes);
         self.raw(&format!("{name}, hex"), hex(bytes).as_bytes());
         self.raw(
@@ -210,7 +225,7 @@ fn note(secrets: &mut Secrets, store: &str, entries: &[Entry]) {
 }
 
 /// Writes stores full of fresh secrets and says what is in them.
-fn plant(folder: &Path) -> Secrets {
+pub(crate) fn plant(folder: &Path) -> Secrets {
     use claviger::alg::Curve;
     let mut secrets = Secrets::default();
     let write = |name: &str, bytes: &[u8]| {
@@ -285,7 +300,40 @@ fn plant(folder: &Path) -> Secrets {
     secrets.raw("pem text", &plain.expose_secret().as_bytes()[60..120]);
 
     secrets.add("plaintext", PLAINTEXT);
+    for (name, bytes) in readable_files(&mut secrets, &text) {
+        write(&format!("more/{name}"), &bytes);
+    }
     secrets
+}
+
+/// Files that hold keys as they are, whole and broken: what a reader held when it gave up counts as well.
+fn readable_files(secrets: &mut Secrets, password: &SecretString) -> Vec<(&'static str, Vec<u8>)> {
+    use claviger::alg::Curve;
+    let entries = [
+        entry("ec", KeySpec::Curve(Curve::P256), None),
+        entry("rsa", KeySpec::Rsa { bits: 2048 }, None),
+        entry("oct", KeySpec::Oct { bytes: 64 }, Some(SecretKeyType::Hmac)),
+    ];
+    note(secrets, "readable", &entries);
+    let pem = pem::write(&entries, false).unwrap();
+    let set = jwk::write_set(&entries, false).unwrap();
+    let set = set.expose_secret();
+    let plain = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/plain.p12"));
+    let plain = plain.unwrap();
+    let passwords = Passwords { store: Some(password), entry: None };
+    let container = formats::open(&plain, None, &passwords, &Limits::default(), false).unwrap();
+    note(secrets, "plain p12", &container.entries);
+    vec![
+        ("whole.pem", pem.expose_secret().as_bytes().to_vec()),
+        ("cut.pem", pem.expose_secret().as_bytes()[..pem.expose_secret().len() - 10].to_vec()),
+        ("whole.jwks", set.as_bytes().to_vec()),
+        ("cut.jwks", set.as_bytes()[..set.len() - 2].to_vec()),
+        (
+            "twice.jwks",
+            set.replace("\"kty\":\"oct\"", "\"kty\":\"oct\",\"kty\":\"oct\"").into_bytes(),
+        ),
+        ("plain.p12", plain),
+    ]
 }
 
 /// The child: loads, uses, says so, waits; drops, says so, waits.
@@ -309,6 +357,14 @@ fn use_and_drop(folder: &Path) {
         assert!(keyring.label(label).unwrap().reveal(<[u8]>::len).unwrap() > 8);
     }
     pause("loaded");
+    let password = SecretString::from_string("no password of anything".into());
+    for file in std::fs::read_dir(folder.join("more")).unwrap() {
+        let mut bytes = std::fs::read(file.unwrap().path()).unwrap();
+        bytes.shrink_to_fit();
+        let bytes = SecretBytes::from_vec(bytes);
+        let passwords = Passwords { store: Some(&password), entry: None };
+        drop(formats::open(bytes.expose_secret(), None, &passwords, &Limits::default(), false));
+    }
     drop(keyring);
     pause("dropped");
 }
@@ -368,7 +424,7 @@ impl Searched {
                 continue;
             }
             let region = line.split_whitespace().nth(5).unwrap_or("anonymous");
-            for (name, secret) in &secrets.0 {
+            for (name, secret) in &secrets.parts {
                 let count = memchr::memmem::find_iter(&bytes, secret).count();
                 if count > 0 {
                     found.push(format!("{name}: {count} in {region} {from:x}"));
@@ -404,5 +460,5 @@ fn dropped_secrets_are_nowhere_in_memory() {
     process.go_on();
     process.wait_for("dropped");
     let left = process.find(&secrets);
-    assert!(left.is_empty(), "{} of {}: {left:#?}", left.len(), secrets.0.len());
+    assert!(left.is_empty(), "{} of {}: {left:#?}", left.len(), secrets.parts.len());
 }

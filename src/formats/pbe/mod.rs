@@ -82,8 +82,8 @@ pub(crate) fn decrypt(
     let mut key =
         pkcs12_key(password, &salt, Pkcs12KeyType::EncryptionKey, rounds, *key_bytes, work)?;
     if *key_bytes == 16 && matches!(cipher, Cipher::Des3) {
-        let first: Vec<u8> = key.iter().take(8).copied().collect();
-        key.extend_from_slice(&first);
+        let (whole, first) = (key.as_slice(), key.get(..8).unwrap_or_default());
+        key = Zeroizing::new([whole, first].concat());
     }
     let iv = match cipher {
         Cipher::Rc4 => Zeroizing::default(),

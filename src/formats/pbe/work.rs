@@ -86,9 +86,11 @@ impl Password {
     pub(crate) fn new(password: &SecretString) -> Self {
         // EXPOSE: re-encoded into wiped buffers.
         let text = password.expose_secret();
-        let mut bmp: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        // Room for all of it: a buffer that grows leaves a copy behind.
+        let mut bmp = Zeroizing::new(Vec::with_capacity(text.len() * 2 + 2));
+        bmp.extend(text.encode_utf16().flat_map(u16::to_be_bytes));
         bmp.extend_from_slice(&[0, 0]);
-        Self { utf8: Zeroizing::new(text.as_bytes().to_vec()), bmp: Zeroizing::new(bmp), tag: 0 }
+        Self { utf8: Zeroizing::new(text.as_bytes().to_vec()), bmp, tag: 0 }
     }
 
     /// The other reading of the empty password: no bytes instead of two zero bytes.

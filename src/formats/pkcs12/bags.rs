@@ -68,12 +68,12 @@ impl BagReader<'_, '_> {
         let [value] = value.context(0)? else { return Err(damaged("the value of a bag")) };
         let named = named.oid()?;
         let content = if named == KEY_BAG {
-            let key = SecretBytes::from_vec(value.encode());
+            let key = SecretBytes::from_slice(&value.encode());
             BagContent::Secret(Material::PrivateKey(key))
         } else if named == SHROUDED_KEY_BAG {
             // GnuTLS marks keys that it does not encrypt as encrypted too.
             let opened = if value.children(SEQUENCE)?.first().is_some_and(Node::is_integer) {
-                Ok(SecretBytes::from_vec(value.encode()))
+                Ok(SecretBytes::from_slice(&value.encode()))
             } else {
                 pbe::private_key_info(value, self.passwords, self.work)
             };

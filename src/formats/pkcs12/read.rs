@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use der::asn1::ObjectIdentifier;
 use x509_parser::prelude::{FromDer, X509Certificate};
+use zeroize::Zeroizing;
 
 use super::bags::{Bag, BagContent, BagReader};
 use super::mac;
@@ -47,7 +48,8 @@ pub fn read(
     if named != DATA {
         return Err(pbe::unsupported("the integrity mode", named));
     }
-    let content = content.string(OCTET_STRING)?;
+    // Bags that are not encrypted hold keys as they are.
+    let content = Zeroizing::new(content.string(OCTET_STRING)?);
     let mut store = readings(passwords.store, 0);
     if let Some(mac_data) = rest.first() {
         let fits = mac::check(mac_data, &content, &store, &mut work)?;

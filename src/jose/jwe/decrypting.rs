@@ -1,6 +1,7 @@
 //! Opening JWE tokens.
 
-use miniz_oxide::inflate::decompress_to_vec_with_limit;
+use miniz_oxide::inflate::decompress_slice_iter_to_slice;
+use zeroize::Zeroizing;
 
 use super::Decrypted;
 use super::parts::{Parts, parse_compact, parse_json};
@@ -119,11 +120,16 @@ fn open_with(
 
 /// Inflates what was authenticated, up to the bound (attacks.md J23).
 fn inflate(set: &KeySet, deflated: &SecretBytes) -> Result<SecretBytes, Reason> {
-    let limit = set.policy().limits.max_inflated_bytes;
+    // Into a buffer that does not grow, which would leave copies behind: DEFLATE makes at most 1,032 bytes
+    // of one.
+    let room = deflated.len().saturating_mul(1_032).min(set.policy().limits.max_inflated_bytes);
+    let mut out = Zeroizing::new(vec![0; room]);
     // EXPOSE: into the next owner.
-    decompress_to_vec_with_limit(deflated.expose_secret(), limit)
-        .map(SecretBytes::from_vec)
-        .map_err(|_| "the content does not inflate within its bound")
+    let input = std::iter::once(deflated.expose_secret());
+    decompress_slice_iter_to_slice(&mut out, input, false, true)
+        .ok()
+        .and_then(|len| out.get(..len).map(SecretBytes::from_slice))
+        .ok_or("the content does not inflate within its bound")
 }
 
 fn read_header(set: &KeySet, header: &Header) -> Result<KeyManagementHeader, Reason> {
