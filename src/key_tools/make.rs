@@ -154,16 +154,19 @@ pub fn export(
     format: &str,
     private: bool,
 ) -> Result<Change> {
-    let container = open(source, options)?;
-    let entry = position(&container, alias)
-        .and_then(|at| container.entries.get(at))
-        .ok_or_else(|| unknown(alias))?;
+    let mut container = open(source, options)?;
+    let at = position(&container, alias).ok_or_else(|| unknown(alias))?;
+    let mut entry = container.entries.swap_remove(at);
+    if private {
+        // A key that moves keeps its name; a public one is for others, whose tokens name it by `keyring.kid`.
+        entry.hints.kid.get_or_insert_with(|| entry.alias.clone());
+    }
     if let Material::Unreadable(error) = &entry.material {
         return Err(Error::new(error.kind(), format!("{alias:?}: {}", error.message())));
     }
     Ok(Change {
-        content: encode(entry, format, !private)?,
-        entries: vec![describe(entry)],
+        content: encode(&entry, format, !private)?,
+        entries: vec![describe(&entry)],
         skipped: Vec::new(),
         warnings: container.warnings,
     })

@@ -4,6 +4,7 @@ mod content;
 mod convert;
 mod environment;
 mod files;
+mod generation;
 mod keystore;
 pub mod password;
 mod prepared;

@@ -1,5 +1,6 @@
 //! Passwords from files and environment variables.
 
+use std::env::VarError;
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -18,15 +19,18 @@ pub(super) const MAX_BYTES: usize = 64 << 10;
 pub fn read(source: &PasswordSource) -> Result<SecretBytes> {
     match source {
         PasswordSource::Env(name) => {
-            let value = std::env::var(name).ok().filter(|value| !value.is_empty());
-            value.map(|value| SecretBytes::from_vec(value.into_bytes())).ok_or_else(|| {
-                let shown = name.escape_debug();
-                Error::new(
-                    ErrorKind::StoreUnreadable,
-                    format!("the variable \"{shown}\" is not set"),
-                )
-                .with_help(format!("export {shown}=… before you start"))
-            })
+            let shown = name.escape_debug();
+            let refused = |why: &str| {
+                let text = format!("the variable \"{shown}\" {why}");
+                Error::new(ErrorKind::StoreUnreadable, text)
+                    .with_help(format!("export {shown}=… before you start"))
+            };
+            match std::env::var(name) {
+                Ok(value) if value.is_empty() => Err(refused("is empty")),
+                Ok(value) => Ok(SecretBytes::from_vec(value.into_bytes())),
+                Err(VarError::NotPresent) => Err(refused("is not set")),
+                Err(VarError::NotUnicode(_)) => Err(refused("is not UTF-8")),
+            }
         }
         PasswordSource::File(path) => of_file(path, take(path, MAX_BYTES)?.bytes.expose_secret()),
         PasswordSource::Label(label) => Err(Error::new(

@@ -176,13 +176,17 @@ fn plain(bytes: &SecretBytes) -> Result<Value> {
 
 fn base64(bytes: &SecretBytes) -> Result<Value> {
     // EXPOSE: decoded in constant time into a key that wipes itself.
-    let mut text = bytes.expose_secret().to_vec();
-    trim_newline(&mut text);
-    let text = SecretBytes::from_vec(text);
+    // Line breaks are no part of base64: `base64` of coreutils writes one after 76 digits.
+    let text = bytes.expose_secret().iter().copied();
+    let text = SecretBytes::from_vec(text.filter(|byte| !matches!(byte, b'\r' | b'\n')).collect());
     let decoded = std::str::from_utf8(text.expose_secret())
         .ok()
         .and_then(|text| Base64::decode_vec(text).ok())
-        .ok_or_else(|| Error::new(ErrorKind::Damaged, "it is not base64"))?;
+        .ok_or_else(|| {
+            Error::new(ErrorKind::Damaged, "it is not base64").with_help(
+                "write it with: base64 < SECRET > FILE; format = \"plain\" takes text as it is",
+            )
+        })?;
     let key = Key::from_secret(SecretBytes::from_vec(decoded), OctType::Any)?;
     Ok(Value { key, hints: JwkHints::default(), warnings: Vec::new() })
 }

@@ -1,17 +1,18 @@
 //! A file-system secret volume: the file name is the label, the highest version is active.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File as Handle;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::OFlags;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::label::{Alias, LabelName};
 use crate::parallel;
 use crate::stores::content::{Content, Part};
 use crate::stores::files::{Taken, take_open, unreadable};
+use crate::stores::generation::{Generation, names, resolve_beneath};
 use crate::stores::prepared::Prepared;
 use crate::stores::value::{Value, ValueReader};
 use crate::stores::{Loaded, Permissions, Resolve, SecretStore, VolumeOptions};
@@ -34,7 +35,7 @@ type File = (Alias, Result<Arc<Value>>);
 
 /// A file name taken apart. Ordered by version: no suffix is the oldest; equal numbers with leading zeros
 /// are newer (`v1 < v01 < v001 < v2`).
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 struct Version {
     number: u64,
     digits: usize,
@@ -43,24 +44,33 @@ struct Version {
 /// Reads the files of one generation; those whose names are no labels are not opened.
 pub(super) fn read(options: &VolumeOptions) -> Result<Content> {
     let directory = &options.directory;
-    let handle = open_generation(directory)?;
+    let generation = Generation::open(directory)?;
     let mut content = Content::default();
-    for name in names(&handle, directory)? {
-        match parse_name(&name, options) {
-            Ok(_) => {
-                let path = directory.join(&name);
-                let taken = read_file(&handle, &name, &path, options, &mut content.warnings)
-                    .map_err(|error| error.with_file(&path));
-                content.parts.push(Part::of(name, taken));
-            }
-            Err(why) => {
-                let shown: String = name.chars().take(80).collect();
-                let shown = shown.escape_debug();
-                content.warnings.push(format!("file \"{shown}\" is ignored: {why}"));
-            }
+    content.warnings.extend(generation.check_mode(directory, options.permissions)?);
+    content.warnings.extend(generation.beside(directory)?);
+    let mut known: HashMap<(LabelName, Version), String> = HashMap::new();
+    for name in names(&generation.files, directory)? {
+        let fresh = parse_name(&name, options).and_then(|parsed| {
+            let same = known.get(&parsed).map(|other| format!("\"{other}\" is the same version"));
+            known.entry(parsed).or_insert_with(|| name.clone());
+            same.map_or(Ok(()), Err)
+        });
+        if let Err(why) = fresh {
+            content.warnings.push(ignored(&name, &why));
+            continue;
+        }
+        let path = directory.join(&name);
+        let taken = read_file(&generation.files, &name, &path, options, &mut content.warnings);
+        if let Some(taken) = taken.transpose() {
+            content.parts.push(Part::of(name, taken.map_err(|error| error.with_file(&path))));
         }
     }
     Ok(content)
+}
+
+fn ignored(name: &str, why: &str) -> String {
+    let shown: String = name.chars().take(80).collect();
+    format!("file \"{}\" is ignored: {why}", shown.escape_debug())
 }
 
 impl VolumeStore {
@@ -82,8 +92,7 @@ impl VolumeStore {
         let mut found: BTreeMap<LabelName, Vec<(Version, File)>> = BTreeMap::new();
         for (part, value) in content.parts.iter().zip(values) {
             let Ok((label, version)) = parse_name(&part.name, options) else { continue };
-            let stem = part.name.strip_suffix(&options.extension).unwrap_or(&part.name);
-            let Ok(alias) = stem.parse::<Alias>() else { continue };
+            let Ok(alias) = alias_of(&part.name, options).parse::<Alias>() else { continue };
             let of_file = |warning: &String| format!("file \"{}\": {warning}", part.name);
             warnings.extend(value.iter().flat_map(|value| value.warnings.iter().map(of_file)));
             found.entry(label).or_default().push((version, (alias, value)));
@@ -91,9 +100,6 @@ impl VolumeStore {
         let mut labels = BTreeMap::new();
         for (label, mut versions) in found {
             versions.sort_by(|(a, _), (b, _)| b.cmp(a));
-            if options.version_suffix.is_empty() && versions.len() > 1 {
-                warnings.push(format!("label \"{label}\" has several files and no versions"));
-            }
             labels.insert(label, versions.into_iter().map(|(_, file)| file).collect());
         }
         Ok(Self { directory: options.directory.clone(), labels, warnings })
@@ -105,19 +111,24 @@ fn about_file(error: Error, part: &Part, options: &VolumeOptions) -> Error {
     error.with_file(options.directory.join(&part.name))
 }
 
+/// `None`: a directory, which is no secret.
 fn read_file(
     handle: &Handle,
     name: &str,
     path: &Path,
     options: &VolumeOptions,
     warnings: &mut Vec<String>,
-) -> Result<Taken> {
+) -> Result<Option<Taken>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file =
         resolve_beneath(handle, &options.directory, name, flags).map_err(|error| match error {
             rustix::io::Errno::XDEV => unreadable(path, "its link leads out of the directory"),
             error => unreadable(path, &error.to_string()),
         })?;
+    if file.metadata().is_ok_and(|facts| facts.is_dir()) {
+        warnings.push(ignored(name, "it is a directory"));
+        return Ok(None);
+    }
     let taken = take_open(file, path, MAX_BYTES)?;
     let mode = taken.stamp.mode();
     if mode & 0o002 != 0 {
@@ -137,95 +148,51 @@ fn read_file(
             )),
         }
     }
-    Ok(taken)
+    Ok(Some(taken))
 }
 
-fn open_directory(directory: &Path) -> Result<Handle> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let handle = rustix::fs::open(directory, flags, Mode::empty())
-        .map_err(|error| unreadable(directory, &error.to_string()))?;
-    Ok(Handle::from(handle))
-}
-
-/// The directory that holds the files of one generation, opened once. A Kubernetes volume keeps them behind
-/// the link `..data`, which an update replaces: what is read through this handle is all of before or all of
-/// after (attacks.md F02).
-fn open_generation(directory: &Path) -> Result<Handle> {
-    let root = open_directory(directory)?;
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    match resolve_beneath(&root, directory, "..data", flags) {
-        Ok(generation) => Ok(generation),
-        Err(rustix::io::Errno::NOENT) => Ok(root),
-        Err(rustix::io::Errno::XDEV) => {
-            Err(unreadable(&directory.join("..data"), "its link leads out of the directory"))
-        }
-        Err(error) => Err(unreadable(&directory.join("..data"), &error.to_string())),
-    }
-}
-
-/// Opens `name` under the directory; links are followed as long as they stay inside.
-fn resolve_beneath(
-    handle: &Handle,
-    directory: &Path,
-    name: &str,
-    flags: OFlags,
-) -> rustix::io::Result<Handle> {
-    use rustix::io::Errno;
-
-    match rustix::fs::openat2(handle, name, flags, Mode::empty(), ResolveFlags::BENEATH) {
-        // Kernels before 5.6 and some sandboxes: resolve first, then look where it ended.
-        Err(Errno::NOSYS | Errno::PERM) => {
-            let io = |_| Errno::NOENT;
-            let inside = directory.canonicalize().map_err(io)?;
-            let target = directory.join(name).canonicalize().map_err(io)?;
-            if !target.starts_with(&inside) {
-                return Err(Errno::XDEV);
-            }
-            rustix::fs::open(&target, flags | OFlags::NOFOLLOW, Mode::empty()).map(Handle::from)
-        }
-        opened => opened.map(Handle::from),
-    }
-}
-
-fn names(handle: &Handle, directory: &Path) -> Result<Vec<String>> {
-    let broken = |error: rustix::io::Errno| unreadable(directory, &error.to_string());
-    let mut names = Vec::new();
-    for entry in rustix::fs::Dir::read_from(handle).map_err(broken)? {
-        let entry = entry.map_err(broken)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        // `.` and `..`, and the directories of a Kubernetes volume.
-        if !name.starts_with("..") && name != "." {
-            names.push(name);
-        }
-    }
-    names.sort();
-    Ok(names)
-}
-
-/// `LABEL[SUFFIXn][EXTENSION]`.
+/// `LABEL[SUFFIXn][EXTENSION]`; where Ping AM puts the extension is not known, so the number may follow it too.
 fn parse_name(
     name: &str,
     options: &VolumeOptions,
 ) -> std::result::Result<(LabelName, Version), String> {
-    let stem = name
-        .strip_suffix(&options.extension)
-        .ok_or_else(|| format!("it does not end in \"{}\"", options.extension))?;
-    let suffix = &options.version_suffix;
-    if !suffix.is_empty()
-        && let Some((label, digits)) = stem.rsplit_once(suffix.as_str())
-        && !digits.is_empty()
-        && digits.bytes().all(|byte| byte.is_ascii_digit())
-    {
-        let number: u64 = digits
+    let extension = options.extension.as_str();
+    let (label, version) = match name.strip_suffix(extension) {
+        Some(stem) => split_version(stem, &options.version_suffix).unwrap_or((stem, "")),
+        None => split_version(name, &options.version_suffix)
+            .and_then(|(stem, digits)| Some((stem.strip_suffix(extension)?, digits)))
+            .ok_or_else(|| format!("it does not end in \"{extension}\""))?,
+    };
+    let number = match version {
+        "" => 0,
+        digits => digits
             .parse()
             .ok()
             .filter(|number| (1..1 << 31).contains(number))
-            .ok_or_else(|| format!("its version {digits} is not between 1 and 2147483647"))?;
-        let label = label.parse().map_err(|_| "its name is no label".to_owned())?;
-        return Ok((label, Version { number, digits: digits.len() }));
+            .ok_or_else(|| format!("its version {digits} is not between 1 and 2147483647"))?,
+    };
+    let label = label.parse().map_err(|_| "its name is no label".to_owned())?;
+    Ok((label, Version { number, digits: version.len() }))
+}
+
+fn split_version<'n>(name: &'n str, suffix: &str) -> Option<(&'n str, &'n str)> {
+    let (label, digits) = name.rsplit_once(suffix).filter(|_| !suffix.is_empty())?;
+    (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+        .then_some((label, digits))
+}
+
+/// The stable id of a file in Ping AM: its name without the extension.
+fn alias_of(name: &str, options: &VolumeOptions) -> String {
+    let extension = options.extension.as_str();
+    if let Some(stem) = name.strip_suffix(extension) {
+        return stem.to_owned();
     }
-    let label = stem.parse().map_err(|_| "its name is no label".to_owned())?;
-    Ok((label, Version { number: 0, digits: 0 }))
+    let stem = split_version(name, &options.version_suffix)
+        .and_then(|(stem, digits)| Some((stem.strip_suffix(extension)?, digits)));
+    stem.map_or_else(
+        || name.to_owned(),
+        |(label, digits)| format!("{label}{}{digits}", options.version_suffix),
+    )
 }
 
 impl SecretStore for VolumeStore {
@@ -283,6 +250,8 @@ mod tests {
         }
         assert_eq!(parse_name("a.b.v12.txt", &versioned).unwrap().1.number, 12);
         assert_eq!(parse_name("a.b.txt", &versioned).unwrap().1.number, 0);
+        assert_eq!(parse_name("a.b.txt.v12", &versioned).unwrap().1.number, 12);
+        assert_eq!(alias_of("a.b.txt.v12", &versioned), "a.b.v12");
         for bad in ["a.b.v12", "a.v0.txt", "a.v-1.txt", "a.v9999999999.txt"] {
             assert!(parse_name(bad, &versioned).is_err(), "{bad}");
         }

@@ -145,21 +145,55 @@ fn every_content_row_opens_only_what_it_sealed() {
     }
 }
 
+/// Published in the JWK sets of Ping's documentation: alias, use, kid, curve, and x and y or n.
+type DemoKey =
+    (&'static str, &'static str, &'static str, Option<Curve>, &'static str, &'static str);
+const DEMO_KEYS: &[DemoKey] = &[
+    (
+        "es256test",
+        "sig",
+        "Fol7IpdKeLZmzKtCEgi1LDhSIzM=",
+        Some(Curve::P256),
+        "N7MtObVf92FJTwYvY2ZvTVT3rgZp7a7XDtzT_9Rw7IA",
+        "uxNmyoocPopYh4k1FCc41yuJZVohxlhMo3KTIJVTP3c",
+    ),
+    (
+        "es384test",
+        "sig",
+        "I4x/IijvdDsUZMghwNq2gC/7pYQ=",
+        Some(Curve::P384),
+        "k5wSvW_6JhOuCj-9PdDWdEA4oH90RSmC2GTliiUHAhXj6rmTdE2S-_zGmMFxufuV",
+        "XfbR-tRoVcZMCoUrkKtuZUIyfCgAy8b0FWnPZqevwpdoTzGQBOXSNi6uItN_o4tH",
+    ),
+    (
+        "es512test",
+        "sig",
+        "pZSfpEq8tQPeiIe3fnnaWnnr/Zc=",
+        Some(Curve::P521),
+        "AHdVKbNDHym-MiUh6caaod_ktp8PXN6g1zIKLzlaCSOZP82KKaQsfwltAKnMrw129nVx-2kt8x1J1pp1ADe9HtXt",
+        "AUqhRKcYvA6lElI3UrfqvpuhVsyEFBQ4cM_E9v4WGnRc_priiTVa_UC7YfCtQJT9F8Oc21v_i57Sp3Mq_vw5ueRd",
+    ),
+    ("test", "enc", "DkKMPE7hFVEn77WWhVuzaoFp4O8=", None, DEMO_RSA_TEST, "AQAB"),
+    ("test", "sig", "4iCKFB0RXIxytor1r3ToBdRievs=", None, DEMO_RSA_TEST, "AQAB"),
+    ("rsajwtsigningkey", "sig", "wU3ifIIaLOUAReRB/FG6eM1P1QM=", None, DEMO_RSA_SIGNING, "AQAB"),
+];
+const DEMO_RSA_TEST: &str = "i7t6m4d_02dZ8dOe-DFcuUYiOWueHlNkFwdUfOs06eUETOV6Y9WCXu3D71dbF0Fhou69ez5c3HAZrSVS2qC1Htw9NkVlLDeED7qwQQMmSr7RFYNQ6BYekAtn_ScFHpq8Tx4BzhcDb6P0-PHCo-bkQedxwhbMD412KSM2UAVQaZ-TW-ngdaaVEs1Cgl4b8xxZ9ZuApXZfpddNdgvjBeeYQbZnaqU3b0P5YE0s0YvIQqYmTjxh4RyLfkt6s_BS1obWUOC-0ChRWlpWE7QTEVEWJP5yt8hgZ5MecTmBi3yZ_0ts3NsL83413NdbWYh-ChtP696mZbJozflF8jR9pewTbQ";
+const DEMO_RSA_SIGNING: &str = "10iGQ5l5IdqBP1l5wb5BDBZpSyLs4y_Um-kGv_se0BkRkwMZavGD_Nqjq8x3-fKNI45nU7E7COAh8gjn6LCXfug57EQfi0gOgKhOhVcLmKqIEXPmqeagvMndsXWIy6k8WPPwBzSkN5PDLKBXKG_X1BwVvOE9276nrx6lJq3CgNbmiEihovNt_6g5pCxiSarIk2uaG3T3Ve6hUJrM0W35QmqrNM9rL3laPgXtCuz4sJJN3rGnQq_25YbUawW9L1MTVbqKxWiyN5WbXoWUg8to1DhoQnXzDymIMhFa45NTLhxtdH9CDprXWXWBaWzo8mIFes5yI4AJW4ZSg1PPO2UJSQ";
+
 #[test]
-fn ping_ams_kid_of_its_published_demo_key() {
-    let b64 = |text: &str| {
-        use base64::Engine;
-        base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).unwrap()
-    };
-    // Published in the JWK sets of Ping's documentation.
-    let public = PublicParameters::Ec {
-        curve: Curve::P256,
-        x: b64("N7MtObVf92FJTwYvY2ZvTVT3rgZp7a7XDtzT_9Rw7IA"),
-        y: b64("uxNmyoocPopYh4k1FCc41yuJZVohxlhMo3KTIJVTP3c"),
-    };
-    let spki = claviger::crypto::material::encode_spki(&public).unwrap();
-    let key = Key::from_public(&spki).unwrap();
-    assert_eq!(key.am_kid("es256test", "sig").unwrap(), "Fol7IpdKeLZmzKtCEgi1LDhSIzM=");
+fn ping_ams_kids_of_its_published_demo_keys() {
+    use base64::Engine;
+    let b64 = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).unwrap();
+    for (alias, usage, kid, curve, first, second) in DEMO_KEYS {
+        let (first, second) = (b64(first), b64(second));
+        let public = match *curve {
+            Some(curve) => PublicParameters::Ec { curve, x: first, y: second },
+            None => PublicParameters::Rsa { n: first, e: second },
+        };
+        let spki = claviger::crypto::material::encode_spki(&public).unwrap();
+        let key = Key::from_public(&spki).unwrap();
+        assert_eq!(key.am_kid(alias, usage).unwrap(), *kid, "{alias} {usage}");
+    }
 }
 
 #[test]

@@ -41,5 +41,6 @@ mod seeds;
 mod stores;
 mod support;
 mod usage;
+mod volumes;
 mod wiping;
 mod wycheproof;
