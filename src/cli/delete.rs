@@ -24,8 +24,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(_: &Context, args: &Args) -> Result<Outcome> {
+    let password = args.password.require()?;
+    let _lock = key_tools::lock_folder(&args.store)?;
     let content = read_input(&args.store, key_tools::MAX_FILE_BYTES)?;
-    let change = key_tools::delete(&content, &args.password.require()?, &args.alias)
+    let change = key_tools::delete(&content, &password, &args.alias)
         .map_err(|error| error.with_file(&args.store))?;
     key_tools::replace_file(&args.store, &change.content)?;
     Outcome::of_change(&change, "deleted")

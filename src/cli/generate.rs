@@ -58,8 +58,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         now: context.clock.now(),
     };
     if let Some(store) = &args.store {
-        let existing = read_existing(store, key_tools::MAX_FILE_BYTES)?;
         let password = args.password.require()?;
+        let _lock = key_tools::lock_folder(store)?;
+        let existing = read_existing(store, key_tools::MAX_FILE_BYTES)?;
         let change = key_tools::generate_into(existing.as_ref(), &password, &options)
             .map_err(|error| error.with_file(store))?;
         if existing.is_some() {

@@ -39,9 +39,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(_: &Context, args: &Args) -> Result<Outcome> {
     let content = read_input(&args.file, key_tools::MAX_FILE_BYTES)?;
-    let target = read_existing(&args.store, key_tools::MAX_FILE_BYTES)?;
     let (source, entry) = (args.source.read()?, args.entry.read()?);
     let password = args.password.require()?;
+    let _lock = key_tools::lock_folder(&args.store)?;
+    let target = read_existing(&args.store, key_tools::MAX_FILE_BYTES)?;
     let options = OpenOptions {
         insist: None,
         store_password: source.as_ref(),

@@ -32,8 +32,9 @@ impl Outcome {
             .entries
             .iter()
             .map(|entry| {
-                let algorithm = entry.algorithm.as_deref().unwrap_or_default();
-                escape(&format!("{done}: {} ({} {algorithm})", entry.alias, entry.kind))
+                let algorithm = entry.algorithm.as_deref();
+                let algorithm = algorithm.map(|name| format!(" {name}")).unwrap_or_default();
+                escape(&format!("{done}: {} ({}{algorithm})", entry.alias, entry.kind))
             })
             .collect();
         for one in &change.skipped {

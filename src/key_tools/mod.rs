@@ -10,7 +10,7 @@ pub use inspect::{
 pub use make::{
     Change, GenerateOptions, Skipped, delete, export, generate_file, generate_into, import,
 };
-pub use replace::{create_file, replace_file};
+pub use replace::{FolderLock, create_file, lock_folder, replace_file};
 
 /// The largest container that is read, in bytes.
 pub const MAX_FILE_BYTES: u64 = 16 << 20;

@@ -29,6 +29,7 @@ mod jose_attacks;
 mod jose_vectors;
 mod jwk_files;
 mod key_tools;
+mod key_tools_peers;
 mod keystores;
 mod layers;
 mod mutation;

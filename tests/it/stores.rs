@@ -12,6 +12,8 @@ const ES256: &str = "am.services.oauth2.oidc.signing.ES256";
 const HMAC: &str = "am.services.oauth2.jwt.authenticity.signing";
 const TEXT: &str = "app.text";
 const PASSWORD: &str = "pass wörd";
+/// 32 bytes in base64: a key, which costs no derivation.
+const SEAL: &str = "c2VhbGluZyBrZXkgb2YgdGhlIHRlc3RzLCAzMiBieXQ=";
 
 /// A kind of store in one of its forms.
 struct Kind {
@@ -128,7 +130,7 @@ const KINDS: &[Kind] = &[
         name: "volume of sealed text",
         label: TEXT,
         config: "kind = 'volume'\ndirectory = 'v'\nformat = 'encrypted-plain'\nversion_suffix = '.v'\n\
-                 key = { file = 'pw' }\n",
+                 key = { file = 'seal' }\n",
         aliases: None,
         fill: |dir, order| versions(dir, TEXT, order, |name| seal(dir, name.repeat(20).as_bytes())),
         damaged: "v/app.text.v2",
@@ -138,7 +140,7 @@ const KINDS: &[Kind] = &[
         name: "volume of sealed base64",
         label: HMAC,
         config: "kind = 'volume'\ndirectory = 'v'\nformat = 'encrypted-base64'\nversion_suffix = '.v'\n\
-                 key = { file = 'pw' }\n",
+                 key = { file = 'seal' }\n",
         aliases: None,
         fill: |dir, order| {
             versions(dir, HMAC, order, |name| seal(dir, base64_key(name).as_bytes()))
@@ -150,7 +152,7 @@ const KINDS: &[Kind] = &[
         name: "volume of sealed PEM",
         label: ES256,
         config: "kind = 'volume'\ndirectory = 'v'\nformat = 'encrypted-pem'\nversion_suffix = '.v'\n\
-                 key = { file = 'pw' }\npem_password = { file = 'pem-pw' }\n",
+                 key = { file = 'seal' }\npem_password = { file = 'pem-pw' }\n",
         aliases: None,
         fill: |dir, order| {
             let sealed = |name: &str| seal(dir, &read(dir, &format!("{name}.enc")));
@@ -191,7 +193,7 @@ fn base64_key(name: &str) -> String {
 fn seal(dir: &Path, value: &[u8]) -> Vec<u8> {
     write(dir, "plain", value);
     let out =
-        claviger(dir, &["encode", "--key-file", "pw", "--in", "plain", "--out", "sealed"], &[]);
+        claviger(dir, &["encode", "--key-file", "seal", "--in", "plain", "--out", "sealed"], &[]);
     assert!(out.status.success(), "{out:?}");
     let sealed = read(dir, "sealed");
     std::fs::remove_file(dir.join("sealed")).unwrap();
@@ -199,22 +201,32 @@ fn seal(dir: &Path, value: &[u8]) -> Vec<u8> {
 }
 
 fn java(dir: &Path, store_type: &str) {
-    let _ = std::fs::remove_file(dir.join("FILE"));
     // keytool takes ASCII passwords only.
     write(dir, "pw", b"changeit");
+    if dir.join(store_type).exists() {
+        return copy(dir, store_type, "FILE");
+    }
     for name in ["a", "b"] {
         let source = format!("{name}-ascii.p12");
         let from = ["-importkeystore", "-srckeystore", &source, "-srcstorepass", "changeit"];
-        let to =
-            ["-destkeystore", "FILE", "-deststoretype", store_type, "-deststorepass", "changeit"];
+        let to = [
+            "-destkeystore",
+            store_type,
+            "-deststoretype",
+            store_type,
+            "-deststorepass",
+            "changeit",
+        ];
         run(dir, "keytool", &[&from[..], &to, &["-noprompt"]].concat());
     }
+    copy(dir, store_type, "FILE");
 }
 
 /// The secrets `a` and `b` in the forms that the kinds need, made by OpenSSL.
 fn secrets(dir: &Path) {
     write(dir, "pw", PASSWORD.as_bytes());
     write(dir, "pem-pw", PASSWORD.as_bytes());
+    write(dir, "seal", SEAL.as_bytes());
     for name in ["a", "b"] {
         let file = |end: &str| format!("{name}{end}");
         let (key, certificate) = (file(".key"), file(".crt"));
@@ -333,10 +345,12 @@ fn every_kind_says_what_is_missing_wrong_or_damaged() {
         if let Some(code) = kind.wrong {
             configure(dir, kind, ["a", "b"]);
             write(dir, "pw", b"another password");
+            write(dir, "seal", b"YW5vdGhlciBrZXkgb2YgdGhlIHRlc3RzLCAzMiBieXQ=");
             let checked = check(dir);
             assert!(has_error(&checked, code), "{}: {checked}", kind.name);
             assert!(!checked.to_string().contains("another password"), "{}", kind.name);
             write(dir, "pw", PASSWORD.as_bytes());
+            write(dir, "seal", SEAL.as_bytes());
         }
 
         configure(dir, kind, ["a", "b"]);
@@ -377,7 +391,8 @@ fn the_environment_holds_one_value_a_label_in_every_format() {
         ("encrypted-plain", TEXT, "APP_TEXT", sealed("a word".repeat(9).as_bytes()), false),
     ];
     for (format, label, variable, value, signs) in cases {
-        let sealing = if format.starts_with("encrypted") { "key = { file = 'pw' }\n" } else { "" };
+        let sealing =
+            if format.starts_with("encrypted") { "key = { file = 'seal' }\n" } else { "" };
         let store = format!(
             "[stores.s]\nkind = 'environment'\nformat = '{format}'\n{sealing}\
              pem_password = {{ file = 'pem-pw' }}\n[labels.'app.text']\nuse = 'secret'\n"

@@ -41,6 +41,13 @@ fn convert(entry: &Entry) -> Result<KeyStoreEntry> {
         let text = format!("alias \"{}\": {why}", alias.escape_debug());
         Error::new(ErrorKind::Unsupported, text)
     };
+    if alias.is_empty() || alias.chars().any(|one| one.is_control() || one > '\u{ffff}') {
+        // A friendly name is a BMPString (RFC 2985 §5.5.1).
+        return Err(refused(
+            "PKCS#12 aliases are not empty and have no control characters nor characters beyond U+FFFF",
+        )
+        .with_help("choose another alias: claviger import FILE --alias OLD --as NEW"));
+    }
     let chain = || -> Result<Vec<Certificate>> {
         let parsed = entry.chain.iter().map(|der| Certificate::from_der(der));
         parsed
@@ -59,7 +66,12 @@ fn convert(entry: &Entry) -> Result<KeyStoreEntry> {
         Material::SecretKey { key_type, bytes } => {
             let key_type = match key_type {
                 SecretKeyType::Aes => Type::Aes,
-                SecretKeyType::Hmac => Type::HmacSha256,
+                SecretKeyType::Hmac => hmac_type(bytes.len()),
+                SecretKeyType::Other(name) if name == "oct" => {
+                    return Err(refused(
+                        "the JWK does not say whether it is for HMAC or AES: give it \"alg\" or \"use\"",
+                    ));
+                }
                 SecretKeyType::Other(name) => {
                     return Err(refused(&format!("keys of type {name} are not written")));
                 }
@@ -80,5 +92,16 @@ fn convert(entry: &Entry) -> Result<KeyStoreEntry> {
             Err(refused("PKCS#12 holds no passwords; use a volume of plain files"))
         }
         Material::Unreadable(error) => Err(refused(error.message())),
+    }
+}
+
+/// Java names an HMAC key by a digest: that of its length, as keytool makes them (RFC 2104 §3).
+const fn hmac_type(bytes: usize) -> Type {
+    match bytes {
+        20 => Type::HmacSha1,
+        28 => Type::HmacSha224,
+        48 => Type::HmacSha384,
+        64.. => Type::HmacSha512,
+        _ => Type::HmacSha256,
     }
 }
