@@ -1,6 +1,7 @@
 //! Bytes and text that are wiped when dropped, never shown, and compared in constant time.
 
 use std::fmt;
+use std::io::{self, Read};
 
 use aws_lc_rs::constant_time;
 use zeroize::{Zeroize, Zeroizing};
@@ -23,6 +24,27 @@ impl SecretBytes {
     #[must_use]
     pub fn from_slice(bytes: &[u8]) -> Self {
         Self(Box::from(bytes))
+    }
+
+    /// Reads to the end; a buffer that has become too small is wiped, not left behind.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub fn read_from(mut source: impl Read) -> io::Result<Self> {
+        let mut bytes = Zeroizing::new(vec![0; 8 << 10]);
+        let mut len = 0;
+        while let Some(room) = bytes.get_mut(len..).filter(|room| !room.is_empty()) {
+            match source.read(room) {
+                Ok(0) => break,
+                Ok(count) => len += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            if len == bytes.len() {
+                bytes = Zeroizing::new([bytes.as_slice(), &vec![0; len]].concat());
+            }
+        }
+        Ok(Self::from_slice(bytes.get(..len).unwrap_or_default()))
     }
 
     /// The bytes. Each use says why under an `EXPOSE` comment.
@@ -113,6 +135,14 @@ mod tests {
             format!("{:?}", SecretString::from_string("hunter2".into())),
             "SecretString([redacted])"
         );
+    }
+
+    #[test]
+    fn reading_goes_to_the_end_whatever_the_length() {
+        for length in [0, 1, (8 << 10) - 1, 8 << 10, (8 << 10) + 1, 100_000] {
+            let bytes: Vec<u8> = (0..=250).cycle().take(length).collect();
+            assert_eq!(SecretBytes::read_from(bytes.as_slice()).unwrap().expose_secret(), bytes);
+        }
     }
 
     #[test]

@@ -78,19 +78,20 @@ pub fn create(directory: &Path, now: SystemTime) -> Result<Vec<PathBuf>> {
             Error::new(ErrorKind::Io, format!("{} cannot be made: {error}", path.display()))
         })?;
     }
-    let password = URL_SAFE_NO_PAD.encode(random::bytes::<24>()?);
+    let password = SecretString::from_string(URL_SAFE_NO_PAD.encode(random::bytes::<24>()?));
     let [config, keystore, storepass] = &made;
-    let text = SecretString::from_string(password.clone());
     let mut store: Option<SecretBytes> = None;
     for (alias, key_type, bits) in KEYS {
         let options =
             GenerateOptions { alias, key_type, bits, curve: None, subject: None, days: 825, now };
-        store = Some(key_tools::generate_into(store.as_ref(), &text, &options)?.content);
+        store = Some(key_tools::generate_into(store.as_ref(), &password, &options)?.content);
     }
     if let Some(store) = &store {
         key_tools::create_file(keystore, store)?;
     }
-    key_tools::create_file(storepass, &SecretBytes::from_vec(password.into_bytes()))?;
+    // EXPOSE: into the file that the configuration names.
+    let password = SecretBytes::from_slice(password.expose_secret().as_bytes());
+    key_tools::create_file(storepass, &password)?;
     // The configuration last: with it the starter is whole.
     key_tools::create_file(config, &SecretBytes::from_slice(CONFIG.as_bytes()))?;
     Ok(made.to_vec())

@@ -85,9 +85,8 @@ pub(crate) fn read_input(path: &Path, max_bytes: u64) -> Result<SecretBytes> {
     let failed = |error: io::Error| {
         Error::new(ErrorKind::StoreUnreadable, format!("cannot be read: {error}")).with_file(path)
     };
-    let mut bytes = zeroize::Zeroizing::new(Vec::new());
-    if path == Path::new("-") {
-        io::stdin().lock().take(max_bytes + 1).read_to_end(&mut bytes).map_err(failed)?;
+    let bytes = if path == Path::new("-") {
+        SecretBytes::read_from(io::stdin().lock().take(max_bytes + 1)).map_err(failed)?
     } else {
         // Opening a FIFO would wait for a writer, reading a device might never end.
         if !std::fs::metadata(path).map_err(failed)?.is_file() {
@@ -95,13 +94,13 @@ pub(crate) fn read_input(path: &Path, max_bytes: u64) -> Result<SecretBytes> {
                 .with_help("name a regular file; a FILE of - reads stdin"));
         }
         let file = std::fs::File::open(path).map_err(failed)?;
-        file.take(max_bytes + 1).read_to_end(&mut bytes).map_err(failed)?;
-    }
+        SecretBytes::read_from(file.take(max_bytes + 1)).map_err(failed)?
+    };
     if u64::try_from(bytes.len()).is_ok_and(|len| len > max_bytes) {
         let text = format!("it is over the bound of {max_bytes} bytes");
         return Err(Error::new(ErrorKind::LimitExceeded, text).with_file(path));
     }
-    Ok(SecretBytes::from_slice(&bytes))
+    Ok(bytes)
 }
 
 /// The content of a keystore that may not be there yet.
