@@ -30,6 +30,7 @@ mod output;
 mod password_input;
 mod seal;
 mod sign;
+mod status;
 mod token_needs;
 mod verify;
 
@@ -90,6 +91,8 @@ enum Command {
     Man(man::Args),
     /// Sign with the active alias of a label
     Sign(sign::Args),
+    /// Show what would serve now: stores, files, and a digest of labels and kids
+    Status(status::Args),
     /// Verify with every valid alias of a label
     Verify(verify::Args),
 }
@@ -114,6 +117,7 @@ impl Command {
             Self::Labels(args) => labels::run(context, &args),
             Self::Man(args) => man::run(context, &args),
             Self::Sign(args) => sign::run(context, &args),
+            Self::Status(args) => status::run(context, &args),
             Self::Verify(args) => verify::run(context, &args),
         }
     }

@@ -260,6 +260,12 @@ impl Key {
             .with_help("import the key again with the certificate that was issued for it"))
     }
 
+    /// Whether this is the very same prepared key, not only an equal one.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// A way back to this key that does not keep it.
     #[must_use]
     pub fn downgrade(&self) -> WeakKey {

@@ -206,3 +206,110 @@ fn forget_unmapped(config: &Config, stores: &OpenStores) {
 const SETTLE_PAUSE: Duration = Duration::from_millis(50);
 /// How often that is tried: two seconds.
 const SETTLE_TRIES: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+    use crate::formats::{Entry, Material, pkcs12};
+    use crate::secret::{SecretBytes, SecretString};
+    use crate::stores::Loaded;
+
+    const TEXT: &str = "[stores.one]\nkind = 'keystore'\npath = 'keys.p12'\nstore_password = { file = 'pw' }\n\
+        [stores.one.mappings]\n'am.services.iot.jwt.issuer.signing' = ['k']\n\
+        [stores.two]\nkind = 'keystore'\nrealm = 'r'\npath = 'keys.p12'\nstore_password = { file = 'pw' }\n\
+        [stores.two.mappings]\n'am.services.iot.jwt.issuer.signing' = ['k']\n\
+        [stores.volume]\nkind = 'volume'\ndirectory = 'volume'\n";
+
+    fn files() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = |alias: &str, byte| {
+            let bytes = SecretBytes::from_slice(&[byte; 32]);
+            let key_type = crate::formats::SecretKeyType::Hmac;
+            Entry::new(alias, Material::SecretKey { key_type, bytes })
+        };
+        let password = SecretString::from_string("pw".into());
+        let store = pkcs12::write(&[secret("k", 1), secret("other", 2)], &password).unwrap();
+        std::fs::create_dir(folder.path().join("volume")).unwrap();
+        for (name, bytes) in [
+            ("claviger.toml", TEXT.as_bytes()),
+            ("keys.p12", &store),
+            ("pw", b"pw"),
+            ("volume/a.b", b"first"),
+            ("volume/c.d", b"second"),
+        ] {
+            std::fs::write(folder.path().join(name), bytes).unwrap();
+        }
+        folder
+    }
+
+    fn build(loader: &mut Loader) -> Built {
+        let sources = loader.read();
+        loader.build(&sources, 1, UNIX_EPOCH).unwrap()
+    }
+
+    fn loaded(opened: &OpenStores, store: usize, label: &str, alias: &str) -> Loaded {
+        let (label, alias) = (label.parse().unwrap(), alias.parse().unwrap());
+        opened.stores[store].1.store.load(&label, &[alias]).remove(0).1.unwrap()
+    }
+
+    #[test]
+    fn what_is_unchanged_is_the_same_store_and_the_same_key() {
+        let folder = files();
+        let mut loader =
+            Loader::new(&folder.path().join("claviger.toml"), Clock::system()).unwrap();
+        let first = build(&mut loader).stores;
+        assert!(
+            Arc::ptr_eq(&first.stores[0].1, &first.stores[1].1),
+            "one file and password: one store"
+        );
+        std::fs::write(folder.path().join("volume/a.b"), b"third").unwrap();
+        let second = build(&mut loader).stores;
+        assert!(
+            Arc::ptr_eq(&first.stores[0].1, &second.stores[0].1),
+            "the keystore was opened again"
+        );
+        assert!(!Arc::ptr_eq(&first.stores[2].1, &second.stores[2].1));
+        let key = |opened, label| loaded(opened, 2, label, label).key;
+        assert!(
+            key(&first, "c.d").is_same(&key(&second, "c.d")),
+            "an unchanged file was read again"
+        );
+        assert!(!key(&first, "a.b").is_same(&key(&second, "a.b")));
+    }
+
+    #[test]
+    fn a_new_password_opens_the_store_again_and_a_bad_one_is_refused_once() {
+        let folder = files();
+        let mut loader =
+            Loader::new(&folder.path().join("claviger.toml"), Clock::system()).unwrap();
+        let first = build(&mut loader).stores;
+        std::fs::write(folder.path().join("pw"), b"no").unwrap();
+        let sources = loader.read();
+        assert!(loader.build(&sources, 2, UNIX_EPOCH).is_err());
+        assert!(same(loader.refused.as_ref().unwrap(), &loader.read().marks()));
+        std::fs::write(folder.path().join("pw"), b"pw\n").unwrap();
+        let second = build(&mut loader).stores;
+        assert!(Arc::ptr_eq(&first.stores[0].1, &second.stores[0].1));
+    }
+
+    #[test]
+    fn aliases_that_nobody_maps_are_not_kept() {
+        let folder = files();
+        let path = folder.path().join("claviger.toml");
+        let mut loader = Loader::new(&path, Clock::system()).unwrap();
+        let first = build(&mut loader).stores;
+        let other = ["other".parse().unwrap()];
+        assert!(!first.stores[0].1.store.still_holds(&other));
+        // A mapping that names one opens the store again.
+        let text = TEXT.replace("['k']\n[stores.two]", "['k', 'other']\n[stores.two]");
+        std::fs::write(&path, text.as_bytes()).unwrap();
+        let second = build(&mut loader).stores;
+        assert!(second.stores[0].1.store.still_holds(&other));
+        std::fs::write(&path, TEXT).unwrap();
+        let third = build(&mut loader).stores;
+        assert!(Arc::ptr_eq(&second.stores[0].1, &third.stores[0].1));
+        assert!(!third.stores[0].1.store.still_holds(&other), "its key is kept");
+    }
+}
