@@ -1,5 +1,7 @@
 //! DER files (certificates, public and private keys), and the shapes of keys that every reader shares.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use ::der::asn1::{AnyRef, ObjectIdentifier};
 use ::der::{Decode, Encode, Reader, SliceReader, Tag, TagNumber, Tagged};
 use zeroize::Zeroizing;
@@ -19,7 +21,7 @@ pub fn read(bytes: &[u8], passwords: &Passwords<'_>, limits: &Limits) -> Result<
         Entry { chain: vec![bytes.to_vec()], ..Entry::new("1", Material::Certificate) }
     } else if is_encrypted_private_key(bytes) {
         let password = passwords.entry.or(passwords.store).ok_or_else(no_password)?;
-        Entry::new("1", Material::PrivateKey(decrypt(bytes, password, &mut WorkLeft::new(limits))?))
+        Entry::new("1", Material::PrivateKey(decrypt(bytes, password, &WorkLeft::new(limits))?))
     } else if let Some(public) = public_key(bytes) {
         Entry::new("1", Material::PublicKey(public))
     } else {
@@ -32,7 +34,7 @@ pub fn read(bytes: &[u8], passwords: &Passwords<'_>, limits: &Limits) -> Result<
 pub(super) fn decrypt(
     encrypted: &[u8],
     password: &crate::secret::SecretString,
-    work: &mut WorkLeft,
+    work: &WorkLeft,
 ) -> Result<SecretBytes> {
     let scrypt = pkcs8::EncryptedPrivateKeyInfoRef::try_from(encrypted).ok().filter(|info| {
         info.encryption_algorithm.pbes2().is_some_and(|scheme| scheme.kdf.scrypt().is_some())
@@ -54,13 +56,16 @@ pub(super) fn decrypt(
 fn decrypt_pbe(
     encrypted: &[u8],
     password: &crate::secret::SecretString,
-    work: &mut WorkLeft,
+    work: &WorkLeft,
 ) -> Result<SecretBytes> {
-    let limits =
-        Limits { max_iterations: work.each, max_total_iterations: work.total, ..Limits::default() };
+    let limits = Limits {
+        max_iterations: work.each,
+        max_total_iterations: work.left(),
+        ..Limits::default()
+    };
     let mut spent = super::pbe::Work::new(&limits);
     let plain = super::pbe::decrypt_private_key_info(encrypted, password, &mut spent);
-    work.total = work.total.saturating_sub(spent.spent());
+    work.take(spent.spent());
     plain.map_err(
         |error| {
             if error.kind() == ErrorKind::WrongPassword { wrong_password() } else { error }
@@ -248,7 +253,7 @@ fn is_sec1(parts: &[AnyRef<'_>]) -> bool {
 }
 
 /// Refuses an scrypt that costs more than the bounds, before it is run (RFC 7914 §2).
-fn bound_scrypt(info: &pkcs8::EncryptedPrivateKeyInfoRef<'_>, work: &mut WorkLeft) -> Result<()> {
+fn bound_scrypt(info: &pkcs8::EncryptedPrivateKeyInfoRef<'_>, work: &WorkLeft) -> Result<()> {
     let Some(scrypt) = info.encryption_algorithm.pbes2().and_then(|scheme| scheme.kdf.scrypt())
     else {
         return Ok(());
@@ -271,21 +276,31 @@ fn bound_scrypt(info: &pkcs8::EncryptedPrivateKeyInfoRef<'_>, work: &mut WorkLef
 /// Iterations that may still be spent on one container; an scrypt block of 1 KiB counts as one.
 pub(super) struct WorkLeft {
     each: u64,
-    total: u64,
+    /// Shared by threads that open entries of one container.
+    total: AtomicU64,
 }
 
 impl WorkLeft {
+    fn left(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, iterations: u64) {
+        self.total.fetch_sub(iterations.min(self.left()), Ordering::Relaxed);
+    }
+
     pub(super) const fn new(limits: &Limits) -> Self {
-        Self { each: limits.max_iterations, total: limits.max_total_iterations }
+        Self { each: limits.max_iterations, total: AtomicU64::new(limits.max_total_iterations) }
     }
 
     /// Takes one derivation out of what is left, or refuses it.
-    pub(super) fn spend(&mut self, iterations: u64) -> Result<()> {
+    pub(super) fn spend(&self, iterations: u64) -> Result<()> {
         if iterations == 0 || iterations > self.each {
             return Err(beyond());
         }
-        self.total = self.total.checked_sub(iterations).ok_or_else(beyond)?;
-        Ok(())
+        let take = |left: u64| left.checked_sub(iterations);
+        let taken = self.total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        taken.map(drop).map_err(|_| beyond())
     }
 }
 

@@ -10,6 +10,7 @@ use sha1::{Digest, Sha1};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::parallel;
 use crate::secret::{SecretBytes, SecretString};
 
 use super::der::{WorkLeft, elements, is_certificate, is_private_key_info, magnitude};
@@ -49,12 +50,13 @@ pub fn read(
     } else {
         warnings.push("the keystore's integrity was not checked: no store password".to_owned());
     }
-    let mut work = WorkLeft::new(limits);
+    let work = WorkLeft::new(limits);
     let password = passwords.entry.or(passwords.store);
     let mut entries: Vec<Entry> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
-    for entry in raw {
-        let entry = entry.open(password, &mut work)?;
+    // Each entry has a key derivation of its own.
+    for entry in parallel::map(&raw, 2, |entry| entry.open(password, &work)) {
+        let entry = entry?;
         if let Some(place) = places.get(&entry.alias.to_lowercase()).copied() {
             warnings.push(format!("alias {:?} occurs twice: the last one counts", entry.alias));
             if let Some(slot) = entries.get_mut(place) {
@@ -91,15 +93,15 @@ enum RawContent<'a> {
 impl RawEntry<'_> {
     /// Decrypts. What stops this entry alone makes it unreadable; what is no key store content at all
     /// (an unknown Java class under the seal) refuses the store.
-    fn open(self, password: Option<&SecretString>, work: &mut WorkLeft) -> Result<Entry> {
+    fn open(&self, password: Option<&SecretString>, work: &WorkLeft) -> Result<Entry> {
         let mut chain = Vec::new();
-        let opened = match self.content {
+        let opened = match &self.content {
             RawContent::Certificate(certificate) => {
                 chain.push(certificate.to_vec());
                 Ok(Material::Certificate)
             }
             RawContent::PrivateKey { protected, chain: certificates } => {
-                chain = certificates;
+                chain.clone_from(certificates);
                 open_private_key(protected, password, work).map(Material::PrivateKey)
             }
             RawContent::SecretKey(sealed) => {
@@ -109,14 +111,14 @@ impl RawEntry<'_> {
                         "a secret key is sealed with an algorithm that JCEKS does not use",
                     ));
                 }
-                match open_sealed(&sealed, password, work) {
+                match open_sealed(sealed, password, work) {
                     Ok(serialized) => Ok(read_secret_key(&serialized)?),
                     Err(error) => Err(error),
                 }
             }
         };
         let material = opened.unwrap_or_else(Material::Unreadable);
-        Ok(Entry { chain, ..Entry::new(self.alias, material) })
+        Ok(Entry { chain, ..Entry::new(self.alias.as_str(), material) })
     }
 }
 
@@ -252,7 +254,7 @@ fn utf16(password: &SecretString) -> Zeroizing<Vec<u8>> {
 fn open_private_key(
     protected: &[u8],
     password: Option<&SecretString>,
-    work: &mut WorkLeft,
+    work: &WorkLeft,
 ) -> Result<SecretBytes> {
     let password = password.ok_or_else(no_password)?;
     let not_protected = || damaged("the private key is not an EncryptedPrivateKeyInfo");
@@ -301,7 +303,7 @@ fn open_jks(content: &[u8], password: &SecretString) -> Result<Zeroizing<Vec<u8>
 fn open_sealed(
     sealed: &SealedObject,
     password: Option<&SecretString>,
-    work: &mut WorkLeft,
+    work: &WorkLeft,
 ) -> Result<Zeroizing<Vec<u8>>> {
     let password = password.ok_or_else(no_password)?;
     let parameters = ::der::asn1::AnyRef::try_from(sealed.parameters.as_slice())
@@ -316,7 +318,7 @@ fn open_pbe(
     parameters: &[u8],
     content: &[u8],
     password: &SecretString,
-    work: &mut WorkLeft,
+    work: &WorkLeft,
 ) -> Result<Zeroizing<Vec<u8>>> {
     let bad = || damaged("the key protection parameters are not a salt and an iteration count");
     let parts = super::der::parts(parameters).ok_or_else(bad)?;

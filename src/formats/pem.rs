@@ -26,7 +26,7 @@ use super::{
 pub fn read(bytes: &[u8], passwords: &Passwords<'_>, limits: &Limits) -> Result<Container> {
     let mut found = Found::default();
     let mut parameters = None;
-    let mut work = WorkLeft::new(limits);
+    let work = WorkLeft::new(limits);
     let password = passwords.entry.or(passwords.store);
     for block in blocks(bytes, limits)? {
         match block.label.as_str() {
@@ -34,7 +34,7 @@ pub fn read(bytes: &[u8], passwords: &Passwords<'_>, limits: &Limits) -> Result<
             "CERTIFICATE REQUEST" | "DH PARAMETERS" | "NEW CERTIFICATE REQUEST" | "X509 CRL" => {
                 found.warn(format!("{} skipped: it holds no key", block.label));
             }
-            _ => found.add_or_keep(&block, parameters.as_deref(), password, &mut work)?,
+            _ => found.add_or_keep(&block, parameters.as_deref(), password, &work)?,
         }
     }
     found.group()
@@ -198,7 +198,7 @@ impl Found {
         block: &Block,
         parameters: Option<&[u8]>,
         password: Option<&SecretString>,
-        work: &mut WorkLeft,
+        work: &WorkLeft,
     ) -> Result<()> {
         self.add(block, parameters, password, work).or_else(|error| match error.kind() {
             ErrorKind::Unsupported | ErrorKind::WrongPassword => {
@@ -214,7 +214,7 @@ impl Found {
         block: &Block,
         parameters: Option<&[u8]>,
         password: Option<&SecretString>,
-        work: &mut WorkLeft,
+        work: &WorkLeft,
     ) -> Result<()> {
         let opened = match &block.dek_info {
             Some(dek_info) => {

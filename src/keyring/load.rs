@@ -11,7 +11,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::keyring::Snapshot;
 use crate::keyring::open_stores::{OpenStores, Opening, StoreCache, open_all};
 use crate::keyring::resolve::{self, Resolved};
-use crate::keyring::sources::{Marks, ParsedConfig, Sources, refused, rewritten, same};
+use crate::keyring::sources::{
+    Marks, ParsedConfig, Sources, refused, rewritten, same, written_since,
+};
 use crate::problem::Problem;
 use crate::stores::Prepared;
 use crate::usage::UsageBook;
@@ -98,10 +100,23 @@ impl Loader {
     /// # Errors
     /// [`ErrorKind::StoreUnreadable`] if writing does not end.
     pub(crate) fn read_settled(&self) -> Result<Sources> {
+        self.read_until(|marks| !rewritten(&self.accepted, marks))
+    }
+
+    /// As [`Loader::read_settled`], where nothing was accepted before: what was written a moment ago may
+    /// not be whole.
+    ///
+    /// # Errors
+    /// As [`Loader::read_settled`].
+    pub(crate) fn read_first(&self, now: SystemTime) -> Result<Sources> {
+        self.read_until(|marks| !written_since(marks, now.checked_sub(SETTLE_PAUSE)))
+    }
+
+    fn read_until(&self, is_settled: impl Fn(&Marks) -> bool) -> Result<Sources> {
         let mut sources = self.read();
         let mut marks = sources.marks();
         for _ in 0..SETTLE_TRIES {
-            if !rewritten(&self.accepted, &marks) {
+            if is_settled(&marks) {
                 return Ok(sources);
             }
             thread::sleep(SETTLE_PAUSE);

@@ -72,9 +72,13 @@ impl Keyring {
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Config`] with every problem found; [`crate::error::ErrorKind::Io`] if the
-    /// system gives no thread to follow the files.
+    /// system gives no thread to follow the files; [`crate::error::ErrorKind::StoreUnreadable`] if a file
+    /// is being written for two seconds.
     pub fn open(path: &Path) -> Result<Self> {
-        let keyring = Self::open_once(path)?;
+        let clock = Clock::system();
+        let loader = Loader::new(path, clock.clone())?;
+        let sources = loader.read_first(clock.now())?;
+        let keyring = Self::start(loader, &sources, clock)?;
         keyring.follow()?;
         Ok(keyring)
     }

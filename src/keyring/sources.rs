@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::config::Config;
 use crate::crypto::{Tag, Tagger};
@@ -200,6 +201,12 @@ impl UnitName {
 /// Whether any file of `before` was written in place since.
 pub(crate) fn rewritten(before: &Marks, after: &Marks) -> bool {
     after.iter().any(|(name, mark)| before.get(name).is_some_and(|old| mark.rewrites(old)))
+}
+
+/// Whether any file was written after `time`.
+pub(crate) fn written_since(marks: &Marks, time: Option<SystemTime>) -> bool {
+    let written = |stamp: &Stamp| time.is_some_and(|time| stamp.is_newer(time));
+    marks.values().flat_map(|mark| &mark.stamps).any(written)
 }
 
 /// Whether two readings found the same.

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{Mode, OFlags};
 
@@ -41,6 +42,17 @@ impl Stamp {
     /// Whether this is the file of `other`, written in place since.
     pub(crate) fn rewrites(&self, other: &Self) -> bool {
         (self.device, self.inode) == (other.device, other.inode) && self != other
+    }
+
+    /// Whether its content was written after `time`. Times before 1970 count as old.
+    pub(crate) fn is_newer(&self, time: SystemTime) -> bool {
+        let (seconds, nanos) = self.modified;
+        let modified = u64::try_from(seconds).ok().zip(u64::try_from(nanos).ok());
+        let modified = modified.and_then(|(seconds, nanos)| {
+            let age = Duration::from_secs(seconds).checked_add(Duration::from_nanos(nanos))?;
+            UNIX_EPOCH.checked_add(age)
+        });
+        modified.is_some_and(|modified| modified > time)
     }
 
     pub(super) const fn mode(&self) -> u32 {

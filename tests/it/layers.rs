@@ -15,7 +15,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("usage", &["error", "clock", "label"]),
     ("catalogue", &["error", "alg", "label"]),
     ("crypto", &["error", "secret", "alg"]),
-    ("formats", &["error", "secret", "crypto", "json", "alg"]),
+    ("formats", &["error", "secret", "parallel", "crypto", "json", "alg"]),
     ("stores", &["error", "secret", "parallel", "label", "catalogue", "crypto", "formats"]),
     ("config", &["error", "problem", "label", "alg", "catalogue", "stores", "formats"]),
     (
