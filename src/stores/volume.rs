@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File as Handle;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +20,8 @@ use crate::stores::{Loaded, Permissions, Resolve, SecretStore, VolumeOptions};
 
 /// Ping AM ignores larger files; we refuse them.
 const MAX_BYTES: usize = 2 << 20;
+/// How often a directory is read that changes meanwhile.
+const TRIES: usize = 5;
 /// Fewer files are read on one thread.
 const PARALLEL_FILES: usize = 16;
 
@@ -41,31 +44,56 @@ struct Version {
     digits: usize,
 }
 
-/// Reads the files of one generation; those whose names are no labels are not opened.
+/// Reads the files of one generation. One that was replaced, or whose names changed, while it was read is
+/// read again: an old generation is emptied as soon as the link has left it.
 pub(super) fn read(options: &VolumeOptions) -> Result<Content> {
     let directory = &options.directory;
-    let generation = Generation::open(directory)?;
+    for _ in 0..TRIES {
+        let generation = Generation::open(directory)?;
+        let names_before = names(&generation.files, directory)?;
+        let content = read_generation(&generation, &names_before, options)?;
+        let after = Generation::open(directory)?.files;
+        if is_same(&generation.files, &after) && names(&after, directory)? == names_before {
+            return Ok(content);
+        }
+    }
+    Err(unreadable(directory, "it is being replaced"))
+}
+
+/// Files whose names are no labels are not opened.
+fn read_generation(
+    generation: &Generation,
+    names: &[String],
+    options: &VolumeOptions,
+) -> Result<Content> {
+    let directory = &options.directory;
     let mut content = Content::default();
     content.warnings.extend(generation.check_mode(directory, options.permissions)?);
     content.warnings.extend(generation.beside(directory)?);
-    let mut known: HashMap<(LabelName, Version), String> = HashMap::new();
-    for name in names(&generation.files, directory)? {
-        let fresh = parse_name(&name, options).and_then(|parsed| {
+    let mut known: HashMap<(LabelName, Version), &str> = HashMap::new();
+    for name in names {
+        let fresh = parse_name(name, options).and_then(|parsed| {
             let same = known.get(&parsed).map(|other| format!("\"{other}\" is the same version"));
-            known.entry(parsed).or_insert_with(|| name.clone());
+            known.entry(parsed).or_insert(name);
             same.map_or(Ok(()), Err)
         });
         if let Err(why) = fresh {
-            content.warnings.push(ignored(&name, &why));
+            content.warnings.push(ignored(name, &why));
             continue;
         }
-        let path = directory.join(&name);
-        let taken = read_file(&generation.files, &name, &path, options, &mut content.warnings);
+        let path = directory.join(name);
+        let taken = read_file(&generation.files, name, &path, options, &mut content.warnings);
         if let Some(taken) = taken.transpose() {
-            content.parts.push(Part::of(name, taken.map_err(|error| error.with_file(&path))));
+            let taken = taken.map_err(|error| error.with_file(&path));
+            content.parts.push(Part::of(name.clone(), taken));
         }
     }
     Ok(content)
+}
+
+fn is_same(a: &Handle, b: &Handle) -> bool {
+    let identity = |handle: &Handle| handle.metadata().map(|facts| (facts.dev(), facts.ino())).ok();
+    identity(a).is_some() && identity(a) == identity(b)
 }
 
 fn ignored(name: &str, why: &str) -> String {

@@ -166,6 +166,10 @@ impl Heard {
         self.wait(code, |told| matches!(told, Told::Refused(codes, _) if codes.contains(&code)));
     }
 
+    fn forget(&self) {
+        self.0.0.lock().unwrap().clear();
+    }
+
     fn count(&self) -> usize {
         self.0.0.lock().unwrap().len()
     }
@@ -224,33 +228,70 @@ fn a_keystore_and_its_password_are_followed() {
     until("recovery", || keyring.status().refused.is_none());
 }
 
+/// Swaps the generation of a Kubernetes volume for one with MAC key `number`, and takes the old one away at
+/// once.
+fn swap(volume: &std::path::Path, number: u8) {
+    let generation = volume.join(format!("..2026_{number}"));
+    let old = std::fs::read_link(volume.join("..data")).ok();
+    std::fs::create_dir_all(&generation).unwrap();
+    std::fs::write(generation.join(format!("{MAC}.v1")), mac_key(number)).unwrap();
+    symlink(generation.file_name().unwrap(), volume.join("..data_tmp")).unwrap();
+    std::fs::rename(volume.join("..data_tmp"), volume.join("..data")).unwrap();
+    match old {
+        Some(old) => std::fs::remove_dir_all(volume.join(old)).unwrap(),
+        None => symlink(format!("..data/{MAC}.v1"), volume.join(format!("{MAC}.v1"))).unwrap(),
+    }
+}
+
+fn kubernetes(reload: &str) -> Place {
+    let place = Place::new(reload);
+    swap(&place.path("k8s"), 0);
+    let text = config(reload, &["a"]).replace("\"macs\"\nformat", "\"k8s\"\nformat");
+    place.write("claviger.toml", &text);
+    place
+}
+
 #[test]
 fn a_kubernetes_volume_is_followed_through_every_swap() {
-    let place = Place::new("watch");
-    let volume = place.path("k8s");
-    let swap = |number: u8| {
-        let generation = volume.join(format!("..2026_{number}"));
-        std::fs::create_dir_all(&generation).unwrap();
-        std::fs::write(generation.join(format!("{MAC}.v1")), mac_key(number)).unwrap();
-        symlink(generation.file_name().unwrap(), volume.join("..data_tmp")).unwrap();
-        std::fs::rename(volume.join("..data_tmp"), volume.join("..data")).unwrap();
-        if number > 0 {
-            std::fs::remove_dir_all(volume.join(format!("..2026_{}", number - 1))).unwrap();
-        }
-    };
-    swap(0);
-    symlink(format!("..data/{MAC}.v1"), volume.join(format!("{MAC}.v1"))).unwrap();
-    let text = config("watch", &["a"]).replace("\"macs\"\nformat", "\"k8s\"\nformat");
-    place.write("claviger.toml", &text);
+    let place = kubernetes("watch");
     let (keyring, heard) = place.follow();
     let label = keyring.label(MAC).unwrap();
     for number in 1..=100 {
         let before = label.sign(b"x").unwrap();
-        swap(number);
-        heard.taken("a swap");
+        heard.forget();
+        swap(&place.path("k8s"), number);
+        heard
+            .wait("a swap", |told| matches!(told, Told::Taken(_, diff) if !diff.labels.is_empty()));
         assert!(label.verify(&before).is_err(), "swap {number} was told and does not serve");
     }
-    assert!(open_descriptors() < 200, "{} descriptors are open", open_descriptors());
+    assert!(open_descriptors() < 400, "{} descriptors are open", open_descriptors());
+}
+
+#[test]
+fn a_generation_that_goes_while_it_is_read_is_never_half_a_volume() {
+    let place = kubernetes("off");
+    let keyring = place.open();
+    let label = keyring.label(MAC).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut number = 0_u8;
+            while !done.load(Ordering::Relaxed) {
+                number = number.wrapping_add(1);
+                swap(&place.path("k8s"), number);
+            }
+        });
+        let (mut taken, mut refused) = (0, 0);
+        for _ in 0..300 {
+            match keyring.reload() {
+                Ok(_) => taken += 1,
+                Err(_) => refused += 1,
+            }
+            assert!(label.sign(b"x").is_ok(), "the label vanished: {:?}", keyring.status());
+        }
+        done.store(true, Ordering::Relaxed);
+        assert!(taken > 0, "{refused} reloads were refused and none was taken");
+    });
 }
 
 fn open_descriptors() -> usize {
@@ -353,6 +394,7 @@ fn what_is_wrong_leaves_what_serves_says_why_and_recovers_alone() {
         ),
     ];
     for (number, (code, spoil, mend)) in cases.iter().enumerate() {
+        heard.forget();
         spoil();
         heard.refused(code);
         let status = keyring.status();
@@ -692,14 +734,16 @@ fn equal_size_and_time_with_other_content_is_found_by_polling() {
 fn many_quick_changes_are_few_reloads() {
     let place = Place::new("watch");
     let (keyring, heard) = place.follow();
+    let begun = Instant::now();
     for round in 0..200 {
         let order = if round % 2 == 0 { ["b", "a"] } else { ["a", "b"] };
         place.replace("claviger.toml", format!("{}# {round}\n", config("watch", &order)));
     }
     place.replace("claviger.toml", config("watch", &["c"]));
     until("the last one", || active(&keyring, SIGN) == "c");
-    let reloads = heard.count();
-    assert!(reloads <= 20, "{reloads} reloads of 201 changes");
+    // A burst is looked at after 20 ms of quiet: a slow machine makes several of this one.
+    let bursts = 20 + usize::try_from(begun.elapsed().as_millis()).unwrap() / 20;
+    assert!(heard.count() <= bursts, "{} reloads of 201 changes", heard.count());
 }
 
 #[test]
