@@ -1,10 +1,12 @@
-//! The time of day: the one place that reads the system's clock, and a clock that tests set.
+//! The time of day: the one place that reads the system's clock, a clock that tests set, and times as text.
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// Where the present comes from; cheap to clone.
 #[derive(Clone)]
@@ -56,5 +58,109 @@ impl Clock {
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Clock")
+    }
+}
+
+/// A time in RFC 3339, UTC, whole seconds, rounded up: "not before" stays true.
+#[must_use]
+pub fn rfc3339(time: SystemTime) -> String {
+    let time = OffsetDateTime::from(time);
+    let whole = time.replace_nanosecond(0).unwrap_or(time);
+    let shown = if whole < time { whole.saturating_add(time::Duration::SECOND) } else { whole };
+    shown.format(&Rfc3339).unwrap_or_else(|_| shown.unix_timestamp().to_string())
+}
+
+/// A time written in RFC 3339; `None` for anything else.
+#[must_use]
+pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
+    OffsetDateTime::parse(text, &Rfc3339).ok().map(SystemTime::from)
+}
+
+/// A duration as people say it: "3 h 12 min".
+#[must_use]
+pub fn spoken(duration: Duration) -> String {
+    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => two(minutes, "min", seconds % 60, "s"),
+        (0, _, _) => two(hours, "h", minutes % 60, "min"),
+        _ => two(days, "d", hours % 24, "h"),
+    }
+}
+
+fn two(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
+    if small == 0 {
+        return format!("{large} {large_unit}");
+    }
+    format!("{large} {large_unit} {small} {small_unit}")
+}
+
+/// Serializes a time as RFC 3339 text with milliseconds.
+pub(crate) mod rfc3339_text {
+    use serde::{Deserialize, Deserializer, Serializer, de, ser};
+
+    use super::{OffsetDateTime, Rfc3339, SystemTime, parse_rfc3339};
+
+    pub(crate) fn serialize<S: Serializer>(
+        time: &SystemTime,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let time = OffsetDateTime::from(*time);
+        let millis = time.replace_millisecond(time.millisecond()).map_err(ser::Error::custom)?;
+        serializer.serialize_str(&millis.format(&Rfc3339).map_err(ser::Error::custom)?)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<SystemTime, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        parse_rfc3339(&text).ok_or_else(|| de::Error::custom("no RFC 3339 time"))
+    }
+
+    /// The same for a time that may be absent.
+    pub(crate) mod optional {
+        use super::{Deserialize, Deserializer, Serializer, SystemTime, de, parse_rfc3339};
+
+        pub(crate) fn serialize<S: Serializer>(
+            time: &Option<SystemTime>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            match time {
+                Some(time) => super::serialize(time, serializer),
+                None => serializer.serialize_none(),
+            }
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<SystemTime>, D::Error> {
+            let text = Option::<String>::deserialize(deserializer)?;
+            text.map(|text| {
+                parse_rfc3339(&text).ok_or_else(|| de::Error::custom("no RFC 3339 time"))
+            })
+            .transpose()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_round_up_and_durations_are_spoken() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_500);
+        assert_eq!(rfc3339(time), "1970-01-01T00:00:02Z");
+        assert_eq!(parse_rfc3339("1970-01-01T00:00:02Z"), Some(time + Duration::from_millis(500)));
+        for (seconds, text) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (61, "1 min 1 s"),
+            (11_520, "3 h 12 min"),
+            (90_000, "1 d 1 h"),
+        ] {
+            assert_eq!(spoken(Duration::from_secs(seconds)), text);
+        }
     }
 }

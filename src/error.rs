@@ -23,6 +23,8 @@ pub enum ErrorKind {
     KeyRetired,
     /// A key does not fit what it is mapped to (type, curve, size, certificate).
     KeyUnfit,
+    /// A revoked key: its tombstone keeps it from every label, under any alias.
+    KeyRevoked,
     /// A file asks for more work, memory or depth than the stated bound.
     LimitExceeded,
     /// A store's file or directory cannot be read.
@@ -42,6 +44,15 @@ pub enum ErrorKind {
     Usage,
     /// The label exists but its use forbids this operation (signing with a decryption label).
     WrongUse,
+    // -- a step of a rotation is refused --
+    /// The catalogue says that the secret of this label must never change.
+    MustNotRotate,
+    /// The key has not been published long enough for everybody to know it.
+    NotAnnounced,
+    /// Tokens that only this key opens may still be alive.
+    StillInUse,
+    /// The step does not fit the mapping, or the configuration would not load after it.
+    StepRefused,
     // -- the input is refused --
     /// The claims of a token that verified do not hold (expired, other audience).
     ClaimsRejected,
@@ -52,6 +63,8 @@ pub enum ErrorKind {
     /// A signature did not verify under any valid alias.
     NotVerified,
     // -- the surroundings fail --
+    /// Another process holds the lock.
+    Busy,
     /// Reading or writing failed.
     Io,
     /// A store that lives elsewhere does not answer.
@@ -71,6 +84,7 @@ impl ErrorKind {
         Self::BudgetSpent,
         Self::KeyRetired,
         Self::KeyUnfit,
+        Self::KeyRevoked,
         Self::LimitExceeded,
         Self::StoreUnreadable,
         Self::Unsupported,
@@ -80,10 +94,15 @@ impl ErrorKind {
         Self::UnknownLabel,
         Self::Usage,
         Self::WrongUse,
+        Self::MustNotRotate,
+        Self::NotAnnounced,
+        Self::StillInUse,
+        Self::StepRefused,
         Self::ClaimsRejected,
         Self::Malformed,
         Self::NotDecrypted,
         Self::NotVerified,
+        Self::Busy,
         Self::Io,
         Self::StoreUnavailable,
         Self::UsageNotKept,
@@ -97,16 +116,22 @@ impl ErrorKind {
             Self::AlgorithmNotAllowed => "algorithm_not_allowed",
             Self::BudgetSpent => "key_budget_spent",
             Self::Bug => "bug",
+            Self::Busy => "busy",
             Self::ClaimsRejected => "claims_rejected",
             Self::Config => "config_invalid",
             Self::Damaged => "damaged",
             Self::Io => "io_failed",
             Self::KeyRetired => "key_retired",
+            Self::KeyRevoked => "key_revoked",
             Self::KeyUnfit => "key_unfit",
             Self::LimitExceeded => "limit_exceeded",
             Self::Malformed => "malformed",
+            Self::MustNotRotate => "must_not_rotate",
+            Self::NotAnnounced => "not_announced",
             Self::NotDecrypted => "not_decrypted",
             Self::NotVerified => "not_verified",
+            Self::StepRefused => "step_refused",
+            Self::StillInUse => "still_in_use",
             Self::StoreUnavailable => "store_unavailable",
             Self::StoreUnreadable => "store_unreadable",
             Self::UnknownAlias => "unknown_alias",
@@ -124,8 +149,17 @@ impl ErrorKind {
     #[must_use]
     pub const fn exit_code(self) -> u8 {
         match self {
-            Self::ClaimsRejected | Self::Malformed | Self::NotDecrypted | Self::NotVerified => 1,
+            Self::ClaimsRejected
+            | Self::KeyRevoked
+            | Self::Malformed
+            | Self::MustNotRotate
+            | Self::NotAnnounced
+            | Self::NotDecrypted
+            | Self::NotVerified
+            | Self::StepRefused
+            | Self::StillInUse => 1,
             Self::Bug
+            | Self::Busy
             | Self::Io
             | Self::StoreUnavailable
             | Self::StoreUnreadable
@@ -206,6 +240,12 @@ impl Error {
     pub(crate) fn about(self, subject: impl fmt::Display) -> Self {
         let message = format!("{subject}: {}", self.message).into();
         Self { message, ..self }
+    }
+
+    /// The same failure as somebody else has to act on it.
+    #[must_use]
+    pub(crate) fn of_kind(self, kind: ErrorKind) -> Self {
+        Self { kind, ..self }
     }
 
     /// What kind of failure.

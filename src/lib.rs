@@ -46,7 +46,8 @@
 //! | [`stores`], [`formats`] | where secrets lie, and the containers they come in |
 //! | [`usage`] | what was done with each key, and until when anything that it made lives |
 //! | [`crypto`] | keys, and what is done with them |
-//! | [`key_tools`], [`starter`] | what the command line does with files of keys |
+//! | [`rotation`], [`journal`] | the life of a mapping: stage, promote, retire, revoke, and the record of it |
+//! | [`key_tools`], [`starter`], [`atomic`] | what the command line does with files of keys |
 //!
 //! # Features
 //!
@@ -59,6 +60,7 @@
 //! certificate chain when it verifies a JOSE signature.
 
 pub mod alg;
+pub mod atomic;
 pub mod catalogue;
 pub mod clock;
 pub mod config;
@@ -66,6 +68,7 @@ pub mod crypto;
 pub mod error;
 pub mod formats;
 pub mod jose;
+pub mod journal;
 pub mod json;
 pub mod key_tools;
 pub mod keyring;
@@ -73,6 +76,7 @@ pub mod label;
 pub mod ops;
 mod parallel;
 pub mod problem;
+pub mod rotation;
 pub mod secret;
 pub mod starter;
 pub mod stores;

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use claviger::error::Result;
 use claviger::key_tools::{self, GenerateOptions};
+use claviger::rotation::{NextKey, Request, Rotation, Step};
 
 use super::password_input::{StorePassword, read_existing};
+use super::step::{self, WhoArgs};
 use super::{Context, Outcome};
 
 /// Arguments.
@@ -13,15 +15,16 @@ use super::{Context, Outcome};
 #[command(
     after_help = "Examples:\n  claviger generate es256-2026 --type ec --store keys.p12 --store-password-file secrets/storepass\n  \
     claviger generate rs --type rsa --bits 3072 --subject 'CN=signing,O=Example' --store keys.p12 --store-password-env PW\n  \
-    claviger generate wrap --type aes --bits 256 --out wrap.jwk --format jwk"
+    claviger generate wrap --type aes --bits 256 --out wrap.jwk --format jwk\n  \
+    claviger generate es256-2027 --stage am.services.oauth2.oidc.signing.ES256"
 )]
-#[command(group = clap::ArgGroup::new("target").required(true).args(["store", "out"]))]
+#[command(group = clap::ArgGroup::new("target").required(true).args(["store", "out", "stage"]))]
 pub(crate) struct Args {
     /// The alias of the new entry
     alias: String,
     /// rsa, ec, ed25519, ed448, x25519, x448, aes, hmac or password
-    #[arg(long = "type", value_name = "TYPE")]
-    key_type: String,
+    #[arg(long = "type", value_name = "TYPE", required_unless_present = "stage")]
+    key_type: Option<String>,
     /// The size of an RSA or symmetric key [default: rsa 3072, aes 256, hmac 512, password 256]
     #[arg(long)]
     bits: Option<usize>,
@@ -37,20 +40,29 @@ pub(crate) struct Args {
     /// The PKCS#12 keystore; made if it is not there
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
+    /// Make the next key of this label, in the label's own store, and stage it; as the active key is, where
+    /// nothing else is said
+    #[arg(long, value_name = "LABEL", conflicts_with_all = ["store_password_file", "store_password_env"])]
+    stage: Option<String>,
     /// A new file for this key alone, unencrypted, mode 0600
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// The format of --out: pem, jwk or der
+    /// The format of --out: pem, jwk or der; base64 or plain for symmetric keys and passwords
     #[arg(long, default_value = "pem", conflicts_with = "store")]
     format: String,
     #[command(flatten)]
     password: StorePassword,
+    #[command(flatten)]
+    who: WhoArgs,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
+    if let Some(label) = &args.stage {
+        return stage(context, args, label);
+    }
     let options = GenerateOptions {
         alias: &args.alias,
-        key_type: &args.key_type,
+        key_type: args.key_type.as_deref().unwrap_or_default(),
         bits: args.bits,
         curve: args.curve.as_deref(),
         subject: args.subject.as_deref(),
@@ -75,4 +87,22 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         key_tools::create_file(out, &change.content)?;
     }
     Outcome::of_change(&change, "generated")
+}
+
+/// The next key of a label, made and staged in one step.
+fn stage(context: &Context, args: &Args, label: &str) -> Result<Outcome> {
+    let alias = args.alias.parse()?;
+    let mut request = Request::new(Step::Stage { alias }, label)?;
+    request.realm = context.realm.as_deref().map(str::parse).transpose()?;
+    request.reason.clone_from(&args.who.reason);
+    let next = NextKey {
+        key_type: args.key_type.as_deref(),
+        bits: args.bits,
+        curve: args.curve.as_deref(),
+        subject: args.subject.as_deref(),
+        days: args.days,
+    };
+    let mut rotation = Rotation::open(&context.config, context.clock.clone(), args.who.actor())?;
+    let (_, plan) = rotation.generate(&request, &next)?;
+    Ok(step::tell_done(&rotation, &request, &plan))
 }

@@ -5,13 +5,14 @@ use claviger::error::Result;
 use claviger::jose::jwk;
 use claviger::keyring::Keyring;
 use claviger::label::{LabelName, Realm};
+use claviger::rotation::{Rotation, announce};
 
 use super::{Context, Outcome};
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  claviger jwks > jwks.json\n  claviger --realm alpha jwks\n  claviger jwks am.services.oauth2.oidc.signing.ES256"
+    after_help = "With --json the set has a member `max_age`: the seconds for which it may be cached.\nExamples:\n  claviger jwks > jwks.json\n  claviger --realm alpha jwks\n  claviger jwks am.services.oauth2.oidc.signing.ES256"
 )]
 pub(crate) struct Args {
     /// One label: all its public keys, whatever its publish setting [default: what every label publishes]
@@ -22,16 +23,31 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let keyring = Keyring::open_once(&context.config)?;
     let snapshot = keyring.snapshot();
     let realm: Option<Realm> = context.realm.as_deref().map(str::parse).transpose()?;
-    let jwks = if let Some(label) = &args.label {
-        let label = catalogue::canonical(&label.parse()?);
-        jwk::set([&**snapshot.keys(realm.as_ref(), &label)?], true)
+    let mut shown = Vec::new();
+    let mut jwks = if let Some(label) = &args.label {
+        let label: LabelName = catalogue::canonical(&label.parse()?);
+        let jwks = jwk::set([&**snapshot.keys(realm.as_ref(), &label)?], true);
+        shown.push(label);
+        jwks
     } else {
         let mut names: Vec<&LabelName> =
             snapshot.labels().into_keys().map(|(label, _)| label).collect();
         names.dedup();
+        shown.extend(names.iter().map(|label| (*label).clone()));
         let sets = names.into_iter().filter_map(|label| snapshot.find(realm.as_ref(), label));
         jwk::set(sets.map(|set| &**set), false)
     };
     let text = serde_json::to_string_pretty(&jwks).unwrap_or_default();
+    if let Some(members) = jwks.as_object_mut() {
+        members.insert("max_age".into(), max_age(context, &shown, realm.as_ref())?.into());
+    }
     Ok(Outcome::new(jwks, format!("{text}\n")))
+}
+
+/// How many seconds the key set may be cached: never past the time at which a staged key may act.
+fn max_age(context: &Context, labels: &[LabelName], realm: Option<&Realm>) -> Result<u64> {
+    let rotation = Rotation::preview(&context.config, context.clock.clone())?;
+    let next = labels.iter().filter_map(|label| rotation.next_step(label, realm)).min();
+    let config = rotation.keyring().config();
+    Ok(announce::max_age(&config.policy, context.clock.now(), next).as_secs())
 }

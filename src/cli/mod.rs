@@ -19,6 +19,7 @@ mod explain;
 mod export;
 mod files;
 mod generate;
+mod history;
 mod import;
 mod init;
 mod inspect;
@@ -28,10 +29,17 @@ mod man;
 mod on_label;
 mod output;
 mod password_input;
+mod promote;
+mod reorder;
+mod retire;
+mod revoke;
 mod seal;
 mod sign;
+mod stage;
 mod status;
+mod step;
 mod token_needs;
+mod undo;
 mod verify;
 
 pub(crate) use args::{Color, GlobalArgs};
@@ -77,6 +85,8 @@ enum Command {
     Export(export::Args),
     /// Make a new key in a PKCS#12 keystore or a file of its own
     Generate(generate::Args),
+    /// Show what was done to the mappings, by whom, when and why
+    History(history::Args),
     /// Copy entries of a JKS, JCEKS, PKCS#12, PEM or JWK file into a PKCS#12 keystore
     Import(import::Args),
     /// Make a working starter: configuration, keystore, secrets
@@ -89,10 +99,22 @@ enum Command {
     Labels(labels::Args),
     /// Print the manual page of the program or of one command
     Man(man::Args),
+    /// Let an alias act: put it at the front of its mapping
+    Promote(promote::Args),
+    /// Put all aliases of a mapping in a new order
+    Reorder(reorder::Args),
+    /// Take an alias out of its mapping, once nothing needs it
+    Retire(retire::Args),
+    /// Ban a leaked key for good, under any alias
+    Revoke(revoke::Args),
     /// Sign with the active alias of a label
     Sign(sign::Args),
+    /// Add an alias at the end of a mapping: published and tried, not acting
+    Stage(stage::Args),
     /// Show what would serve now: stores, files, and a digest of labels and kids
     Status(status::Args),
+    /// Take the last step of a label back
+    Undo(undo::Args),
     /// Verify with every valid alias of a label
     Verify(verify::Args),
 }
@@ -110,14 +132,21 @@ impl Command {
             Self::Explain(args) => explain::run(context, &args),
             Self::Export(args) => export::run(context, &args),
             Self::Generate(args) => generate::run(context, &args),
+            Self::History(args) => history::run(context, &args),
             Self::Import(args) => import::run(context, &args),
             Self::Init(args) => init::run(context, &args),
             Self::Inspect(args) => inspect::run(context, &args),
             Self::Jwks(args) => jwks::run(context, &args),
             Self::Labels(args) => labels::run(context, &args),
             Self::Man(args) => man::run(context, &args),
+            Self::Promote(args) => promote::run(context, &args),
+            Self::Reorder(args) => reorder::run(context, &args),
+            Self::Retire(args) => retire::run(context, &args),
+            Self::Revoke(args) => revoke::run(context, &args),
             Self::Sign(args) => sign::run(context, &args),
+            Self::Stage(args) => stage::run(context, &args),
             Self::Status(args) => status::run(context, &args),
+            Self::Undo(args) => undo::run(context, &args),
             Self::Verify(args) => verify::run(context, &args),
         }
     }

@@ -1,5 +1,6 @@
 //! The configuration as a checked value: what `claviger.toml` says once every rule of form holds.
 
+pub(crate) mod edit;
 mod parse;
 mod reader;
 mod rules;
@@ -13,6 +14,8 @@ use crate::alg::Algorithm;
 use crate::label::{Alias, LabelName, Realm, StoreName};
 use crate::problem::{Location, Problem};
 use crate::stores::StoreConfig;
+
+pub(crate) use parse::without_mark;
 
 /// A value and its place in the file.
 #[derive(Clone, Debug)]
@@ -92,6 +95,12 @@ pub struct Policy {
     /// Messages that an AES-GCM key may encrypt under random nonces, under all its labels together; default
     /// and most 4,294,967,296 (NIST SP 800-38D §8.3).
     pub gcm_messages: u64,
+    /// How long peers may cache a published key set; default one hour.
+    pub jwks_max_age: Duration,
+    /// How far clocks may differ; default one minute.
+    pub clock_skew: Duration,
+    /// How long a key is published before it acts; absent: reckoned from caches, reload and skew.
+    pub propagation: Option<Duration>,
     /// Bounds on tokens.
     pub limits: TokenLimits,
 }
@@ -154,6 +163,9 @@ impl Default for Policy {
             demo_keys: DemoKeys::default(),
             allow_short_hmac_keys: false,
             gcm_messages: 1 << 32,
+            jwks_max_age: Duration::from_secs(3_600),
+            clock_skew: Duration::from_secs(60),
+            propagation: None,
             limits: TokenLimits::default(),
         }
     }
@@ -224,6 +236,8 @@ pub struct LabelSettings {
     pub kid: Option<KidMode>,
     /// `publish`; absent: the catalogue's.
     pub publish: Option<crate::catalogue::Publish>,
+    /// `propagation`; absent: the policy's.
+    pub propagation: Option<Duration>,
 }
 
 /// `valid`.

@@ -28,28 +28,41 @@ impl Config {
     /// # Errors
     /// [`ErrorKind::Config`] with every problem.
     pub fn load(path: &Path) -> Result<Self> {
-        let text = Self::read_text(path)?;
-        let (config, problems) = Self::parse(&text, path);
+        Self::from_text(&Self::read_text(path)?, path)
+    }
+
+    /// As [`Config::load`], of a text that was read; `file` is what it is to be called.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] with every problem.
+    pub fn from_text(text: &str, file: &Path) -> Result<Self> {
+        let (config, problems) = Self::parse(text, file);
         let errors = problems.iter().filter(|one| one.severity == Severity::Error).count();
         match config {
             Some(config) if errors == 0 => Ok(config),
             _ => Err(Error::from_problems(
                 format!(
                     "{} has {errors} error{}",
-                    path.display(),
+                    file.display(),
                     if errors == 1 { "" } else { "s" }
                 ),
                 problems,
             )
-            .with_file(path)),
+            .with_file(file)),
         }
     }
 
-    /// The text of a configuration file.
+    /// The text of a configuration file, without a byte order mark.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] if it cannot be read, is too large or is not UTF-8.
     pub fn read_text(path: &Path) -> Result<String> {
+        let text = Self::read_unaltered(path)?;
+        Ok(without_mark(&text).to_owned())
+    }
+
+    /// The text of a configuration file as it stands.
+    pub(crate) fn read_unaltered(path: &Path) -> Result<String> {
         let unreadable = |why: String| {
             Error::new(ErrorKind::Config, format!("cannot read {}: {why}", path.display()))
                 .with_file(path)
@@ -63,8 +76,7 @@ impl Config {
             return Err(unreadable("it is larger than 16 MiB".into()));
         }
         let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
-        let text = String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8".into()))?;
-        Ok(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_owned))
+        String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8".into()))
     }
 
     /// Reads a configuration from text; `file` names it in problems and is what relative paths start
@@ -140,6 +152,11 @@ fn follows_from(problem: &Problem, syntax: &[Problem]) -> bool {
         || syntax.iter().any(|error| line(error).is_some() && line(error) == line(problem))
 }
 
+/// Some editors begin files with a byte order mark.
+pub(crate) fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
 fn read_keyring(source: &Source<'_>, table: Option<Table<'_>>) -> KeyringSettings {
     let mut settings =
         KeyringSettings { state_dir: None, reload: Reload::Watch, kid: KidMode::default() };
@@ -184,6 +201,10 @@ fn read_policy(source: &Source<'_>, table: Option<Table<'_>>) -> Policy {
     if let Some(messages) = table.number("gcm_messages", 1..(1 << 32) + 1) {
         policy.gcm_messages = messages;
     }
+    let period = |key| table.string(key).and_then(|text| duration(source, &text));
+    policy.jwks_max_age = period("jwks_max_age").unwrap_or(policy.jwks_max_age);
+    policy.clock_skew = period("clock_skew").unwrap_or(policy.clock_skew);
+    policy.propagation = period("propagation");
     if let Some(limits) = table.table("limits", "[policy.limits]") {
         read_limits(&limits, &mut policy.limits);
         limits.finish();
@@ -341,6 +362,7 @@ fn read_label(source: &Source<'_>, table: Table<'_>) -> LabelSettings {
             "publish",
             &[("active", Publish::Active), ("all", Publish::All), ("none", Publish::None)],
         ),
+        propagation: table.string("propagation").and_then(|text| duration(source, &text)),
     };
     table.finish();
     settings

@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use base64ct::{Base64, Encoding};
 use serde::Serialize;
 
 use super::inspect::{EntryDescription, EntryProblem, OpenOptions, describe, open};
@@ -224,6 +225,7 @@ fn encode(entry: &Entry, format: &str, public_only: bool) -> Result<SecretBytes>
         "pem" => pem::write(std::slice::from_ref(entry), public_only)?,
         "jwk" => jwk::write(entry, public_only)?,
         "der" => return der(entry, public_only),
+        "base64" | "plain" if !public_only => return bare(entry, format),
         other => {
             return Err(Error::new(ErrorKind::Usage, format!("{other:?} is no format to write"))
                 .with_help(
@@ -233,6 +235,24 @@ fn encode(entry: &Entry, format: &str, public_only: bool) -> Result<SecretBytes>
     };
     // EXPOSE: copied into another zeroizing owner.
     Ok(SecretBytes::from_slice(text.expose_secret().as_bytes()))
+}
+
+/// A symmetric key or password as volumes hold it: its bytes, or base64 of them.
+fn bare(entry: &Entry, format: &str) -> Result<SecretBytes> {
+    let (Material::Secret(bytes) | Material::SecretKey { bytes, .. }) = &entry.material else {
+        return Err(Error::new(ErrorKind::Usage, format!("a key pair is not written as {format}"))
+            .with_help("use pem or jwk"));
+    };
+    // EXPOSE: into the value that was asked for.
+    let bytes = bytes.expose_secret();
+    if format == "base64" {
+        return Ok(SecretBytes::from_vec(Base64::encode_string(bytes).into_bytes()));
+    }
+    let text = std::str::from_utf8(bytes).is_ok();
+    text.then(|| SecretBytes::from_slice(bytes)).ok_or_else(|| {
+        Error::new(ErrorKind::Usage, "the bytes of a key are no plain text")
+            .with_help("use base64, or --type password")
+    })
 }
 
 /// PKCS#8 of a private key, else the leaf certificate, else the SubjectPublicKeyInfo.

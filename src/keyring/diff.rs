@@ -102,7 +102,7 @@ impl LabelDiff {
         let (old, new) = (names(before), names(after));
         let (kids_before, kids_after) = (published(before), published(after));
         let without = |all: &[KeyName], known: &[KeyName]| -> Vec<KeyName> {
-            all.iter().filter(|one| !known.contains(one)).cloned().collect()
+            all.iter().filter(|one| !known.iter().any(|other| other.is(one))).cloned().collect()
         };
         let kids_without = |all: &BTreeSet<String>, known: &BTreeSet<String>| -> Vec<String> {
             all.difference(known).cloned().collect()
@@ -164,6 +164,13 @@ impl fmt::Display for LabelDiff {
     }
 }
 
+impl KeyName {
+    /// Whether both are one key of one store under one kid: the files of a volume change their names.
+    fn is(&self, other: &Self) -> bool {
+        self.store == other.store && self.kid == other.kid && self.thumbprint == other.thumbprint
+    }
+}
+
 impl From<&LabelKey> for KeyName {
     fn from(key: &LabelKey) -> Self {
         Self {
@@ -189,13 +196,13 @@ fn published(set: Option<&KeySet>) -> BTreeSet<String> {
 fn moves(before: &[KeyName], after: &[KeyName]) -> Vec<Move> {
     let kept = |all: &[KeyName], other: &[KeyName]| -> Vec<(usize, KeyName)> {
         let numbered = all.iter().cloned().enumerate();
-        numbered.filter(|(_, name)| other.contains(name)).collect()
+        numbered.filter(|(_, name)| other.iter().any(|one| one.is(name))).collect()
     };
     let (old, new) = (kept(before, after), kept(after, before));
     new.iter()
         .enumerate()
         .filter_map(|(rank, (to, name))| {
-            let was = old.iter().position(|(_, one)| one == name)?;
+            let was = old.iter().position(|(_, one)| one.is(name))?;
             let (from, _) = old.get(was)?;
             (was != rank).then(|| Move { alias: name.alias.clone(), from: from + 1, to: to + 1 })
         })

@@ -15,6 +15,7 @@ mod open_stores;
 mod profile;
 mod reload;
 mod resolve;
+mod revoked;
 pub(crate) mod snapshot;
 mod sources;
 mod status;
@@ -38,7 +39,7 @@ use crate::keyring::sources::Sources;
 use crate::keyring::status::Board;
 use crate::keyring::watch::Watch;
 use crate::label::{LabelName, Realm};
-use crate::problem::Problem;
+use crate::problem::{Problem, Severity};
 use crate::usage::UsageBook;
 
 pub use diff::{Diff, KeyName, LabelDiff, Move};
@@ -244,6 +245,10 @@ pub fn check(path: &Path, clock: &Clock) -> Result<Vec<Problem>> {
         // The file cannot be read; else its problems of form say it all.
         Err(error) if problems.is_empty() => return Err(error),
         Err(_) => {}
+    }
+    // At run time the label goes on without the key; whoever checks wants to know before.
+    for problem in problems.iter_mut().filter(|one| one.code == revoked::REVOKED_KEY) {
+        problem.severity = Severity::Error;
     }
     problems.sort_by_key(Problem::order);
     Ok(problems)

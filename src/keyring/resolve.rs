@@ -8,12 +8,14 @@ use std::time::SystemTime;
 use crate::catalogue;
 use crate::config::{Config, Mapping, StoreEntry, ValidSet};
 use crate::error::{Error, ErrorKind};
+use crate::journal::tombstones::Tombstones;
 use crate::keyring::checks::{self, Checked};
 use crate::keyring::held;
 use crate::keyring::keyset::{KeySet, LabelKey};
 use crate::keyring::kid::kid_of;
 use crate::keyring::open_stores::{OpenStores, Opened};
 use crate::keyring::profile::LabelProfile;
+use crate::keyring::revoked;
 use crate::keyring::snapshot::{Scopes, Snapshot};
 use crate::label::{Alias, LabelName, Realm, StoreName};
 use crate::parallel;
@@ -43,8 +45,16 @@ pub(crate) fn resolve(
     let mut problems = problems.clone();
     problems.extend(config.warnings.iter().cloned());
     let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
-    let mut resolver =
-        Resolver { config, usage, now, problems, lists: BTreeMap::new(), served: HashMap::new() };
+    let tombstones = revoked::load(config, &mut problems);
+    let mut resolver = Resolver {
+        config,
+        usage,
+        now,
+        tombstones,
+        problems,
+        lists: BTreeMap::new(),
+        served: HashMap::new(),
+    };
     for (index, opened) in stores {
         let Some(entry) = config.stores.get(*index) else { continue };
         resolver.load_store(*index, entry, opened.store.as_ref(), password_labels);
@@ -95,6 +105,7 @@ struct Resolver<'a> {
     config: &'a Config,
     usage: &'a Reading,
     now: SystemTime,
+    tombstones: Tombstones,
     problems: Vec<Problem>,
     lists: BTreeMap<(LabelName, Scope), List>,
     /// Aliases that a mapping used, by store.
@@ -205,7 +216,11 @@ impl Resolver<'_> {
                     location,
                 )),
                 Ok(loaded) => {
-                    let checked = Checked { label, alias: &alias, active: position == 0 };
+                    if let Some(stone) = self.tombstones.find(loaded.key.thumbprint()) {
+                        self.problems.push(revoked::problem(label, &alias, stone).at(location));
+                        continue;
+                    }
+                    let checked = Checked { label, alias: &alias, active: keys.is_empty() };
                     let found =
                         checks::check(self.config, &profile, &checked, &loaded.key, self.now);
                     self.problems.extend(found.into_iter().map(|one| one.at(location.clone())));

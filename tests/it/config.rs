@@ -43,6 +43,10 @@ const FORM: &[Mistake] = &[
     ("[policy]\ndemo_keys = @'no'\n", "unknown_value"),
     ("[policy]\nexpiry_warn_days = [@-3]\n", "out_of_range"),
     ("[policy]\nallow_short_hmac_keys = @'yes'\n", "wrong_type"),
+    ("[policy]\njwks_max_age = @'1 hour'\n", "bad_duration"),
+    ("[policy]\nclock_skew = @60\n", "wrong_type"),
+    ("[policy]\npropagation = @'-1h'\n", "bad_duration"),
+    ("[labels.'a.b']\nuse = 'secret'\npropagation = @'soon'\n", "bad_duration"),
     ("[policy.limits]\nmax_token_bytes = @99999999\n", "out_of_range"),
     ("[policy.limits]\nmax_p2c = @0\n", "out_of_range"),
     // Stores.

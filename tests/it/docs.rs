@@ -137,7 +137,7 @@ fn the_commands_of_the_readme_answer_as_it_shows() {
     let folder = tempfile::tempdir().unwrap();
     let mut exports = String::new();
     let mut count = 0;
-    for name in ["Demo", "Rotating a key, step by step"] {
+    for name in ["Demo", "Rotating a key, step by step", "A key has leaked, now what"] {
         let text = section(name);
         for step in blocks(&text, "console").join("").split("$ ").skip(1) {
             let (command, expected) = step.split_once('\n').unwrap();

@@ -1,0 +1,242 @@
+//! Files that are complete or not there: written aside and renamed into place, under locks between processes.
+
+use std::fs::{File, Permissions};
+use std::io::{ErrorKind as IoKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Files being written start with it: volumes skip the names that start with two dots.
+const ASIDE: &str = "..claviger-aside-";
+
+/// How long a process waits for another one's lock.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Puts `bytes` in the place of `path` in one step; a failure leaves the old file. Mode and owner stay, a
+/// link keeps its place: what it points to is replaced. When this returns the change is on disk.
+///
+/// # Errors
+/// [`ErrorKind::Io`].
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    sweep(folder_of(&target));
+    let file = written(&target, bytes).map_err(|error| failed(path, error))?;
+    if let Ok(old) = std::fs::metadata(&target) {
+        keep_owner_and_mode(file.as_file(), &old).map_err(|error| failed(path, error))?;
+    }
+    file.persist(&target).map_err(|error| failed(path, error.error))?;
+    sync_folder(&target).map_err(|error| failed(path, error))
+}
+
+/// Writes a file of mode 0600 that must not be there yet.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] if it is there; [`ErrorKind::Io`].
+pub fn create(path: &Path, bytes: &[u8]) -> Result<()> {
+    let file = written(path, bytes).map_err(|error| failed(path, error))?;
+    file.persist_noclobber(path).map_err(|error| {
+        if error.error.kind() == IoKind::AlreadyExists {
+            return Error::new(ErrorKind::Usage, "the file is already there")
+                .with_file(path)
+                .with_help("name another file, or move the old one away first");
+        }
+        failed(path, error.error)
+    })?;
+    sync_folder(path).map_err(|error| failed(path, error))
+}
+
+/// Gives a file another name in its folder, in one step; an existing file of that name is not replaced.
+///
+/// # Errors
+/// [`ErrorKind::Io`].
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)
+        .map_err(|error| failed(from, error.into()))?;
+    sync_folder(to).map_err(|error| failed(to, error))
+}
+
+/// Makes a folder that only its owner may enter, with those above it.
+///
+/// # Errors
+/// [`ErrorKind::Io`].
+pub fn create_folder(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.and_then(|()| sync_folder(path)).map_err(|error| {
+        Error::new(ErrorKind::Io, format!("the folder cannot be made: {error}")).with_file(path)
+    })
+}
+
+/// A lock between processes, held until it is dropped; it ends with its process, however that ends.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "dropping it is its use")] File);
+
+impl Lock {
+    /// Takes the lock that `path` stands for; waits a minute at most for who has it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] if the file cannot be made, [`ErrorKind::Busy`] if another process keeps it.
+    pub fn take(path: &Path) -> Result<Self> {
+        let mut file = open_lock(path).map_err(|error| failed(path, error))?;
+        let mut waited = Duration::ZERO;
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(failed(path, error.into())),
+            }
+            if waited >= PATIENCE {
+                return Err(busy(path, &mut file));
+            }
+            std::thread::sleep(PAUSE);
+            waited += PAUSE;
+        }
+        // Who has it, for those who wait too long. Without it the lock is as good.
+        drop(file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())));
+        Ok(Self(file))
+    }
+}
+
+fn open_lock(path: &Path) -> std::io::Result<File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+fn busy(path: &Path, file: &mut File) -> Error {
+    let mut text = String::new();
+    // A lock file holds a process number at most.
+    drop(file.take(32).read_to_string(&mut text));
+    let owner = text.trim();
+    let who = if owner.is_empty() { String::new() } else { format!(" (process {owner})") };
+    Error::new(ErrorKind::Busy, format!("another process{who} is changing the configuration"))
+        .with_file(path)
+        .with_help("wait for it, or find out why it hangs")
+}
+
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or_else(|| Path::new("."))
+}
+
+/// A new name survives a crash only once its folder is on disk.
+pub(crate) fn sync_folder(path: &Path) -> std::io::Result<()> {
+    File::open(folder_of(path))?.sync_all()
+}
+
+/// A file of mode 0600 beside `path`, on disk. Its lock says that somebody is still writing it.
+fn written(path: &Path, bytes: &[u8]) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut file = locked_aside(folder_of(path))?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+fn locked_aside(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    loop {
+        let file = tempfile::Builder::new().prefix(ASIDE).tempfile_in(folder)?;
+        let locked = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+        // Between its making and its lock another process may have swept it away.
+        if locked && file.as_file().metadata()?.nlink() > 0 {
+            return Ok(file);
+        }
+    }
+}
+
+/// Removes what writers left that were killed: files aside that nobody locks.
+fn sweep(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(ASIDE) {
+            continue;
+        }
+        let path: PathBuf = entry.path();
+        let Ok(file) = File::open(&path) else { continue };
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            // What cannot be removed now can be removed next time.
+            drop(std::fs::remove_file(&path));
+        }
+    }
+}
+
+/// A file that changed hands would lock out who reads it: whoever cannot keep the owner may not replace it.
+fn keep_owner_and_mode(file: &File, old: &std::fs::Metadata) -> std::io::Result<()> {
+    let new = file.metadata()?;
+    if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+        fchown(file, Some(old.uid()), Some(old.gid())).map_err(|error| {
+            std::io::Error::new(error.kind(), format!("its owner cannot be kept: {error}"))
+        })?;
+    }
+    file.set_permissions(Permissions::from_mode(old.mode() & 0o7777))?;
+    file.sync_all()
+}
+
+pub(crate) fn failed(path: &Path, error: std::io::Error) -> Error {
+    let help = match error.kind() {
+        IoKind::StorageFull | IoKind::QuotaExceeded | IoKind::FileTooLarge => {
+            "nothing was changed; make room and try again"
+        }
+        IoKind::ReadOnlyFilesystem => {
+            "the file system is read-only: change what it was mounted from (a Secret, an image)"
+        }
+        _ => "nothing was changed; check who may write there",
+    };
+    Error::new(ErrorKind::Io, format!("cannot be written: {error}"))
+        .with_file(path)
+        .with_help(help)
+        .with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_aside_of_killed_writers_are_swept_and_those_of_living_ones_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("a.toml");
+        let stale = folder.path().join(format!("{ASIDE}stale"));
+        std::fs::write(&stale, "half").unwrap();
+        let living = written(&target, b"living").unwrap();
+        replace(&target, b"whole").unwrap();
+        assert!(!stale.exists() && living.path().exists());
+        assert_eq!(std::fs::read(&target).unwrap(), b"whole");
+    }
+
+    #[test]
+    fn modes_and_links_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::fs::write(&file, "old").unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        replace(&link, b"new").unwrap();
+        assert!(link.symlink_metadata().unwrap().is_symlink());
+        assert_eq!(std::fs::read(&file).unwrap(), b"new");
+        assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o777, 0o640);
+        assert_eq!(create(&file, b"x").unwrap_err().kind(), ErrorKind::Usage);
+    }
+
+    #[test]
+    fn a_lock_is_for_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let first = Lock::take(&path).unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let waiting = std::thread::spawn(move || {
+            let lock = Lock::take(&path);
+            sender.send(()).unwrap();
+            lock.is_ok()
+        });
+        assert!(receiver.recv_timeout(Duration::from_millis(50)).is_err());
+        drop(first);
+        assert!(waiting.join().unwrap());
+    }
+}

@@ -1,0 +1,41 @@
+//! `revoke`: bans a key for good, under any alias, in any store.
+
+use claviger::clock::parse_rfc3339;
+use claviger::error::{Error, ErrorKind, Result};
+use claviger::rotation::Step;
+
+use super::step::{self, StepArgs};
+use super::{Context, Outcome};
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Takes the key out of every mapping and keeps a tombstone in `state_dir`: it is refused from \
+                  then on, also from an old configuration or keystore. Cannot be undone.\n\
+                  Example:\n  claviger revoke am.services.oauth2.oidc.signing.ES256 es256-2 \
+                  --compromised-at 2026-11-20T08:00:00Z --reason 'laptop stolen'"
+)]
+pub(crate) struct Args {
+    /// The label
+    label: String,
+    /// The alias of the key
+    alias: String,
+    /// Since when somebody else may have had the key, in RFC 3339
+    #[arg(long, value_name = "TIME")]
+    compromised_at: Option<String>,
+    #[command(flatten)]
+    step: StepArgs,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
+    let alias = args.alias.parse()?;
+    let compromised_at = args.compromised_at.as_deref().map(time).transpose()?;
+    step::run(context, &args.step, Step::Revoke { alias, compromised_at }, &args.label)
+}
+
+fn time(text: &str) -> Result<std::time::SystemTime> {
+    parse_rfc3339(text).ok_or_else(|| {
+        Error::new(ErrorKind::Usage, format!("\"{}\" is no time", text.escape_debug()))
+            .with_help("write it as 2026-11-20T08:00:00Z")
+    })
+}

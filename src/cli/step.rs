@@ -1,0 +1,95 @@
+//! What the steps of a rotation share: options, the dry run, and how the answer is told.
+
+use claviger::error::Result;
+use claviger::journal::Actor;
+use claviger::rotation::{Overrides, Plan, Request, Rotation, Step};
+use serde_json::json;
+
+use super::output::escape;
+use super::{Context, Outcome};
+
+/// Options of every step.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StepArgs {
+    /// The store, where several map the label
+    #[arg(long, value_name = "NAME")]
+    store: Option<String>,
+    #[command(flatten)]
+    who: WhoArgs,
+    /// Show what would change and what it breaks; change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Let a key act before everybody knows it
+    #[arg(long)]
+    now: bool,
+    /// Go past every gate
+    #[arg(long)]
+    force: bool,
+}
+
+/// Who does a step, and why.
+#[derive(Debug, clap::Args)]
+pub(crate) struct WhoArgs {
+    /// Why, for the journal
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Who, for the journal [default: the user]
+    #[arg(long = "as", value_name = "NAME", env = "CLAVIGER_ACTOR")]
+    actor: Option<String>,
+}
+
+impl WhoArgs {
+    /// The actor of this process.
+    pub(crate) fn actor(&self) -> Actor {
+        Actor::of_this_process(self.actor.clone())
+    }
+}
+
+/// Does a step, or shows what it would do.
+pub(crate) fn run(context: &Context, args: &StepArgs, step: Step, label: &str) -> Result<Outcome> {
+    let mut request = Request::new(step, label)?;
+    request.realm = context.realm.as_deref().map(str::parse).transpose()?;
+    request.store = args.store.as_deref().map(str::parse).transpose()?;
+    request.reason.clone_from(&args.who.reason);
+    request.overrides = Overrides { now: args.now, force: args.force };
+    let clock = context.clock.clone();
+    if args.dry_run {
+        let rotation = Rotation::preview(&context.config, clock)?;
+        return tell_preview(&rotation, &rotation.plan(&request)?, request.overrides);
+    }
+    let mut rotation = Rotation::open(&context.config, clock, args.who.actor())?;
+    let plan = rotation.apply(&request)?;
+    Ok(tell_done(&rotation, &request, &plan))
+}
+
+/// The answer of a step that was done.
+pub(crate) fn tell_done(rotation: &Rotation, request: &Request, plan: &Plan) -> Outcome {
+    let done = if plan.is_done() { "nothing to do" } else { "done" };
+    let mut notes = notes_of(rotation);
+    notes.extend(passed(plan));
+    notes.push(escape(&format!("{done}: {}", request.command())));
+    let json = json!({ "done": !plan.is_done(), "dry_run": false, "plan": plan, "notes": rotation.notes() });
+    Outcome::new(json, escape(&plan.to_string())).with_notes(notes)
+}
+
+fn tell_preview(rotation: &Rotation, plan: &Plan, overrides: Overrides) -> Result<Outcome> {
+    let mut text = plan.to_string();
+    for gate in &plan.gates {
+        let state = if overrides.pass(gate) { "passed" } else { "closed" };
+        text.push_str(&format!("{state}: {}\n  help: {}\n", gate.message, gate.help));
+    }
+    let stopped = plan.stopped_by(overrides).is_some();
+    let mut notes = notes_of(rotation);
+    notes.push("nothing was changed: this was a dry run".into());
+    let json = json!({ "done": false, "dry_run": true, "plan": plan, "notes": rotation.notes() });
+    Ok(Outcome::new(json, escape(&text)).with_notes(notes).with_exit(u8::from(stopped)))
+}
+
+fn notes_of(rotation: &Rotation) -> Vec<String> {
+    rotation.notes().iter().map(|note| escape(&format!("note: {note}"))).collect()
+}
+
+/// The gates that were closed and passed.
+fn passed(plan: &Plan) -> Vec<String> {
+    plan.gates.iter().map(|gate| escape(&format!("passed: {}", gate.message))).collect()
+}

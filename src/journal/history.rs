@@ -1,0 +1,242 @@
+//! A journal that was read: the records, where the chain breaks, and who was mapped where at which time.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use super::{Action, Event, GENESIS, MappedKey, MappingName, Record, chain};
+use crate::label::{LabelName, Realm};
+
+/// Every readable record of a journal, oldest first.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct History {
+    /// The records.
+    pub records: Vec<Record>,
+    /// The first place where a line is not what was written, if any.
+    pub broken: Option<Break>,
+    /// A last line that was cut in the middle of being written, if any.
+    pub torn: Option<Torn>,
+    /// The hash of each record, as its line carries it.
+    hashes: Vec<String>,
+}
+
+/// Where a chain breaks.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Break {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong there.
+    pub reason: String,
+}
+
+/// A last line without an end.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Torn {
+    /// The line, from 1.
+    pub line: usize,
+    /// How much of it is there.
+    pub bytes: usize,
+}
+
+/// A time in which a key kept its place in a mapping.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Span {
+    /// From when.
+    pub from: SystemTime,
+    /// Until when; `None`: still.
+    pub until: Option<SystemTime>,
+    /// Whether it acted.
+    pub active: bool,
+    /// The key as it was mapped.
+    pub key: MappedKey,
+    /// Whether it stood there before the journal began: `from` is then when it was first seen.
+    pub first_seen: bool,
+}
+
+impl History {
+    /// Reads lines; never fails, what is wrong is told.
+    pub(super) fn parse(bytes: &[u8]) -> Self {
+        let mut history = Self::default();
+        let mut previous = GENESIS.to_owned();
+        let mut rest = bytes;
+        let mut line = 0;
+        while !rest.is_empty() {
+            line += 1;
+            let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
+                history.torn = Some(Torn { line, bytes: rest.len() });
+                break;
+            };
+            let (text, after) = rest.split_at(end);
+            rest = after.get(1..).unwrap_or_default();
+            previous = history.push(line, text, &previous);
+        }
+        history
+    }
+
+    /// Reads one line; the hash that the next one follows comes back.
+    fn push(&mut self, line: usize, text: &[u8], previous: &str) -> String {
+        let Some((hash, body)) = split_line(text) else {
+            self.note_break(line, "it is no record of a journal".into());
+            return super::hex(&crate::crypto::sha256(text));
+        };
+        if chain(previous, body) != hash {
+            self.note_break(
+                line,
+                "its hash does not fit it and the line before: one of them was changed, or lines \
+                 are missing"
+                    .into(),
+            );
+        }
+        match serde_json::from_slice::<Record>(body) {
+            Ok(record) => {
+                let expected = self.records.last().map_or(1, |last| last.seq + 1);
+                if record.seq != expected {
+                    let reason = format!("record {} where {expected} is due", record.seq);
+                    self.note_break(line, reason);
+                }
+                self.records.push(record);
+                self.hashes.push(hash.to_owned());
+            }
+            Err(error) => self.note_break(line, format!("its record cannot be read: {error}")),
+        }
+        hash.to_owned()
+    }
+
+    fn note_break(&mut self, line: usize, reason: String) {
+        self.broken.get_or_insert(Break { line, reason });
+    }
+
+    /// The hash of the record with this number.
+    #[must_use]
+    pub fn hash_of(&self, seq: u64) -> Option<&str> {
+        let at = self.records.iter().position(|record| record.seq == seq)?;
+        self.hashes.get(at).map(String::as_str)
+    }
+
+    /// The record with this number.
+    #[must_use]
+    pub fn record(&self, seq: u64) -> Option<&Record> {
+        self.records.iter().find(|record| record.seq == seq)
+    }
+
+    /// Every mapping as the last record that changed it left it.
+    #[must_use]
+    pub fn mappings(&self) -> BTreeMap<&MappingName, &[MappedKey]> {
+        self.mappings_until(None)
+    }
+
+    /// Every mapping as it was at `time`.
+    #[must_use]
+    pub fn mappings_at(&self, time: SystemTime) -> BTreeMap<&MappingName, &[MappedKey]> {
+        self.mappings_until(Some(time))
+    }
+
+    fn mappings_until(&self, time: Option<SystemTime>) -> BTreeMap<&MappingName, &[MappedKey]> {
+        let mut mappings = BTreeMap::new();
+        for record in self.records.iter().filter(|record| record.took_effect()) {
+            if time.is_some_and(|time| record.time > time) {
+                continue;
+            }
+            for change in &record.changes {
+                mappings.insert(&change.mapping, change.after.as_slice());
+            }
+        }
+        mappings.retain(|_, keys| !keys.is_empty());
+        mappings
+    }
+
+    /// The places that one key had in the mappings of a label in one scope, oldest first.
+    #[must_use]
+    pub fn spans(&self, label: &LabelName, realm: Option<&Realm>, key: &MappedKey) -> Vec<Span> {
+        let mut spans: Vec<Span> = Vec::new();
+        for record in self.records.iter().filter(|record| record.took_effect()) {
+            for change in &record.changes {
+                let mapping = &change.mapping;
+                if mapping.label != *label || mapping.realm.as_ref() != realm {
+                    continue;
+                }
+                let at = change.after.iter().position(|one| one.is(key));
+                let place = at.and_then(|at| Some((at == 0, change.after.get(at)?)));
+                follow(&mut spans, record, place);
+            }
+        }
+        spans
+    }
+
+    /// The records of a label, and those of the whole configuration that touched it.
+    pub fn of_label<'h>(&'h self, label: &'h LabelName) -> impl Iterator<Item = &'h Record> {
+        self.records.iter().filter(move |record| {
+            record.label.as_ref() == Some(label)
+                || record.changes.iter().any(|change| change.mapping.label == *label)
+        })
+    }
+
+    /// A step that was begun and neither done nor aborted: its process died.
+    #[must_use]
+    pub fn unfinished(&self) -> Option<&Record> {
+        let last = self.records.iter().rev().find(|record| record.event == Event::Begin)?;
+        let ended = self.records.iter().any(|record| record.begin == Some(last.seq));
+        (!ended).then_some(last)
+    }
+
+    /// The revocations that hold: begun or done, and not aborted.
+    pub fn revocations(&self) -> impl Iterator<Item = &Record> {
+        let aborted = |seq| {
+            let mut records = self.records.iter();
+            records.any(|one| one.event == Event::Aborted && one.begin == Some(seq))
+        };
+        self.records.iter().filter(move |record| {
+            record.action == Action::Revoke && record.event == Event::Begin && !aborted(record.seq)
+        })
+    }
+
+    /// Each time at which key sets began to be cached for this many seconds, oldest first.
+    pub fn max_ages(&self) -> impl Iterator<Item = (SystemTime, u64)> {
+        self.records.iter().filter_map(|record| Some((record.time, record.max_age_secs?)))
+    }
+}
+
+/// Continues the spans of a key: `place` is whether it acts, and how it is mapped; `None`: it is gone.
+fn follow(spans: &mut Vec<Span>, record: &Record, place: Option<(bool, &MappedKey)>) {
+    let last = spans.last_mut().filter(|span| span.until.is_none());
+    if let (Some(span), Some((active, key))) = (&last, place)
+        && span.active == active
+        && span.key.kid == key.kid
+        && span.key.published == key.published
+    {
+        return;
+    }
+    if let Some(span) = last {
+        span.until = Some(record.time);
+    }
+    if let Some((active, key)) = place {
+        let first_seen = record.action == Action::FirstSeen;
+        spans.push(Span { from: record.time, until: None, active, key: key.clone(), first_seen });
+    }
+}
+
+/// `{"hash":"…","record":…}` taken apart; the record as it stands.
+fn split_line(text: &[u8]) -> Option<(&str, &[u8])> {
+    let rest = text.strip_prefix(b"{\"hash\":\"")?;
+    let (hash, rest) = rest.split_at_checked(64)?;
+    let body = rest.strip_prefix(b"\",\"record\":")?.strip_suffix(b"}")?;
+    let hash = std::str::from_utf8(hash).ok()?;
+    let plain = hash.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    plain.then_some((hash, body))
+}
+
+/// Number and hash of a line that the next one follows.
+pub(super) fn chain_end(line: &[u8]) -> Option<(u64, String)> {
+    #[derive(serde::Deserialize)]
+    struct Numbered {
+        seq: u64,
+    }
+    let (hash, body) = split_line(line)?;
+    let Numbered { seq } = serde_json::from_slice(body).ok()?;
+    Some((seq, hash.to_owned()))
+}

@@ -1,0 +1,270 @@
+//! What one line of the journal says: who did what to which mapping, when, why, and how it ended.
+
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::label::{Alias, LabelName, Realm, StoreName};
+
+/// One record. Fields that say nothing are left out of the line.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[expect(clippy::exhaustive_structs, reason = "other modules write records")]
+pub struct Record {
+    /// Counts the records of a journal from 1; set when it is appended.
+    pub seq: u64,
+    /// When.
+    #[serde(with = "crate::clock::rfc3339_text")]
+    pub time: SystemTime,
+    /// What became of it.
+    pub event: Event,
+    /// What was done, or tried.
+    pub action: Action,
+    /// Who.
+    pub who: Actor,
+    /// The record that announced this one: of [`Event::Done`] and [`Event::Aborted`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begin: Option<u64>,
+    /// The label that was asked for; absent where the whole configuration is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<LabelName>,
+    /// The alias that the step is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<Alias>,
+    /// The mappings before and after.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<MappingChange>,
+    /// Why, in the words of who did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Codes of the gates that were closed and overridden.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overridden: Vec<String>,
+    /// Why it was refused or aborted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
+    /// Of a revocation: since when somebody else may have had the key.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "crate::clock::rfc3339_text::optional"
+    )]
+    pub compromised_at: Option<SystemTime>,
+    /// SHA-256 of the configuration file before and after, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<ConfigHashes>,
+    /// The longest time that key sets are cached from now on, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age_secs: Option<u64>,
+    /// What only this action knows: a receipt, a count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<serde_json::Value>,
+}
+
+impl Record {
+    /// A record with nothing but the facts that every one has.
+    #[must_use]
+    pub const fn new(event: Event, action: Action, who: Actor, time: SystemTime) -> Self {
+        Self {
+            seq: 0,
+            time,
+            event,
+            action,
+            who,
+            begin: None,
+            label: None,
+            alias: None,
+            changes: Vec::new(),
+            reason: None,
+            overridden: Vec::new(),
+            refusal: None,
+            compromised_at: None,
+            config: None,
+            max_age_secs: None,
+            detail: None,
+        }
+    }
+
+    /// Whether the mappings are as `changes` says from this record on.
+    #[must_use]
+    pub const fn took_effect(&self) -> bool {
+        matches!(self.event, Event::Done | Event::Noticed)
+    }
+}
+
+/// What became of a step.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Event {
+    /// It was interrupted, or failed, and left everything as it was.
+    Aborted,
+    /// It is about to be done.
+    Begin,
+    /// It is done.
+    Done,
+    /// Somebody did it otherwise, and it was found.
+    Noticed,
+    /// It was refused.
+    Refused,
+    /// A word of a later version.
+    #[serde(other)]
+    Other,
+}
+
+/// What was done, or tried.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Action {
+    /// The mappings were edited by hand, or the keys behind them were replaced.
+    EditedByHand,
+    /// The journal begins: the mappings as they were found.
+    FirstSeen,
+    /// An alias went to the front.
+    Promote,
+    /// A torn last line was dropped.
+    Recover,
+    /// Aliases changed places.
+    Reorder,
+    /// An alias was taken out.
+    Retire,
+    /// A key was banned for good.
+    Revoke,
+    /// An alias was added at the end.
+    Stage,
+    /// The last step of a label was taken back.
+    Undo,
+    /// A word of a later version.
+    #[serde(other)]
+    Other,
+}
+
+impl Action {
+    /// The word of commands and records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EditedByHand => "edited-by-hand",
+            Self::FirstSeen => "first-seen",
+            Self::Other => "other",
+            Self::Promote => "promote",
+            Self::Recover => "recover",
+            Self::Reorder => "reorder",
+            Self::Retire => "retire",
+            Self::Revoke => "revoke",
+            Self::Stage => "stage",
+            Self::Undo => "undo",
+        }
+    }
+}
+
+/// Who did it.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[expect(clippy::exhaustive_structs, reason = "programs name their own actors")]
+pub struct Actor {
+    /// The name given with `--as` or `$CLAVIGER_ACTOR`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The user of the process.
+    pub user: String,
+    /// The machine.
+    pub host: String,
+    /// The process.
+    pub pid: u32,
+    /// The program and its version.
+    pub program: String,
+}
+
+impl Actor {
+    /// This process; `name` is who stands behind it, if somebody said so.
+    #[must_use]
+    pub fn of_this_process(name: Option<String>) -> Self {
+        let uid = rustix::process::getuid().as_raw();
+        let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
+        let user = user.map_or_else(|_| format!("uid {uid}"), |user| format!("{user} (uid {uid})"));
+        Self {
+            name,
+            user,
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            pid: std::process::id(),
+            program: concat!("claviger ", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}
+
+/// One mapping before and after.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[expect(clippy::exhaustive_structs, reason = "other modules write records")]
+pub struct MappingChange {
+    /// Which mapping.
+    #[serde(flatten)]
+    pub mapping: MappingName,
+    /// Its keys before, the active one first.
+    pub before: Vec<MappedKey>,
+    /// Its keys after.
+    pub after: Vec<MappedKey>,
+}
+
+/// A mapping: a label in a store.
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[expect(clippy::exhaustive_structs, reason = "other modules write records")]
+pub struct MappingName {
+    /// The label.
+    pub label: LabelName,
+    /// The realm of the store; absent: global.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub realm: Option<Realm>,
+    /// The store.
+    pub store: StoreName,
+}
+
+/// A key in its mapping.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[expect(clippy::exhaustive_structs, reason = "other modules write records")]
+pub struct MappedKey {
+    /// Its alias.
+    pub alias: Alias,
+    /// How tokens name it; empty for passwords.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub kid: String,
+    /// Whether the mapping gives it this kid: `{ alias = "…", kid = "…" }`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_kid: bool,
+    /// RFC 7638 thumbprint, or what stands for it. Absent for passwords: a word could be guessed from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thumbprint: Option<String>,
+    /// Whether the key set of the label shows it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub published: bool,
+}
+
+impl MappedKey {
+    /// Whether both are the same key: by thumbprint, where there is none by alias.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        match (&self.thumbprint, &other.thumbprint) {
+            (Some(one), Some(another)) => one == another,
+            _ => self.alias == other.alias,
+        }
+    }
+}
+
+/// Why something was not done.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[expect(clippy::exhaustive_structs, reason = "other modules write records")]
+pub struct Refusal {
+    /// A stable `snake_case` name.
+    pub code: String,
+    /// The sentence.
+    pub message: String,
+}
+
+/// SHA-256 of the configuration file in hex.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[expect(clippy::exhaustive_structs, reason = "other modules write records")]
+pub struct ConfigHashes {
+    /// Before the step.
+    pub before: String,
+    /// After it.
+    pub after: String,
+}

@@ -1,0 +1,146 @@
+//! Announce before use: how long a key must have been known before it may act, and how long a key set may be
+//! cached so that this holds.
+
+use std::time::{Duration, SystemTime};
+
+use crate::catalogue::{LabelUse, Publish};
+use crate::config::{Config, Policy, Reload};
+use crate::journal::{History, MappedKey, Span};
+use crate::keyring::keyset::KeySet;
+use crate::label::{LabelName, Realm};
+
+/// How soon a process that watches its files has noticed a change, at the latest.
+const WATCH_LATENCY: Duration = Duration::from_secs(60);
+
+/// Since when a key is known, and when everybody knows it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Announcement {
+    /// Since when it has stood in its mapping without a break, under the same kid.
+    pub since: SystemTime,
+    /// Whether it stood there before the journal began; `since` is then when it was first seen.
+    pub first_seen: bool,
+    /// From when on it may act.
+    pub ready: Ready,
+}
+
+/// When a key may act.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Ready {
+    /// From this time on.
+    At(SystemTime),
+    /// Nobody knows: `reload` is off and `propagation` not set.
+    ReloadUnknown,
+    /// Never by waiting: the key set shows the active key alone.
+    Unpublished,
+}
+
+/// How long a published key set may be cached at `now`, in whole seconds: the policy's time, and never past
+/// `next_step`, the next planned step of what it shows.
+#[must_use]
+pub fn max_age(policy: &Policy, now: SystemTime, next_step: Option<SystemTime>) -> Duration {
+    let left = next_step.and_then(|step| step.duration_since(now).ok());
+    let bound = left.map_or(policy.jwks_max_age, |left| left.min(policy.jwks_max_age));
+    Duration::from_secs(bound.as_secs())
+}
+
+/// What is known of a key in its mapping; `None`: it does not stand there.
+pub(super) fn announcement(
+    config: &Config,
+    set: &KeySet,
+    history: &History,
+    (label, realm): (&LabelName, Option<&Realm>),
+    key: &MappedKey,
+) -> Option<Announcement> {
+    let spans = history.spans(label, realm, key);
+    let first = start_of_run(&spans, key)?;
+    let (since, first_seen) = (first.from, first.first_seen);
+    // What acted when the journal began was known then.
+    let ready = if first_seen && first.active {
+        Ready::At(since)
+    } else {
+        ready(config, set, history, since)
+    };
+    Some(Announcement { since, first_seen, ready })
+}
+
+/// Where the unbroken run of spans that still lasts begins.
+fn start_of_run<'s>(spans: &'s [Span], key: &MappedKey) -> Option<&'s Span> {
+    let mut start: Option<&Span> = None;
+    for span in spans.iter().rev() {
+        let joined =
+            start.map_or_else(|| span.until.is_none(), |next| span.until == Some(next.from));
+        if !joined || span.key.kid != key.kid || span.key.published != key.published {
+            break;
+        }
+        start = Some(span);
+    }
+    start
+}
+
+pub(super) fn ready(config: &Config, set: &KeySet, history: &History, since: SystemTime) -> Ready {
+    let propagation = config.labels.get(set.label()).and_then(|label| label.value.propagation);
+    if let Some(propagation) = propagation.or(config.policy.propagation) {
+        return Ready::At(since + propagation);
+    }
+    let Some(reload) = reload_interval(config.keyring.reload) else {
+        return Ready::ReloadUnknown;
+    };
+    let noticed = reload + config.policy.clock_skew;
+    if !peers_must_know(set) {
+        return Ready::At(since + noticed);
+    }
+    match set.policy().publish {
+        Publish::Active => Ready::Unpublished,
+        Publish::None => Ready::At(since + noticed),
+        Publish::All => Ready::At(caches_end(config, history, since) + noticed),
+    }
+}
+
+/// Whether peers learn from a key set what verifies: keys that sign. Who encrypts to an old key is
+/// understood as long as it is mapped.
+fn peers_must_know(set: &KeySet) -> bool {
+    set.uses().contains(&LabelUse::Sign)
+        && set.keys().iter().any(|key| key.key.public_parameters().is_some())
+}
+
+fn reload_interval(reload: Reload) -> Option<Duration> {
+    match reload {
+        Reload::Off => None,
+        Reload::Poll(interval) => Some(interval),
+        Reload::Watch => Some(WATCH_LATENCY),
+    }
+}
+
+/// When the last key set has expired that was fetched before `since`: each setting of `jwks_max_age` counts
+/// until the next one, so lowering it does not shorten what was served.
+fn caches_end(config: &Config, history: &History, since: SystemTime) -> SystemTime {
+    let mut latest = since + config.policy.jwks_max_age;
+    let settings: Vec<(SystemTime, u64)> = history.max_ages().collect();
+    for (index, (from, seconds)) in settings.iter().enumerate() {
+        if *from > since {
+            break;
+        }
+        let until = settings.get(index + 1).map_or(since, |(next, _)| (*next).min(since));
+        latest = latest.max(until + Duration::from_secs(*seconds));
+    }
+    latest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn caches_never_outlive_the_next_step() {
+        let policy = Policy::default();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let age = |next: Option<u64>| {
+            max_age(&policy, now, next.map(|next| now + Duration::from_millis(next))).as_secs()
+        };
+        assert_eq!((age(None), age(Some(10_000)), age(Some(1_999))), (3_600, 10, 1));
+        // A step that is due already bounds nothing any more.
+        assert_eq!(max_age(&policy, now, Some(now - Duration::from_secs(1))).as_secs(), 3_600);
+    }
+}

@@ -1,0 +1,324 @@
+//! The gates of a step: each is one function that says why the step must wait, or nothing.
+//!
+//! A new gate is a function here and a line in [`closed`].
+
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use super::announce::{self, Announcement, Ready};
+use crate::catalogue::{self, LabelUse, Rotation as RotationMode};
+use crate::clock::{rfc3339, spoken};
+use crate::config::Config;
+use crate::error::{Error, ErrorKind};
+use crate::journal::{Action, History, MappedKey, MappingName, Span};
+use crate::keyring::keyset::KeySet;
+use crate::label::Alias;
+
+/// What a gate looks at.
+pub(super) struct Situation<'a> {
+    pub(super) action: Action,
+    pub(super) mapping: &'a MappingName,
+    pub(super) before: &'a [MappedKey],
+    pub(super) after: &'a [MappedKey],
+    pub(super) set: &'a KeySet,
+    pub(super) config: &'a Config,
+    pub(super) history: &'a History,
+    pub(super) now: SystemTime,
+    /// Files that the step gives another name: passwords have nothing else to be known by.
+    pub(super) renamed: &'a [(Alias, Alias)],
+    /// The command as it was given, for help.
+    pub(super) command: &'a str,
+}
+
+impl Situation<'_> {
+    /// Whether both are the same key, whatever the step calls it.
+    fn same(&self, before: &MappedKey, after: &MappedKey) -> bool {
+        let moved = (before.alias.clone(), after.alias.clone());
+        before.is(after) || (before.thumbprint.is_none() && self.renamed.contains(&moved))
+    }
+
+    /// The keys that the step takes away.
+    pub(super) fn gone(&self) -> impl Iterator<Item = &MappedKey> {
+        self.before.iter().filter(|key| !self.after.iter().any(|one| self.same(key, one)))
+    }
+
+    /// The keys that the step brings.
+    pub(super) fn fresh(&self) -> impl Iterator<Item = &MappedKey> {
+        self.after.iter().filter(|key| !self.before.iter().any(|one| self.same(one, key)))
+    }
+
+    /// The keys that act before and after, if they differ.
+    pub(super) fn change_of_active(&self) -> Option<(&MappedKey, &MappedKey)> {
+        let (old, new) = (self.before.first()?, self.after.first()?);
+        (!self.same(old, new)).then_some((old, new))
+    }
+
+    /// A key as it is mapped before the step.
+    fn as_before<'k>(&'k self, after: &'k MappedKey) -> &'k MappedKey {
+        self.before.iter().find(|one| self.same(one, after)).unwrap_or(after)
+    }
+}
+
+/// A gate that is closed.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Gate {
+    /// A stable `snake_case` name.
+    pub code: &'static str,
+    /// Why it is closed.
+    pub message: String,
+    /// What to do.
+    pub help: String,
+    /// When it opens by itself, in RFC 3339; absent: nobody knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opens_at: Option<String>,
+    /// The option that goes past it: `--now` or `--force`.
+    pub override_with: &'static str,
+    #[serde(skip)]
+    pub(super) kind: ErrorKind,
+}
+
+/// Which closed gates are passed; the journal records it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "the two options of every step")]
+pub struct Overrides {
+    /// `--now`: the key acts before everybody knows it.
+    pub now: bool,
+    /// `--force`: whatever is closed.
+    pub force: bool,
+}
+
+impl Overrides {
+    /// Whether a gate is passed.
+    #[must_use]
+    pub fn pass(self, gate: &Gate) -> bool {
+        self.force || (self.now && gate.override_with == NOW)
+    }
+}
+
+impl Gate {
+    /// The refusal that it stands for.
+    pub(super) fn refusal(&self) -> Error {
+        Error::new(self.kind, self.message.clone()).with_help(self.help.clone())
+    }
+}
+
+const NOW: &str = "--now";
+const FORCE: &str = "--force";
+
+/// Every gate that is closed.
+pub(super) fn closed(situation: &Situation<'_>) -> Vec<Gate> {
+    // A leaked key waits for nothing.
+    if situation.action == Action::Revoke {
+        return must_not_rotate(situation).into_iter().collect();
+    }
+    let gates = [must_not_rotate, not_announced, still_in_use];
+    gates.iter().filter_map(|gate| gate(situation)).collect()
+}
+
+/// Secrets that must never change: salts, and what old data hangs on.
+fn must_not_rotate(situation: &Situation<'_>) -> Option<Gate> {
+    let label = &situation.mapping.label;
+    let mode = catalogue::find(label)?.spec.rotation;
+    (mode == RotationMode::None).then(|| Gate {
+        code: ErrorKind::MustNotRotate.code(),
+        kind: ErrorKind::MustNotRotate,
+        message: format!(
+            "label \"{label}\" must not rotate: what was made with its secret would be lost"
+        ),
+        help: format!("leave it; if you know better: {} {FORCE}", situation.command),
+        opens_at: None,
+        override_with: FORCE,
+    })
+}
+
+/// A key acts only once everybody who checks what it makes knows it.
+fn not_announced(situation: &Situation<'_>) -> Option<Gate> {
+    let (_, new) = situation.change_of_active()?;
+    let Situation { config, set, history, mapping, now, command, .. } = situation;
+    let scope = (&mapping.label, mapping.realm.as_ref());
+    let known = announce::announcement(config, set, history, scope, situation.as_before(new));
+    let (alias, label) = (&new.alias, &mapping.label);
+    let gate = |message: String, help: String, opens_at: Option<SystemTime>| {
+        Some(Gate {
+            code: ErrorKind::NotAnnounced.code(),
+            kind: ErrorKind::NotAnnounced,
+            message,
+            help,
+            opens_at: opens_at.map(rfc3339),
+            override_with: NOW,
+        })
+    };
+    let Some(Announcement { since, first_seen, ready }) = known else {
+        return gate(
+            format!("nobody knows since when alias \"{alias}\" stands behind label \"{label}\""),
+            format!(
+                "add state_dir = \"state\" to [keyring], so that steps are recorded; or: {command} {NOW}"
+            ),
+            None,
+        );
+    };
+    match ready {
+        Ready::At(time) if time <= *now => None,
+        Ready::At(time) => {
+            let left = spoken(time.duration_since(*now).unwrap_or_default());
+            let seen = if first_seen { "is seen" } else { "has been known" };
+            gate(
+                format!(
+                    "alias \"{alias}\" {seen} since {} only; everybody knows it at {}, in {left}",
+                    rfc3339(since),
+                    rfc3339(time)
+                ),
+                format!(
+                    "then: {command} · at once, and caches that are older refuse its tokens: {command} {NOW}"
+                ),
+                Some(time),
+            )
+        }
+        Ready::ReloadUnknown => gate(
+            "nobody knows when every process has loaded the key: `reload` is off".into(),
+            format!(
+                "set propagation = \"…\" in [labels.\"{label}\"] or [policy]; or: {command} {NOW}"
+            ),
+            None,
+        ),
+        Ready::Unpublished => gate(
+            format!(
+                "peers cannot know alias \"{alias}\" before: the key set of the label shows the active key alone"
+            ),
+            format!(
+                "set publish = \"all\" in [labels.\"{label}\"], or propagation if peers have the key from \
+                 elsewhere; or: {command} {NOW}"
+            ),
+            None,
+        ),
+    }
+}
+
+/// A key goes only once nothing is alive that it alone opens.
+fn still_in_use(situation: &Situation<'_>) -> Option<Gate> {
+    let Situation { config, mapping, now, command, .. } = situation;
+    let gone = situation.gone().next()?;
+    let (alias, label) = (&gone.alias, &mapping.label);
+    if !leaves_tokens(situation.set) || is_past_by_kind(label) {
+        return None;
+    }
+    let gate = |message: String, help: String, opens_at: Option<SystemTime>| {
+        Some(Gate {
+            code: ErrorKind::StillInUse.code(),
+            kind: ErrorKind::StillInUse,
+            message,
+            help,
+            opens_at: opens_at.map(rfc3339),
+            override_with: FORCE,
+        })
+    };
+    let last = match last_use(situation, gone) {
+        LastUse::At(time) => time,
+        LastUse::Never => return None,
+        LastUse::StillPublished => {
+            return gate(
+                format!(
+                    "peers may still encrypt to alias \"{alias}\": the key set of the label shows it"
+                ),
+                format!(
+                    "set publish = \"active\" in [labels.\"{label}\"] and wait for caches and tokens; or: \
+                     {command} {FORCE}"
+                ),
+                None,
+            );
+        }
+        LastUse::Unknown => {
+            return gate(
+                format!("nobody knows when alias \"{alias}\" last acted for label \"{label}\""),
+                format!(
+                    "add state_dir = \"state\" to [keyring], so that steps are recorded; or: {command} {FORCE}"
+                ),
+                None,
+            );
+        }
+    };
+    let lifetime = config.labels.get(label).and_then(|one| one.value.max_token_lifetime);
+    let Some(lifetime) = lifetime else {
+        return gate(
+            format!(
+                "alias \"{alias}\" acted until {}, and nobody knows how long its tokens live",
+                rfc3339(last)
+            ),
+            format!(
+                "set max_token_lifetime = \"…\" in [labels.\"{label}\"]; or: {command} {FORCE}"
+            ),
+            None,
+        );
+    };
+    let safe = last + lifetime + config.policy.clock_skew;
+    if safe <= *now {
+        return None;
+    }
+    gate(
+        format!(
+            "tokens of alias \"{alias}\" may live until {}, for another {}",
+            rfc3339(safe),
+            spoken(safe.duration_since(*now).unwrap_or_default())
+        ),
+        format!("then: {command} · at once, and they are refused from then on: {command} {FORCE}"),
+        Some(safe),
+    )
+}
+
+/// When a key last made something that it alone opens.
+enum LastUse {
+    At(SystemTime),
+    Never,
+    StillPublished,
+    Unknown,
+}
+
+fn last_use(situation: &Situation<'_>, key: &MappedKey) -> LastUse {
+    let Situation { history, mapping, config, now, .. } = situation;
+    let spans = history.spans(&mapping.label, mapping.realm.as_ref(), key);
+    let end = |span: &Span| span.until.unwrap_or(*now);
+    let acted = spans.iter().filter(|span| span.active).map(end).max();
+    let from_peers = situation.set.uses().contains(&LabelUse::Decrypt);
+    if from_peers && key.published {
+        return LastUse::StillPublished;
+    }
+    // Peers encrypt to what their cached key set shows.
+    let shown = spans.iter().filter(|span| from_peers && span.key.published).map(end).max();
+    let caches = config.policy.jwks_max_age;
+    match (acted, shown.map(|end| end + caches)) {
+        (None, None) if spans.is_empty() => LastUse::Unknown,
+        // What stood there before the journal began may have acted before.
+        (None, None) => spans
+            .iter()
+            .find(|span| span.first_seen)
+            .map_or(LastUse::Never, |span| LastUse::At(span.from)),
+        (one, other) => one.max(other).map_or(LastUse::Never, LastUse::At),
+    }
+}
+
+/// Whether the label makes what must be opened later.
+fn leaves_tokens(set: &KeySet) -> bool {
+    let makes = |one: &LabelUse| {
+        matches!(one, LabelUse::Decrypt | LabelUse::Encrypt | LabelUse::Mac | LabelUse::Sign)
+    };
+    set.uses().iter().any(makes)
+}
+
+/// Of labels that only ever use the active key, the others open nothing.
+fn is_past_by_kind(label: &crate::label::LabelName) -> bool {
+    catalogue::find(label).is_some_and(|found| found.spec.rotation == RotationMode::ActiveOnly)
+}
+
+/// Until when what a key made may live, as far as the label says.
+pub(super) fn lives_until(situation: &Situation<'_>, key: &MappedKey) -> Option<SystemTime> {
+    let settings = situation.config.labels.get(&situation.mapping.label)?;
+    let lifetime: Duration = settings.value.max_token_lifetime?;
+    let last = match last_use(situation, key) {
+        LastUse::At(time) => time,
+        LastUse::Never => return None,
+        LastUse::StillPublished | LastUse::Unknown => situation.now,
+    };
+    Some(last + lifetime + situation.config.policy.clock_skew)
+}

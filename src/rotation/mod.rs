@@ -1,0 +1,313 @@
+//! The life of a mapping: stage, promote, reorder, retire, revoke, undo; each step reckoned aside, gated,
+//! written in one piece and recorded.
+//!
+//! ```text
+//! Rotation::open   take the lock, end what a crash left, note what was edited by hand
+//!   plan           new text ─► new snapshot, checked whole ─► what differs, which gates are closed
+//!   apply          journal: begin ─► configuration replaced ─► tombstone ─► journal: done
+//! ```
+//!
+//! Killed at any point, the configuration is the old one or the new one, and the journal's next reader knows
+//! which: the mappings are as `begin` says they were before, or as it says they are after.
+
+pub mod announce;
+mod gates;
+mod mappings;
+mod next_key;
+mod plan;
+mod recover;
+mod request;
+mod versions;
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::atomic::{self, Lock};
+use crate::clock::Clock;
+use crate::config::{Config, without_mark};
+use crate::crypto::sha256;
+use crate::error::{Error, ErrorKind, Result};
+pub use crate::journal;
+use crate::journal::tombstones::Tombstones;
+use crate::journal::{Action, Actor, ConfigHashes, Event, History, Journal, Record, Refusal, hex};
+use crate::keyring::Keyring;
+use crate::label::{LabelName, Realm};
+use crate::secret::SecretBytes;
+
+pub use announce::{Announcement, Ready};
+pub use gates::{Gate, Overrides};
+pub use next_key::NextKey;
+pub use plan::Plan;
+pub use request::{Request, Step};
+use versions::FileChange;
+
+/// A configuration whose mappings are about to change. Holds the lock from [`Rotation::open`] until it is
+/// dropped.
+#[derive(Debug)]
+pub struct Rotation {
+    file: PathBuf,
+    clock: Clock,
+    actor: Actor,
+    /// The exact text that every step is reckoned from.
+    text: String,
+    keyring: Keyring,
+    mappings: mappings::Mappings,
+    journal: Option<Journal>,
+    history: History,
+    notes: Vec<String>,
+    lock: Option<Lock>,
+}
+
+impl Rotation {
+    /// Opens a configuration to change it: takes the lock, ends in the journal what a crash left open, and
+    /// notes there what was edited by hand.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if it does not load; [`ErrorKind::Busy`], [`ErrorKind::Io`] for the lock and
+    /// the journal.
+    pub fn open(file: &Path, clock: Clock, actor: Actor) -> Result<Self> {
+        let config = Config::load(file)?;
+        let lock = take_lock(file, &config)?;
+        // Read again: what was there before the lock may be old.
+        let mut rotation = Self::read(file, clock, actor)?;
+        rotation.lock = Some(lock);
+        rotation.catch_up(true)?;
+        Ok(rotation)
+    }
+
+    /// Opens a configuration to look at it: for `--dry-run`. Nothing is written, nothing is locked.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if it does not load; [`ErrorKind::StoreUnreadable`] for the journal.
+    pub fn preview(file: &Path, clock: Clock) -> Result<Self> {
+        let mut rotation = Self::read(file, clock, Actor::of_this_process(None))?;
+        rotation.catch_up(false)?;
+        Ok(rotation)
+    }
+
+    fn read(file: &Path, clock: Clock, actor: Actor) -> Result<Self> {
+        let text = Config::read_unaltered(file)?;
+        let config = Config::from_text(without_mark(&text), file)?;
+        let journal = config.keyring.state_dir.as_deref().map(Journal::of);
+        let history = journal.as_ref().map(Journal::read).transpose()?.unwrap_or_default();
+        let keyring = Keyring::from_config(config, clock.clone())?;
+        let mappings = mappings::of(&keyring.config(), &keyring.snapshot());
+        Ok(Self {
+            file: file.to_owned(),
+            clock,
+            actor,
+            text,
+            keyring,
+            mappings,
+            journal,
+            history,
+            notes: Vec::new(),
+            lock: None,
+        })
+    }
+
+    /// What the operator should know: edits by hand that were found, steps that a crash cut short.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The journal as far as it goes.
+    #[must_use]
+    pub const fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// The keyring as the configuration stands.
+    #[must_use]
+    pub const fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    /// What a request would change; nothing is written.
+    ///
+    /// # Errors
+    /// [`ErrorKind::StepRefused`] if the step does not fit the mapping or the configuration would not load
+    /// after it, [`ErrorKind::UnknownAlias`], [`ErrorKind::UnknownLabel`], [`ErrorKind::KeyRevoked`].
+    pub fn plan(&self, request: &Request) -> Result<Plan> {
+        plan::plan(self, request, None)
+    }
+
+    /// Does what a request asks for, if every gate is open or passed. Refusals are recorded as well.
+    ///
+    /// # Errors
+    /// Those of [`Rotation::plan`]; [`ErrorKind::NotAnnounced`], [`ErrorKind::StillInUse`],
+    /// [`ErrorKind::MustNotRotate`] for a closed gate; [`ErrorKind::Io`]; [`ErrorKind::Bug`] without a lock.
+    pub fn apply(&mut self, request: &Request) -> Result<Plan> {
+        self.apply_with(request, None)
+    }
+
+    /// As [`Rotation::apply`]; `value` is what a volume stages.
+    fn apply_with(&mut self, request: &Request, value: Option<SecretBytes>) -> Result<Plan> {
+        if self.lock.is_none() {
+            return Err(Error::new(ErrorKind::Bug, "a preview changes nothing"));
+        }
+        let plan = plan::plan(self, request, value).and_then(|plan| {
+            match plan.stopped_by(request.overrides) {
+                Some(gate) => Err(gate.refusal()),
+                None => Ok(plan),
+            }
+        });
+        let plan = match plan {
+            Ok(plan) => plan,
+            Err(error) => {
+                self.record_refusal(request, &error)?;
+                return Err(error);
+            }
+        };
+        if !plan.is_done() {
+            self.carry_out(request, &plan)?;
+        }
+        Ok(plan)
+    }
+
+    fn carry_out(&mut self, request: &Request, plan: &Plan) -> Result<()> {
+        let mut begin = self.record(Event::Begin, request);
+        begin.changes.clone_from(&plan.changes);
+        begin.config = Some(self.hashes(&plan.text));
+        begin.overridden = plan.gates.iter().map(|gate| gate.code.to_owned()).collect();
+        let mut detail = serde_json::Map::new();
+        if let Some(thumbprint) = plan.revoked.as_ref().and_then(|key| key.thumbprint.as_ref()) {
+            detail.insert("thumbprint".into(), thumbprint.clone().into());
+        }
+        let files: Vec<_> = plan.files.iter().flat_map(FileChange::names).collect();
+        if !files.is_empty() {
+            detail.insert("files".into(), serde_json::json!(files));
+        }
+        begin.detail = (!detail.is_empty()).then_some(detail.into());
+        let begun = self.append(begin.clone())?;
+        let end = |event| Record { seq: 0, event, begin: begun, ..begin.clone() };
+        if let Err(error) = self.replace(&plan.text) {
+            let aborted = Record { refusal: Some(refusal(&error)), ..end(Event::Aborted) };
+            // If this fails too, the next command finds the step unfinished and says so.
+            drop(self.append(aborted));
+            return Err(error);
+        }
+        // A rename that fails here leaves the step unfinished: the next command sees how far it came.
+        plan.files.iter().try_for_each(FileChange::carry_out)?;
+        if plan.revoked.is_some() {
+            self.save_tombstones()?;
+        }
+        self.append(end(Event::Done))?;
+        self.text.clone_from(&plan.text);
+        self.reopened()
+    }
+
+    /// Loads what is there now: keys and files may have changed under the same text.
+    fn reopened(&mut self) -> Result<()> {
+        let config = Config::from_text(without_mark(&self.text), &self.file)?;
+        self.keyring = Keyring::from_config(config, self.clock.clone())?;
+        self.mappings = mappings::of(&self.keyring.config(), &self.keyring.snapshot());
+        Ok(())
+    }
+
+    /// Replaces the configuration, if it is still what the step was reckoned from.
+    fn replace(&self, text: &str) -> Result<()> {
+        if text == self.text {
+            return Ok(());
+        }
+        if Config::read_unaltered(&self.file)? != self.text {
+            let text = "the configuration was edited while the step was reckoned";
+            return Err(Error::new(ErrorKind::StepRefused, text)
+                .with_file(&self.file)
+                .with_help("nothing was changed; try again"));
+        }
+        atomic::replace(&self.file, text.as_bytes())
+    }
+
+    fn record_refusal(&mut self, request: &Request, error: &Error) -> Result<()> {
+        let mut record = self.record(Event::Refused, request);
+        record.refusal = Some(refusal(error));
+        self.append(record).map(drop)
+    }
+
+    /// A record of a request with nothing of its outcome.
+    fn record(&self, event: Event, request: &Request) -> Record {
+        let action = request.step.action();
+        let mut record = Record::new(event, action, self.actor.clone(), self.now());
+        record.label = Some(request.label.clone());
+        record.alias = request.step.alias().cloned();
+        record.reason.clone_from(&request.reason);
+        if let Step::Revoke { compromised_at, .. } = &request.step {
+            record.compromised_at = *compromised_at;
+        }
+        record
+    }
+
+    /// Appends a record, where there is a journal; its number comes back.
+    fn append(&mut self, record: Record) -> Result<Option<u64>> {
+        let Some(journal) = &self.journal else { return Ok(None) };
+        let appended = journal.append(vec![record])?;
+        let last = appended.last().map(|record| record.seq);
+        self.history = journal.read()?;
+        Ok(last)
+    }
+
+    fn save_tombstones(&self) -> Result<()> {
+        let Some(state_dir) = self.state_dir() else { return Ok(()) };
+        Tombstones::of(&state_dir, &self.history)?.save(&state_dir)
+    }
+
+    fn hashes(&self, after: &str) -> ConfigHashes {
+        let hash = |text: &str| hex(&sha256(text.as_bytes()));
+        ConfigHashes { before: hash(&self.text), after: hash(after) }
+    }
+
+    fn state_dir(&self) -> Option<PathBuf> {
+        self.keyring.config().keyring.state_dir.clone()
+    }
+
+    fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+
+    /// The next time at which something of what a label publishes may change: when a staged key may act.
+    /// A key set that is cached no longer than until then is never a step behind.
+    #[must_use]
+    pub fn next_step(&self, label: &LabelName, realm: Option<&Realm>) -> Option<SystemTime> {
+        let snapshot = self.keyring.snapshot();
+        let set = snapshot.find(realm, label)?;
+        let config = self.keyring.config();
+        let now = self.now();
+        let waiting = self.mappings.iter().filter(|(name, _)| {
+            name.label == *label && (name.realm.is_none() || name.realm.as_ref() == realm)
+        });
+        waiting
+            .flat_map(|(name, mapping)| mapping.keys.iter().skip(1).map(move |key| (name, key)))
+            .filter_map(|(name, key)| {
+                let scope = (&name.label, name.realm.as_ref());
+                let known = announce::announcement(&config, set, &self.history, scope, key)?;
+                match known.ready {
+                    Ready::At(time) => Some(time),
+                    _ => None,
+                }
+            })
+            .filter(|time| *time > now)
+            .min()
+    }
+}
+
+/// One lock for a state directory; without one, beside the configuration.
+fn take_lock(file: &Path, config: &Config) -> Result<Lock> {
+    if let Some(state_dir) = &config.keyring.state_dir {
+        atomic::create_folder(state_dir)?;
+        return Lock::take(&state_dir.join("lock"));
+    }
+    let mut name = file.as_os_str().to_owned();
+    name.push(".lock");
+    Lock::take(Path::new(&name))
+}
+
+fn refusal(error: &Error) -> Refusal {
+    Refusal { code: error.kind().code().to_owned(), message: error.message().to_owned() }
+}
+
+/// The first record of a journal, or of an edit by hand.
+fn noticed(action: Action, actor: &Actor, now: SystemTime) -> Record {
+    Record::new(Event::Noticed, action, actor.clone(), now)
+}

@@ -1,0 +1,130 @@
+//! What a command finds before it begins: a step that a crash cut short, edits by hand, lost tombstones.
+
+use super::{Rotation, mappings, noticed, versions};
+use crate::error::Result;
+use crate::journal::tombstones::Tombstones;
+use crate::journal::{
+    Action, Event, History, MappedKey, MappingChange, MappingName, Record, Refusal,
+};
+use crate::stores::StoreConfig;
+
+impl Rotation {
+    /// Brings the journal up to what is there. A preview does so in memory alone.
+    pub(super) fn catch_up(&mut self, write: bool) -> Result<()> {
+        if self.journal.is_none() {
+            self.notes.push("nothing is recorded: add state_dir = \"state\" to [keyring]".into());
+            return Ok(());
+        }
+        if let Some(torn) = &self.history.torn {
+            self.notes.push(format!(
+                "line {} of the journal was cut short by a crash; it said nothing that was done",
+                torn.line
+            ));
+        }
+        if write {
+            for entry in &self.keyring.config().stores {
+                if let StoreConfig::Volume(options) = &entry.options {
+                    versions::sweep(&options.directory);
+                }
+            }
+        }
+        let mut records: Vec<Record> = self.ended().into_iter().collect();
+        records.extend(self.found_by_hand(&records));
+        if write {
+            for record in records {
+                self.append(record)?;
+            }
+            return self.restore_tombstones();
+        }
+        for mut record in records {
+            record.seq = self.history.records.last().map_or(1, |last| last.seq + 1);
+            self.history.records.push(record);
+        }
+        Ok(())
+    }
+
+    /// The end of a step whose process died: done, or as if it had never been.
+    fn ended(&mut self) -> Option<Record> {
+        let begun = self.history.unfinished()?;
+        let is_after =
+            begun.changes.iter().all(|change| self.is_now(&change.mapping, &change.after));
+        let is_before =
+            begun.changes.iter().all(|change| self.is_now(&change.mapping, &change.before));
+        let (event, how) = match (is_after, is_before) {
+            (true, _) => (Event::Done, "it had been done"),
+            (false, true) => (Event::Aborted, "nothing had been changed"),
+            (false, false) => (Event::Aborted, "the mapping was edited since"),
+        };
+        let mut record =
+            Record { event, begin: Some(begun.seq), time: self.now(), ..begun.clone() };
+        record.who = self.actor.clone();
+        if event == Event::Aborted {
+            let message = format!("its process died; {how}");
+            record.refusal = Some(Refusal { code: "interrupted".into(), message });
+        }
+        self.notes.push(format!(
+            "step {} ({}) was cut short by a crash: {how}",
+            begun.seq,
+            begun.action.name()
+        ));
+        Some(record)
+    }
+
+    fn is_now(&self, name: &MappingName, keys: &[MappedKey]) -> bool {
+        self.mappings.get(name).map_or(&[][..], |mapping| &mapping.keys) == keys
+    }
+
+    /// What the mappings, or the time for which key sets are cached, have become without a step.
+    fn found_by_hand(&mut self, ended: &[Record]) -> Option<Record> {
+        let first = self.history.records.is_empty();
+        let mut known = self.history.mappings();
+        for change in ended.iter().filter(|one| one.took_effect()).flat_map(|one| &one.changes) {
+            known.insert(&change.mapping, &change.after);
+        }
+        let changes = mappings::changes(&known, &self.mappings);
+        let max_age = self.keyring.config().policy.jwks_max_age.as_secs();
+        let same_age = last_max_age(&self.history) == Some(max_age);
+        if changes.is_empty() && same_age {
+            return None;
+        }
+        let action = if first { Action::FirstSeen } else { Action::EditedByHand };
+        if !first && !changes.is_empty() {
+            self.notes.push(format!("edited by hand, and recorded now: {}", told(&changes)));
+        }
+        let mut record = noticed(action, &self.actor, self.now());
+        record.changes = changes;
+        record.max_age_secs = (!same_age).then_some(max_age);
+        record.config = Some(self.hashes(&self.text));
+        Some(record)
+    }
+
+    /// Writes the tombstones again that the journal has and the file lacks.
+    fn restore_tombstones(&mut self) -> Result<()> {
+        let Some(state_dir) = self.state_dir() else { return Ok(()) };
+        let tombstones = Tombstones::of(&state_dir, &self.history)?;
+        if !tombstones.is_saved(&state_dir) {
+            tombstones.save(&state_dir)?;
+            self.notes.push("tombstones of revoked keys were missing and are written again".into());
+        }
+        Ok(())
+    }
+}
+
+fn last_max_age(history: &History) -> Option<u64> {
+    history.max_ages().last().map(|(_, seconds)| seconds)
+}
+
+fn told(changes: &[MappingChange]) -> String {
+    let list = |keys: &[MappedKey]| {
+        let names = keys.iter().map(|key| format!("\"{}\"", key.alias));
+        format!("[{}]", names.collect::<Vec<_>>().join(", "))
+    };
+    let one = |change: &MappingChange| {
+        format!("{} {} → {}", change.mapping.label, list(&change.before), list(&change.after))
+    };
+    let mut lines: Vec<String> = changes.iter().take(5).map(one).collect();
+    if changes.len() > lines.len() {
+        lines.push(format!("and {} more", changes.len() - lines.len()));
+    }
+    lines.join("; ")
+}

@@ -1,0 +1,128 @@
+//! What is asked of a mapping: a step, where, and why.
+
+use std::time::SystemTime;
+
+use super::gates::Overrides;
+use crate::error::Result;
+use crate::journal::Action;
+use crate::label::{Alias, LabelName, Realm, StoreName};
+
+/// One step in the life of a mapping.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Step {
+    /// To the front: it acts from now on.
+    Promote {
+        /// Which alias.
+        alias: Alias,
+    },
+    /// All aliases in a new order.
+    Reorder {
+        /// Every alias of the mapping, once.
+        aliases: Vec<Alias>,
+    },
+    /// Out of the mapping.
+    Retire {
+        /// Which alias.
+        alias: Alias,
+    },
+    /// Out of every mapping, and never again, under any alias.
+    Revoke {
+        /// Which alias.
+        alias: Alias,
+        /// Since when somebody else may have had the key.
+        compromised_at: Option<SystemTime>,
+    },
+    /// To the end of the mapping: it is published and tried, and does not act.
+    Stage {
+        /// Which alias.
+        alias: Alias,
+    },
+    /// The last step of the label, taken back.
+    Undo,
+}
+
+impl Step {
+    /// What the journal calls it.
+    #[must_use]
+    pub const fn action(&self) -> Action {
+        match self {
+            Self::Promote { .. } => Action::Promote,
+            Self::Reorder { .. } => Action::Reorder,
+            Self::Retire { .. } => Action::Retire,
+            Self::Revoke { .. } => Action::Revoke,
+            Self::Stage { .. } => Action::Stage,
+            Self::Undo => Action::Undo,
+        }
+    }
+
+    /// The alias that it is about.
+    #[must_use]
+    pub const fn alias(&self) -> Option<&Alias> {
+        match self {
+            Self::Promote { alias }
+            | Self::Retire { alias }
+            | Self::Revoke { alias, .. }
+            | Self::Stage { alias } => Some(alias),
+            Self::Reorder { .. } | Self::Undo => None,
+        }
+    }
+}
+
+/// A step, where, and why.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "callers build it, from Request::new")]
+pub struct Request {
+    /// The step.
+    pub step: Step,
+    /// The label.
+    pub label: LabelName,
+    /// The realm of the mapping; `None`: global, or the only one there is.
+    pub realm: Option<Realm>,
+    /// The store of the mapping; `None`: the only one there is.
+    pub store: Option<StoreName>,
+    /// Why, for the journal.
+    pub reason: Option<String>,
+    /// Which closed gates are passed.
+    pub overrides: Overrides,
+}
+
+impl Request {
+    /// A step on a label of the global scope, without a reason, through every gate.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Usage`] if `label` is no label.
+    pub fn new(step: Step, label: &str) -> Result<Self> {
+        Ok(Self {
+            step,
+            label: crate::catalogue::canonical(&label.parse::<LabelName>()?),
+            realm: None,
+            store: None,
+            reason: None,
+            overrides: Overrides::default(),
+        })
+    }
+
+    /// The command that asks for it, without overrides.
+    #[must_use]
+    pub fn command(&self) -> String {
+        let mut text = format!("claviger {} {}", self.step.action().name(), self.label);
+        let quoted = |alias: &Alias| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:@".contains(c);
+            let alias = alias.as_str();
+            if alias.chars().all(plain) {
+                format!(" {alias}")
+            } else {
+                format!(" '{}'", alias.replace('\'', "'\\''"))
+            }
+        };
+        match &self.step {
+            Step::Reorder { aliases } => aliases.iter().for_each(|one| text.push_str(&quoted(one))),
+            step => text.extend(step.alias().map(quoted)),
+        }
+        if let Some(realm) = &self.realm {
+            text.push_str(&format!(" --realm {realm}"));
+        }
+        text
+    }
+}

@@ -1,0 +1,165 @@
+//! The journal: every change of a line shows, a torn line is dropped, a step that was cut short is ended.
+
+use std::path::PathBuf;
+use std::time::{Duration, UNIX_EPOCH};
+
+use claviger::journal::{Action, Actor, Event, Journal, Record};
+
+use crate::workshop::{ES256, NOW, Workshop, promote, revoke, stage};
+
+fn file(shop: &Workshop) -> PathBuf {
+    shop.path().join("state/journal.jsonl")
+}
+
+/// A workshop with seven records in its journal.
+fn with_records() -> Workshop {
+    let shop = Workshop::new();
+    shop.apply(stage("c"), ES256).unwrap();
+    shop.wait(10);
+    shop.apply_over(promote("c"), ES256, NOW).unwrap();
+    shop.wait(10);
+    shop.apply(revoke("b"), ES256).unwrap();
+    shop
+}
+
+#[test]
+fn any_changed_byte_shows() {
+    let shop = with_records();
+    let whole = std::fs::read(file(&shop)).unwrap();
+    assert_eq!(shop.history().records.len(), 7);
+    for at in (0..whole.len()).step_by(5).chain([whole.len() - 1]) {
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        std::fs::write(file(&shop), &changed).unwrap();
+        let history = shop.history();
+        assert!(history.broken.is_some() || history.torn.is_some(), "byte {at}");
+    }
+}
+
+#[test]
+fn lines_that_are_missing_swapped_or_put_in_show_with_their_number() {
+    let shop = with_records();
+    let text = std::fs::read_to_string(file(&shop)).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let mut missing = lines.clone();
+    missing.remove(2);
+    let mut swapped = lines.clone();
+    swapped.swap(2, 3);
+    let mut twice = lines.clone();
+    twice.insert(2, lines[1]);
+    for (changed, line) in [(missing, 3), (swapped, 3), (twice, 3)] {
+        std::fs::write(file(&shop), changed.join("\n") + "\n").unwrap();
+        assert_eq!(shop.history().broken.unwrap().line, line);
+        let output = shop.run(&["--json", "history", "--verify"]);
+        assert_eq!(output.status.code(), Some(1));
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(told["broken"]["line"], line);
+    }
+    // A broken journal still takes records: what was revoked stays so.
+    shop.apply(stage("d"), ES256).unwrap();
+    let problems = claviger::keyring::check(&shop.config(), &shop.clock()).unwrap();
+    assert!(problems.iter().any(|one| one.code == "state_altered"), "{problems:?}");
+}
+
+#[test]
+fn a_torn_last_line_is_dropped_and_recorded() {
+    let shop = with_records();
+    let whole = std::fs::read(file(&shop)).unwrap();
+    for cut in [1, 40, 100] {
+        std::fs::write(file(&shop), &whole[..whole.len() - cut]).unwrap();
+        assert_eq!(shop.history().torn.unwrap().line, 7);
+    }
+    let rotation = shop.rotation();
+    assert!(rotation.notes().iter().any(|note| note.contains("line 7")), "{:?}", rotation.notes());
+    drop(rotation);
+    let history = shop.history();
+    assert_eq!((history.broken, history.torn), (None, None));
+    let dropped = history.records.iter().find(|record| record.action == Action::Recover).unwrap();
+    assert!(dropped.detail.as_ref().unwrap()["torn_bytes"].as_u64().unwrap() > 100);
+    // The step whose end was torn had been done.
+    let ended = history.records.iter().rfind(|record| record.action == Action::Revoke).unwrap();
+    assert_eq!((ended.event, ended.begin), (Event::Done, Some(6)));
+}
+
+#[test]
+fn a_step_that_was_cut_short_is_ended_by_the_next_command() {
+    for done in [true, false] {
+        let shop = Workshop::new();
+        drop(shop.rotation());
+        let before = shop.text();
+        shop.apply(stage("c"), ES256).unwrap();
+        let text = std::fs::read_to_string(file(&shop)).unwrap();
+        let kept: Vec<&str> = text.lines().take(2).collect();
+        std::fs::write(file(&shop), kept.join("\n") + "\n").unwrap();
+        if !done {
+            std::fs::write(shop.config(), &before).unwrap();
+        }
+        assert_eq!(shop.history().unfinished().unwrap().seq, 2);
+        drop(shop.rotation());
+        let history = shop.history();
+        assert!(history.unfinished().is_none() && history.broken.is_none());
+        let last = history.records.last().unwrap();
+        let expected = if done { Event::Done } else { Event::Aborted };
+        assert_eq!((last.event, last.action, last.begin), (expected, Action::Stage, Some(2)));
+    }
+}
+
+#[test]
+fn a_revocation_that_was_cut_short_holds() {
+    let shop = Workshop::new();
+    drop(shop.rotation());
+    let before = shop.text();
+    shop.apply(revoke("b"), ES256).unwrap();
+    let text = std::fs::read_to_string(file(&shop)).unwrap();
+    let kept: Vec<&str> = text.lines().take(2).collect();
+    std::fs::write(file(&shop), kept.join("\n") + "\n").unwrap();
+    std::fs::write(shop.config(), &before).unwrap();
+    std::fs::remove_file(shop.path().join("state/revoked.json")).unwrap();
+    assert_eq!(shop.aliases(ES256), ["a"]);
+    drop(shop.rotation());
+    assert!(shop.path().join("state/revoked.json").exists());
+    assert_eq!(shop.history().records.last().unwrap().event, Event::Done);
+    assert_eq!(shop.aliases(ES256), ["a"]);
+}
+
+#[test]
+fn the_past_is_known() {
+    let shop = with_records();
+    let history = shop.history();
+    let at = |seconds: u64| {
+        let time = UNIX_EPOCH + Duration::from_secs(1_800_000_000 + seconds);
+        let mappings = history.mappings_at(time);
+        let found = mappings.iter().find(|(name, _)| name.label.as_str() == ES256);
+        found.map_or_else(Vec::new, |(_, keys)| {
+            keys.iter().map(|key| key.alias.to_string()).collect()
+        })
+    };
+    assert_eq!(at(5), ["a", "b", "c"]);
+    assert_eq!(at(15), ["c", "a", "b"]);
+    assert_eq!(at(25), ["c", "a"]);
+    let key = history.records[1].changes[0].after[2].clone();
+    let spans = history.spans(&ES256.parse().unwrap(), None, &key);
+    let lived: Vec<(bool, bool)> =
+        spans.iter().map(|span| (span.active, span.until.is_none())).collect();
+    assert_eq!(lived, [(false, false), (true, true)]);
+}
+
+#[test]
+fn records_of_several_writers_make_one_chain() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::of(folder.path());
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let journal = journal.clone();
+            scope.spawn(move || {
+                for _ in 0..25 {
+                    let who = Actor { name: Some(format!("writer {writer}")), ..Actor::default() };
+                    let record = Record::new(Event::Refused, Action::Stage, who, UNIX_EPOCH);
+                    journal.append(vec![record.clone(), record]).unwrap();
+                }
+            });
+        }
+    });
+    let history = journal.read().unwrap();
+    assert_eq!((history.broken, history.records.len()), (None, 200));
+}

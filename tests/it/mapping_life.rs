@@ -1,0 +1,427 @@
+//! The life of a mapping: stage, promote, reorder, retire, revoke, undo; what is refused, and what is kept.
+
+use std::time::Duration;
+
+use claviger::error::ErrorKind;
+use claviger::journal::{Action, Event};
+use claviger::keyring;
+use claviger::problem::Severity;
+use claviger::rotation::{Request, Rotation, Step};
+use serde_json::Value;
+
+use crate::workshop::{
+    ES256, FORCE, NOW, SEAL, TAIL, Workshop, jwk, promote, retire, revoke, stage,
+};
+
+/// One hour of caches, one minute of watching, one minute of skew.
+const ANNOUNCED: u64 = 3_600 + 60 + 60;
+
+#[test]
+fn a_key_lives_from_stage_to_retire_and_every_token_verifies_meanwhile() {
+    let shop = Workshop::new();
+    let keyring = shop.keyring();
+    let label = keyring.label(ES256).unwrap();
+    let old = label.sign(b"old").unwrap();
+
+    let plan = shop.apply(stage("c"), ES256).unwrap();
+    assert_eq!(plan.diff.labels[0].kids_enter, ["c"]);
+    assert_eq!(plan.diff.labels[0].active_before, plan.diff.labels[0].active_after);
+    assert_eq!(shop.aliases(ES256), ["a", "b", "c"]);
+
+    let early = shop.apply(promote("c"), ES256).unwrap_err();
+    assert_eq!(early.kind(), ErrorKind::NotAnnounced);
+    assert!(early.message().contains("in 1 h 2 min"), "{early}");
+    assert!(early.help().unwrap().contains(&format!("claviger promote {ES256} c --now")));
+    shop.wait(ANNOUNCED - 1);
+    assert!(shop.apply(promote("c"), ES256).is_err());
+    shop.wait(1);
+    let plan = shop.apply(promote("c"), ES256).unwrap();
+    assert_eq!(plan.diff.labels[0].active_after.as_ref().unwrap().as_str(), "c");
+    keyring.reload().unwrap();
+    let new = label.sign(b"new").unwrap();
+    assert_eq!(label.verify(&new).unwrap().key.alias.as_str(), "c");
+    assert_eq!(label.verify(&old).unwrap().key.alias.as_str(), "a");
+
+    // Tokens of `a` live for two hours and a minute of skew.
+    let early = shop.apply(retire("a"), ES256).unwrap_err();
+    assert_eq!(early.kind(), ErrorKind::StillInUse);
+    assert!(early.message().contains("another 2 h 1 min"), "{early}");
+    shop.wait(2 * 3_600 + 60);
+    shop.apply(retire("a"), ES256).unwrap();
+    keyring.reload().unwrap();
+    assert!(label.verify(&old).is_err() && label.verify(&new).is_ok());
+    assert_eq!(shop.aliases(ES256), ["c", "b"]);
+
+    let text = shop.text();
+    assert!(text.ends_with(TAIL) && text.starts_with("# top\n"), "{text}");
+    assert!(text.contains("# who signs") && text.contains("# newest first"), "{text}");
+    assert!(text.contains("\"b\", # second") && !text.contains("# first"), "{text}");
+
+    let history = shop.history();
+    assert_eq!(history.broken, None);
+    let told: Vec<(Event, Action)> =
+        history.records.iter().map(|record| (record.event, record.action)).collect();
+    assert_eq!(
+        told,
+        [
+            (Event::Noticed, Action::FirstSeen),
+            (Event::Begin, Action::Stage),
+            (Event::Done, Action::Stage),
+            (Event::Refused, Action::Promote),
+            (Event::Refused, Action::Promote),
+            (Event::Begin, Action::Promote),
+            (Event::Done, Action::Promote),
+            (Event::Refused, Action::Retire),
+            (Event::Begin, Action::Retire),
+            (Event::Done, Action::Retire),
+        ]
+    );
+}
+
+#[test]
+fn steps_that_do_not_fit_are_refused_with_what_to_type_and_recorded() {
+    let shop = Workshop::new();
+    let before = shop.text();
+    for (step, label, kind, help) in [
+        (stage("a"), ES256, ErrorKind::StepRefused, ""),
+        (stage("e"), ES256, ErrorKind::UnknownAlias, "did you mean"),
+        (stage("t"), ES256, ErrorKind::StepRefused, ""),
+        (promote("c"), ES256, ErrorKind::UnknownAlias, "claviger stage"),
+        (promote("B2"), ES256, ErrorKind::UnknownAlias, "did you mean \"b\"?"),
+        (
+            retire("a"),
+            ES256,
+            ErrorKind::StepRefused,
+            "claviger promote am.services.oauth2.oidc.signing.ES256 b",
+        ),
+        (
+            retire("s"),
+            SEAL,
+            ErrorKind::StepRefused,
+            "claviger generate NEW --stage app.session.seal",
+        ),
+        (
+            revoke("s"),
+            SEAL,
+            ErrorKind::StepRefused,
+            "claviger generate NEW --stage app.session.seal",
+        ),
+        (
+            Step::Reorder { aliases: vec!["b".parse().unwrap()] },
+            ES256,
+            ErrorKind::StepRefused,
+            "\"a\", \"b\"",
+        ),
+        (Step::Undo, ES256, ErrorKind::StepRefused, "claviger history"),
+        (stage("a"), "app.nothing", ErrorKind::UnknownLabel, "claviger labels"),
+    ] {
+        let told = format!("{step:?}");
+        let error = shop.apply(step, label).unwrap_err();
+        assert_eq!(error.kind(), kind, "{told}: {error}");
+        assert!(error.help().unwrap_or_default().contains(help), "{told}: {:?}", error.help());
+        let history = shop.history();
+        let last = history.records.last().unwrap();
+        assert_eq!(
+            (last.event, &last.refusal.as_ref().unwrap().code[..]),
+            (Event::Refused, kind.code())
+        );
+    }
+    assert_eq!(shop.text(), before);
+    // What is so already is no step.
+    assert!(shop.apply(promote("a"), ES256).unwrap().is_done());
+}
+
+#[test]
+fn a_dry_run_changes_nothing_at_all() {
+    let shop = Workshop::new();
+    let rotation = Rotation::preview(&shop.config(), shop.clock()).unwrap();
+    let plan = rotation.plan(&Request::new(promote("b"), ES256).unwrap()).unwrap();
+    assert_eq!(plan.gates[0].code, "not_announced");
+    assert!(plan.to_string().contains("acts: \"b\" instead of \"a\""), "{plan}");
+    assert!(!shop.path().join("state").exists());
+    let output = shop.run(&["--json", "promote", ES256, "b", "--dry-run"]);
+    assert_eq!(output.status.code(), Some(1));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["plan"]["diff"]["labels"][0]["active_after"], "b");
+    assert_eq!(told["plan"]["gates"][0]["override_with"], "--now");
+    let names: Vec<_> = std::fs::read_dir(shop.path()).unwrap().collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+}
+
+#[test]
+fn the_commands_say_who_and_why_and_exit_1_when_refused() {
+    let shop = Workshop::new();
+    let output = shop.run(&["--json", "promote", ES256, "b"]);
+    assert_eq!(output.status.code(), Some(1));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["error"]["code"], "not_announced");
+    let output = shop.run(&["promote", ES256, "b", "--now", "--as", "alice", "--reason", "a test"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(shop.aliases(ES256), ["b", "a"]);
+    let history = shop.history();
+    let last = history.records.last().unwrap();
+    assert_eq!(last.who.name.as_deref(), Some("alice"));
+    assert_eq!(last.reason.as_deref(), Some("a test"));
+    assert_eq!(last.overridden, ["not_announced"]);
+    let config = last.config.as_ref().unwrap();
+    assert_ne!(config.before, config.after);
+    let output = shop.run(&["history", "--label", ES256, "--json"]);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["records"].as_array().unwrap().len(), 4, "{told}");
+    let output = shop.run(&["history", "--verify"]);
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn undo_takes_the_last_step_back_and_never_a_revocation() {
+    let shop = Workshop::new();
+    shop.apply_over(promote("b"), ES256, NOW).unwrap();
+    // `a` acted when the journal began: everybody knows it.
+    shop.apply(Step::Undo, ES256).unwrap();
+    assert_eq!(shop.aliases(ES256), ["a", "b"]);
+    shop.apply(stage("c"), ES256).unwrap();
+    // What never acted may go at once.
+    shop.apply(Step::Undo, ES256).unwrap();
+    assert_eq!(shop.aliases(ES256), ["a", "b"]);
+    shop.apply_over(retire("b"), ES256, FORCE).unwrap();
+    shop.apply(Step::Undo, ES256).unwrap();
+    assert_eq!(shop.aliases(ES256), ["a", "b"]);
+    shop.apply(revoke("b"), ES256).unwrap();
+    let error = shop.apply(Step::Undo, ES256).unwrap_err();
+    assert!(error.message().contains("never taken back"), "{error}");
+}
+
+#[test]
+fn an_undone_retirement_keeps_the_kid_that_the_mapping_gave() {
+    let shop = Workshop::new();
+    shop.edit("\"b\", # second", "{ alias = \"b\", kid = \"own\" },");
+    shop.apply_over(retire("b"), ES256, FORCE).unwrap();
+    shop.apply(Step::Undo, ES256).unwrap();
+    let keys = shop.keyring().label(ES256).unwrap().keys().unwrap();
+    assert_eq!(keys.named("own").unwrap().alias.as_str(), "b");
+}
+
+#[test]
+fn edits_by_hand_are_noticed_and_start_the_clock() {
+    let shop = Workshop::new();
+    shop.apply(stage("c"), ES256).unwrap();
+    shop.edit("\"b\", # second", "\"b\", \"d\",");
+    shop.wait(ANNOUNCED);
+    let rotation = shop.rotation();
+    assert!(
+        rotation.notes().iter().any(|note| note.contains("edited by hand")),
+        "{:?}",
+        rotation.notes()
+    );
+    drop(rotation);
+    let history = shop.history();
+    let last = history.records.last().unwrap();
+    assert_eq!((last.event, last.action), (Event::Noticed, Action::EditedByHand));
+    assert_eq!(last.changes[0].after.len(), 4);
+    // `d` was seen only now; `c` has waited long enough.
+    assert_eq!(shop.apply(promote("d"), ES256).unwrap_err().kind(), ErrorKind::NotAnnounced);
+    shop.apply(promote("c"), ES256).unwrap();
+}
+
+#[test]
+fn lowering_the_cache_time_does_not_shorten_what_was_served() {
+    let shop = Workshop::new();
+    shop.configure("jwks_max_age = \"1d\"", "");
+    drop(shop.rotation());
+    shop.wait(10);
+    shop.configure("jwks_max_age = \"1m\"", "");
+    shop.apply(stage("c"), ES256).unwrap();
+    shop.wait(3_600);
+    assert_eq!(shop.apply(promote("c"), ES256).unwrap_err().kind(), ErrorKind::NotAnnounced);
+    shop.wait(86_400 - 3_600 + 120);
+    shop.apply(promote("c"), ES256).unwrap();
+}
+
+#[test]
+fn how_long_a_key_is_announced_follows_label_and_policy() {
+    for (policy, label, seconds) in [
+        ("propagation = \"5m\"", "", 300),
+        ("", "[labels.\"app.x\"]\nuse = \"secret\"", ANNOUNCED),
+        ("clock_skew = \"5m\"\njwks_max_age = \"10m\"", "", 600 + 60 + 300),
+    ] {
+        let shop = Workshop::new();
+        shop.configure(policy, label);
+        shop.apply(stage("c"), ES256).unwrap();
+        shop.wait(seconds - 1);
+        assert!(shop.apply(promote("c"), ES256).is_err(), "{policy}");
+        shop.wait(1);
+        shop.apply(promote("c"), ES256).unwrap();
+    }
+    // Nobody outside checks what is sealed: the processes must have loaded the key, no more.
+    let shop = Workshop::new();
+    shop.apply(stage("t"), SEAL).unwrap();
+    shop.wait(120);
+    shop.apply(promote("t"), SEAL).unwrap();
+    // Nobody knows when processes that never reload have it.
+    let shop = Workshop::new();
+    shop.edit("state_dir", "reload = \"off\"\nstate_dir");
+    shop.apply(stage("c"), ES256).unwrap();
+    shop.wait(100 * 86_400);
+    let error = shop.apply(promote("c"), ES256).unwrap_err();
+    assert!(error.help().unwrap().contains("propagation"), "{error}");
+}
+
+#[test]
+fn cached_key_sets_end_before_a_staged_key_may_act() {
+    use claviger::rotation::announce;
+    let shop = Workshop::new();
+    let label = ES256.parse().unwrap();
+    shop.wait(1);
+    let mut rotation = shop.rotation();
+    rotation.apply(&Request::new(stage("c"), ES256).unwrap()).unwrap();
+    let policy = rotation.keyring().config().policy.clone();
+    let ready = shop.now() + Duration::from_secs(ANNOUNCED);
+    let mut fetched = Vec::new();
+    while shop.now() < ready {
+        let age = announce::max_age(&policy, shop.now(), rotation.next_step(&label, None));
+        fetched.push(shop.now() + age);
+        shop.wait(97);
+    }
+    assert!(fetched.len() > 30 && fetched.iter().all(|expires| *expires <= ready));
+    let output = shop.run(&["--json", "jwks"]);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(told["max_age"].as_u64().unwrap() <= 3_600, "{told}");
+}
+
+#[test]
+fn a_revoked_key_never_comes_back_under_any_name() {
+    let shop = Workshop::new();
+    let old_text = shop.text();
+    let keyring = shop.keyring();
+    let label = keyring.label(ES256).unwrap();
+    let token = label.sign(b"by a").unwrap();
+    let plan = shop.apply(revoke("a"), ES256).unwrap();
+    assert!(plan.to_string().contains("breaks"), "{plan}");
+    keyring.reload().unwrap();
+    assert!(label.verify(&token).is_err());
+
+    // The old configuration: the label goes on without it, `check` says so.
+    std::fs::write(shop.config(), &old_text).unwrap();
+    keyring.reload().unwrap();
+    assert_eq!(shop.aliases(ES256), ["b"]);
+    assert!(label.verify(&token).is_err() && keyring.label(SEAL).is_ok());
+    let problems = keyring::check(&shop.config(), &shop.clock()).unwrap();
+    let found = problems.iter().find(|one| one.code == "revoked_key").unwrap();
+    assert_eq!(found.severity, Severity::Error);
+    assert!(found.location.is_some() && found.help.as_ref().unwrap().contains("claviger retire"));
+    shop.apply(retire("a"), ES256).unwrap();
+    assert!(!shop.text().contains("\"a\""));
+
+    // Another alias, another store.
+    let keys = std::fs::read_to_string(shop.path().join("keys.jwks")).unwrap();
+    std::fs::write(shop.path().join("old.jwks"), keys.replace("\"kid\":\"a\"", "\"kid\":\"z\""))
+        .unwrap();
+    assert!(
+        std::fs::read_to_string(shop.path().join("old.jwks")).unwrap().contains("\"kid\":\"z\"")
+    );
+    shop.configure("", "[stores.old]\nkind = \"keystore\"\npath = \"old.jwks\"\nintegrity = \"none\"\nrealm = \"r\"\n");
+    let mapping = format!("[stores.old.mappings]\n\"{ES256}\" = [\"z\", \"c\"]\n[stores.keys]");
+    shop.edit("[stores.keys]", &mapping);
+    let keys = shop.keyring().realm("r").unwrap().label(ES256).unwrap().keys().unwrap();
+    assert_eq!(keys.active().alias.as_str(), "c");
+    let error = shop.apply(stage("a"), ES256).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::StepRefused, "it is listed already: {error}");
+}
+
+#[test]
+fn a_revocation_takes_the_key_out_of_every_mapping() {
+    let shop = Workshop::new();
+    let more = "[stores.twin]\nkind = \"keystore\"\npath = \"keys.jwks\"\nintegrity = \"none\"\nrealm = \"r\"\n";
+    shop.configure("", more);
+    shop.edit(TAIL, &format!("[stores.twin.mappings]\n\"{ES256}\" = [\"c\", \"a\"]\n{TAIL}"));
+    let mut rotation = shop.rotation();
+    let request = Request::new(revoke("a"), ES256).unwrap();
+    let plan = rotation.apply(&request).unwrap();
+    assert_eq!(plan.changes.len(), 2);
+    drop(rotation);
+    assert!(!shop.text().contains("\"a\""), "{}", shop.text());
+}
+
+#[test]
+fn tampering_with_the_tombstones_is_told_and_does_not_help() {
+    let shop = Workshop::new();
+    let old_text = shop.text();
+    shop.apply(revoke("a"), ES256).unwrap();
+    std::fs::write(shop.config(), &old_text).unwrap();
+    let codes = || -> Vec<&'static str> {
+        let problems = keyring::check(&shop.config(), &shop.clock()).unwrap();
+        problems.iter().map(|one| one.code).collect()
+    };
+    assert!(!codes().contains(&"state_altered"));
+    let stones = shop.path().join("state/revoked.json");
+    let saved = std::fs::read(&stones).unwrap();
+    std::fs::write(&stones, "{\"keys\":[]}").unwrap();
+    assert!(codes().contains(&"state_altered") && codes().contains(&"revoked_key"));
+    std::fs::remove_file(&stones).unwrap();
+    assert!(codes().contains(&"state_altered") && codes().contains(&"revoked_key"));
+    // The next command writes them again.
+    drop(shop.rotation());
+    assert_eq!(std::fs::read(&stones).unwrap(), saved);
+    // The journal without the revocation: the file alone refuses the key.
+    let journal = shop.path().join("state/journal.jsonl");
+    let text = std::fs::read_to_string(&journal).unwrap();
+    std::fs::write(&journal, text.lines().next().unwrap().to_owned() + "\n").unwrap();
+    assert!(codes().contains(&"state_altered") && codes().contains(&"revoked_key"));
+    std::fs::write(&stones, "nonsense").unwrap();
+    assert!(codes().contains(&"state_unreadable"));
+}
+
+#[test]
+fn without_a_state_directory_steps_say_what_to_add() {
+    let shop = Workshop::new();
+    shop.edit("state_dir = \"state\"\n", "");
+    let error = shop.apply(revoke("a"), ES256).unwrap_err();
+    assert!(error.help().unwrap().contains("state_dir"), "{error}");
+    let error = shop.apply(promote("b"), ES256).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotAnnounced);
+    assert!(error.help().unwrap().contains("state_dir"), "{error}");
+    shop.apply_over(promote("b"), ES256, NOW).unwrap();
+    assert_eq!(shop.aliases(ES256), ["b", "a"]);
+}
+
+#[test]
+fn labels_that_must_not_rotate_do_not_without_force() {
+    let fixed = claviger::catalogue::all()
+        .iter()
+        .find(|spec| spec.rotation == claviger::catalogue::Rotation::None)
+        .unwrap();
+    let shop = Workshop::new();
+    std::fs::write(
+        shop.path().join("salts.jwks"),
+        format!("{{\"keys\":[{},{}]}}", jwk("one", "hmac"), jwk("two", "hmac")),
+    )
+    .unwrap();
+    let more = "[stores.salts]\nkind = \"keystore\"\npath = \"salts.jwks\"\nintegrity = \"none\"\n";
+    shop.configure("", more);
+    shop.edit(TAIL, &format!("[stores.salts.mappings]\n\"{}\" = [\"one\"]\n{TAIL}", fixed.name));
+    let error = shop.apply(stage("two"), &fixed.name).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::MustNotRotate);
+    shop.apply_over(stage("two"), &fixed.name, FORCE).unwrap();
+    assert_eq!(shop.history().records.last().unwrap().overridden, ["must_not_rotate"]);
+}
+
+#[test]
+fn realms_and_stores_choose_the_mapping() {
+    let shop = Workshop::new();
+    let more = "[stores.twin]\nkind = \"keystore\"\npath = \"keys.jwks\"\nintegrity = \"none\"\nrealm = \"r\"\n";
+    shop.configure("", more);
+    shop.edit(TAIL, &format!("[stores.twin.mappings]\n\"{ES256}\" = [\"c\"]\n{TAIL}"));
+    let mut request = Request::new(stage("d"), ES256).unwrap();
+    request.realm = Some("r".parse().unwrap());
+    let plan = shop.rotation().apply(&request).unwrap();
+    assert_eq!(plan.mapping.store.as_str(), "twin");
+    assert_eq!(shop.aliases(ES256), ["a", "b"]);
+    request.realm = Some("other".parse().unwrap());
+    let error = shop.rotation().apply(&request).unwrap_err();
+    assert!(error.message().contains("--realm r"), "{error}");
+    request.realm = None;
+    request.store = Some("twin".parse().unwrap());
+    request.step = Step::Undo;
+    shop.rotation().apply(&request).unwrap();
+    assert!(shop.text().contains("= [\"c\"]"));
+}

@@ -1,0 +1,171 @@
+//! Volumes rotate by the names of their files, with the same steps and gates as keystores.
+
+use claviger::error::{ErrorKind, Result};
+use claviger::rotation::{NextKey, Plan, Request, Step};
+
+use crate::workshop::{FORCE, NOW, Workshop, promote, retire, revoke, stage};
+
+const TOKENS: &str = "app.tokens";
+
+/// A volume of PEM files with one version of the label.
+fn with_volume(suffix: &str, label: &str) -> Workshop {
+    let shop = Workshop::new();
+    let files = shop.path().join("files");
+    std::fs::create_dir(&files).unwrap();
+    let more = format!(
+        "[stores.files]\nkind = \"volume\"\ndirectory = \"files\"\nformat = \"pem\"\nversion_suffix = \"{suffix}\"\n\
+         [labels.\"{TOKENS}\"]\nuse = \"sign\"\nalgorithms = [\"ES256\"]\npublish = \"all\"\n{label}"
+    );
+    shop.configure("propagation = \"5m\"", &more);
+    let name = if suffix.is_empty() { TOKENS.to_owned() } else { format!("{TOKENS}{suffix}1") };
+    let made = shop.run(&["generate", "x", "--type", "ec", "--out", &format!("files/{name}")]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    shop
+}
+
+fn next(shop: &Workshop) -> Result<Plan> {
+    let request = Request::new(stage("next"), TOKENS).unwrap();
+    let options = NextKey { days: 30, ..NextKey::default() };
+    shop.rotation().generate(&request, &options).map(|(_, plan)| plan)
+}
+
+fn names(shop: &Workshop) -> Vec<String> {
+    let entries = std::fs::read_dir(shop.path().join("files")).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_version_is_staged_below_promoted_above_and_retired_aside() {
+    let shop = with_volume(".v", "");
+    let keyring = shop.keyring();
+    let label = keyring.label(TOKENS).unwrap();
+    let old = label.sign(b"old").unwrap();
+    let plan = next(&shop).unwrap();
+    assert_eq!((plan.diff.labels[0].kids_enter.len(), plan.diff.labels[0].moves.len()), (1, 0));
+    assert_eq!(shop.aliases(TOKENS), ["app.tokens.v1", "app.tokens"]);
+    assert_eq!(
+        shop.apply(promote("app.tokens"), TOKENS).unwrap_err().kind(),
+        ErrorKind::NotAnnounced
+    );
+    shop.wait(300);
+    let plan = shop.apply(promote("app.tokens"), TOKENS).unwrap();
+    let diff = &plan.diff.labels[0];
+    assert!(
+        diff.enters.is_empty() && diff.leaves.is_empty() && diff.kids_leave.is_empty(),
+        "{plan}"
+    );
+    assert_eq!(shop.aliases(TOKENS), ["app.tokens.v2", "app.tokens.v1"]);
+    keyring.reload().unwrap();
+    let new = label.sign(b"new").unwrap();
+    assert!(label.verify(&old).is_ok() && label.verify(&new).is_ok());
+    // The next one has no whole number left between.
+    next(&shop).unwrap();
+    assert_eq!(shop.aliases(TOKENS), ["app.tokens.v2", "app.tokens.v01", "app.tokens.v1"]);
+    shop.apply_over(retire("app.tokens.v1"), TOKENS, FORCE).unwrap();
+    assert_eq!(names(&shop), ["..retired-app.tokens.v1", "app.tokens.v01", "app.tokens.v2"]);
+    keyring.reload().unwrap();
+    assert!(label.verify(&old).is_err());
+    shop.apply(Step::Undo, TOKENS).unwrap();
+    assert_eq!(shop.aliases(TOKENS), ["app.tokens.v2", "app.tokens.v01", "app.tokens.v1"]);
+    shop.apply(revoke("app.tokens.v2"), TOKENS).unwrap();
+    assert_eq!(shop.aliases(TOKENS), ["app.tokens.v01", "app.tokens.v1"]);
+    // The file back in its place, from a backup: the key stays out.
+    let files = shop.path().join("files");
+    std::fs::rename(files.join("..retired-app.tokens.v2"), files.join("app.tokens.v9")).unwrap();
+    assert_eq!(shop.aliases(TOKENS), ["app.tokens.v01", "app.tokens.v1"]);
+    assert!(shop.history().broken.is_none());
+}
+
+#[test]
+fn a_dry_run_leaves_the_volume_as_it_was_and_a_bad_value_never_enters() {
+    let shop = with_volume(".v", "");
+    next(&shop).unwrap();
+    let before = names(&shop);
+    let output = shop.run(&["promote", TOKENS, "app.tokens", "--now", "--dry-run"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::write(shop.path().join("bad.pem"), "no key").unwrap();
+    let bad = shop.path().join("bad.pem");
+    assert!(shop.apply(stage(bad.to_str().unwrap()), TOKENS).is_err());
+    assert_eq!(names(&shop), before);
+    let made = shop.run(&["generate", "x", "--type", "ec", "--out", "good.pem"]);
+    assert!(made.status.success());
+    let good = shop.path().join("good.pem");
+    shop.apply(stage(good.to_str().unwrap()), TOKENS).unwrap();
+    assert_eq!(shop.aliases(TOKENS).len(), 3);
+}
+
+#[test]
+fn what_would_change_a_kid_or_cannot_be_written_is_refused_with_what_to_do() {
+    let shop = with_volume(".v", "kid = \"alias\"\n");
+    next(&shop).unwrap();
+    let error = shop.apply_over(promote("app.tokens"), TOKENS, NOW).unwrap_err();
+    assert!(
+        error.message().contains("kid") && error.help().unwrap().contains("rfc7638"),
+        "{error}"
+    );
+    assert_eq!(shop.aliases(TOKENS), ["app.tokens.v1", "app.tokens"]);
+
+    let shop = with_volume("", "");
+    let error = next(&shop).unwrap_err();
+    assert!(error.help().unwrap().contains("version_suffix"), "{error}");
+
+    let shop = with_volume(".v", "");
+    let files = shop.path().join("files");
+    std::fs::create_dir(files.join("..2026")).unwrap();
+    std::fs::rename(files.join("app.tokens.v1"), files.join("..2026/app.tokens.v1")).unwrap();
+    std::os::unix::fs::symlink("..2026", files.join("..data")).unwrap();
+    std::os::unix::fs::symlink("..data/app.tokens.v1", files.join("app.tokens.v1")).unwrap();
+    let error = next(&shop).unwrap_err();
+    assert!(error.message().contains("Kubernetes"), "{error}");
+}
+
+#[test]
+fn values_are_made_in_the_format_of_the_volume() {
+    for (format, use_of, key_type) in [
+        ("plain", "use = \"secret\"", "password"),
+        ("base64", "use = \"mac\"\nalgorithms = [\"HS256\"]", "hmac"),
+        ("jwk", "use = \"sign\"\nalgorithms = [\"ES256\"]", "ec"),
+        ("encrypted-plain", "use = \"secret\"", "password"),
+        ("encrypted-base64", "use = \"mac\"\nalgorithms = [\"HS256\"]", "hmac"),
+        ("encrypted-pem", "use = \"sign\"\nalgorithms = [\"ES256\"]", "ec"),
+    ] {
+        let shop = Workshop::new();
+        let files = shop.path().join("files");
+        std::fs::create_dir(&files).unwrap();
+        std::fs::write(shop.path().join("seal.key"), "a key that seals").unwrap();
+        let key =
+            if format.starts_with("encrypted") { "key = { file = \"seal.key\" }\n" } else { "" };
+        let more = format!(
+            "[stores.files]\nkind = \"volume\"\ndirectory = \"files\"\nformat = \"{format}\"\n\
+             version_suffix = \".v\"\n{key}[labels.\"{TOKENS}\"]\n{use_of}\n"
+        );
+        shop.configure("", &more);
+        let inner = format.strip_prefix("encrypted-").unwrap_or(format);
+        let made =
+            shop.run(&["generate", "x", "--type", key_type, "--format", inner, "--out", "first"]);
+        assert!(made.status.success(), "{format}: {}", String::from_utf8_lossy(&made.stderr));
+        if inner == format {
+            std::fs::rename(shop.path().join("first"), files.join("app.tokens.v1")).unwrap();
+        } else {
+            let sealed = shop.run(&[
+                "encode",
+                "--key-file",
+                "seal.key",
+                "--in",
+                "first",
+                "--out",
+                "files/app.tokens.v1",
+            ]);
+            assert!(sealed.status.success(), "{}", String::from_utf8_lossy(&sealed.stderr));
+        }
+        let request = Request::new(stage("next"), TOKENS).unwrap();
+        let options = NextKey { key_type: Some(key_type), days: 30, ..NextKey::default() };
+        shop.rotation().generate(&request, &options).unwrap();
+        assert_eq!(shop.aliases(TOKENS), ["app.tokens.v1", "app.tokens"], "{format}");
+        shop.apply_over(promote("app.tokens"), TOKENS, NOW).unwrap();
+        assert_eq!(shop.aliases(TOKENS), ["app.tokens.v2", "app.tokens.v1"], "{format}");
+    }
+}
