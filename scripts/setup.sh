@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what building and testing need, on Debian and its relatives: a C compiler, perl and make for the
-# crypto libraries, keytool and openssl for the tests. Rust itself comes from rustup. Quick when all is there.
+# crypto libraries, keytool, openssl and strace for the tests. Rust itself comes from rustup. Quick when all is there.
 set -eu
 missing=''
 need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
@@ -9,6 +9,7 @@ need make make
 need perl perl
 need openssl openssl
 need keytool default-jdk-headless
+need strace strace
 if [ -n "$missing" ]; then
   apt-get update -qq
   # shellcheck disable=SC2086

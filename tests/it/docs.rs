@@ -226,7 +226,7 @@ fn the_readme_shows_the_help_as_it_is() {
 }
 
 /// In an order in which each finds what the ones before it made.
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "init",
     "check",
     "encode",
@@ -237,6 +237,7 @@ const COMMANDS: [&str; 18] = [
     "sign",
     "verify",
     "generate",
+    "history",
     "export",
     "inspect",
     "import",
