@@ -1,0 +1,73 @@
+//! One hot operation, many times: what `scripts/instructions.sh` runs under Callgrind.
+//!
+//! `hot OPERATION COUNT`; without arguments the names of the operations. Only what `collected` runs is counted.
+
+use std::hint::black_box;
+
+use claviger::jose::jws::SignOptions;
+use claviger::jose::{jwe, jws};
+use claviger_benches::fixture::{CLAIMS, label, material, row};
+
+/// Operation, algorithm, content algorithm.
+const OPERATIONS: [(&str, &str, &str); 10] = [
+    ("sign-HS256", "HS256", ""),
+    ("verify-HS256", "HS256", ""),
+    ("verify-HS256-full-header", "HS256", ""),
+    ("sign-EdDSA", "EdDSA", ""),
+    ("verify-EdDSA", "EdDSA", ""),
+    ("sign-ES256", "ES256", ""),
+    ("verify-ES256", "ES256", ""),
+    ("verify-RS256", "RS256", ""),
+    ("encrypt-dir", "dir", "A256GCM"),
+    ("decrypt-dir", "dir", "A256GCM"),
+];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let [_, name, count] = arguments.as_slice() else {
+        OPERATIONS.iter().for_each(|(name, ..)| println!("{name}"));
+        return;
+    };
+    let count: usize = count.parse().expect("a number");
+    let (name, algorithm, enc) =
+        OPERATIONS.iter().find(|(known, ..)| known == name).expect("one of the operations");
+    let enc = (!enc.is_empty()).then(|| row(enc));
+    let folder = tempfile::tempdir().expect("a directory");
+    let (_, key) = material(row(algorithm), enc);
+    let rows: Vec<_> = std::iter::once(row(algorithm)).chain(enc).collect();
+    let label = label(folder.path(), &[key], &rows, 16);
+    let keys = label.keys().expect("mapped");
+    let payload = CLAIMS.as_bytes();
+    match name.split_once('-').expect("a verb") {
+        ("sign", _) => repeat(count, || label.sign(payload).expect("signed")),
+        ("verify", "HS256-full-header") => {
+            let mut options = SignOptions::default();
+            options.extra.insert("x".into(), 1.into());
+            let token = jws::sign(&keys, payload, &options).expect("signed");
+            repeat(count, || label.verify(&token).expect("verified"));
+        }
+        ("verify", _) => {
+            let token = label.sign(payload).expect("signed");
+            repeat(count, || label.verify(&token).expect("verified"));
+        }
+        ("encrypt", _) => repeat(count, || label.encrypt(payload).expect("encrypted")),
+        _ => {
+            let token = jwe::encrypt(&keys, payload, &Default::default()).expect("encrypted");
+            repeat(count, || label.decrypt(&token).expect("decrypted"));
+        }
+    }
+}
+
+fn repeat<T>(count: usize, mut operation: impl FnMut() -> T) {
+    // What is made once, on first use, is no part of the count.
+    black_box(operation());
+    collected(count, &mut || drop(black_box(operation())));
+}
+
+/// Callgrind switches on here.
+#[inline(never)]
+fn collected(count: usize, operation: &mut dyn FnMut()) {
+    for _ in 0..count {
+        operation();
+    }
+}
