@@ -8,20 +8,20 @@ TOLERANCE=5 # percent, either way: less is news too, and belongs into the table
 COUNT=20
 
 command -v valgrind > /dev/null || { echo "valgrind is missing: apt-get install valgrind" >&2; exit 3; }
-cargo build --release --quiet --manifest-path benches/Cargo.toml --bin hot
-HOT="${CARGO_TARGET_DIR:-benches/target}/release/hot"
+cargo build --release --quiet --manifest-path benches/Cargo.toml
+MEASURE="${CARGO_TARGET_DIR:-benches/target}/release/measure"
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 
 count() {
-  valgrind --tool=callgrind --toggle-collect='hot::collected*' --callgrind-out-file="$WORK/out" \
-    "$HOT" "$1" "$COUNT" 2> "$WORK/log" || { cat "$WORK/log" >&2; exit 3; }
+  valgrind --tool=callgrind --toggle-collect='measure::hot::collected*' --callgrind-out-file="$WORK/out" \
+    "$MEASURE" hot "$1" "$COUNT" 2> "$WORK/log" || { cat "$WORK/log" >&2; exit 3; }
   sed -n 's/.*Collected : //p' "$WORK/log" | awk -v count="$COUNT" '{ printf "%d\n", $1 / count }'
 }
 
 status=0
 : > "$WORK/table"
-for operation in $("$HOT"); do
+for operation in $("$MEASURE" hot); do
   now=$(count "$operation")
   before=$(awk -v name="$operation" '$1 == name { print $2 }' "$TABLE" 2> /dev/null || true)
   printf '%s\t%s\n' "$operation" "$now" >> "$WORK/table"

@@ -215,7 +215,7 @@ pub static ALGORITHMS: &[Algorithm] = &[
     row("PS256", Sign, Family::RsaPss(Hash::Sha256), On, AwsLc, "RFC 7518 §3.5"),
     row("PS384", Sign, Family::RsaPss(Hash::Sha384), On, AwsLc, "RFC 7518 §3.5"),
     row("PS512", Sign, Family::RsaPss(Hash::Sha512), On, AwsLc, "RFC 7518 §3.5"),
-    row("ES256", Sign, Family::Ecdsa(Curve::P256, Hash::Sha256), On, Ring, "RFC 7518 §3.4"),
+    row("ES256", Sign, Family::Ecdsa(Curve::P256, Hash::Sha256), On, AwsLc, "RFC 7518 §3.4"),
     row("ES384", Sign, Family::Ecdsa(Curve::P384, Hash::Sha384), On, AwsLc, "RFC 7518 §3.4"),
     row("ES512", Sign, Family::Ecdsa(Curve::P521, Hash::Sha512), On, AwsLc, "RFC 7518 §3.4"),
     row("ES256K", Sign, Family::Ecdsa(Curve::Secp256k1, Hash::Sha256), On, AwsLc, "RFC 8812 §3.2"),

@@ -61,12 +61,16 @@ pub fn label(folder: &Path, keys: &[SecretBytes], rows: &[&Algorithm], max_tries
                 Material::PrivateKey(bytes)
             };
             let jwk = jwk::write(&Entry::new(alias.clone(), material), false).expect("a JWK");
-            jwk.expose_secret().to_owned()
+            let mut jwk: serde_json::Value =
+                serde_json::from_str(jwk.expose_secret()).expect("JSON");
+            jwk["kid"] = alias.as_str().into();
+            jwk.to_string()
         })
         .collect();
     let file = folder.join("keys.jwks");
     std::fs::write(&file, format!(r#"{{"keys":[{}]}}"#, jwks.join(","))).expect("written");
-    let usage = if rows.iter().any(|row| row.operation == Operation::Sign) { "sign" } else { "encrypt" };
+    let usage =
+        if rows.iter().any(|row| row.operation == Operation::Sign) { "sign" } else { "encrypt" };
     let names: Vec<String> = rows.iter().map(|row| format!("{:?}", row.name)).collect();
     let config = folder.join("claviger.toml");
     let text = format!(

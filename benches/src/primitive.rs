@@ -61,8 +61,12 @@ pub fn signature(row: &Algorithm, key: &[u8], backend: &str) -> Option<(Sign, Ve
         }
         (Family::Ecdsa(curve, _), "aws-lc-rs") => {
             let (signing, verifying) = match curve {
-                Curve::P384 => (&aws::ECDSA_P384_SHA384_FIXED_SIGNING, &aws::ECDSA_P384_SHA384_FIXED),
-                Curve::P521 => (&aws::ECDSA_P521_SHA512_FIXED_SIGNING, &aws::ECDSA_P521_SHA512_FIXED),
+                Curve::P384 => {
+                    (&aws::ECDSA_P384_SHA384_FIXED_SIGNING, &aws::ECDSA_P384_SHA384_FIXED)
+                }
+                Curve::P521 => {
+                    (&aws::ECDSA_P521_SHA512_FIXED_SIGNING, &aws::ECDSA_P521_SHA512_FIXED)
+                }
                 Curve::Secp256k1 => {
                     (&aws::ECDSA_P256K1_SHA256_FIXED_SIGNING, &aws::ECDSA_P256K1_SHA256_FIXED)
                 }
@@ -92,8 +96,12 @@ pub fn signature(row: &Algorithm, key: &[u8], backend: &str) -> Option<(Sign, Ve
             let pss = matches!(row.family, Family::RsaPss(_));
             let (encoding, verifying): (&'static aws::RsaSignatureEncoding, &aws::RsaParameters) =
                 match (pss, hash) {
-                    (false, Hash::Sha384) => (&aws::RSA_PKCS1_SHA384, &aws::RSA_PKCS1_2048_8192_SHA384),
-                    (false, Hash::Sha512) => (&aws::RSA_PKCS1_SHA512, &aws::RSA_PKCS1_2048_8192_SHA512),
+                    (false, Hash::Sha384) => {
+                        (&aws::RSA_PKCS1_SHA384, &aws::RSA_PKCS1_2048_8192_SHA384)
+                    }
+                    (false, Hash::Sha512) => {
+                        (&aws::RSA_PKCS1_SHA512, &aws::RSA_PKCS1_2048_8192_SHA512)
+                    }
                     (false, _) => (&aws::RSA_PKCS1_SHA256, &aws::RSA_PKCS1_2048_8192_SHA256),
                     (true, Hash::Sha384) => (&aws::RSA_PSS_SHA384, &aws::RSA_PSS_2048_8192_SHA384),
                     (true, Hash::Sha512) => (&aws::RSA_PSS_SHA512, &aws::RSA_PSS_2048_8192_SHA512),
@@ -200,7 +208,8 @@ pub fn key_management(row: &Algorithm, key: &[u8]) -> Option<(Wrap, Unwrap)> {
             Some((
                 Box::new(move |cek| {
                     let ephemeral = PrivateKey::generate(&ECDH_P256).expect("generated");
-                    let mut out = ephemeral.compute_public_key().expect("a point").as_ref().to_vec();
+                    let mut out =
+                        ephemeral.compute_public_key().expect("a point").as_ref().to_vec();
                     let peer = UnparsedPublicKey::new(&ECDH_P256, &public);
                     let kek = agree(&ephemeral, peer, (), |shared| Ok(derive(shared, size)));
                     let kek = kek.expect("agreed");

@@ -9,8 +9,7 @@ use aws_lc_rs::signature::{
     EcdsaKeyPair, Ed25519KeyPair, KeyPair, ParsedPublicKey, RsaKeyPair,
 };
 use aws_lc_rs::{agreement, error::KeyRejected};
-use ring::rand::SystemRandom;
-use ring::{hmac, signature as ring_signature};
+use ring::hmac;
 
 use crate::alg::{Curve, Family, Hash};
 use crate::crypto::content::{CbcHmac, gcm_key};
@@ -96,19 +95,9 @@ impl Prepared {
 }
 
 pub(in crate::crypto) struct Elliptic {
-    pub(in crate::crypto) signer: Option<EcSigner>,
-    pub(in crate::crypto) verifier: EcVerifier,
+    pub(in crate::crypto) signer: Option<EcdsaKeyPair>,
+    pub(in crate::crypto) verifier: ParsedPublicKey,
     pub(in crate::crypto) agreement: Option<agreement::PrivateKey>,
-}
-
-pub(in crate::crypto) enum EcSigner {
-    AwsLc(EcdsaKeyPair),
-    Ring(ring_signature::EcdsaKeyPair),
-}
-
-pub(in crate::crypto) enum EcVerifier {
-    AwsLc(ParsedPublicKey),
-    Ring(ring_signature::UnparsedPublicKey<Vec<u8>>),
 }
 
 pub(in crate::crypto) struct Oct {
@@ -277,26 +266,12 @@ fn ec_pair(curve: Curve, pkcs8: &[u8], scalar: &[u8]) -> Result<(PublicParameter
         .map(|algorithm| agreement::PrivateKey::from_private_key(algorithm, raw))
         .transpose()
         .map_err(rejected(what))?;
-    let signer = if curve == Curve::P256 {
-        let signing = &ring_signature::ECDSA_P256_SHA256_FIXED_SIGNING;
-        let made = ring_signature::EcdsaKeyPair::from_private_key_and_public_key(
-            signing,
-            raw,
-            &point,
-            &SystemRandom::new(),
-        );
-        EcSigner::Ring(made.map_err(|reason| {
-            Error::new(ErrorKind::KeyUnfit, format!("the {what} key is refused: {reason}"))
-        })?)
-    } else {
-        EcSigner::AwsLc(pair)
-    };
     let elliptic =
-        Elliptic { signer: Some(signer), verifier: ec_verifier(curve, &point)?, agreement };
+        Elliptic { signer: Some(pair), verifier: ec_verifier(curve, &point)?, agreement };
     Ok((public, Prepared::Elliptic(Box::new(elliptic))))
 }
 
-fn ec_verifier(curve: Curve, point: &[u8]) -> Result<EcVerifier> {
+fn ec_verifier(curve: Curve, point: &[u8]) -> Result<ParsedPublicKey> {
     let rows = match curve {
         Curve::P384 => &ECDSA_P384_SHA384_FIXED,
         Curve::P521 => &ECDSA_P521_SHA512_FIXED,
@@ -304,10 +279,5 @@ fn ec_verifier(curve: Curve, point: &[u8]) -> Result<EcVerifier> {
         _ => &aws::ECDSA_P256_SHA256_FIXED,
     };
     // Parsing checks that the point is on the curve (attacks.md J24, J30).
-    let parsed = ParsedPublicKey::new(rows, point).map_err(rejected(curve.name()))?;
-    if curve != Curve::P256 {
-        return Ok(EcVerifier::AwsLc(parsed));
-    }
-    let row = &ring_signature::ECDSA_P256_SHA256_FIXED;
-    Ok(EcVerifier::Ring(ring_signature::UnparsedPublicKey::new(row, point.to_vec())))
+    ParsedPublicKey::new(rows, point).map_err(rejected(curve.name()))
 }

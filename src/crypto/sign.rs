@@ -2,10 +2,9 @@
 
 use aws_lc_rs::signature as aws;
 use ring::hmac;
-use ring::rand::SystemRandom;
 
 use crate::alg::{ALGORITHMS, Algorithm, Family, Hash, Operation};
-use crate::crypto::prepared::{EcSigner, EcVerifier, Oct, Prepared, RSA_ROWS, Rsa};
+use crate::crypto::prepared::{Oct, Prepared, RSA_ROWS, Rsa};
 use crate::crypto::{Key, Role};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -37,14 +36,9 @@ pub fn sign_into<'b>(
         Prepared::Oct(oct) => mac_key(oct, algorithm.family)
             .and_then(|key| put(hmac::sign(key, message).as_ref(), buffer)),
         Prepared::Rsa(rsa) => sign_rsa(rsa, algorithm.family, message, buffer),
-        Prepared::Elliptic(elliptic) => elliptic.signer.as_ref().and_then(|signer| match signer {
-            EcSigner::Ring(pair) => {
-                put(pair.sign(&SystemRandom::new(), message).ok()?.as_ref(), buffer)
-            }
-            EcSigner::AwsLc(pair) => {
-                let rng = aws_lc_rs::rand::SystemRandom::new();
-                put(pair.sign(&rng, message).ok()?.as_ref(), buffer)
-            }
+        Prepared::Elliptic(elliptic) => elliptic.signer.as_ref().and_then(|pair| {
+            let rng = aws_lc_rs::rand::SystemRandom::new();
+            put(pair.sign(&rng, message).ok()?.as_ref(), buffer)
         }),
         Prepared::Edwards { private, .. } => {
             private.as_ref().and_then(|pair| put(pair.sign(message).as_ref(), buffer))
@@ -97,10 +91,7 @@ fn holds(key: &Key, algorithm: &Algorithm, message: &[u8], signature: &[u8]) -> 
             .position(|(family, _)| *family == algorithm.family)
             .and_then(|index| rsa.verifiers.get(index))
             .is_some_and(|verifier| verifier.verify_sig(message, signature).is_ok()),
-        Prepared::Elliptic(elliptic) => match &elliptic.verifier {
-            EcVerifier::Ring(verifier) => verifier.verify(message, signature).is_ok(),
-            EcVerifier::AwsLc(verifier) => verifier.verify_sig(message, signature).is_ok(),
-        },
+        Prepared::Elliptic(elliptic) => elliptic.verifier.verify_sig(message, signature).is_ok(),
         Prepared::Edwards { public, .. } => public.verify_sig(message, signature).is_ok(),
         Prepared::Foreign(foreign) => foreign.verify(message, signature),
         Prepared::X25519 { .. } => false,

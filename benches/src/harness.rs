@@ -2,9 +2,6 @@
 //!
 //! `ROUNDS` and `SLICE_MS` in the environment change how long each case runs (15 rounds of 10 ms).
 
-pub mod fixture;
-pub mod primitive;
-
 use std::hint::black_box;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -75,8 +72,8 @@ pub fn median(mut samples: Vec<f64>) -> f64 {
 
 /// Prints a row of a table whose first column is text.
 pub fn print_row(name: &str, cells: &[String]) {
-    let cells: Vec<String> = cells.iter().map(|cell| format!("{cell:>14}")).collect();
-    println!("{name:<34}{}", cells.concat());
+    let cells: Vec<String> = cells.iter().map(|cell| format!(" {cell:>15}")).collect();
+    println!("{name:<28}{}", cells.concat());
 }
 
 /// Nanoseconds, without decimals.

@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::fixture::{CLAIMS, label, material, row};
+use crate::harness::{cpu_ns, median, ns, print_row, ratio, setting};
 use claviger::ops::Label;
-use claviger_benches::fixture::{CLAIMS, label, material, row};
-use claviger_benches::{cpu_ns, median, ns, print_row, ratio, setting};
 
-fn main() {
+/// Prints the tables.
+pub fn run() {
     let head = ["1 thread, op/s", "2 threads, op/s", "by the clock", "by CPU time"];
     print_row("operation", &head.map(str::to_owned));
     for name in ["HS256", "ES256"] {
@@ -32,21 +33,20 @@ fn main() {
 fn scale(name: &str, label: &Label, work: impl Fn(&Label) + Sync) {
     let (mut one, mut two, mut wall, mut cpu) = (vec![], vec![], vec![], vec![]);
     for _ in 0..setting("ROUNDS", 15) {
-        let (alone, both) = (run(1, label, &work), run(2, label, &work));
+        let (alone, both) = (window(1, label, &work), window(2, label, &work));
         one.push(alone.0);
         two.push(both.0);
         wall.push(both.0 / alone.0);
         cpu.push(2.0 * both.1 / alone.1);
     }
-    let cells =
-        [ns(median(one)), ns(median(two)), ratio(median(wall)), ratio(median(cpu))];
+    let cells = [ns(median(one)), ns(median(two)), ratio(median(wall)), ratio(median(cpu))];
     print_row(name, &cells);
 }
 
 /// Operations a second by the clock, and a second of CPU time, of this many threads together.
-fn run(threads: usize, label: &Label, work: &(impl Fn(&Label) + Sync)) -> (f64, f64) {
+fn window(threads: usize, label: &Label, work: &(impl Fn(&Label) + Sync)) -> (f64, f64) {
     let stop = AtomicBool::new(false);
-    let window = Duration::from_millis(setting("SLICE_MS", 200) as u64);
+    let length = Duration::from_millis(setting("SLICE_MS", 200) as u64);
     thread::scope(|scope| {
         let started = Instant::now();
         let workers: Vec<_> = (0..threads)
@@ -64,7 +64,7 @@ fn run(threads: usize, label: &Label, work: &(impl Fn(&Label) + Sync)) -> (f64, 
                 })
             })
             .collect();
-        thread::sleep(window);
+        thread::sleep(length);
         stop.store(true, Ordering::Relaxed);
         let results: Vec<(f64, f64)> =
             workers.into_iter().map(|worker| worker.join().expect("a worker")).collect();

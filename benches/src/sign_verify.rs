@@ -4,11 +4,12 @@
 
 use std::hint::black_box;
 
+use crate::fixture::{CLAIMS, label, material, row, rows};
+use crate::harness::{Case, measure, ns, print_row, ratio};
+use crate::primitive;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claviger::alg::{Backend, Operation};
-use claviger_benches::fixture::{CLAIMS, label, material, row, rows};
-use claviger_benches::{Case, measure, ns, primitive, print_row, ratio};
 use josekit::jws::{
     ES256, ES384, EdDSA, HS256, JwsHeader, JwsSigner, JwsVerifier, PS256, RS256, serialize_compact,
 };
@@ -18,10 +19,39 @@ use jwt_simple::prelude::{ECDSAP384PublicKeyLike, EdDSAKeyPairLike, EdDSAPublicK
 use jwt_simple::prelude::{MACLike, RSAKeyPairLike, RSAPublicKeyLike};
 use serde::{Deserialize, Serialize};
 
-fn main() {
+/// Prints the tables.
+pub fn run() {
     assert_eq!(CLAIMS.len(), 300);
     beyond_the_primitive();
+    backends();
     against_the_peers();
+}
+
+/// The figures by which the algorithm table chooses where ring and aws-lc-rs both have an algorithm.
+fn backends() {
+    println!("\nthe primitive alone, ns of CPU time\n");
+    let head = ["ring sign", "aws-lc-rs sign", "ring verify", "aws-lc verify"];
+    print_row("algorithm", &head.map(str::to_owned));
+    for name in ["HS256", "HS384", "HS512", "ES256"] {
+        let (_, key) = material(row(name), None);
+        let both = ["ring", "aws-lc-rs"].map(|backend| {
+            primitive::signature(row(name), key.expose_secret(), backend).expect("built in")
+        });
+        let folder = tempfile::tempdir().expect("a directory");
+        let token = label(folder.path(), &[key], &[row(name)], 16).sign(CLAIMS.as_bytes());
+        let token = token.expect("signed");
+        let (input, encoded) = token.rsplit_once('.').expect("three parts");
+        let signature = URL_SAFE_NO_PAD.decode(encoded).expect("base64url");
+        let [ring, aws] = &both;
+        let times = measure(&mut [
+            Case::new(|| (ring.0)(input.as_bytes())),
+            Case::new(|| (aws.0)(input.as_bytes())),
+            Case::new(|| (ring.1)(input.as_bytes(), &signature)),
+            Case::new(|| (aws.1)(input.as_bytes(), &signature)),
+        ]);
+        let cells: Vec<String> = times.iter().map(|time| ns(*time)).collect();
+        print_row(name, &cells);
+    }
 }
 
 /// The header that a receiver has to read.
@@ -43,7 +73,8 @@ fn beyond_the_primitive() {
             Backend::Ring => "ring",
             _ => continue,
         };
-        let (sign, verify) = primitive::signature(row, key.expose_secret(), backend).expect("built in");
+        let (sign, verify) =
+            primitive::signature(row, key.expose_secret(), backend).expect("built in");
         let ours = label(folder.path(), &[key], &[row], 16);
         let token = ours.sign(CLAIMS.as_bytes()).expect("signed");
         let (input, encoded) = token.rsplit_once('.').expect("three parts");
@@ -99,7 +130,9 @@ struct Custom {
 
 /// Claims in and out, `exp` checked, the key named by a kid: the whole job, with each library's own API.
 fn against_the_peers() {
-    println!("\nclaims to token and back, ns of CPU time; in brackets: the peer's time over ours\n");
+    println!(
+        "\nclaims to token and back, ns of CPU time; in brackets: the peer's time over ours\n"
+    );
     let peers = ["ours", "jsonwebtoken", "josekit", "jwt-simple", "slowest part"];
     print_row("operation", &peers.map(str::to_owned));
     for name in ["HS256", "ES256", "RS256", "PS256", "ES384", "EdDSA"] {
@@ -241,7 +274,19 @@ fn kit_keys(name: &str, raw: &[u8]) -> (Box<dyn JwsSigner>, Box<dyn JwsVerifier>
         "ES256" => keys!(ES256),
         "ES384" => keys!(ES384),
         "EdDSA" => keys!(EdDSA),
-        "PS256" => keys!(PS256),
+        // Its PEM reader insists on keys that are for PSS alone.
+        "PS256" => {
+            let material = claviger::formats::Material::PrivateKey(
+                claviger::secret::SecretBytes::from_slice(raw),
+            );
+            let entry = claviger::formats::Entry::new("k0", material);
+            let jwk = claviger::formats::jwk::write(&entry, false).expect("a JWK");
+            let jwk = josekit::jwk::Jwk::from_bytes(jwk.expose_secret()).expect("a JWK");
+            (
+                Box::new(PS256.signer_from_jwk(&jwk).expect("a key")),
+                Box::new(PS256.verifier_from_jwk(&jwk).expect("a key")),
+            )
+        }
         _ => keys!(RS256),
     }
 }
@@ -271,7 +316,9 @@ fn simple_keys(name: &str, raw: &[u8]) -> (SimpleSign, SimpleVerify) {
         let same = simple::HS256Key::from_bytes(raw);
         return (
             Box::new(move |claims| key.authenticate(claims).expect("signed")),
-            Box::new(move |token| same.verify_token(token, Some(options.clone())).expect("verified")),
+            Box::new(move |token| {
+                same.verify_token(token, Some(options.clone())).expect("verified")
+            }),
         );
     }
     let pem = String::from_utf8(private_pem(raw)).expect("PEM");

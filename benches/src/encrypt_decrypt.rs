@@ -3,15 +3,20 @@
 //! Fixed input: a claims set of 300 bytes, compact tokens with a kid; every key management algorithm with
 //! A256GCM, then `dir` with every content algorithm. RSA of 2048 bits, P-256.
 
+use crate::fixture::{CLAIMS, label, material, row, rows};
+use crate::harness::{Case, measure, ns, print_row};
+use crate::primitive;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claviger::alg::{Algorithm, Family, Operation};
-use claviger_benches::fixture::{CLAIMS, label, material, row, rows};
-use claviger_benches::{Case, measure, ns, primitive, print_row};
 
-fn main() {
-    println!("one call on a Label, ns of CPU time: ours = primitives + base64url and JSON + over\n");
-    let head = ["encrypt", "primitives", "format", "over", "decrypt", "primitives", "format", "over"];
+/// Prints the tables.
+pub fn run() {
+    println!(
+        "one call on a Label, ns of CPU time: ours = primitives + base64url and JSON + over\n"
+    );
+    let head =
+        ["encrypt", "primitives", "format", "over", "decrypt", "primitives", "format", "over"];
     print_row("algorithm", &head.map(str::to_owned));
     for one in rows(Operation::KeyManagement).filter(|row| row.family != Family::Direct) {
         compare(one, row("A256GCM"));

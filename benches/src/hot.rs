@@ -1,12 +1,12 @@
 //! One hot operation, many times: what `scripts/instructions.sh` runs under Callgrind.
 //!
-//! `hot OPERATION COUNT`; without arguments the names of the operations. Only what `collected` runs is counted.
+//! `hot OPERATION COUNT`; without an operation their names. Only what `collected` runs is counted.
 
 use std::hint::black_box;
 
+use crate::fixture::{CLAIMS, label, material, row};
 use claviger::jose::jws::SignOptions;
 use claviger::jose::{jwe, jws};
-use claviger_benches::fixture::{CLAIMS, label, material, row};
 
 /// Operation, algorithm, content algorithm.
 const OPERATIONS: [(&str, &str, &str); 10] = [
@@ -22,9 +22,10 @@ const OPERATIONS: [(&str, &str, &str); 10] = [
     ("decrypt-dir", "dir", "A256GCM"),
 ];
 
-fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let [_, name, count] = arguments.as_slice() else {
+/// Runs an operation, or names them.
+pub fn run() {
+    let arguments: Vec<String> = std::env::args().skip(2).collect();
+    let [name, count] = arguments.as_slice() else {
         OPERATIONS.iter().for_each(|(name, ..)| println!("{name}"));
         return;
     };

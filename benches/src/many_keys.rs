@@ -2,14 +2,15 @@
 //!
 //! Fixed input: HS256 and ES256, a payload of 300 bytes; labels of 1, 20 and 1,000 aliases.
 
+use crate::fixture::{CLAIMS, label, material, row};
+use crate::harness::{Case, measure, ns, print_row, ratio};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claviger::jose::jws::{SignOptions, VerifyOptions, sign, verify};
 use claviger::ops::{KeySet, Label};
-use claviger_benches::fixture::{CLAIMS, label, material, row};
-use claviger_benches::{Case, measure, ns, print_row, ratio};
 
-fn main() {
+/// Prints the tables.
+pub fn run() {
     println!("verify, ns of CPU time\n");
     let head = ["1 alias", "1,000 aliases", "ratio"];
     print_row("with a kid", &head.map(str::to_owned));

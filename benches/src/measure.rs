@@ -1,0 +1,24 @@
+//! The measurements behind the README's section on speed; one file a question.
+
+mod encrypt_decrypt;
+mod fixture;
+mod harness;
+mod hot;
+mod many_keys;
+mod primitive;
+mod scaling;
+mod sign_verify;
+
+fn main() {
+    match std::env::args().nth(1).as_deref() {
+        Some("encrypt_decrypt") => encrypt_decrypt::run(),
+        Some("hot") => hot::run(),
+        Some("many_keys") => many_keys::run(),
+        Some("scaling") => scaling::run(),
+        Some("sign_verify") => sign_verify::run(),
+        _ => {
+            eprintln!("measure sign_verify | encrypt_decrypt | many_keys | scaling | hot");
+            std::process::exit(2);
+        }
+    }
+}
