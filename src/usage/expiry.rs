@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use memchr::memchr3_iter;
+use memchr::{memchr_iter, memchr3_iter};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// When something that was made ends.
@@ -34,39 +34,72 @@ impl Life {
     }
 }
 
-/// The life of an object without inner objects and escapes, whose `exp` is a plain number; else `None`.
-/// There a name cannot be written in two ways, and what looks like a member is one of the object's own.
+/// The life of an object without escapes whose `exp` is a plain number; else `None`. Without escapes a
+/// quotation mark always begins or ends a string: what looks like the name `exp` is one, and a brace counts
+/// where the number of quotation marks before it is even.
 fn plain(inner: &[u8]) -> Option<Life> {
-    let mut life = Life::Open;
-    for at in memchr3_iter(b'{', b'\\', b'x', inner) {
-        if inner.get(at) != Some(&b'x') {
-            return None;
+    let mut found = None;
+    let (mut depth, mut quoted, mut start) = (0_usize, false, 0);
+    for at in memchr3_iter(b'{', b'}', b'\\', inner) {
+        let part = inner.get(start..at)?;
+        if depth == 0 {
+            look(part, &mut found)?;
         }
-        if inner.get(at.wrapping_sub(2)..at + 3) != Some(b"\"exp\"") {
-            continue;
+        quoted ^= memchr_iter(b'"', part).count() % 2 == 1;
+        match inner.get(at) {
+            Some(b'{') if !quoted => depth += 1,
+            Some(b'}') if !quoted => depth = depth.checked_sub(1)?,
+            Some(b'\\') => return None,
+            _ => {}
         }
-        // Twice, or a string of that text: the exact reader knows.
-        if life != Life::Open {
-            return None;
-        }
-        let rest = inner.get(at + 3..)?.trim_ascii_start();
-        life = Life::Until(plain_number(rest.strip_prefix(b":")?.trim_ascii_start())?);
+        start = at + 1;
     }
-    Some(life)
-}
-
-/// Digits and then the end of the member. Eighteen of them are beyond [`NEVER`] and do not overflow.
-fn plain_number(text: &[u8]) -> Option<u64> {
-    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let end = text.get(digits..)?.trim_ascii_start().first().copied();
-    if !(1..=18).contains(&digits) || !matches!(end, None | Some(b',')) {
+    if depth > 0 {
         return None;
     }
-    let value = text
-        .iter()
-        .take(digits)
-        .fold(0, |value, digit| value * 10 + u64::from(digit.wrapping_sub(b'0')));
+    look(inner.get(start..)?, &mut found)?;
+    Some(found.map_or(Life::Open, Life::Until))
+}
+
+/// Finds `exp` in a part of the outermost object. `None`: the exact reader must say.
+fn look(part: &[u8], found: &mut Option<u64>) -> Option<()> {
+    for at in memchr_iter(b'x', part) {
+        if part.get(at.wrapping_sub(2)..at + 3) != Some(b"\"exp\"") {
+            continue;
+        }
+        let rest = part.get(at + 3..)?.trim_ascii_start();
+        let value = plain_number(rest.strip_prefix(b":")?.trim_ascii_start())?;
+        if found.replace(value).is_some() {
+            return None;
+        }
+    }
+    Some(())
+}
+
+/// Digits and then the end of the member. Sixteen of them are beyond [`NEVER`] and do not overflow.
+fn plain_number(text: &[u8]) -> Option<u64> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (number, rest) = text.split_at_checked(digits)?;
+    if !(1..=16).contains(&digits) || !matches!(rest.trim_ascii_start().first(), None | Some(b','))
+    {
+        return None;
+    }
+    let one_by_one = |digits: &[u8]| {
+        digits.iter().fold(0, |value, digit| value * 10 + u64::from(digit.wrapping_sub(b'0')))
+    };
+    let value = match number.split_last_chunk::<8>() {
+        Some((head, tail)) => one_by_one(head) * 100_000_000 + eight_digits(*tail),
+        None => one_by_one(number),
+    };
     Some(value.min(NEVER))
+}
+
+/// Eight digits at once: neighbours are joined to pairs, pairs to fours, fours to the whole.
+const fn eight_digits(text: [u8; 8]) -> u64 {
+    let digits = u64::from_le_bytes(text) & 0x0f0f_0f0f_0f0f_0f0f;
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
+    fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff
 }
 
 /// Reads the whole text. Of repeated members the latest counts, since readers differ in which they take.
@@ -192,6 +225,11 @@ mod tests {
             (r#"{"a":{"exp":9}}"#, Life::Open),
             (r#"{"a":{"exp":9},"exp":7}"#, Life::Until(7)),
             (r#"{"a":"{","exp":7}"#, Life::Until(7)),
+            (r#"{"a":{"b":"}","exp":9}}"#, Life::Open),
+            (r#"{"a":{"b":"}"},"exp":1234567890}"#, Life::Until(1_234_567_890)),
+            (r#"{"a":[{"exp":9},{}],"exp":123456789012}"#, Life::Until(123_456_789_012)),
+            (r#"{"exp":12345678}"#, Life::Until(12_345_678)),
+            (r#"{"exp":{},"x":"exp"}"#, Life::Open),
             (r#"{"a":"}\"","b":{"c":"\"exp\":9"}}"#, Life::Open),
             (r#"{"a":"exp"}"#, Life::Open),
             (r#"{"a":["exp",1],"exp":3}"#, Life::Until(3)),
