@@ -8,9 +8,10 @@ use claviger::jose::jwk;
 use claviger::keyring::Keyring;
 use claviger::label::{LabelName, Realm};
 use claviger::ops::KeySet;
+use claviger::rotation::Lives;
 use serde_json::{Value, json};
 
-use super::{Context, Outcome, output};
+use super::{Context, Outcome, key_life, output};
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -28,6 +29,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let wanted: Option<LabelName> = args.label.as_deref().map(str::parse).transpose()?;
     let asking: Option<Realm> = context.realm.as_deref().map(str::parse).transpose()?;
     let wanted = wanted.map(|label| catalogue::canonical(&label));
+    let (lives, mut notes) = lives(&keyring);
     let mut rows = Vec::new();
     let mut facts = Vec::new();
     for ((label, realm), set) in snapshot.labels() {
@@ -40,9 +42,23 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         if other || !seen || hidden {
             continue;
         }
+        let gone = lives.gone(label, realm);
         let realm = realm.map(ToString::to_string);
-        rows.extend(table_rows(set, realm.as_deref(), wanted.is_some()));
-        facts.push(describe(set, realm.as_deref()));
+        rows.extend(table_rows(&lives, set, realm.as_deref(), wanted.is_some()));
+        for key in gone.iter().filter(|_| wanted.is_some()) {
+            let mut row = vec![String::new(); 8];
+            for (cell, text) in row.iter_mut().skip(3).zip([key.alias.as_str(), key.phase.name()]) {
+                text.clone_into(cell);
+            }
+            row.extend(key_life::cells_of_gone(key));
+            rows.push(row);
+        }
+        notes.extend(set.keys().iter().filter_map(|key| {
+            let report = lives.of_key(set, key).report;
+            key_life::budget_note(label.as_str(), key.alias.as_str(), &report)
+        }));
+        let gone: Vec<Value> = gone.iter().map(key_life::facts_of_gone).collect();
+        facts.push(describe(&lives, set, realm.as_deref(), gone));
     }
     if facts.is_empty()
         && let Some(wanted) = wanted
@@ -53,9 +69,19 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         )
         .with_help(format!("`claviger explain {wanted}` shows which stores were asked")));
     }
-    let head = ["LABEL", "REALM", "STORE", "ALIAS", "PHASE", "KEY", "ALGORITHMS", "EXPIRES"];
+    let mut head =
+        vec!["LABEL", "REALM", "STORE", "ALIAS", "PHASE", "KEY", "ALGORITHMS", "EXPIRES"];
+    head.extend(key_life::HEAD);
     let text = output::table(&head, &rows);
-    Ok(Outcome::new(json!({ "labels": facts }), text))
+    Ok(Outcome::new(json!({ "labels": facts }), text).with_notes(notes))
+}
+
+/// What is known of the keys; where the state directory cannot be read the labels are shown all the same.
+fn lives(keyring: &Keyring) -> (Lives, Vec<String>) {
+    match Lives::read(keyring) {
+        Ok(lives) => (lives, Vec::new()),
+        Err(error) => (Lives::unread(keyring), vec![format!("warning: {}", error.message())]),
+    }
 }
 
 fn algorithms(set: &KeySet) -> Vec<&'static str> {
@@ -67,7 +93,7 @@ fn algorithms(set: &KeySet) -> Vec<&'static str> {
     set.algorithms().iter().filter(fits).map(|row| row.name).collect()
 }
 
-fn table_rows(set: &KeySet, realm: Option<&str>, whole: bool) -> Vec<Vec<String>> {
+fn table_rows(lives: &Lives, set: &KeySet, realm: Option<&str>, whole: bool) -> Vec<Vec<String>> {
     let names = algorithms(set);
     let shown = if whole || names.len() <= 3 {
         names.join(" ")
@@ -80,36 +106,39 @@ fn table_rows(set: &KeySet, realm: Option<&str>, whole: bool) -> Vec<Vec<String>
         .enumerate()
         .map(|(index, key)| {
             let first = index == 0;
-            vec![
+            let life = lives.of_key(set, key);
+            let mut row = vec![
                 if first { set.label().to_string() } else { String::new() },
                 realm.unwrap_or("-").to_owned(),
                 key.store.to_string(),
                 key.alias.to_string(),
-                if first { "active" } else { "valid" }.to_owned(),
+                life.phase.name().to_owned(),
                 key.key.kind().to_string(),
                 if first { shown.clone() } else { String::new() },
                 jwk::certificate_expiry(key)
                     .map_or_else(|| "-".to_owned(), |text| text.chars().take(10).collect()),
-            ]
+            ];
+            row.extend(key_life::cells(&life));
+            row
         })
         .collect()
 }
 
-fn describe(set: &KeySet, realm: Option<&str>) -> Value {
+fn describe(lives: &Lives, set: &KeySet, realm: Option<&str>, gone: Vec<Value>) -> Value {
     let aliases: Vec<Value> = set
         .keys()
         .iter()
-        .enumerate()
-        .map(|(index, key)| {
-            json!({
+        .map(|key| {
+            let mut facts = json!({
                 "alias": key.alias,
                 "store": key.store,
                 "realm": key.realm,
                 "kid": key.kid,
-                "phase": if index == 0 { "active" } else { "valid" },
                 "key": key.key.kind().to_string(),
                 "expires": jwk::certificate_expiry(key),
-            })
+            });
+            key_life::merge(&mut facts, key_life::facts(&lives.of_key(set, key)));
+            facts
         })
         .collect();
     let uses: Vec<&str> = set.uses().iter().map(|one| one.name()).collect();
@@ -120,5 +149,6 @@ fn describe(set: &KeySet, realm: Option<&str>) -> Value {
         "active": set.active().alias,
         "algorithms": algorithms(set),
         "aliases": aliases,
+        "gone": gone,
     })
 }

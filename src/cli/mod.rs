@@ -24,6 +24,8 @@ mod import;
 mod init;
 mod inspect;
 mod jwks;
+mod key_life;
+mod key_status;
 mod labels;
 mod man;
 mod on_label;
@@ -41,6 +43,7 @@ mod step;
 mod token_needs;
 mod undo;
 mod verify;
+mod verify_at;
 
 pub(crate) use args::{Color, GlobalArgs};
 pub(crate) use output::Outcome;
@@ -111,7 +114,7 @@ enum Command {
     Sign(sign::Args),
     /// Add an alias at the end of a mapping: published and tried, not acting
     Stage(stage::Args),
-    /// Show what would serve now: stores, files, and a digest of labels and kids
+    /// Show what would serve now, and of each key until when what it made may live
     Status(status::Args),
     /// Take the last step of a label back
     Undo(undo::Args),

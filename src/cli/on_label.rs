@@ -11,11 +11,18 @@ use super::Context;
 
 /// The keys of a label as the realm of the command sees them.
 pub(crate) fn keys(context: &Context, label: &str) -> Result<Arc<KeySet>> {
+    Ok(keyring_and_keys(context, label)?.1)
+}
+
+/// The same with the keyring that they are from.
+pub(crate) fn keyring_and_keys(context: &Context, label: &str) -> Result<(Keyring, Arc<KeySet>)> {
     let keyring = Keyring::open_once(&context.config)?;
-    match &context.realm {
-        Some(realm) => keyring.realm(realm)?.label(label)?.keys(),
-        None => keyring.label(label)?.keys(),
-    }
+    let label = match &context.realm {
+        Some(realm) => keyring.realm(realm)?.label(label)?,
+        None => keyring.label(label)?,
+    };
+    let keys = label.keys()?;
+    Ok((keyring, keys))
 }
 
 /// How a token is written.

@@ -58,7 +58,7 @@ impl Outcome {
     }
 
     /// Adds a member of the JSON object.
-    pub(crate) fn with_member(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn with_member(mut self, name: &str, value: impl Into<Value>) -> Self {
         if let Some(object) = self.json.as_object_mut() {
             object.insert(name.to_owned(), value.into());
         }

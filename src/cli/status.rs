@@ -1,20 +1,36 @@
-//! `status`: what would serve now, and where it is read from.
+//! `status`: what would serve now, where it is read from, and what its keys have made.
 
+use claviger::catalogue;
 use claviger::error::Result;
 use claviger::keyring::{Keyring, Status};
+use claviger::label::LabelName;
 
-use super::{Context, Outcome, output};
+use super::{Context, Outcome, key_status, output};
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  claviger status\n  claviger status --json\n\n\
+#[command(after_help = "Examples:\n  claviger status\n  claviger status --json\n  \
+    claviger status am.services.oauth2.oidc.signing.ES256\n\n\
+    MADE is signed and encrypted, READ is verified and decrypted; until HORIZON something that the key made \
+    may be alive.\n\
     A running program tells the same of itself with Keyring::status: its `content` is equal as long as it \
     serves what lies on disk.")]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// The keys of one label alone
+    label: Option<String>,
+}
 
-pub(crate) fn run(context: &Context, _args: &Args) -> Result<Outcome> {
-    let status = Keyring::open_once(&context.config)?.status();
-    Outcome::of(&status, text(&status))
+pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
+    let keyring = Keyring::open_once(&context.config)?;
+    let label: Option<LabelName> = args.label.as_deref().map(str::parse).transpose()?;
+    let label = label.map(|label| catalogue::canonical(&label));
+    let keys = key_status::of(context, &keyring, label.as_ref())?;
+    let status = keyring.status();
+    let data = match label {
+        Some(_) => keys.table,
+        None => format!("{}\n{}", text(&status), keys.table),
+    };
+    Ok(Outcome::of(&status, data)?.with_member("keys", keys.facts).with_notes(keys.notes))
 }
 
 fn text(status: &Status) -> String {

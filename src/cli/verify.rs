@@ -1,18 +1,18 @@
 //! `verify`: a JWS, its claims if asked, or with `--raw` a bare signature.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::jose::claims::{self, ClaimRules};
-use claviger::jose::jws::{self, VerifyOptions};
+use claviger::jose::jws::{self, Verified, VerifyOptions};
 use claviger::ops::{self, KeySet};
 use serde_json::{Value, json};
 
 use super::files::Files;
 use super::on_label::keys;
 use super::password_input::read_input;
-use super::{Context, Outcome};
+use super::{Context, Outcome, verify_at};
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -52,6 +52,9 @@ pub(crate) struct Args {
     /// Check a bare signature of the input
     #[arg(long, requires = "signature", conflicts_with_all = ["claims", "typ", "payload"])]
     raw: bool,
+    /// Whether it was valid at this time, in RFC 3339: the journal knows
+    #[arg(long, value_name = "TIME", conflicts_with = "raw")]
+    at: Option<String>,
     /// The bare signature
     #[arg(long, value_name = "FILE", requires = "raw")]
     signature: Option<PathBuf>,
@@ -59,10 +62,15 @@ pub(crate) struct Args {
     files: Files,
 }
 
+impl Args {
+    pub(crate) fn label(&self) -> &str {
+        &self.label
+    }
+}
+
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
-    let set = keys(context, &args.label)?;
     if args.raw {
-        return verify_raw(&set, args);
+        return verify_raw(&*keys(context, &args.label)?, args);
     }
     let token = args.files.read_token()?;
     let detached = args.payload.as_ref().map(|path| read_input(path, 16 << 20)).transpose()?;
@@ -71,23 +79,17 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         detached_payload: detached.as_ref().map(|bytes| bytes.expose_secret()),
         typ: args.typ.as_deref(),
     };
+    if let Some(at) = &args.at {
+        return verify_at::run(context, args, &token, &options, at);
+    }
+    let set = keys(context, &args.label)?;
     let verified = if token.starts_with('{') {
         jws::verify_json(&set, &token, &options)
     } else {
         jws::verify(&set, &token, &options)
     }
     .map_err(|error| with_reason(context, error))?;
-    let claims = if args.claims {
-        let rules = ClaimRules {
-            issuer: args.issuer.clone(),
-            audience: args.audience.clone(),
-            skew: Duration::from_secs(args.skew.into()),
-            required: args.require.clone(),
-        };
-        Some(Value::Object(claims::check(&verified.payload, &rules, context.clock.now())?))
-    } else {
-        None
-    };
+    let claims = claims_of(args, &verified, context.clock.now())?;
     let key = &verified.key;
     let json = json!({
         "verified": true,
@@ -101,6 +103,24 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     });
     let note = format!("verified with alias \"{}\" ({})", key.alias, verified.algorithm);
     Ok(args.files.answer(json, &["payload"], verified.payload)?.with_notes([note]))
+}
+
+/// The claims, if they are asked for, as they must be at a time.
+pub(crate) fn claims_of(
+    args: &Args,
+    verified: &Verified,
+    time: SystemTime,
+) -> Result<Option<Value>> {
+    if !args.claims {
+        return Ok(None);
+    }
+    let rules = ClaimRules {
+        issuer: args.issuer.clone(),
+        audience: args.audience.clone(),
+        skew: Duration::from_secs(args.skew.into()),
+        required: args.require.clone(),
+    };
+    Ok(Some(Value::Object(claims::check(&verified.payload, &rules, time)?)))
 }
 
 fn verify_raw(set: &KeySet, args: &Args) -> Result<Outcome> {

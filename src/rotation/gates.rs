@@ -7,13 +7,15 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use super::announce::{self, Announcement, Ready};
+use super::life;
 use crate::catalogue::{self, LabelUse, Rotation as RotationMode};
 use crate::clock::{rfc3339, spoken};
 use crate::config::Config;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{Action, History, MappedKey, MappingName, Span};
 use crate::keyring::keyset::KeySet;
 use crate::label::Alias;
+use crate::usage::{Act, KeyReport, Terms};
 
 /// What a gate looks at.
 pub(super) struct Situation<'a> {
@@ -29,6 +31,8 @@ pub(super) struct Situation<'a> {
     pub(super) renamed: &'a [(Alias, Alias)],
     /// The command as it was given, for help.
     pub(super) command: &'a str,
+    /// What is known of the uses of the key that goes.
+    pub(super) usage: Option<Result<KeyReport>>,
 }
 
 impl Situation<'_> {
@@ -198,37 +202,95 @@ fn not_announced(situation: &Situation<'_>) -> Option<Gate> {
 
 /// A key goes only once nothing is alive that it alone opens.
 fn still_in_use(situation: &Situation<'_>) -> Option<Gate> {
-    let Situation { config, mapping, now, command, .. } = situation;
     let gone = situation.gone().next()?;
-    let (alias, label) = (&gone.alias, &mapping.label);
-    if !leaves_tokens(situation.set) || is_past_by_kind(label) {
+    if !leaves_tokens(situation.set) || is_past_by_kind(&situation.mapping.label) {
         return None;
     }
-    let gate = |message: String, help: String, opens_at: Option<SystemTime>| {
-        Some(Gate {
-            code: ErrorKind::StillInUse.code(),
-            kind: ErrorKind::StillInUse,
-            message,
-            help,
-            opens_at: opens_at.map(rfc3339),
-            override_with: FORCE,
-        })
-    };
-    let last = match last_use(situation, gone) {
-        LastUse::At(time) => time,
-        LastUse::Never => return None,
-        LastUse::StillPublished => {
-            return gate(
+    match &situation.usage {
+        Some(Ok(report)) if report.durable => not_proven(situation, gone, report),
+        Some(Err(error)) => in_use(
+            format!("nobody knows what alias \"{}\" made: {}", gone.alias, error.message()),
+            format!("mend it; or, and what is alive is refused: {} {FORCE}", situation.command),
+            None,
+        ),
+        _ => not_past(situation, gone),
+    }
+}
+
+fn in_use(message: String, help: String, opens_at: Option<SystemTime>) -> Option<Gate> {
+    Some(Gate {
+        code: ErrorKind::StillInUse.code(),
+        kind: ErrorKind::StillInUse,
+        message,
+        help,
+        opens_at: opens_at.map(rfc3339),
+        override_with: FORCE,
+    })
+}
+
+/// By what was written down of every use, before it happened.
+fn not_proven(situation: &Situation<'_>, gone: &MappedKey, report: &KeyReport) -> Option<Gate> {
+    let Situation { config, now, command, .. } = situation;
+    let (alias, label) = (&gone.alias, &situation.mapping.label);
+    // What peers make is not counted here; it is reckoned below.
+    let terms = Terms { made_elsewhere: false, ..life::terms(config, situation.set) };
+    let own = match report.safe_after(&terms) {
+        Ok(after) => after.map(life::time),
+        Err(doubt) => {
+            return in_use(
                 format!(
-                    "peers may still encrypt to alias \"{alias}\": the key set of the label shows it"
+                    "whether anything of alias \"{alias}\" is alive is unknown, not provable: {}",
+                    doubt.reason()
                 ),
                 format!(
-                    "set publish = \"active\" in [labels.\"{label}\"] and wait for caches and tokens; or: \
+                    "set max_token_lifetime = \"…\" in [labels.\"{label}\"]; or, and what is alive is refused: \
                      {command} {FORCE}"
                 ),
                 None,
             );
         }
+    };
+    let peers = match last_shown(situation, gone) {
+        LastUse::At(time) => Some(time),
+        LastUse::StillPublished => return still_published(situation, gone),
+        LastUse::Never | LastUse::Unknown => None,
+    };
+    // What stood there before the journal began may have acted before.
+    let spans = situation.history.spans(label, situation.mapping.realm.as_ref(), gone);
+    let before = spans.iter().find(|span| span.first_seen && span.active).map(|span| span.from);
+    let reckoned = match (peers, before, terms.lifetime) {
+        (Some(shown), _, None) => return no_lifetime(situation, gone, shown),
+        (_, _, None) => None,
+        (shown, before, Some(lifetime)) => {
+            shown.max(before).map(|last| last + lifetime + terms.grace)
+        }
+    };
+    let safe = own.max(reckoned).filter(|safe| safe > now)?;
+    let last = report.last(Act::Signed).max(report.last(Act::Encrypted));
+    let last = last.map_or_else(String::new, |last| {
+        let made = report.count(Act::Signed) + report.count(Act::Encrypted);
+        format!(" ({made} made, the last at {})", rfc3339(life::time(last)))
+    });
+    in_use(
+        format!(
+            "tokens of alias \"{alias}\" may live until {}, for another {}{last}",
+            rfc3339(safe),
+            spoken(safe.duration_since(*now).unwrap_or_default())
+        ),
+        format!("then: {command} · at once, and they are refused from then on: {command} {FORCE}"),
+        Some(safe),
+    )
+}
+
+/// By the time at which the key last acted, where its uses are not kept.
+fn not_past(situation: &Situation<'_>, gone: &MappedKey) -> Option<Gate> {
+    let Situation { config, mapping, now, command, .. } = situation;
+    let (alias, label) = (&gone.alias, &mapping.label);
+    let gate = in_use;
+    let last = match last_use(situation, gone) {
+        LastUse::At(time) => time,
+        LastUse::Never => return None,
+        LastUse::StillPublished => return still_published(situation, gone),
         LastUse::Unknown => {
             return gate(
                 format!("nobody knows when alias \"{alias}\" last acted for label \"{label}\""),
@@ -240,18 +302,7 @@ fn still_in_use(situation: &Situation<'_>) -> Option<Gate> {
         }
     };
     let lifetime = config.labels.get(label).and_then(|one| one.value.max_token_lifetime);
-    let Some(lifetime) = lifetime else {
-        return gate(
-            format!(
-                "alias \"{alias}\" acted until {}, and nobody knows how long its tokens live",
-                rfc3339(last)
-            ),
-            format!(
-                "set max_token_lifetime = \"…\" in [labels.\"{label}\"]; or: {command} {FORCE}"
-            ),
-            None,
-        );
-    };
+    let Some(lifetime) = lifetime else { return no_lifetime(situation, gone, last) };
     let safe = last + lifetime + config.policy.clock_skew;
     if safe <= *now {
         return None;
@@ -267,6 +318,50 @@ fn still_in_use(situation: &Situation<'_>) -> Option<Gate> {
     )
 }
 
+fn still_published(situation: &Situation<'_>, gone: &MappedKey) -> Option<Gate> {
+    in_use(
+        format!(
+            "peers may still encrypt to alias \"{}\": the key set of the label shows it",
+            gone.alias
+        ),
+        format!(
+            "set publish = \"active\" in [labels.\"{}\"] and wait for caches and tokens; or: {} {FORCE}",
+            situation.mapping.label, situation.command
+        ),
+        None,
+    )
+}
+
+fn no_lifetime(situation: &Situation<'_>, gone: &MappedKey, last: SystemTime) -> Option<Gate> {
+    in_use(
+        format!(
+            "alias \"{}\" acted until {}, and nobody knows how long its tokens live",
+            gone.alias,
+            rfc3339(last)
+        ),
+        format!(
+            "set max_token_lifetime = \"…\" in [labels.\"{}\"]; or: {} {FORCE}",
+            situation.mapping.label, situation.command
+        ),
+        None,
+    )
+}
+
+/// When peers could last have encrypted to a key that the key set of the label showed.
+fn last_shown(situation: &Situation<'_>, key: &MappedKey) -> LastUse {
+    let Situation { history, mapping, config, now, .. } = situation;
+    if !situation.set.uses().contains(&LabelUse::Decrypt) {
+        return LastUse::Never;
+    }
+    if key.published {
+        return LastUse::StillPublished;
+    }
+    let spans = history.spans(&mapping.label, mapping.realm.as_ref(), key);
+    let shown = spans.iter().filter(|span| span.key.published);
+    let end = shown.map(|span| span.until.unwrap_or(*now)).max();
+    end.map_or(LastUse::Never, |end| LastUse::At(end + config.policy.jwks_max_age))
+}
+
 /// When a key last made something that it alone opens.
 enum LastUse {
     At(SystemTime),
@@ -276,18 +371,16 @@ enum LastUse {
 }
 
 fn last_use(situation: &Situation<'_>, key: &MappedKey) -> LastUse {
-    let Situation { history, mapping, config, now, .. } = situation;
+    let Situation { history, mapping, now, .. } = situation;
     let spans = history.spans(&mapping.label, mapping.realm.as_ref(), key);
     let end = |span: &Span| span.until.unwrap_or(*now);
     let acted = spans.iter().filter(|span| span.active).map(end).max();
-    let from_peers = situation.set.uses().contains(&LabelUse::Decrypt);
-    if from_peers && key.published {
-        return LastUse::StillPublished;
-    }
-    // Peers encrypt to what their cached key set shows.
-    let shown = spans.iter().filter(|span| from_peers && span.key.published).map(end).max();
-    let caches = config.policy.jwks_max_age;
-    match (acted, shown.map(|end| end + caches)) {
+    let shown = match last_shown(situation, key) {
+        LastUse::StillPublished => return LastUse::StillPublished,
+        LastUse::At(time) => Some(time),
+        LastUse::Never | LastUse::Unknown => None,
+    };
+    match (acted, shown) {
         (None, None) if spans.is_empty() => LastUse::Unknown,
         // What stood there before the journal began may have acted before.
         (None, None) => spans
@@ -313,6 +406,12 @@ fn is_past_by_kind(label: &crate::label::LabelName) -> bool {
 
 /// Until when what a key made may live, as far as the label says.
 pub(super) fn lives_until(situation: &Situation<'_>, key: &MappedKey) -> Option<SystemTime> {
+    if let Some(Ok(report)) = &situation.usage
+        && report.durable
+        && let Ok(after) = report.safe_after(&life::terms(situation.config, situation.set))
+    {
+        return after.map(life::time);
+    }
     let settings = situation.config.labels.get(&situation.mapping.label)?;
     let lifetime: Duration = settings.value.max_token_lifetime?;
     let last = match last_use(situation, key) {

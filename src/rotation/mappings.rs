@@ -131,7 +131,7 @@ fn key_of<'s>(set: &'s KeySet, store: &StoreName, alias: &Alias) -> Option<&'s L
     set.keys().iter().map(|key| &**key).find(|key| key.store == *store && key.alias == *alias)
 }
 
-fn mapped(set: &KeySet, key: &LabelKey) -> MappedKey {
+pub(super) fn mapped(set: &KeySet, key: &LabelKey) -> MappedKey {
     // A password could be guessed from what is derived from it.
     let derived = !set.uses().contains(&LabelUse::Secret);
     let published = key.key.public_parameters().is_some()

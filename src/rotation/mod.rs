@@ -11,12 +11,16 @@
 //! which: the mappings are as `begin` says they were before, or as it says they are after.
 
 pub mod announce;
+mod archive;
 mod gates;
+mod life;
 mod mappings;
 mod next_key;
+mod past;
 mod plan;
 mod recover;
 mod request;
+mod retirement;
 mod versions;
 
 use std::path::{Path, PathBuf};
@@ -36,9 +40,12 @@ use crate::secret::SecretBytes;
 
 pub use announce::{Announcement, Ready};
 pub use gates::{Gate, Overrides};
+pub use life::{GoneKey, KeyLife, Lives, Phase};
 pub use next_key::NextKey;
+pub use past::{Past, PastAnswer, verify_at};
 pub use plan::Plan;
 pub use request::{Request, Step};
+pub use retirement::Receipt;
 use versions::FileChange;
 
 /// A configuration whose mappings are about to change. Holds the lock from [`Rotation::open`] until it is
@@ -182,18 +189,37 @@ impl Rotation {
         begin.detail = (!detail.is_empty()).then_some(detail.into());
         let begun = self.append(begin.clone())?;
         let end = |event| Record { seq: 0, event, begin: begun, ..begin.clone() };
-        if let Err(error) = self.replace(&plan.text) {
-            let aborted = Record { refusal: Some(refusal(&error)), ..end(Event::Aborted) };
-            // If this fails too, the next command finds the step unfinished and says so.
-            drop(self.append(aborted));
-            return Err(error);
-        }
+        let book = self.keyring.usage().clone();
+        let replaced = self.hold(&book, request, plan).and_then(|held| {
+            self.replace(&plan.text)?;
+            Ok(held)
+        });
+        let held = match replaced {
+            Ok(held) => held,
+            Err(error) => {
+                let aborted = Record { refusal: Some(refusal(&error)), ..end(Event::Aborted) };
+                // If this fails too, the next command finds the step unfinished and says so.
+                drop(self.append(aborted));
+                return Err(error);
+            }
+        };
         // A rename that fails here leaves the step unfinished: the next command sees how far it came.
         plan.files.iter().try_for_each(FileChange::carry_out)?;
         if plan.revoked.is_some() {
             self.save_tombstones()?;
         }
-        self.append(end(Event::Done))?;
+        let receipt = self.end_making(held, plan);
+        let mut done = end(Event::Done);
+        if let Some(receipt) = &receipt {
+            let detail = done.detail.get_or_insert_with(|| serde_json::json!({}));
+            if let Some(members) = detail.as_object_mut() {
+                members.insert("receipt".into(), serde_json::json!(receipt));
+            }
+        }
+        let seq = self.append(done)?;
+        if let Some(receipt) = receipt {
+            self.file_receipt(receipt, seq)?;
+        }
         self.text.clone_from(&plan.text);
         self.reopened()
     }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::gates::{self, Gate, Overrides, Situation};
 use super::mappings::{self, Kind, Mapping, Mappings};
 use super::request::{Request, Step};
+use super::retirement::Leaving;
 use super::versions::{FileChange, Files};
 use super::{Rotation, announce};
 use crate::clock::rfc3339;
@@ -20,6 +21,7 @@ use crate::label::Alias;
 use crate::problem::Severity;
 use crate::secret::SecretBytes;
 use crate::stores::StoreConfig;
+use crate::usage::KeyReport;
 
 /// What a step changes.
 #[derive(Clone, Debug, Serialize)]
@@ -46,6 +48,8 @@ pub struct Plan {
     idle: bool,
     #[serde(skip)]
     pub(super) revoked: Option<MappedKey>,
+    #[serde(skip)]
+    pub(super) leaving: Vec<Leaving>,
 }
 
 impl Plan {
@@ -95,18 +99,20 @@ pub(super) fn plan(
     refuse_revoked(request, name, mapping, after_mappings.get(name))?;
     let changes = mappings::changes(&mappings::as_recorded(&rotation.mappings), &after_mappings);
     let empty = Mapping::default();
+    let after_keys = &after_mappings.get(name).unwrap_or(&empty).keys;
     let renamed: Vec<(Alias, Alias)> = wanted.files.iter().flat_map(FileChange::renamed).collect();
     let situation = Situation {
         renamed: &renamed,
         action: request.step.action(),
         mapping: name,
         before: &mapping.keys,
-        after: &after_mappings.get(name).unwrap_or(&empty).keys,
+        after: after_keys,
         set: &set,
         config: &rotation.keyring.config(),
         history: &rotation.history,
         now: rotation.now(),
         command: &request.command(),
+        usage: usage(rotation, name, &mapping.keys, after_keys),
     };
     let diff = Diff::between(&rotation.keyring.snapshot(), &after.snapshot());
     refuse_other_kids(&situation)?;
@@ -116,6 +122,7 @@ pub(super) fn plan(
         action: situation.action,
         mapping: name.clone(),
         consequences: consequences(&situation, &gates, &after),
+        leaving: rotation.leaving(&changes),
         changes,
         diff,
         gates,
@@ -124,6 +131,17 @@ pub(super) fn plan(
         text,
         revoked: wanted.revoked,
     })
+}
+
+/// What is known of the uses of the key that goes.
+fn usage(
+    rotation: &Rotation,
+    name: &MappingName,
+    before: &[MappedKey],
+    after: &[MappedKey],
+) -> Option<Result<KeyReport>> {
+    let gone = before.iter().find(|key| !after.iter().any(|one| one.is(key)))?;
+    rotation.report_of(name, gone)
 }
 
 /// The mapping that a request is about.

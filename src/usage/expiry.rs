@@ -35,9 +35,21 @@ impl Life {
 }
 
 /// The life of an object without escapes whose `exp` is a plain number; else `None`. Without escapes a
-/// quotation mark always begins or ends a string: what looks like the name `exp` is one, and a brace counts
-/// where the number of quotation marks before it is even.
+/// quotation mark always begins or ends a string: what looks like the name `exp` is one.
 fn plain(inner: &[u8]) -> Option<Life> {
+    let mut found = None;
+    for at in memchr3_iter(b'{', b'\\', b'x', inner) {
+        match inner.get(at)? {
+            b'{' => return beside_braces(inner),
+            b'\\' => return None,
+            _ => look_at(inner, at, &mut found)?,
+        }
+    }
+    Some(found.map_or(Life::Open, Life::Until))
+}
+
+/// The same with inner objects: a brace counts where the number of quotation marks before it is even.
+fn beside_braces(inner: &[u8]) -> Option<Life> {
     let mut found = None;
     let (mut depth, mut quoted, mut start) = (0_usize, false, 0);
     for at in memchr3_iter(b'{', b'}', b'\\', inner) {
@@ -46,10 +58,10 @@ fn plain(inner: &[u8]) -> Option<Life> {
             look(part, &mut found)?;
         }
         quoted ^= memchr_iter(b'"', part).count() % 2 == 1;
-        match inner.get(at) {
-            Some(b'{') if !quoted => depth += 1,
-            Some(b'}') if !quoted => depth = depth.checked_sub(1)?,
-            Some(b'\\') => return None,
+        match inner.get(at)? {
+            b'{' if !quoted => depth += 1,
+            b'}' if !quoted => depth = depth.checked_sub(1)?,
+            b'\\' => return None,
             _ => {}
         }
         start = at + 1;
@@ -63,17 +75,17 @@ fn plain(inner: &[u8]) -> Option<Life> {
 
 /// Finds `exp` in a part of the outermost object. `None`: the exact reader must say.
 fn look(part: &[u8], found: &mut Option<u64>) -> Option<()> {
-    for at in memchr_iter(b'x', part) {
-        if part.get(at.wrapping_sub(2)..at + 3) != Some(b"\"exp\"") {
-            continue;
-        }
-        let rest = part.get(at + 3..)?.trim_ascii_start();
-        let value = plain_number(rest.strip_prefix(b":")?.trim_ascii_start())?;
-        if found.replace(value).is_some() {
-            return None;
-        }
+    memchr_iter(b'x', part).try_for_each(|at| look_at(part, at, found))
+}
+
+/// Whether the `x` at this place is that of `exp`, and what it says.
+fn look_at(part: &[u8], at: usize, found: &mut Option<u64>) -> Option<()> {
+    if part.get(at.wrapping_sub(2)..at + 3) != Some(b"\"exp\"") {
+        return Some(());
     }
-    Some(())
+    let rest = part.get(at + 3..)?.trim_ascii_start();
+    let value = plain_number(rest.strip_prefix(b":")?.trim_ascii_start())?;
+    found.replace(value).is_none().then_some(())
 }
 
 /// Digits and then the end of the member. Sixteen of them are beyond [`NEVER`] and do not overflow.

@@ -104,26 +104,16 @@ impl UsageBook {
         realm: Option<&Realm>,
         thumbprint: &str,
     ) -> Result<KeyReport> {
-        let records = match &self.0.core.ledger {
-            Some(ledger) => Some(ledger.read()?),
-            None => None,
-        };
-        Ok(self.0.core.report(&subject(label, realm, thumbprint), records.as_deref()))
+        Ok(self.reports()?.of(label, realm, thumbprint))
     }
 
-    /// As [`UsageBook::report`] for many keys, with one reading of the file.
+    /// What is known of every key, with one reading of the file.
     ///
     /// # Errors
     /// As [`UsageBook::report`].
-    pub fn reports<'k>(
-        &self,
-        keys: impl IntoIterator<Item = (&'k LabelName, Option<&'k Realm>, &'k str)>,
-    ) -> Result<Vec<KeyReport>> {
+    pub fn reports(&self) -> Result<Reports> {
         let records = self.0.core.ledger.as_ref().map(Ledger::read).transpose()?;
-        let report = |(label, realm, thumbprint)| {
-            self.0.core.report(&subject(label, realm, thumbprint), records.as_deref())
-        };
-        Ok(keys.into_iter().map(report).collect())
+        Ok(Reports { book: self.clone(), records: records.map(by_subject) })
     }
 
     /// Writes counts, last times and exact horizons, and gives back what was reserved ahead. A process does it
@@ -173,6 +163,21 @@ impl Reading {
     }
 }
 
+/// The usage file as it was read.
+#[derive(Debug)]
+pub struct Reports {
+    book: UsageBook,
+    records: Option<HashMap<Subject, Record>>,
+}
+
+impl Reports {
+    /// What is known of a key under a label.
+    #[must_use]
+    pub fn of(&self, label: &LabelName, realm: Option<&Realm>, thumbprint: &str) -> KeyReport {
+        self.book.0.core.report(&subject(label, realm, thumbprint), self.records.as_ref())
+    }
+}
+
 /// The usage file, held: what it says stays true.
 #[derive(Debug)]
 pub struct Held<'a> {
@@ -191,31 +196,31 @@ impl Held<'_> {
         realm: Option<&Realm>,
         thumbprint: &str,
     ) -> Result<KeyReport> {
-        let records = self.session.all()?;
+        let records = by_subject(self.session.all()?);
         Ok(self.core.report(&subject(label, realm, thumbprint), Some(&records)))
     }
 
-    /// Writes that the key left the label: processes whose configuration is older make nothing more with it.
-    /// Called once the new configuration is in place, before a receipt is written.
+    /// Writes that these keys left their labels: processes whose configuration is older make nothing more with
+    /// them. Called once the new configuration is in place, before a receipt is written.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::UsageNotKept`].
-    pub fn retire(
+    pub fn retire<'k>(
         mut self,
-        label: &LabelName,
-        realm: Option<&Realm>,
-        thumbprint: &str,
+        keys: impl IntoIterator<Item = (&'k LabelName, Option<&'k Realm>, &'k str)>,
     ) -> Result<()> {
         let mut of_file = self.session.find(&Subject::default())?.unwrap_or_default();
         of_file.fence += 1;
-        let subject = subject(label, realm, thumbprint);
-        let mut record = self.session.find(&subject)?.unwrap_or_else(|| Record {
-            subject,
-            since: self.core.clock.coarse_secs(),
-            ..Record::default()
-        });
-        record.fence = of_file.fence;
-        self.session.put(&record)?;
+        for (label, realm, thumbprint) in keys {
+            let subject = subject(label, realm, thumbprint);
+            let mut record = self.session.find(&subject)?.unwrap_or_else(|| Record {
+                subject,
+                since: self.core.clock.coarse_secs(),
+                ..Record::default()
+            });
+            record.fence = of_file.fence;
+            self.session.put(&record)?;
+        }
         self.session.put(&of_file)?;
         self.session.finish()
     }
@@ -372,8 +377,8 @@ impl Core {
         Ok(())
     }
 
-    fn report(&self, subject: &Subject, records: Option<&[Record]>) -> KeyReport {
-        let find = |subject: &Subject| records?.iter().find(|record| record.subject == *subject);
+    fn report(&self, subject: &Subject, records: Option<&HashMap<Subject, Record>>) -> KeyReport {
+        let find = |subject: &Subject| records?.get(subject);
         let state = locked(&self.keys).get(subject).cloned();
         let budget = self.budget(&subject.thumbprint);
         let messages =
@@ -389,6 +394,10 @@ impl Core {
         }
         report
     }
+}
+
+fn by_subject(records: Vec<Record>) -> HashMap<Subject, Record> {
+    records.into_iter().map(|record| (record.subject.clone(), record)).collect()
 }
 
 fn subject(label: &LabelName, realm: Option<&Realm>, thumbprint: &str) -> Subject {

@@ -226,7 +226,7 @@ fn the_readme_shows_the_help_as_it_is() {
 }
 
 /// In an order in which each finds what the ones before it made.
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 20] = [
     "init",
     "check",
     "encode",
@@ -244,6 +244,7 @@ const COMMANDS: [&str; 19] = [
     "delete",
     "jwks",
     "labels",
+    "status",
     "man",
     "completions",
 ];

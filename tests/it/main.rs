@@ -40,6 +40,7 @@ mod pem;
 mod promise;
 mod reload;
 mod resolution;
+mod retirement;
 mod rotation;
 mod seeds;
 mod stores;

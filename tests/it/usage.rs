@@ -106,7 +106,7 @@ fn a_process_with_an_older_configuration_makes_nothing_after_a_retirement() {
     let mut held = steps.hold().unwrap().unwrap();
     let found = held.report(&label(), None, "thumbprint").unwrap();
     assert_eq!(found.verdict(&Terms::default(), time(NOW)), Verdict::Safe);
-    held.retire(&label(), None, "thumbprint").unwrap();
+    held.retire([(&label(), None, "thumbprint")]).unwrap();
 
     let refused = key_of_stale.before_signing(Life::Until(NOW + 5)).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::KeyRetired);
@@ -279,9 +279,10 @@ fn one_command_after_the_other_adds_to_the_same_record() {
 }
 
 #[test]
-fn a_state_directory_in_the_way_of_a_file_stops_signing_and_not_verifying() {
+fn a_usage_file_that_cannot_be_written_stops_signing_and_not_verifying() {
     let folder = tempfile::tempdir().unwrap();
-    let config = configured(folder.path(), Path::new("secrets/app.tokens/state"));
+    let config = configured(folder.path(), Path::new("state"));
+    std::fs::create_dir_all(folder.path().join("state/usage")).unwrap();
     let made = claviger(&config, &["sign", "--label", "app.tokens", "--json"], "{}");
     assert_eq!(made.status.code(), Some(3), "{made:?}");
     let answer: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();

@@ -1,0 +1,115 @@
+//! How `labels` and `status` show what is known of a key: phase, uses, horizon.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use claviger::clock::rfc3339;
+use claviger::rotation::{GoneKey, KeyLife};
+use claviger::usage::{Act, Horizon, KeyReport};
+use serde_json::{Value, json};
+
+/// The heads of [`cells`].
+pub(crate) const HEAD: [&str; 5] = ["MADE", "LAST MADE", "READ", "LAST READ", "HORIZON"];
+
+/// Made is signed and encrypted, read is verified and decrypted.
+pub(crate) fn cells(life: &KeyLife) -> [String; 5] {
+    let [made, last_made, read, last_read] = uses(&life.report);
+    [made, last_made, read, last_read, horizon(life)]
+}
+
+/// The same of a key that left its label.
+pub(crate) fn cells_of_gone(gone: &GoneKey) -> [String; 5] {
+    let [made, last_made, read, last_read] = uses(&gone.report);
+    [made, last_made, read, last_read, format!("left {}", rfc3339(gone.since))]
+}
+
+/// Everything for programs.
+pub(crate) fn facts(life: &KeyLife) -> Value {
+    let mut facts = uses_facts(&life.report);
+    let horizon = match life.horizon {
+        Horizon::Until(end) => Some(rfc3339(at(end))),
+        Horizon::Nothing | Horizon::Unknown(_) => None,
+    };
+    let more = json!({
+        "phase": life.phase,
+        "horizon": horizon,
+        "provable": life.safe_after.is_ok(),
+        "not_provable_because": life.safe_after.err().map(claviger::usage::Doubt::code),
+        "safe_after": life.safe_after.ok().flatten().map(rfc3339),
+    });
+    merge(&mut facts, more);
+    facts
+}
+
+/// Everything of a key that left its label.
+pub(crate) fn facts_of_gone(gone: &GoneKey) -> Value {
+    let mut facts = uses_facts(&gone.report);
+    merge(
+        &mut facts,
+        json!({ "alias": gone.alias, "phase": gone.phase, "since": rfc3339(gone.since) }),
+    );
+    facts
+}
+
+/// A line for a key that has used half of its messages, or all.
+pub(crate) fn budget_note(label: &str, alias: &str, report: &KeyReport) -> Option<String> {
+    let (used, limit) = (report.messages, report.message_limit);
+    let state = match (report.is_half_spent(), used >= limit) {
+        (false, _) => return None,
+        (true, false) => "more than half",
+        (true, true) => "all",
+    };
+    Some(format!(
+        "warning: alias \"{alias}\" of label \"{label}\" has used {state} of the {limit} messages that random \
+         nonces allow ({used}): put a new key first"
+    ))
+}
+
+fn uses(report: &KeyReport) -> [String; 4] {
+    let both = |one, other| {
+        let last = report.last(one).max(report.last(other)).map(at);
+        let count = report.count(one) + report.count(other);
+        (count.to_string(), last.map_or_else(|| "-".to_owned(), rfc3339))
+    };
+    let (made, last_made) = both(Act::Signed, Act::Encrypted);
+    let (read, last_read) = both(Act::Verified, Act::Decrypted);
+    [made, last_made, read, last_read]
+}
+
+fn horizon(life: &KeyLife) -> String {
+    match (life.horizon, life.safe_after) {
+        (Horizon::Unknown(doubt), _) | (_, Err(doubt)) => {
+            format!("unknown, not provable: {}", doubt.reason())
+        }
+        (Horizon::Nothing, _) => "-".to_owned(),
+        (Horizon::Until(end), _) => rfc3339(at(end)),
+    }
+}
+
+fn uses_facts(report: &KeyReport) -> Value {
+    let last = |act| report.last(act).map(|secs| rfc3339(at(secs)));
+    json!({
+        "recorded_since": report.recorded_since.map(|secs| rfc3339(at(secs))),
+        "durable": report.durable,
+        "signed": report.count(Act::Signed),
+        "encrypted": report.count(Act::Encrypted),
+        "verified": report.count(Act::Verified),
+        "decrypted": report.count(Act::Decrypted),
+        "last_signed": last(Act::Signed),
+        "last_encrypted": last(Act::Encrypted),
+        "last_verified": last(Act::Verified),
+        "last_decrypted": last(Act::Decrypted),
+        "messages": report.messages,
+        "message_limit": report.message_limit,
+    })
+}
+
+/// Adds the members of one object to another.
+pub(crate) fn merge(facts: &mut Value, more: Value) {
+    if let (Value::Object(facts), Value::Object(more)) = (facts, more) {
+        facts.extend(more);
+    }
+}
+
+fn at(secs: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(secs)
+}

@@ -1,0 +1,70 @@
+//! `verify --at`: whether a token was valid at a time in the past, by the journal.
+
+use claviger::clock::{parse_rfc3339, rfc3339};
+use claviger::error::{Error, ErrorKind, Result};
+use claviger::jose::jws::VerifyOptions;
+use claviger::rotation::{self, Past, PastAnswer};
+use serde_json::json;
+
+use super::on_label::keyring_and_keys;
+use super::verify::{Args, claims_of};
+use super::{Context, Outcome};
+
+pub(crate) fn run(
+    context: &Context,
+    args: &Args,
+    token: &str,
+    options: &VerifyOptions<'_>,
+    at: &str,
+) -> Result<Outcome> {
+    let time = parse_rfc3339(at).ok_or_else(|| {
+        Error::new(ErrorKind::Usage, format!("\"{}\" is no time", at.escape_debug()))
+            .with_help("write it as 2026-11-20T08:00:00Z")
+    })?;
+    if token.starts_with('{') {
+        return Err(Error::new(ErrorKind::Usage, "--at is for compact tokens"));
+    }
+    let realm = context.realm.as_deref().map(str::parse).transpose()?;
+    let (keyring, set) = keyring_and_keys(context, args.label())?;
+    let answer = rotation::verify_at(&keyring, &set, realm.as_ref(), token, options, time)?;
+    let claims = match &answer.verified {
+        Some(verified) if answer.outcome != Past::Never => claims_of(args, verified, time)?,
+        _ => None,
+    };
+    let shown = |time: Option<std::time::SystemTime>| time.map(rfc3339);
+    let key = answer.verified.as_ref().map(|verified| &verified.key);
+    let json = json!({
+        "outcome": answer.outcome,
+        "at": rfc3339(time),
+        "verified": matches!(answer.outcome, Past::ValidThen | Past::ValidThenAndNow),
+        "alias": key.map(|key| &key.alias),
+        "kid": key.map(|key| &key.kid),
+        "from": shown(answer.from),
+        "until": shown(answer.until),
+        "revoked_at": shown(answer.revoked_at),
+        "compromised_at": shown(answer.compromised_at),
+        "claims": claims,
+    });
+    let good = matches!(answer.outcome, Past::ValidThen | Past::ValidThenAndNow);
+    let text = format!("{}\n", told(&answer));
+    Ok(Outcome::new(json, text).with_exit(u8::from(!good)))
+}
+
+fn told(answer: &PastAnswer) -> String {
+    let alias = answer.verified.as_ref().map(|verified| verified.key.alias.as_str());
+    let alias = alias.map_or_else(String::new, |alias| format!(" of alias \"{alias}\""));
+    match answer.outcome {
+        Past::Never => "never: no key that stood behind the label at that time made it".to_owned(),
+        Past::Suspect => match answer.compromised_at {
+            Some(since) => format!(
+                "suspect: the key{alias} was revoked, and somebody else may have had it since {}",
+                rfc3339(since)
+            ),
+            None => format!(
+                "suspect: the key{alias} was revoked, and nobody said since when somebody else had it"
+            ),
+        },
+        Past::ValidThen => format!("valid then: the key{alias} is gone since"),
+        Past::ValidThenAndNow => format!("valid then and now: the key{alias} is still tried"),
+    }
+}

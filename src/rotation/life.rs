@@ -1,0 +1,204 @@
+//! What is known of each key of a label: its phase, what it made, and until when that lives.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use super::mappings::mapped;
+use crate::catalogue::LabelUse;
+use crate::config::Config;
+use crate::error::Result;
+use crate::journal::{History, Journal, MappedKey};
+use crate::keyring::Keyring;
+use crate::keyring::keyset::{KeySet, LabelKey};
+use crate::label::{Alias, LabelName, Realm};
+use crate::usage::{Act, Doubt, Horizon, KeyReport, Reports, Terms};
+
+/// Where a key is in its life.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Phase {
+    /// It acts.
+    Active,
+    /// It left its mapping.
+    Retired,
+    /// It acted once; what it made may be alive.
+    Retiring,
+    /// It was banned for good.
+    Revoked,
+    /// It was added and has not acted yet.
+    Staged,
+    /// It is tried, and nobody recorded whether it ever acted.
+    Valid,
+}
+
+impl Phase {
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Retired => "retired",
+            Self::Retiring => "retiring",
+            Self::Revoked => "revoked",
+            Self::Staged => "staged",
+            Self::Valid => "valid",
+        }
+    }
+}
+
+/// What is known of a key under a label.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct KeyLife {
+    /// Where it is.
+    pub phase: Phase,
+    /// What was done with it.
+    pub report: KeyReport,
+    /// Until when something that it made may be alive, and when it may go: horizon and clock skew.
+    pub horizon: Horizon,
+    /// When it may be retired; `None`: at once.
+    pub safe_after: std::result::Result<Option<SystemTime>, Doubt>,
+}
+
+/// A key that left its label.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct GoneKey {
+    /// The alias that it had.
+    pub alias: Alias,
+    /// [`Phase::Retired`] or [`Phase::Revoked`].
+    pub phase: Phase,
+    /// When it left.
+    pub since: SystemTime,
+    /// What was done with it.
+    pub report: KeyReport,
+}
+
+/// Journal and usage, read once.
+#[derive(Debug)]
+pub struct Lives {
+    config: Arc<Config>,
+    history: History,
+    /// Absent: it could not be read.
+    reports: Option<Reports>,
+}
+
+impl Lives {
+    /// Reads what the state directory of a keyring has. Without one nothing is known but the present.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::UsageNotKept`], [`crate::error::ErrorKind::StoreUnreadable`].
+    pub fn read(keyring: &Keyring) -> Result<Self> {
+        let config = keyring.config();
+        let journal = config.keyring.state_dir.as_deref().map(Journal::of);
+        let history = journal.map(|journal| journal.read()).transpose()?.unwrap_or_default();
+        Ok(Self { config, history, reports: Some(keyring.usage().reports()?) })
+    }
+
+    /// Nothing but the present: for who shows the rest even where the state directory cannot be read.
+    #[must_use]
+    pub fn unread(keyring: &Keyring) -> Self {
+        Self { config: keyring.config(), history: History::default(), reports: None }
+    }
+
+    fn report(&self, label: &LabelName, realm: Option<&Realm>, thumbprint: &str) -> KeyReport {
+        let reports = self.reports.as_ref();
+        reports.map_or_else(KeyReport::default, |reports| reports.of(label, realm, thumbprint))
+    }
+
+    /// One key of a set.
+    #[must_use]
+    pub fn of_key(&self, set: &KeySet, key: &LabelKey) -> KeyLife {
+        let (label, realm) = (set.label(), key.realm.as_ref());
+        let report = self.report(label, realm, key.key.thumbprint());
+        let terms = terms(&self.config, set);
+        let safe_after = report.safe_after(&terms).map(|after| after.map(time));
+        KeyLife {
+            phase: self.phase(set, key, &report),
+            horizon: report.horizon(terms.lifetime),
+            safe_after,
+            report,
+        }
+    }
+
+    fn phase(&self, set: &KeySet, key: &LabelKey, report: &KeyReport) -> Phase {
+        if set.active().kid == key.kid {
+            return Phase::Active;
+        }
+        let spans = self.history.spans(set.label(), key.realm.as_ref(), &mapped(set, key));
+        let made = report.count(Act::Signed) + report.count(Act::Encrypted) > 0;
+        if made || spans.iter().any(|span| span.active) {
+            return Phase::Retiring;
+        }
+        match spans.first() {
+            Some(span) if !span.first_seen => Phase::Staged,
+            _ => Phase::Valid,
+        }
+    }
+
+    /// The keys that left a label in one scope, the last one first.
+    #[must_use]
+    pub fn gone(&self, label: &LabelName, realm: Option<&Realm>) -> Vec<GoneKey> {
+        let mut seen: Vec<&MappedKey> = Vec::new();
+        let records = self.history.records.iter().filter(|record| record.took_effect());
+        for change in records.flat_map(|record| &record.changes) {
+            let here = change.mapping.label == *label && change.mapping.realm.as_ref() == realm;
+            for key in change.before.iter().chain(&change.after).filter(|_| here) {
+                if !seen.iter().any(|one| one.is(key)) {
+                    seen.push(key);
+                }
+            }
+        }
+        let mut gone: Vec<GoneKey> =
+            seen.into_iter().filter_map(|key| self.gone_key(label, realm, key)).collect();
+        gone.sort_by_key(|key| std::cmp::Reverse(key.since));
+        gone
+    }
+
+    fn gone_key(
+        &self,
+        label: &LabelName,
+        realm: Option<&Realm>,
+        key: &MappedKey,
+    ) -> Option<GoneKey> {
+        let since = self.history.spans(label, realm, key).last()?.until?;
+        let thumbprint = key.thumbprint.as_deref();
+        let revoked = thumbprint.is_some_and(|thumbprint| {
+            let mut revocations = self.history.revocations();
+            revocations.any(|record| revoked_thumbprint(record) == Some(thumbprint))
+        });
+        let phase = if revoked { Phase::Revoked } else { Phase::Retired };
+        let report = self.report(label, realm, thumbprint.unwrap_or_default());
+        Some(GoneKey { alias: key.alias.clone(), phase, since, report })
+    }
+}
+
+/// The key that a revocation is about.
+pub(super) fn revoked_thumbprint(record: &crate::journal::Record) -> Option<&str> {
+    record.detail.as_ref()?.get("thumbprint")?.as_str()
+}
+
+/// What a verdict about a key of this set rests on.
+pub(super) fn terms(config: &Config, set: &KeySet) -> Terms {
+    let settings = config.labels.get(set.label());
+    Terms {
+        lifetime: settings.and_then(|one| one.value.max_token_lifetime),
+        grace: config.policy.clock_skew,
+        made_elsewhere: made_elsewhere(set),
+    }
+}
+
+/// Whether others make what the label reads: it only reads, or others may encrypt to what it publishes.
+fn made_elsewhere(set: &KeySet) -> bool {
+    let has = |one| set.uses().contains(&one);
+    let makes = has(LabelUse::Sign) || has(LabelUse::Mac) || has(LabelUse::Encrypt);
+    let public = set.keys().iter().any(|key| key.key.public_parameters().is_some());
+    !makes || (has(LabelUse::Decrypt) && public && !set.published().is_empty())
+}
+
+pub(super) fn time(secs: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(secs)
+}

@@ -1,0 +1,231 @@
+//! What keys leave behind when they leave a mapping: their public half, the end of their making, a receipt.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::life::{terms, time};
+use super::{Plan, Request, Rotation, archive};
+use crate::atomic;
+use crate::clock::rfc3339;
+use crate::error::{Error, ErrorKind, Result};
+use crate::journal::{Action, MappedKey, MappingChange, MappingName};
+use crate::keyring::keyset::LabelKey;
+use crate::label::{Alias, LabelName, Realm, StoreName};
+use crate::usage::{Act, Held, KeyReport, UsageBook, Verdict};
+
+const FOLDER: &str = "receipts";
+
+/// The proof that nothing made with a key was alive when it was retired.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[non_exhaustive]
+pub struct Receipt {
+    /// The label.
+    pub label: LabelName,
+    /// The realm of the mapping; absent: global.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub realm: Option<Realm>,
+    /// The store.
+    pub store: StoreName,
+    /// The alias that it had.
+    pub alias: Alias,
+    /// The key.
+    pub thumbprint: String,
+    /// Since when its uses were kept; what was made before is not proven. Absent: it was never used.
+    pub recorded_since: Option<String>,
+    /// How often it signed.
+    pub signed: u64,
+    /// How often it encrypted.
+    pub encrypted: u64,
+    /// When it signed last.
+    pub last_signed: Option<String>,
+    /// When it encrypted last.
+    pub last_encrypted: Option<String>,
+    /// When something verified with it last.
+    pub last_verified: Option<String>,
+    /// Until when anything that it made lived; absent: it made nothing.
+    pub horizon: Option<String>,
+    /// Horizon and clock skew.
+    pub safe_after: Option<String>,
+    /// When it was retired.
+    pub retired_at: String,
+    /// The record of the journal, and its hash; in the journal itself they are absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal_seq: Option<u64>,
+    /// See `journal_seq`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal_hash: Option<String>,
+}
+
+/// A key that a step takes out of a mapping.
+#[derive(Clone, Debug)]
+pub(super) struct Leaving {
+    mapping: MappingName,
+    key: MappedKey,
+    report: Option<KeyReport>,
+}
+
+impl Rotation {
+    /// The keys that these changes take out of their mappings.
+    pub(super) fn leaving(&self, changes: &[MappingChange]) -> Vec<Leaving> {
+        let gone = |change: &MappingChange| {
+            let stays = |key: &MappedKey| change.after.iter().any(|one| one.is(key));
+            change.before.iter().filter(|key| !stays(key)).cloned().collect::<Vec<_>>()
+        };
+        let of_change = |change: &MappingChange| {
+            let mapping = change.mapping.clone();
+            gone(change).into_iter().map(move |key| (mapping.clone(), key))
+        };
+        changes
+            .iter()
+            .flat_map(of_change)
+            .map(|(mapping, key)| {
+                let report = self.report_of(&mapping, &key).and_then(Result::ok);
+                Leaving { mapping, key, report }
+            })
+            .collect()
+    }
+
+    /// What is known of the uses of a key; `None` for passwords, of which nothing is kept.
+    pub(super) fn report_of(
+        &self,
+        mapping: &MappingName,
+        key: &MappedKey,
+    ) -> Option<Result<KeyReport>> {
+        let thumbprint = key.thumbprint.as_deref()?;
+        let usage = self.keyring.usage();
+        Some(usage.report(&mapping.label, mapping.realm.as_ref(), thumbprint))
+    }
+
+    /// Before keys leave: keeps their public halves, and stops whoever makes things with them. What is forced
+    /// waits for nothing of this.
+    pub(super) fn hold<'b>(
+        &self,
+        book: &'b UsageBook,
+        request: &Request,
+        plan: &Plan,
+    ) -> Result<Option<Held<'b>>> {
+        if plan.leaving.is_empty() {
+            return Ok(None);
+        }
+        let held = self.archive(&plan.leaving).and_then(|()| {
+            let mut held = book.hold()?;
+            if let Some(held) = &mut held {
+                unchanged(held, &plan.leaving)?;
+            }
+            Ok(held)
+        });
+        match held {
+            Err(_) if request.overrides.force || plan.action == Action::Revoke => {
+                // Nobody is stopped then, but everybody who reads the new configuration.
+                Ok(book.hold().ok().flatten())
+            }
+            other => other,
+        }
+    }
+
+    /// Keeps the public halves of keys that are about to leave.
+    fn archive(&self, leaving: &[Leaving]) -> Result<()> {
+        let Some(state_dir) = self.state_dir() else { return Ok(()) };
+        let snapshot = self.keyring.snapshot();
+        for Leaving { mapping, key, .. } in leaving {
+            let label = &mapping.label;
+            let set = snapshot.find(mapping.realm.as_ref(), label);
+            let mut keys = set.iter().flat_map(|set| set.keys());
+            let here = |one: &&Arc<LabelKey>| one.alias == key.alias && one.store == mapping.store;
+            if let Some(key) = keys.find(here) {
+                archive::keep(&state_dir, label, key)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the making with keys that left: processes that have not read the new configuration make nothing
+    /// more that lives. Then a retirement that is proven has a receipt.
+    pub(super) fn end_making(&mut self, held: Option<Held<'_>>, plan: &Plan) -> Option<Receipt> {
+        let keys = plan.leaving.iter().filter_map(|one| {
+            let MappingName { label, realm, .. } = &one.mapping;
+            Some((label, realm.as_ref(), one.key.thumbprint.as_deref()?))
+        });
+        if let Err(error) = held?.retire(keys) {
+            self.notes.push(format!(
+                "processes may go on making things with it until they reload: {}",
+                error.message()
+            ));
+            return None;
+        }
+        let leaving = plan.leaving.first().filter(|_| plan.action == Action::Retire)?;
+        self.receipt(leaving, self.now())
+    }
+
+    /// The receipt of a retirement that is proven; `None` for one that was forced, and without a state
+    /// directory.
+    fn receipt(&self, leaving: &Leaving, now: SystemTime) -> Option<Receipt> {
+        let MappingName { label, realm, store } = &leaving.mapping;
+        let set = self.keyring.snapshot().find(realm.as_ref(), label)?.clone();
+        let terms = terms(&self.keyring.config(), &set);
+        let report = leaving.report.as_ref()?;
+        if report.verdict(&terms, now) != Verdict::Safe {
+            return None;
+        }
+        let shown = |secs: u64| rfc3339(time(secs));
+        let safe_after = report.safe_after(&terms).ok().flatten();
+        Some(Receipt {
+            label: label.clone(),
+            realm: realm.clone(),
+            store: store.clone(),
+            alias: leaving.key.alias.clone(),
+            thumbprint: leaving.key.thumbprint.clone()?,
+            recorded_since: report.recorded_since.map(shown),
+            signed: report.count(Act::Signed),
+            encrypted: report.count(Act::Encrypted),
+            last_signed: report.last(Act::Signed).map(shown),
+            last_encrypted: report.last(Act::Encrypted).map(shown),
+            last_verified: report.last(Act::Verified).map(shown),
+            horizon: safe_after.map(|after| shown(after - terms.grace.as_secs().min(after))),
+            safe_after: safe_after.map(shown),
+            retired_at: rfc3339(now),
+            journal_seq: None,
+            journal_hash: None,
+        })
+    }
+
+    /// Writes a receipt that names its record of the journal.
+    pub(super) fn file_receipt(&mut self, receipt: Receipt, seq: Option<u64>) -> Result<()> {
+        let Some(state_dir) = self.state_dir() else { return Ok(()) };
+        let journal_hash = seq.and_then(|seq| self.history.hash_of(seq)).map(str::to_owned);
+        let receipt = Receipt { journal_seq: seq, journal_hash, ..receipt };
+        let path = write_receipt(&state_dir, &receipt)?;
+        self.notes.push(format!("nothing that it made is alive; the receipt: {}", path.display()));
+        Ok(())
+    }
+}
+
+/// Checks, while nobody can write, that nothing was made since the step was reckoned.
+fn unchanged(held: &mut Held<'_>, leaving: &[Leaving]) -> Result<()> {
+    for one in leaving {
+        let (Some(thumbprint), Some(before)) = (&one.key.thumbprint, &one.report) else { continue };
+        let now = held.report(&one.mapping.label, one.mapping.realm.as_ref(), thumbprint)?;
+        if now.latest_exp > before.latest_exp || now.latest_open > before.latest_open {
+            let text = format!("alias \"{}\" was used while the step was reckoned", one.key.alias);
+            return Err(
+                Error::new(ErrorKind::StillInUse, text).with_help("nothing was changed; try again")
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Writes a receipt; the file comes back.
+fn write_receipt(state_dir: &Path, receipt: &Receipt) -> Result<PathBuf> {
+    let folder = state_dir.join(FOLDER);
+    atomic::create_folder(&folder)?;
+    let number = receipt.journal_seq.unwrap_or(0);
+    let path = folder.join(format!("{number:06}-{}.json", receipt.label));
+    let text = serde_json::to_string_pretty(receipt)
+        .map_err(|error| Error::new(ErrorKind::Bug, "a receipt").with_source(error))?;
+    atomic::replace(&path, format!("{text}\n").as_bytes())?;
+    Ok(path)
+}

@@ -1,0 +1,215 @@
+//! Retiring by proof: refused until nothing is alive, a receipt after it, and answers for the past.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use claviger::Keyring;
+use claviger::config::Config;
+use claviger::error::ErrorKind;
+use claviger::jose::jws::VerifyOptions;
+use claviger::rotation::{Lives, Past, Phase, Step, verify_at};
+use serde_json::Value;
+
+use crate::workshop::{ES256, FORCE, NOW, Workshop, promote, retire, stage};
+
+fn keyring(shop: &Workshop) -> Keyring {
+    Keyring::from_config(Config::load(&shop.config()).unwrap(), shop.clock()).unwrap()
+}
+
+fn secs(shop: &Workshop) -> u64 {
+    shop.now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn sign(shop: &Workshop, lives: u64) -> String {
+    let payload = format!(r#"{{"exp":{}}}"#, secs(shop) + lives);
+    keyring(shop).label(ES256).unwrap().sign(payload.as_bytes()).unwrap()
+}
+
+/// A workshop whose first record is older than anything, and whose label has no lifetime of its own.
+fn shop() -> Workshop {
+    let shop = Workshop::new();
+    shop.edit("max_token_lifetime = \"2h\"\n", "");
+    drop(shop.rotation());
+    shop
+}
+
+fn receipts(shop: &Workshop) -> Vec<Value> {
+    let Ok(entries) = std::fs::read_dir(shop.path().join("state/receipts")) else {
+        return Vec::new();
+    };
+    entries
+        .map(|entry| {
+            serde_json::from_slice(&std::fs::read(entry.unwrap().path()).unwrap()).unwrap()
+        })
+        .collect()
+}
+
+#[test]
+fn a_key_goes_the_second_its_last_token_is_dead_and_a_receipt_says_so() {
+    let shop = shop();
+    sign(&shop, 3 * 3_600);
+    sign(&shop, 10);
+    shop.apply_over(promote("b"), ES256, NOW).unwrap();
+    sign(&shop, 9 * 3_600);
+
+    let early = shop.apply(retire("a"), ES256).unwrap_err();
+    assert_eq!(early.kind(), ErrorKind::StillInUse);
+    assert!(early.message().contains("another 3 h 1 min"), "{early}");
+    assert!(early.message().contains("(2 made, the last at 2027-01-15T08:00:00Z)"), "{early}");
+    assert!(early.help().unwrap().contains(&format!("claviger retire {ES256} a --force")));
+    shop.wait(3 * 3_600 + 59);
+    assert!(shop.apply(retire("a"), ES256).is_err());
+    assert!(receipts(&shop).is_empty());
+    shop.wait(1);
+    shop.apply(retire("a"), ES256).unwrap();
+
+    let [receipt] = &receipts(&shop)[..] else { panic!("one receipt") };
+    for (name, value) in [
+        ("label", ES256),
+        ("alias", "a"),
+        ("last_signed", "2027-01-15T08:00:00Z"),
+        ("recorded_since", "2027-01-15T08:00:00Z"),
+        ("horizon", "2027-01-15T11:00:00Z"),
+        ("safe_after", "2027-01-15T11:01:00Z"),
+        ("retired_at", "2027-01-15T11:01:00Z"),
+    ] {
+        assert_eq!(receipt[name], value, "{receipt}");
+    }
+    assert_eq!(receipt["signed"], 2);
+    let history = shop.history();
+    let seq = receipt["journal_seq"].as_u64().unwrap();
+    assert_eq!(history.hash_of(seq), receipt["journal_hash"].as_str());
+    let detail = history.record(seq).unwrap().detail.as_ref().unwrap();
+    assert_eq!(detail["receipt"]["thumbprint"], receipt["thumbprint"]);
+}
+
+#[test]
+fn a_forced_retirement_is_recorded_and_has_no_receipt() {
+    let shop = shop();
+    sign(&shop, 3_600);
+    shop.apply_over(promote("b"), ES256, NOW).unwrap();
+    shop.apply_over(retire("a"), ES256, FORCE).unwrap();
+    assert!(receipts(&shop).is_empty());
+    let history = shop.history();
+    assert_eq!(history.records.last().unwrap().overridden, ["still_in_use"]);
+}
+
+#[test]
+fn what_carries_no_end_and_has_no_lifetime_is_not_provable() {
+    let shop = shop();
+    keyring(&shop).label(ES256).unwrap().sign(b"no claims").unwrap();
+    shop.apply_over(promote("b"), ES256, NOW).unwrap();
+    shop.wait(10_000_000);
+    let refused = shop.apply(retire("a"), ES256).unwrap_err();
+    assert!(refused.message().contains("unknown, not provable"), "{refused}");
+    shop.edit(
+        &format!("[labels.\"{ES256}\"]\n"),
+        &format!("[labels.\"{ES256}\"]\nmax_token_lifetime = \"1h\"\n"),
+    );
+    shop.apply(retire("a"), ES256).unwrap();
+    assert_eq!(receipts(&shop).len(), 1);
+}
+
+#[test]
+fn a_process_that_missed_a_retirement_lets_nothing_out() {
+    let shop = shop();
+    let late = keyring(&shop);
+    let label = late.label(ES256).unwrap();
+    let claims = |lives: u64| format!(r#"{{"exp":{}}}"#, secs(&shop) + lives);
+    label.sign(claims(10).as_bytes()).unwrap();
+    shop.apply_over(promote("b"), ES256, NOW).unwrap();
+    shop.wait(1_000);
+    shop.apply(retire("a"), ES256).unwrap();
+    let refused = label.sign(claims(10).as_bytes()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::KeyRetired);
+    late.reload().unwrap();
+    let token = label.sign(claims(10).as_bytes()).unwrap();
+    assert_eq!(label.verify(&token).unwrap().key.alias.as_str(), "b");
+}
+
+#[test]
+fn the_phases_of_a_key_are_told() {
+    let shop = shop();
+    let phases = || {
+        let keyring = keyring(&shop);
+        let lives = Lives::read(&keyring).unwrap();
+        let set = keyring.label(ES256).unwrap().keys().unwrap();
+        let here =
+            set.keys().iter().map(|key| (key.alias.to_string(), lives.of_key(&set, key).phase));
+        let gone = lives.gone(set.label(), None);
+        let gone = gone.iter().map(|key| (key.alias.to_string(), key.phase));
+        here.chain(gone).collect::<Vec<_>>()
+    };
+    let told = |expected: &[(&str, Phase)]| {
+        let found = phases();
+        let found: Vec<_> = found.iter().map(|(alias, phase)| (alias.as_str(), *phase)).collect();
+        assert_eq!(found, expected);
+    };
+    told(&[("a", Phase::Active), ("b", Phase::Valid)]);
+    shop.apply(stage("c"), ES256).unwrap();
+    told(&[("a", Phase::Active), ("b", Phase::Valid), ("c", Phase::Staged)]);
+    shop.apply_over(promote("c"), ES256, NOW).unwrap();
+    told(&[("c", Phase::Active), ("a", Phase::Retiring), ("b", Phase::Valid)]);
+    shop.wait(5);
+    shop.apply(retire("a"), ES256).unwrap();
+    shop.wait(5);
+    let revoke = Step::Revoke { alias: "b".parse().unwrap(), compromised_at: None };
+    shop.apply(revoke, ES256).unwrap();
+    told(&[("c", Phase::Active), ("b", Phase::Revoked), ("a", Phase::Retired)]);
+
+    let shown = shop.run(&["status", ES256, "--json"]);
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(shown["keys"][0]["aliases"][0]["phase"], "active");
+    assert_eq!(shown["keys"][0]["gone"][0]["phase"], "revoked");
+    let shown = shop.run(&["labels", ES256]);
+    let text = String::from_utf8(shown.stdout).unwrap();
+    assert!(text.contains("retired") && text.contains("LAST MADE"), "{text}");
+}
+
+#[test]
+fn the_journal_answers_for_the_past() {
+    let shop = shop();
+    let start = shop.now();
+    let by_a = sign(&shop, 60);
+    shop.apply_over(promote("b"), ES256, NOW).unwrap();
+    let by_b = sign(&shop, 60);
+    shop.wait(1_000);
+    shop.apply(stage("c"), ES256).unwrap();
+    shop.apply(retire("a"), ES256).unwrap();
+    let gone = shop.now();
+    let at = |seconds: u64| start + Duration::from_secs(seconds);
+    let ask = |token: &str, time: SystemTime| {
+        let keyring = keyring(&shop);
+        let set = keyring.label(ES256).unwrap().keys().unwrap();
+        verify_at(&keyring, &set, None, token, &VerifyOptions::default(), time)
+            .map(|answer| answer.outcome)
+    };
+    assert_eq!(ask(&by_a, at(10)).unwrap(), Past::ValidThen);
+    assert_eq!(ask(&by_a, gone).unwrap(), Past::Never);
+    assert_eq!(ask(&by_b, at(10)).unwrap(), Past::ValidThenAndNow);
+    assert_eq!(ask("a.b.c", at(10)).unwrap(), Past::Never);
+    // Before the journal nobody knows.
+    assert_eq!(ask(&by_b, start - Duration::from_secs(9)).unwrap_err().kind(), ErrorKind::Damaged);
+
+    let leaked = Some(at(500));
+    let revoke = Step::Revoke { alias: "b".parse().unwrap(), compromised_at: leaked };
+    shop.wait(10);
+    shop.apply(revoke, ES256).unwrap();
+    assert_eq!(ask(&by_b, at(499)).unwrap(), Past::ValidThen);
+    assert_eq!(ask(&by_b, at(500)).unwrap(), Past::Suspect);
+    assert_eq!(ask(&by_b, shop.now()).unwrap(), Past::Never);
+
+    let file = shop.path().join("token");
+    std::fs::write(&file, &by_b).unwrap();
+    let file = file.to_str().unwrap();
+    for (time, code, outcome) in [
+        ("2027-01-15T08:00:10Z", 0, "valid-then"),
+        ("2027-01-15T08:10:00Z", 1, "suspect"),
+        ("2030-01-01T00:00:00Z", 1, "never"),
+    ] {
+        let arguments = ["verify", "--label", ES256, "--in", file, "--at", time, "--json"];
+        let output = shop.run(&arguments);
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(answer["outcome"], outcome, "{answer}");
+    }
+}
