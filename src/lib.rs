@@ -45,6 +45,7 @@
 //! | [`config`], [`catalogue`], [`label`], [`alg`] | what may be configured: tables and names |
 //! | [`stores`], [`formats`] | where secrets lie, and the containers they come in |
 //! | [`usage`] | what was done with each key, and until when anything that it made lives |
+//! | [`trace`], [`drill`] | what was verified, without tokens; rehearsals, and what a future mapping breaks |
 //! | [`crypto`] | keys, and what is done with them |
 //! | [`rotation`], [`journal`] | the life of a mapping: stage, promote, retire, revoke, and the record of it |
 //! | [`key_tools`], [`starter`], [`atomic`] | what the command line does with files of keys |
@@ -65,6 +66,7 @@ pub mod catalogue;
 pub mod clock;
 pub mod config;
 pub mod crypto;
+pub mod drill;
 pub mod error;
 pub mod formats;
 pub mod jose;
@@ -80,6 +82,7 @@ pub mod rotation;
 pub mod secret;
 pub mod starter;
 pub mod stores;
+pub mod trace;
 pub mod usage;
 
 pub use config::Config;

@@ -10,6 +10,7 @@ use crate::keyring::Keyring;
 pub use crate::keyring::keyset::{Candidates, KeySet, KeySetPolicy, LabelKey};
 use crate::keyring::snapshot::Place;
 use crate::label::{LabelName, Realm};
+use crate::usage::Life;
 
 /// A label as one realm sees it. Cheap to clone; it follows reloads: each call works with the snapshot of
 /// its moment, from start to end. Calls take no lock, and look the label up by name only once a snapshot.
@@ -80,14 +81,27 @@ impl Label {
     pub fn keys(&self) -> Result<Arc<KeySet>> {
         let handle = &*self.0;
         let snapshot = handle.keyring.load();
-        snapshot.keys_at(&handle.place, handle.realm.as_ref(), &handle.name).cloned()
+        let set = snapshot.keys_at(&handle.place, handle.realm.as_ref(), &handle.name)?;
+        Ok(self.recorded(set).map_or_else(|| Arc::clone(set), Arc::new))
     }
 
     /// As [`Label::keys`], for the length of one call.
     pub(crate) fn with_keys<T>(&self, act: impl FnOnce(&KeySet) -> Result<T>) -> Result<T> {
         let handle = &*self.0;
         let snapshot = handle.keyring.load();
-        act(snapshot.keys_at(&handle.place, handle.realm.as_ref(), &handle.name)?)
+        let set = snapshot.keys_at(&handle.place, handle.realm.as_ref(), &handle.name)?;
+        match self.recorded(set) {
+            Some(set) => act(&set),
+            None => act(set),
+        }
+    }
+
+    /// Where uses are recorded, and another label or the global scope stands in: a copy that is recorded as
+    /// what was asked for.
+    fn recorded(&self, set: &KeySet) -> Option<KeySet> {
+        let handle = &*self.0;
+        let witness = set.witness().asked_as(&handle.name, handle.realm.as_ref())?;
+        Some(set.clone().seen_by(witness))
     }
 
     /// Shows the active secret of a password label to `read`; it is not copied.
@@ -151,9 +165,11 @@ pub fn verify_raw<'s>(
         for key in set.candidates(None, row, Role::Verify) {
             if sign::verify(&key.key, row, message, signature).is_ok() {
                 key.usage.verified();
+                set.witness_verified(None, key, row, Life::Open);
                 return Ok((key, row));
             }
         }
     }
+    set.witness().refused();
     Err(Error::new(ErrorKind::NotVerified, "the signature does not verify"))
 }

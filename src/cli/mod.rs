@@ -14,6 +14,7 @@ mod completions;
 mod decrypt;
 mod delete;
 mod diagnostics;
+mod drill;
 mod encrypt;
 mod explain;
 mod export;
@@ -78,6 +79,8 @@ enum Command {
     Decrypt(decrypt::Args),
     /// Remove an entry of a PKCS#12 keystore
     Delete(delete::Args),
+    /// Rehearse a rotation, or tell what a future configuration breaks
+    Drill(drill::Args),
     /// Seal a value for an encrypted volume format
     Encode(seal::Args),
     /// Encrypt a JWE for the active alias of a label
@@ -130,6 +133,7 @@ impl Command {
             Self::Decode(args) => seal::decode(context, &args),
             Self::Decrypt(args) => decrypt::run(context, &args),
             Self::Delete(args) => delete::run(context, &args),
+            Self::Drill(args) => drill::run(context, &args),
             Self::Encode(args) => seal::encode(context, &args),
             Self::Encrypt(args) => encrypt::run(context, &args),
             Self::Explain(args) => explain::run(context, &args),

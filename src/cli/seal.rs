@@ -53,7 +53,7 @@ pub(crate) fn encode(context: &Context, args: &Args) -> Result<Outcome> {
 pub(crate) fn decode(context: &Context, args: &Args) -> Result<Outcome> {
     let text = args.files.read_token()?;
     let plain = match (args.source(), &args.label) {
-        (None, Some(label)) => sealing_keys(context, label)?.active().unseal(&text)?,
+        (None, Some(label)) => sealing_keys(context, label)?.unseal(&text)?,
         (source, _) => unseal(source.as_ref(), &text)?,
     };
     // EXPOSE: what the operator asked for.

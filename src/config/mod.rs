@@ -35,6 +35,8 @@ pub struct Config {
     pub keyring: KeyringSettings,
     /// `[policy]`.
     pub policy: Policy,
+    /// `[trace]`.
+    pub trace: TraceSettings,
     /// `[stores.*]`, in file order, the order in which they are asked.
     pub stores: Vec<StoreEntry>,
     /// `[labels."…"]`.
@@ -52,6 +54,23 @@ pub struct KeyringSettings {
     pub reload: Reload,
     /// How kids are made.
     pub kid: KidMode,
+}
+
+/// `[trace]`: what was verified and decrypted, recorded for `drill --plan`, never a token.
+#[derive(Clone, Copy, Debug)]
+pub struct TraceSettings {
+    /// Whether it is recorded; default false. It needs `state_dir`.
+    pub record: bool,
+    /// The size of one file; default 16 MiB.
+    pub max_bytes: u64,
+    /// How many files are kept; default 4.
+    pub max_files: u32,
+}
+
+impl Default for TraceSettings {
+    fn default() -> Self {
+        Self { record: false, max_bytes: 16 << 20, max_files: 4 }
+    }
 }
 
 /// `keyring.reload`.

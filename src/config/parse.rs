@@ -13,7 +13,7 @@ use crate::config::reader::{
 };
 use crate::config::{
     Config, DemoKeys, KeyringSettings, KidMode, LabelSettings, Placed, Policy, Reload, TokenLimits,
-    UnknownKid, ValidSet, rules, stores,
+    TraceSettings, UnknownKid, ValidSet, rules, stores,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::label::LabelName;
@@ -91,11 +91,19 @@ impl Config {
         let root = Table::new(&source, root.get_ref(), "the file", 0..0);
         let keyring = read_keyring(&source, root.table("keyring", "[keyring]"));
         let policy = read_policy(&source, root.table("policy", "[policy]"));
+        let trace = read_trace(&source, root.table("trace", "[trace]"), &keyring);
         let labels = read_labels(&source, root.table("labels", "[labels]"));
         let stores = stores::read(&source, root.table("stores", "[stores]"));
         root.finish();
-        let mut config =
-            Self { file: file.to_owned(), keyring, policy, stores, labels, warnings: Vec::new() };
+        let mut config = Self {
+            file: file.to_owned(),
+            keyring,
+            policy,
+            trace,
+            stores,
+            labels,
+            warnings: Vec::new(),
+        };
         rules::check(&source, &config);
         let mut problems = source.take_problems();
         if broken {
@@ -170,6 +178,29 @@ fn read_keyring(source: &Source<'_>, table: Option<Table<'_>>) -> KeyringSetting
         };
     }
     settings.kid = table.choice("kid", KID_MODES).unwrap_or_default();
+    table.finish();
+    settings
+}
+
+fn read_trace(
+    source: &Source<'_>,
+    table: Option<Table<'_>>,
+    keyring: &KeyringSettings,
+) -> TraceSettings {
+    let mut settings = TraceSettings::default();
+    let Some(table) = table else { return settings };
+    settings.record = table.bool("record").unwrap_or(false);
+    if let Some(bytes) = table.number("max_bytes", 65_536..(1 << 30) + 1) {
+        settings.max_bytes = bytes;
+    }
+    if let Some(files) = table.number("max_files", 1..1_001) {
+        settings.max_files = u32::try_from(files).unwrap_or(settings.max_files);
+    }
+    if settings.record && keyring.state_dir.is_none() {
+        let text = "`record` of [trace] needs a place";
+        let help = "add state_dir = \"state\" to [keyring]";
+        source.error_with("trace_without_state_dir", text, help, table.key_span("record"));
+    }
     table.finish();
     settings
 }

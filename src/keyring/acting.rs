@@ -75,6 +75,18 @@ impl KeySet {
     }
 }
 
+impl KeySet {
+    /// Opens what [`LabelKey::seal`] made with any valid key.
+    ///
+    /// # Errors
+    /// That of the active key, as [`LabelKey::unseal`].
+    pub fn unseal(&self, text: &str) -> Result<SecretBytes> {
+        let first = self.active().unseal(text);
+        let others = self.keys().iter().skip(1);
+        first.or_else(|error| others.map(|key| key.unseal(text)).find_map(Result::ok).ok_or(error))
+    }
+}
+
 impl LabelKey {
     /// Seals a value for the `encrypted-*` volume formats under this key.
     ///

@@ -9,7 +9,7 @@ use crate::crypto::Role;
 use crate::keyring::keyset::LabelKey;
 
 /// How the active key acts.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Acts {
     /// The kid as a JSON string, with its quotation marks.
     pub(crate) kid: String,

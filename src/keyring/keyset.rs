@@ -13,6 +13,7 @@ use crate::formats::JwkHints;
 use crate::keyring::acts::Acts;
 use crate::label::{Alias, LabelName, Realm, StoreName};
 use crate::stores::Loaded;
+use crate::trace::Witness;
 use crate::usage::KeyUsage;
 
 /// One key of a label, prepared at load.
@@ -75,7 +76,7 @@ pub struct KeySetPolicy {
 
 /// The keys of one label as one realm sees them, active first. Never empty. What a token needs of it is
 /// worked out at load: which key does which algorithm, and what the active key's headers say.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct KeySet {
     label: LabelName,
     uses: Vec<LabelUse>,
@@ -86,6 +87,8 @@ pub struct KeySet {
     /// What each key does, in the order of `keys`.
     abilities: Vec<Abilities>,
     acts: Acts,
+    /// Who records what is checked with it.
+    witness: Witness,
 }
 
 impl KeySet {
@@ -120,7 +123,8 @@ impl KeySet {
         let abilities = keys.iter().map(|key| Abilities::of(key, &algorithms, &policy)).collect();
         let acts = Acts::of(active, &algorithms, |row, role| fits(active, row, role, &policy));
         let keys = keys.into_iter().map(Arc::new).collect();
-        Ok(Self { label, uses, keys, by_kid, algorithms, policy, abilities, acts })
+        let witness = Witness::default();
+        Ok(Self { label, uses, keys, by_kid, algorithms, policy, abilities, acts, witness })
     }
 
     /// A set of the keys of a JSON Web Key set: those of somebody else, or of a test. Keys that cannot be
@@ -219,6 +223,16 @@ impl KeySet {
     #[must_use]
     pub fn named(&self, kid: &str) -> Option<&Arc<LabelKey>> {
         self.by_kid.get(kid).and_then(|index| self.keys.get(*index))
+    }
+
+    /// The same set, recorded by this witness.
+    pub(crate) fn seen_by(self, witness: Witness) -> Self {
+        Self { witness, ..self }
+    }
+
+    /// Who records what is checked with it.
+    pub(crate) const fn witness(&self) -> &Witness {
+        &self.witness
     }
 
     /// What the active key's tokens have in common.

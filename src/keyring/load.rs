@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, TraceSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::keyring::Snapshot;
 use crate::keyring::open_stores::{OpenStores, Opening, StoreCache, open_all};
@@ -16,6 +16,7 @@ use crate::keyring::sources::{
 };
 use crate::problem::Problem;
 use crate::stores::Prepared;
+use crate::trace::Recorder;
 use crate::usage::UsageBook;
 
 /// Builds the snapshots of one keyring, one after the other.
@@ -24,6 +25,8 @@ pub(crate) struct Loader {
     file: PathBuf,
     clock: Clock,
     usage: OnceLock<UsageBook>,
+    /// Who records what is checked; begins with the first configuration that wants it.
+    recorder: OnceLock<Recorder>,
     prepared: Arc<Prepared>,
     cache: StoreCache,
     parsed: Option<Arc<ParsedConfig>>,
@@ -54,6 +57,7 @@ impl Loader {
             file: file.to_owned(),
             clock,
             usage: OnceLock::new(),
+            recorder: OnceLock::new(),
             prepared: Arc::new(Prepared::new()?),
             cache: StoreCache::default(),
             parsed: None,
@@ -86,6 +90,15 @@ impl Loader {
             let state_dir = config.keyring.state_dir.as_deref();
             UsageBook::new(state_dir, config.policy.gcm_messages, self.clock.clone())
         })
+    }
+
+    /// Who records what is checked, if this configuration wants it.
+    pub(crate) fn recorder(&self, config: &Config) -> Option<&Recorder> {
+        let state_dir = config.keyring.state_dir.as_deref().filter(|_| config.trace.record)?;
+        Some(self.recorder.get_or_init(|| {
+            let TraceSettings { max_bytes, max_files, .. } = config.trace;
+            Recorder::new(state_dir, max_bytes, max_files, self.clock.clone())
+        }))
     }
 
     /// Reads what this configuration names, whatever the file says.
@@ -169,6 +182,10 @@ impl Loader {
         self.cache.replace(&stores);
         forget_unmapped(config, &stores);
         self.prepared.sweep();
+        let snapshot = match self.recorder(config) {
+            Some(recorder) => snapshot.recorded(recorder),
+            None => snapshot,
+        };
         let paths = sources.paths();
         Ok(Built { config: Arc::clone(config), snapshot, warnings: problems, stores, paths })
     }

@@ -16,6 +16,7 @@ mod profile;
 mod reload;
 mod resolve;
 mod revoked;
+mod seen;
 pub(crate) mod snapshot;
 mod sources;
 mod status;
@@ -40,6 +41,7 @@ use crate::keyring::status::Board;
 use crate::keyring::watch::Watch;
 use crate::label::{LabelName, Realm};
 use crate::problem::{Problem, Severity};
+use crate::trace::Recorder;
 use crate::usage::UsageBook;
 
 pub use diff::{Diff, KeyName, LabelDiff, Move};
@@ -55,6 +57,7 @@ pub struct Keyring(Arc<Inner>);
 struct Inner {
     clock: Clock,
     usage: UsageBook,
+    recorder: Option<Recorder>,
     config: ArcSwap<Config>,
     snapshot: ArcSwap<Snapshot>,
     warnings: ArcSwap<Vec<Problem>>,
@@ -111,9 +114,11 @@ impl Keyring {
             loader.build(sources, 1, clock.now())?;
         let status = Status::new(&snapshot, &config, &stores, paths, clock.now());
         let usage = loader.book(&config).clone();
+        let recorder = loader.recorder(&config).cloned();
         Ok(Self(Arc::new(Inner {
             clock,
             usage,
+            recorder,
             config: ArcSwap::new(config),
             snapshot: ArcSwap::from_pointee(snapshot),
             warnings: ArcSwap::from_pointee(warnings),
@@ -190,6 +195,13 @@ impl Keyring {
         &self.0.usage
     }
 
+    /// Who records what is checked, if `[trace]` wanted it at the start; another directory counts from the
+    /// next start on.
+    #[must_use]
+    pub fn recorder(&self) -> Option<&Recorder> {
+        self.0.recorder.as_ref()
+    }
+
     /// Asks every store for a label and tells what each answered. It reads and opens them for that.
     ///
     /// # Errors
@@ -211,6 +223,15 @@ impl Keyring {
             self.follow()?;
         }
         Ok(diff)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // A thread that writes is waited for: the process may end next.
+        if let Some(recorder) = &self.recorder {
+            drop(recorder.flush());
+        }
     }
 }
 

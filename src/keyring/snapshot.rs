@@ -8,6 +8,7 @@ use crate::catalogue;
 use crate::error::{Error, ErrorKind, Result};
 use crate::keyring::keyset::KeySet;
 use crate::label::{LabelName, Realm};
+use crate::trace::Recorder;
 
 /// One label in the scopes that hold it.
 #[derive(Debug, Default)]
@@ -63,6 +64,21 @@ impl Snapshot {
         let labels = placed(&mut sets, labels);
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         Self { id, generation, sets, labels, fallbacks }
+    }
+
+    /// The same snapshot, whose sets record what is checked with them.
+    pub(crate) fn recorded(mut self, recorder: &Recorder) -> Self {
+        for (label, positions) in self.labels.iter().chain(&self.fallbacks) {
+            let global = positions.global.iter().map(|position| (None, position));
+            let realms = positions.realms.iter().map(|(realm, position)| (Some(realm), position));
+            for (realm, position) in global.chain(realms) {
+                if let Some(set) = self.sets.get_mut(*position) {
+                    let witness = recorder.witness(label, realm);
+                    *set = Arc::new(KeySet::clone(set).seen_by(witness));
+                }
+            }
+        }
+        self
     }
 
     /// Counts the snapshots of a keyring, from 1.

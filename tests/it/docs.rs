@@ -137,7 +137,7 @@ fn the_commands_of_the_readme_answer_as_it_shows() {
     let folder = tempfile::tempdir().unwrap();
     let mut exports = String::new();
     let mut count = 0;
-    for name in ["Demo", "Rotating a key, step by step", "A key has leaked, now what"] {
+    for name in ["Demo", "Drills", "Rotating a key, step by step", "A key has leaked, now what"] {
         let text = section(name);
         for step in blocks(&text, "console").join("").split("$ ").skip(1) {
             let (command, expected) = step.split_once('\n').unwrap();
@@ -226,7 +226,7 @@ fn the_readme_shows_the_help_as_it_is() {
 }
 
 /// In an order in which each finds what the ones before it made.
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 21] = [
     "init",
     "check",
     "encode",
@@ -245,6 +245,7 @@ const COMMANDS: [&str; 20] = [
     "jwks",
     "labels",
     "status",
+    "drill",
     "man",
     "completions",
 ];
@@ -252,7 +253,7 @@ const COMMANDS: [&str; 20] = [
 #[test]
 fn the_examples_of_every_help_work_as_they_stand() {
     let folder = tempfile::tempdir().unwrap();
-    let prepare = "claviger init . && umask 077 && printf changeit | tee .storepass > .keypass \
+    let prepare = "claviger init . && printf '[trace]\nrecord = true\n' >> claviger.toml && cp claviger.toml next.toml && umask 077 && printf changeit | tee .storepass > .keypass \
         && printf seal > seal.key && echo '{}' > session.json && echo files > release.tar \
         && echo '{\"aud\":\"api\"}' | claviger sign --label am.services.oauth2.oidc.signing.ES256 --out token.txt";
     let made = shell(prepare, folder.path());

@@ -8,7 +8,7 @@ use super::parts::{Parts, parse_compact, parse_json};
 use crate::alg::{Algorithm, Family, Operation};
 use crate::crypto::Role;
 use crate::crypto::cipher::{self, KeyManagementHeader};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::jose::header::{Header, Reason};
 use crate::jose::{Pass, jwk, not_decrypted};
 use crate::ops::{KeySet, LabelKey};
@@ -39,9 +39,14 @@ fn decrypt_with<'t>(
 ) -> Result<Decrypted> {
     set.require_use(Role::Decrypt)?;
     if token.len() > set.policy().limits.max_token_bytes {
-        return Err(not_decrypted("the token is larger than its bound"));
+        return Err(refused(set, "the token is larger than its bound"));
     }
-    parse(set, token).and_then(|parts| open(set, parts)).map_err(not_decrypted)
+    parse(set, token).and_then(|parts| open(set, parts)).map_err(|reason| refused(set, reason))
+}
+
+fn refused(set: &KeySet, reason: Reason) -> Error {
+    set.witness().refused();
+    not_decrypted(reason)
 }
 
 fn open(set: &KeySet, mut parts: Parts<'_>) -> Result<Decrypted, Reason> {
@@ -92,6 +97,8 @@ fn open_for(
         };
         key.usage.decrypted();
         let plaintext = if zip { inflate(set, &plaintext)? } else { plaintext };
+        // EXPOSE: only its `exp` is looked for.
+        set.witness_decrypted(kid, key, rows, plaintext.expose_secret());
         let (header, key) = (header.clone(), key.clone());
         return Ok(Decrypted { plaintext, header, key, algorithm, content });
     }

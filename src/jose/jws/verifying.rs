@@ -9,7 +9,7 @@ use super::json_form::parse_json;
 use super::{Verified, VerifyOptions};
 use crate::alg::{Algorithm, Operation};
 use crate::crypto::{Role, sign as primitive};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::jose::header::{Header, Reason};
 use crate::jose::{Pass, decode, decode_signature, not_verified};
 use crate::ops::{KeySet, LabelKey};
@@ -21,7 +21,7 @@ use crate::ops::{KeySet, LabelKey};
 /// [`crate::error::ErrorKind::WrongUse`] for the label.
 pub fn verify(set: &KeySet, token: &str, options: &VerifyOptions<'_>) -> Result<Verified> {
     set.require_use(Role::Verify)?;
-    check(set, token, options).map_err(not_verified)
+    check(set, token, options).map_err(|reason| refused(set, reason))
 }
 
 /// Checks a token in one of the JSON serializations. Of several signatures one that holds is enough, and
@@ -31,7 +31,12 @@ pub fn verify(set: &KeySet, token: &str, options: &VerifyOptions<'_>) -> Result<
 /// As [`verify`].
 pub fn verify_json(set: &KeySet, token: &str, options: &VerifyOptions<'_>) -> Result<Verified> {
     set.require_use(Role::Verify)?;
-    check_json(set, token, options).map_err(not_verified)
+    check_json(set, token, options).map_err(|reason| refused(set, reason))
+}
+
+fn refused(set: &KeySet, reason: Reason) -> Error {
+    set.witness().refused();
+    not_verified(reason)
 }
 
 /// One signature of a token.
@@ -63,6 +68,7 @@ fn check(set: &KeySet, token: &str, options: &VerifyOptions<'_>) -> Result<Verif
     };
     let mut tries = set.policy().limits.max_tries;
     let (key, algorithm) = check_one(set, &signature, &input, options, &mut tries)?;
+    set.witness_payload(signature.header.text("kid")?, &key, algorithm, &payload);
     Ok(Verified { payload, header: signature.header, key, algorithm })
 }
 
@@ -99,6 +105,7 @@ fn check_json(set: &KeySet, token: &str, options: &VerifyOptions<'_>) -> Result<
             match check_one(set, signature, &input, options, &mut tries) {
                 Ok((key, algorithm)) => {
                     let header = signature.header.clone();
+                    set.witness_payload(header.text("kid")?, &key, algorithm, &payload);
                     return Ok(Verified { payload, header, key, algorithm });
                 }
                 Err(reason) => last = reason,

@@ -1,0 +1,228 @@
+//! Recorded traffic against a future mapping: which live tokens it refuses, and until when.
+//!
+//! A trace says of each use which key held, and what the token said of itself. Under another snapshot the same
+//! token holds if the label still allows its algorithm and the same key is among those that are tried for its
+//! kid: the very functions that verification asks answer that, so that the verdict is what would happen.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use super::Scope;
+use crate::alg::{Algorithm, Operation};
+use crate::clock::rfc3339;
+use crate::config::Config;
+use crate::crypto::Role;
+use crate::keyring::Snapshot;
+use crate::label::Alias;
+use crate::ops::KeySet;
+use crate::trace::{Group, Outcome, Tally, Trace};
+
+/// What a future mapping does to recorded traffic.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Replay {
+    /// When the mapping is put in place, in RFC 3339.
+    pub at: String,
+    /// Uses of tokens that are alive then.
+    pub live: u64,
+    /// Uses of tokens that have ended by then.
+    pub ended: u64,
+    /// Uses of live tokens that the mapping refuses.
+    pub broken: u64,
+    /// Which; most first.
+    pub breaks: Vec<Broken>,
+    /// From when on the mapping breaks nothing that was recorded, in RFC 3339; absent: at once, or never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub safe_from: Option<String>,
+    /// The first and the last use that was recorded, in RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<(String, String)>,
+    /// Uses that were refused when they were recorded.
+    pub refused: u64,
+    /// Uses that were not recorded: the verdict does not cover them.
+    pub dropped: u64,
+    /// Places where the trace is damaged.
+    pub damaged: u64,
+}
+
+/// Tokens that a future mapping refuses.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Broken {
+    /// Under which label.
+    #[serde(flatten)]
+    pub scope: Scope,
+    /// The alias of their key now; absent: it is mapped no more.
+    pub alias: Option<Alias>,
+    /// Their kid.
+    pub kid: Option<String>,
+    /// Their algorithm, of a JWE with `enc`.
+    pub algorithm: String,
+    /// Why they are refused.
+    pub why: Why,
+    /// How many uses.
+    pub tokens: u64,
+    /// When the last of them ends, in RFC 3339; absent: nobody knows.
+    pub until: Option<String>,
+}
+
+/// Why a token is refused.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Why {
+    /// The label no longer allows the algorithm.
+    AlgorithmNotAllowed,
+    /// The key is gone, or its bound keeps it from being tried.
+    KeyNotTried,
+    /// The label is no longer mapped.
+    LabelNotMapped,
+    /// The label is for something else.
+    WrongUse,
+}
+
+impl Why {
+    /// As people say it.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::AlgorithmNotAllowed => "the label does not allow the algorithm",
+            Self::KeyNotTried => "the key is not among those that are tried",
+            Self::LabelNotMapped => "the label is not mapped",
+            Self::WrongUse => "the label is for something else",
+        }
+    }
+}
+
+/// Replays a trace against `future`, put in place at `at`. `now` only names aliases.
+#[must_use]
+pub fn replay(
+    trace: &Trace,
+    now: &Snapshot,
+    (config, future): (&Config, &Snapshot),
+    at: SystemTime,
+) -> Replay {
+    let mut found = Replay {
+        at: rfc3339(at),
+        live: 0,
+        ended: 0,
+        broken: 0,
+        breaks: Vec::new(),
+        safe_from: None,
+        recorded: trace.span.map(|(first, last)| (text_of(first.into()), text_of(last.into()))),
+        refused: 0,
+        dropped: trace.dropped,
+        damaged: trace.damaged,
+    };
+    let second = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let mut last = Some(0);
+    for (group, tally) in &trace.groups {
+        let Some((label, role)) = group.label.as_ref().zip(role_of(group.outcome)) else {
+            found.refused += tally.count;
+            continue;
+        };
+        let lifetime = config.labels.get(label).and_then(|one| one.value.max_token_lifetime);
+        let living = Living::of(tally, lifetime, config.policy.clock_skew, second);
+        found.live += living.count;
+        found.ended += tally.count - living.count;
+        let verdict = holds(future, group, role);
+        let Some(why) = verdict.err().filter(|_| living.count > 0) else { continue };
+        found.broken += living.count;
+        last = last.zip(living.until).map(|(last, until): (u64, u64)| last.max(until));
+        found.breaks.push(Broken {
+            scope: Scope { label: label.clone(), realm: group.realm.clone() },
+            alias: alias_of(now, group),
+            kid: group.kid.clone(),
+            algorithm: match &group.enc {
+                Some(enc) => format!("{} {enc}", group.alg),
+                None => group.alg.clone(),
+            },
+            why,
+            tokens: living.count,
+            until: living.until.map(text_of),
+        });
+    }
+    found.breaks.sort_by_key(|one| std::cmp::Reverse(one.tokens));
+    found.safe_from = last.filter(|last| *last > 0).map(text_of);
+    found
+}
+
+/// Whether a token of this group would be opened: as `jose` and `ops` decide it.
+fn holds(future: &Snapshot, group: &Group, role: Role) -> Result<(), Why> {
+    let label = group.label.as_ref().ok_or(Why::LabelNotMapped)?;
+    let set = future.keys(group.realm.as_ref(), label).map_err(|_| Why::LabelNotMapped)?;
+    set.require_use(role).map_err(|_| Why::WrongUse)?;
+    let algorithm = allowed(set, &group.alg, operation_of(role))?;
+    if let Some(enc) = &group.enc {
+        allowed(set, enc, Operation::Content)?;
+    }
+    let mut tried = set.candidates(group.kid.as_deref(), algorithm, role);
+    if tried.any(|key| key.key.thumbprint() == group.key) { Ok(()) } else { Err(Why::KeyNotTried) }
+}
+
+fn allowed(set: &KeySet, name: &str, operation: Operation) -> Result<&'static Algorithm, Why> {
+    set.find_allowed(name, operation).ok_or(Why::AlgorithmNotAllowed)
+}
+
+const fn role_of(outcome: Outcome) -> Option<Role> {
+    match outcome {
+        Outcome::Decrypted => Some(Role::Decrypt),
+        Outcome::Verified => Some(Role::Verify),
+        _ => None,
+    }
+}
+
+const fn operation_of(role: Role) -> Operation {
+    match role {
+        Role::Sign | Role::Verify => Operation::Sign,
+        Role::Decrypt | Role::Encrypt => Operation::KeyManagement,
+    }
+}
+
+/// The alias of the key that held, as the label has it now.
+fn alias_of(now: &Snapshot, group: &Group) -> Option<Alias> {
+    let set = now.keys(group.realm.as_ref(), group.label.as_ref()?).ok()?;
+    let key = set.keys().iter().find(|key| key.key.thumbprint() == group.key)?;
+    Some(key.alias.clone())
+}
+
+/// What of a group is alive at a time.
+struct Living {
+    count: u64,
+    /// The last end; `None`: nobody knows.
+    until: Option<u64>,
+}
+
+impl Living {
+    /// A token lives until its end, clocks that differ included; without one for `lifetime` after its use, and
+    /// without that for ever.
+    fn of(tally: &Tally, lifetime: Option<Duration>, skew: Duration, at: u64) -> Self {
+        let mut living = Self { count: 0, until: Some(0) };
+        living.add(&tally.ends, skew, at);
+        match lifetime {
+            Some(lifetime) => living.add(&tally.open, lifetime + skew, at),
+            None if tally.open.is_empty() => {}
+            None => {
+                living.count += tally.open.values().sum::<u64>();
+                living.until = None;
+            }
+        }
+        living
+    }
+
+    fn add(&mut self, times: &HashMap<u32, u64>, more: Duration, at: u64) {
+        for (time, count) in times {
+            let end = u64::from(*time).saturating_add(more.as_secs());
+            if end > at {
+                self.count += count;
+                self.until = self.until.map(|until| until.max(end));
+            }
+        }
+    }
+}
+
+fn text_of(seconds: u64) -> String {
+    rfc3339(UNIX_EPOCH + Duration::from_secs(seconds))
+}
