@@ -36,6 +36,7 @@ mod promote;
 mod reorder;
 mod retire;
 mod revoke;
+mod rotate;
 mod seal;
 mod sign;
 mod stage;
@@ -113,6 +114,8 @@ enum Command {
     Retire(retire::Args),
     /// Ban a leaked key for good, under any alias
     Revoke(revoke::Args),
+    /// Do what schedules have due, or show the year ahead
+    Rotate(rotate::Args),
     /// Sign with the active alias of a label
     Sign(sign::Args),
     /// Add an alias at the end of a mapping: published and tried, not acting
@@ -150,6 +153,7 @@ impl Command {
             Self::Reorder(args) => reorder::run(context, &args),
             Self::Retire(args) => retire::run(context, &args),
             Self::Revoke(args) => revoke::run(context, &args),
+            Self::Rotate(args) => rotate::run(context, &args),
             Self::Sign(args) => sign::run(context, &args),
             Self::Stage(args) => stage::run(context, &args),
             Self::Status(args) => status::run(context, &args),

@@ -3,6 +3,7 @@
 pub(crate) mod edit;
 mod parse;
 mod reader;
+mod rotation;
 mod rules;
 mod stores;
 
@@ -16,6 +17,7 @@ use crate::problem::{Location, Problem};
 use crate::stores::StoreConfig;
 
 pub(crate) use parse::without_mark;
+pub use rotation::{AliasPattern, Schedule};
 
 /// A value and its place in the file.
 #[derive(Clone, Debug)]
@@ -35,6 +37,8 @@ pub struct Config {
     pub keyring: KeyringSettings,
     /// `[policy]`.
     pub policy: Policy,
+    /// `[rotation."…"]`.
+    pub rotation: BTreeMap<LabelName, Placed<Schedule>>,
     /// `[trace]`.
     pub trace: TraceSettings,
     /// `[stores.*]`, in file order, the order in which they are asked.

@@ -13,7 +13,7 @@ use crate::config::reader::{
 };
 use crate::config::{
     Config, DemoKeys, KeyringSettings, KidMode, LabelSettings, Placed, Policy, Reload, TokenLimits,
-    TraceSettings, UnknownKid, ValidSet, rules, stores,
+    TraceSettings, UnknownKid, ValidSet, rotation, rules, stores,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::label::LabelName;
@@ -93,18 +93,21 @@ impl Config {
         let policy = read_policy(&source, root.table("policy", "[policy]"));
         let trace = read_trace(&source, root.table("trace", "[trace]"), &keyring);
         let labels = read_labels(&source, root.table("labels", "[labels]"));
+        let schedules = rotation::read(&source, root.table("rotation", "[rotation]"));
         let stores = stores::read(&source, root.table("stores", "[stores]"));
         root.finish();
         let mut config = Self {
             file: file.to_owned(),
             keyring,
             policy,
+            rotation: schedules,
             trace,
             stores,
             labels,
             warnings: Vec::new(),
         };
         rules::check(&source, &config);
+        rotation::check(&source, &config);
         let mut problems = source.take_problems();
         if broken {
             problems.retain(|problem| !follows_from(problem, &syntax));

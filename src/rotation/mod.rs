@@ -21,6 +21,7 @@ mod plan;
 mod recover;
 mod request;
 mod retirement;
+mod schedule;
 mod versions;
 
 use std::path::{Path, PathBuf};
@@ -46,6 +47,7 @@ pub use past::{Past, PastAnswer, verify_at};
 pub use plan::Plan;
 pub use request::{Request, Step};
 pub use retirement::Receipt;
+pub use schedule::{Run, RunOutcome, Scheduled};
 use versions::FileChange;
 
 /// A configuration whose mappings are about to change. Holds the lock from [`Rotation::open`] until it is
@@ -292,7 +294,8 @@ impl Rotation {
         self.clock.now()
     }
 
-    /// The next time at which something of what a label publishes may change: when a staged key may act.
+    /// The next time at which something of what a label publishes may change: when a staged key may act, or
+    /// the next step of a schedule.
     /// A key set that is cached no longer than until then is never a step behind.
     #[must_use]
     pub fn next_step(&self, label: &LabelName, realm: Option<&Realm>) -> Option<SystemTime> {
@@ -313,6 +316,7 @@ impl Rotation {
                     _ => None,
                 }
             })
+            .chain(self.next_scheduled(label, realm))
             .filter(|time| *time > now)
             .min()
     }

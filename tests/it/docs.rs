@@ -132,12 +132,30 @@ fn shell(command: &str, folder: &Path) -> std::process::Output {
         .unwrap()
 }
 
+/// Whether a line is what the README shows of it: `…` stands for what is another each time.
+fn is_shown(expected: &str, shown: &str) -> bool {
+    let mut parts = expected.split('…');
+    let Some(mut rest) = shown.strip_prefix(parts.next().unwrap()) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
+}
+
 #[test]
 fn the_commands_of_the_readme_answer_as_it_shows() {
     let folder = tempfile::tempdir().unwrap();
     let mut exports = String::new();
     let mut count = 0;
-    for name in ["Demo", "Drills", "Rotating a key, step by step", "A key has leaked, now what"] {
+    for name in [
+        "Demo",
+        "Drills",
+        "Rotating a key, step by step",
+        "A key has leaked, now what",
+        "Schedules",
+    ] {
         let text = section(name);
         for step in blocks(&text, "console").join("").split("$ ").skip(1) {
             let (command, expected) = step.split_once('\n').unwrap();
@@ -149,10 +167,7 @@ fn the_commands_of_the_readme_answer_as_it_shows() {
             let shown = String::from_utf8(output.stdout).unwrap();
             let pairs = shown.lines().zip(expected.lines());
             let same = shown.lines().count() == expected.lines().count()
-                && pairs.into_iter().all(|(shown, expected)| match expected.split_once('…') {
-                    Some((start, end)) => shown.starts_with(start) && shown.ends_with(end),
-                    None => shown == expected,
-                });
+                && pairs.into_iter().all(|(shown, expected)| is_shown(expected, shown));
             assert!(
                 output.status.success() && same,
                 "$ {command}\n{shown}\ninstead of\n{expected}"
@@ -226,7 +241,7 @@ fn the_readme_shows_the_help_as_it_is() {
 }
 
 /// In an order in which each finds what the ones before it made.
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
     "init",
     "check",
     "encode",
@@ -246,6 +261,7 @@ const COMMANDS: [&str; 21] = [
     "labels",
     "status",
     "drill",
+    "rotate",
     "man",
     "completions",
 ];
@@ -253,7 +269,7 @@ const COMMANDS: [&str; 21] = [
 #[test]
 fn the_examples_of_every_help_work_as_they_stand() {
     let folder = tempfile::tempdir().unwrap();
-    let prepare = "claviger init . && printf '[trace]\nrecord = true\n' >> claviger.toml && cp claviger.toml next.toml && umask 077 && printf changeit | tee .storepass > .keypass \
+    let prepare = "claviger init . && printf '[trace]\nrecord = true\n[rotation.\"am.services.oauth2.oidc.signing.ES256\"]\nperiod = \"90d\"\nalias = \"es256-{date}\"\n' >> claviger.toml && cp claviger.toml next.toml && umask 077 && printf changeit | tee .storepass > .keypass \
         && printf seal > seal.key && echo '{}' > session.json && echo files > release.tar \
         && echo '{\"aud\":\"api\"}' | claviger sign --label am.services.oauth2.oidc.signing.ES256 --out token.txt";
     let made = shell(prepare, folder.path());

@@ -20,7 +20,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("journal", &["error", "clock", "label", "crypto", "atomic"]),
     ("formats", &["error", "secret", "parallel", "crypto", "json", "alg"]),
     ("stores", &["error", "secret", "parallel", "label", "catalogue", "crypto", "formats"]),
-    ("config", &["error", "problem", "label", "alg", "catalogue", "stores", "formats"]),
+    ("config", &["error", "clock", "problem", "label", "alg", "catalogue", "stores", "formats"]),
     (
         "keyring",
         &[

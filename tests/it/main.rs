@@ -44,6 +44,7 @@ mod replay;
 mod resolution;
 mod retirement;
 mod rotation;
+mod schedule;
 mod seeds;
 mod stores;
 mod support;

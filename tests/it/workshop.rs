@@ -87,6 +87,10 @@ impl Workshop {
         self.now.fetch_add(seconds, Ordering::SeqCst);
     }
 
+    pub(crate) fn back(&self, seconds: u64) {
+        self.now.fetch_sub(seconds, Ordering::SeqCst);
+    }
+
     pub(crate) fn keyring(&self) -> Keyring {
         Keyring::open_once(&self.config()).unwrap()
     }
