@@ -135,11 +135,17 @@ pub enum Family {
     AesGcm(usize),
     /// AES-CBC with HMAC; the number is the length of the whole key in bits (RFC 7518 §5.2).
     AesCbcHmac(usize),
+    /// AES-CBC without a MAC, keys of this many bits (XML-Enc 1.1 §5.2.2).
+    AesCbc(usize),
+    /// RSAES-OAEP whose digest, MGF and label stand beside the URI (XML-Enc 1.1 §5.5.2).
+    RsaOaepNamed,
+    /// Triple DES in CBC, read only (XML-Enc 1.1 §5.2.1).
+    TripleDesCbc,
 }
 
 /// What an algorithm does.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "JOSE has these three")]
+#[expect(clippy::exhaustive_enums, reason = "JOSE has three, and XML the same three")]
 pub enum Operation {
     /// JWS `alg`: signatures and MACs.
     Sign,
@@ -147,6 +153,12 @@ pub enum Operation {
     KeyManagement,
     /// JWE `enc`: how the content is encrypted.
     Content,
+    /// Signatures that only XML has; those that JOSE has too are [`Operation::Sign`].
+    XmlSign,
+    /// Key transport that only XML has.
+    XmlKeyTransport,
+    /// Content encryption that only XML has.
+    XmlContent,
 }
 
 /// Whether an algorithm works without being named.
@@ -185,6 +197,8 @@ pub struct Algorithm {
     pub status: Status,
     /// Which library computes it.
     pub backend: Backend,
+    /// Its URI in XML signatures and encryption, where it has one that this program speaks.
+    pub xml_uri: Option<&'static str>,
     /// The document that defines it.
     pub standard: &'static str,
 }
@@ -197,11 +211,16 @@ const fn row(
     backend: Backend,
     standard: &'static str,
 ) -> Algorithm {
-    Algorithm { name, operation, family, status, backend, standard }
+    Algorithm { name, operation, family, status, backend, xml_uri: None, standard }
+}
+
+/// The row, spoken in XML under this URI too.
+const fn xml(row: Algorithm, uri: &'static str) -> Algorithm {
+    Algorithm { xml_uri: Some(uri), ..row }
 }
 
 use Backend::{AwsLc, OpenSsl, Ring};
-use Operation::{Content, KeyManagement, Sign};
+use Operation::{Content, KeyManagement, Sign, XmlContent, XmlKeyTransport, XmlSign};
 use Status::{Off, On};
 
 /// Every algorithm, in the order in which an unconstrained label prefers them.
@@ -209,15 +228,42 @@ pub static ALGORITHMS: &[Algorithm] = &[
     row("HS256", Sign, Family::Hmac(Hash::Sha256), On, Ring, "RFC 7518 §3.2"),
     row("HS384", Sign, Family::Hmac(Hash::Sha384), On, Ring, "RFC 7518 §3.2"),
     row("HS512", Sign, Family::Hmac(Hash::Sha512), On, Ring, "RFC 7518 §3.2"),
-    row("RS256", Sign, Family::RsaPkcs1(Hash::Sha256), On, AwsLc, "RFC 7518 §3.3"),
-    row("RS384", Sign, Family::RsaPkcs1(Hash::Sha384), On, AwsLc, "RFC 7518 §3.3"),
-    row("RS512", Sign, Family::RsaPkcs1(Hash::Sha512), On, AwsLc, "RFC 7518 §3.3"),
-    row("PS256", Sign, Family::RsaPss(Hash::Sha256), On, AwsLc, "RFC 7518 §3.5"),
-    row("PS384", Sign, Family::RsaPss(Hash::Sha384), On, AwsLc, "RFC 7518 §3.5"),
-    row("PS512", Sign, Family::RsaPss(Hash::Sha512), On, AwsLc, "RFC 7518 §3.5"),
-    row("ES256", Sign, Family::Ecdsa(Curve::P256, Hash::Sha256), On, AwsLc, "RFC 7518 §3.4"),
-    row("ES384", Sign, Family::Ecdsa(Curve::P384, Hash::Sha384), On, AwsLc, "RFC 7518 §3.4"),
-    row("ES512", Sign, Family::Ecdsa(Curve::P521, Hash::Sha512), On, AwsLc, "RFC 7518 §3.4"),
+    xml(
+        row("RS256", Sign, Family::RsaPkcs1(Hash::Sha256), On, AwsLc, "RFC 7518 §3.3"),
+        "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256",
+    ),
+    xml(
+        row("RS384", Sign, Family::RsaPkcs1(Hash::Sha384), On, AwsLc, "RFC 7518 §3.3"),
+        "http://www.w3.org/2001/04/xmldsig-more#rsa-sha384",
+    ),
+    xml(
+        row("RS512", Sign, Family::RsaPkcs1(Hash::Sha512), On, AwsLc, "RFC 7518 §3.3"),
+        "http://www.w3.org/2001/04/xmldsig-more#rsa-sha512",
+    ),
+    xml(
+        row("PS256", Sign, Family::RsaPss(Hash::Sha256), On, AwsLc, "RFC 7518 §3.5"),
+        "http://www.w3.org/2007/05/xmldsig-more#sha256-rsa-MGF1",
+    ),
+    xml(
+        row("PS384", Sign, Family::RsaPss(Hash::Sha384), On, AwsLc, "RFC 7518 §3.5"),
+        "http://www.w3.org/2007/05/xmldsig-more#sha384-rsa-MGF1",
+    ),
+    xml(
+        row("PS512", Sign, Family::RsaPss(Hash::Sha512), On, AwsLc, "RFC 7518 §3.5"),
+        "http://www.w3.org/2007/05/xmldsig-more#sha512-rsa-MGF1",
+    ),
+    xml(
+        row("ES256", Sign, Family::Ecdsa(Curve::P256, Hash::Sha256), On, AwsLc, "RFC 7518 §3.4"),
+        "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256",
+    ),
+    xml(
+        row("ES384", Sign, Family::Ecdsa(Curve::P384, Hash::Sha384), On, AwsLc, "RFC 7518 §3.4"),
+        "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha384",
+    ),
+    xml(
+        row("ES512", Sign, Family::Ecdsa(Curve::P521, Hash::Sha512), On, AwsLc, "RFC 7518 §3.4"),
+        "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha512",
+    ),
     row("ES256K", Sign, Family::Ecdsa(Curve::Secp256k1, Hash::Sha256), On, AwsLc, "RFC 8812 §3.2"),
     row("EdDSA", Sign, Family::EdDsa, On, AwsLc, "RFC 8037 §3.1"),
     row("RSA-OAEP-256", KeyManagement, Family::RsaOaep(Hash::Sha256), On, AwsLc, "RFC 7518 §4.3"),
@@ -238,7 +284,10 @@ pub static ALGORITHMS: &[Algorithm] = &[
         "W3C WebCrypto JWK",
     ),
     row("RSA-OAEP", KeyManagement, Family::RsaOaep(Hash::Sha1), On, AwsLc, "RFC 7518 §4.3"),
-    row("RSA1_5", KeyManagement, Family::Rsa15, Off, OpenSsl, "RFC 7518 §4.2"),
+    xml(
+        row("RSA1_5", KeyManagement, Family::Rsa15, Off, OpenSsl, "RFC 7518 §4.2"),
+        "http://www.w3.org/2001/04/xmlenc#rsa-1_5",
+    ),
     row("ECDH-ES", KeyManagement, Family::EcdhEs(None), On, AwsLc, "RFC 7518 §4.6"),
     row("ECDH-ES+A128KW", KeyManagement, Family::EcdhEs(Some(128)), On, AwsLc, "RFC 7518 §4.6"),
     row("ECDH-ES+A192KW", KeyManagement, Family::EcdhEs(Some(192)), On, AwsLc, "RFC 7518 §4.6"),
@@ -274,12 +323,63 @@ pub static ALGORITHMS: &[Algorithm] = &[
         AwsLc,
         "RFC 7518 §4.8",
     ),
-    row("A256GCM", Content, Family::AesGcm(256), On, AwsLc, "RFC 7518 §5.3"),
-    row("A192GCM", Content, Family::AesGcm(192), On, AwsLc, "RFC 7518 §5.3"),
-    row("A128GCM", Content, Family::AesGcm(128), On, AwsLc, "RFC 7518 §5.3"),
+    xml(
+        row("A256GCM", Content, Family::AesGcm(256), On, AwsLc, "RFC 7518 §5.3"),
+        "http://www.w3.org/2009/xmlenc11#aes256-gcm",
+    ),
+    xml(
+        row("A192GCM", Content, Family::AesGcm(192), On, AwsLc, "RFC 7518 §5.3"),
+        "http://www.w3.org/2009/xmlenc11#aes192-gcm",
+    ),
+    xml(
+        row("A128GCM", Content, Family::AesGcm(128), On, AwsLc, "RFC 7518 §5.3"),
+        "http://www.w3.org/2009/xmlenc11#aes128-gcm",
+    ),
     row("A256CBC-HS512", Content, Family::AesCbcHmac(512), On, AwsLc, "RFC 7518 §5.2"),
     row("A192CBC-HS384", Content, Family::AesCbcHmac(384), On, AwsLc, "RFC 7518 §5.2"),
     row("A128CBC-HS256", Content, Family::AesCbcHmac(256), On, AwsLc, "RFC 7518 §5.2"),
+    xml(
+        row(
+            "rsa-sha1-verify",
+            XmlSign,
+            Family::RsaPkcs1(Hash::Sha1),
+            Off,
+            AwsLc,
+            "XML-DSig §6.4.2",
+        ),
+        "http://www.w3.org/2000/09/xmldsig#rsa-sha1",
+    ),
+    xml(
+        row("rsa-oaep", XmlKeyTransport, Family::RsaOaepNamed, On, AwsLc, "XML-Enc 1.1 §5.5.2"),
+        "http://www.w3.org/2009/xmlenc11#rsa-oaep",
+    ),
+    xml(
+        row(
+            "rsa-oaep-mgf1p",
+            XmlKeyTransport,
+            Family::RsaOaepNamed,
+            On,
+            OpenSsl,
+            "XML-Enc 1.1 §5.5.2",
+        ),
+        "http://www.w3.org/2001/04/xmlenc#rsa-oaep-mgf1p",
+    ),
+    xml(
+        row("aes256-cbc", XmlContent, Family::AesCbc(256), Off, AwsLc, "XML-Enc 1.1 §5.2.2"),
+        "http://www.w3.org/2001/04/xmlenc#aes256-cbc",
+    ),
+    xml(
+        row("aes192-cbc", XmlContent, Family::AesCbc(192), Off, AwsLc, "XML-Enc 1.1 §5.2.2"),
+        "http://www.w3.org/2001/04/xmlenc#aes192-cbc",
+    ),
+    xml(
+        row("aes128-cbc", XmlContent, Family::AesCbc(128), Off, AwsLc, "XML-Enc 1.1 §5.2.2"),
+        "http://www.w3.org/2001/04/xmlenc#aes128-cbc",
+    ),
+    xml(
+        row("tripledes-cbc", XmlContent, Family::TripleDesCbc, Off, OpenSsl, "XML-Enc 1.1 §5.2.1"),
+        "http://www.w3.org/2001/04/xmlenc#tripledes-cbc",
+    ),
 ];
 
 impl Algorithm {
@@ -289,12 +389,32 @@ impl Algorithm {
         ALGORITHMS.iter().find(|row| row.name == name)
     }
 
-    /// The row with this JOSE name, or an error with the nearest name.
+    /// The row with this URI in XML.
+    #[must_use]
+    pub fn by_xml_uri(uri: &str) -> Option<&'static Self> {
+        ALGORITHMS.iter().find(|row| row.xml_uri == Some(uri))
+    }
+
+    /// How XML people call it: what follows `#` in its URI.
+    #[must_use]
+    pub fn xml_name(&self) -> Option<&'static str> {
+        self.xml_uri.and_then(|uri| uri.rsplit_once('#')).map(|(_, name)| name)
+    }
+
+    /// The row of this JOSE name, XML name or XML URI.
+    #[must_use]
+    pub fn find_any(name: &str) -> Option<&'static Self> {
+        Self::find(name)
+            .or_else(|| Self::by_xml_uri(name))
+            .or_else(|| ALGORITHMS.iter().find(|row| row.xml_name() == Some(name)))
+    }
+
+    /// The row of this JOSE or XML name, or an error with the nearest name.
     ///
     /// # Errors
     /// [`ErrorKind::AlgorithmNotAllowed`] if there is none.
     pub fn named(name: &str) -> Result<&'static Self> {
-        Self::find(name).ok_or_else(|| {
+        Self::find_any(name).ok_or_else(|| {
             let nearest = nearest_name(name);
             let error = Error::new(
                 ErrorKind::AlgorithmNotAllowed,
@@ -311,7 +431,10 @@ impl Algorithm {
     #[must_use]
     pub const fn content_key_bytes(&self) -> Option<usize> {
         match self.family {
-            Family::AesGcm(bits) | Family::AesCbcHmac(bits) => Some(bits / 8),
+            Family::AesGcm(bits) | Family::AesCbcHmac(bits) | Family::AesCbc(bits) => {
+                Some(bits / 8)
+            }
+            Family::TripleDesCbc => Some(24),
             _ => None,
         }
     }
@@ -357,6 +480,8 @@ mod tests {
         for (index, row) in ALGORITHMS.iter().enumerate() {
             assert!(ALGORITHMS[..index].iter().all(|other| other.name != row.name), "{row} twice");
             assert!(!row.name.eq_ignore_ascii_case("none"));
+            let same = |other: &&Algorithm| row.xml_uri.is_some() && other.xml_uri == row.xml_uri;
+            assert!(!ALGORITHMS[..index].iter().any(|other| same(&other)), "{row}: its URI twice");
         }
     }
 

@@ -78,12 +78,16 @@ pub mod label;
 pub mod ops;
 mod parallel;
 pub mod problem;
+#[cfg(feature = "saml")]
+pub mod profiles;
 pub mod rotation;
 pub mod secret;
 pub mod starter;
 pub mod stores;
 pub mod trace;
 pub mod usage;
+#[cfg(feature = "saml")]
+pub mod xmlsec;
 
 pub use config::Config;
 pub use error::{Error, ErrorKind};

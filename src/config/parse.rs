@@ -265,19 +265,8 @@ fn read_limits(table: &Table<'_>, limits: &mut TokenLimits) {
     }
 }
 
-/// A row that is off. The names of XML signature and encryption are known; nothing uses them so far.
+/// A row that is off.
 fn legacy(source: &Source<'_>, value: Value<'_>) -> Option<&'static Algorithm> {
-    let of_xml = |name: &str| {
-        catalogue::all().iter().any(|spec| spec.xml_algorithms.iter().any(|one| one == name))
-    };
-    if let Some(name) = value.get_ref().as_str().filter(|name| of_xml(name)) {
-        let text = format!("\"{name}\" is of XML signature and encryption, which are not built in");
-        source.report(
-            Problem::warning("not_built", text).with_help("it has no effect: take it out"),
-            value.span(),
-        );
-        return None;
-    }
     let row = algorithm(source, value)?;
     if row.status == crate::alg::Status::On {
         let text = format!("\"{row}\" is on by itself");

@@ -160,10 +160,12 @@ fn check_rows(
 
 fn serves(one: LabelUse, row: &Algorithm) -> bool {
     match (one, row.operation) {
-        (LabelUse::Sign | LabelUse::Verify, Operation::Sign) => true,
+        (LabelUse::Sign | LabelUse::Verify, Operation::Sign | Operation::XmlSign) => true,
         // What is called a MAC has no private half.
         (LabelUse::Mac, Operation::Sign) => matches!(row.family, Family::Hmac(_)),
-        (LabelUse::Encrypt | LabelUse::Decrypt, operation) => operation != Operation::Sign,
+        (LabelUse::Encrypt | LabelUse::Decrypt, operation) => {
+            !matches!(operation, Operation::Sign | Operation::XmlSign)
+        }
         _ => false,
     }
 }

@@ -114,7 +114,7 @@ pub fn establish(
             // EXPOSE: as above.
             wrap(bits, kek.expose_secret(), raw)
         }
-        Family::RsaOaep(hash) => wrap_oaep(key, hash, raw),
+        Family::RsaOaep(hash) => wrap_oaep(key, hash, None, raw),
         Family::Rsa15 => super::rsa15::encrypt(key, raw),
         _ => None,
     };
@@ -166,17 +166,27 @@ pub fn recover(
                 // EXPOSE: into the unwrapping primitive.
                 .and_then(|kek| unwrap(bits, kek.expose_secret(), encrypted_key))
         }
-        Family::RsaOaep(hash) => unwrap_oaep(key, hash, encrypted_key),
+        Family::RsaOaep(hash) => unwrap_oaep(key, hash, None, encrypted_key),
         Family::Rsa15 => {
-            // RFC 7516 §11.5: a random key instead of an error.
-            let substitute = fresh_key(size)?;
-            let found = super::rsa15::decrypt(key, encrypted_key).filter(|cek| cek.len() == size);
-            return Ok(found.unwrap_or(substitute));
+            return recover_rsa15(key, enc, encrypted_key);
         }
         _ => None,
     };
     let cek = cek.map(SecretBytes::from_vec).ok_or_else(failed)?;
     if cek.len() == size { Ok(cek) } else { Err(failed()) }
+}
+
+/// As [`recover`] for `RSA1_5`, whatever the size of the key: XML encryption to old keys of 1024 bits, where
+/// the caller switched it on. A random key instead of an error (RFC 7516 §11.5).
+///
+/// # Errors
+/// [`ErrorKind::NotDecrypted`], whatever the reason.
+pub fn recover_rsa15(key: &Key, enc: &Algorithm, encrypted_key: &[u8]) -> Result<SecretBytes> {
+    let failed = || Error::new(ErrorKind::NotDecrypted, "the content key does not decrypt");
+    let size = enc.content_key_bytes().ok_or_else(failed)?;
+    let substitute = fresh_key(size)?;
+    let found = super::rsa15::decrypt(key, encrypted_key).filter(|cek| cek.len() == size);
+    Ok(found.unwrap_or(substitute))
 }
 
 fn fresh_key(size: usize) -> Result<SecretBytes> {
@@ -258,23 +268,33 @@ const fn oaep(hash: Hash) -> &'static OaepAlgorithm {
     }
 }
 
-fn wrap_oaep(key: &Key, hash: Hash, plain: &[u8]) -> Option<Vec<u8>> {
+pub(in crate::crypto) fn wrap_oaep(
+    key: &Key,
+    hash: Hash,
+    label: Option<&[u8]>,
+    plain: &[u8],
+) -> Option<Vec<u8>> {
     let Prepared::Rsa(rsa) = key.prepared() else { return None };
     let public = rsa.wrap.as_ref()?;
     let mut out = vec![0; public.ciphertext_size()];
-    let len = public.encrypt(oaep(hash), plain, &mut out, None).ok()?.len();
+    let len = public.encrypt(oaep(hash), plain, &mut out, label).ok()?.len();
     out.truncate(len);
     Some(out)
 }
 
-fn unwrap_oaep(key: &Key, hash: Hash, wrapped: &[u8]) -> Option<Vec<u8>> {
+pub(in crate::crypto) fn unwrap_oaep(
+    key: &Key,
+    hash: Hash,
+    label: Option<&[u8]>,
+    wrapped: &[u8],
+) -> Option<Vec<u8>> {
     let Prepared::Rsa(rsa) = key.prepared() else { return None };
     let private = rsa.unwrap.as_ref()?;
     if wrapped.len() != private.key_size_bytes() {
         return None;
     }
     let mut out = vec![0; private.min_output_size()];
-    let len = private.decrypt(oaep(hash), wrapped, &mut out, None).ok()?.len();
+    let len = private.decrypt(oaep(hash), wrapped, &mut out, label).ok()?.len();
     out.truncate(len);
     Some(out)
 }

@@ -1,9 +1,9 @@
-//! Content encryption: AES-GCM and AES-CBC with HMAC (RFC 7518 §5).
+//! Content encryption: AES-GCM, AES-CBC with HMAC (RFC 7518 §5), and the bare CBC of XML-Enc 1.1 §5.2.
 
 use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::cipher::{
-    self, DecryptionContext, EncryptionContext, PaddedBlockDecryptingKey, PaddedBlockEncryptingKey,
-    UnboundCipherKey,
+    self, DecryptingKey, DecryptionContext, EncryptionContext, PaddedBlockDecryptingKey,
+    PaddedBlockEncryptingKey, UnboundCipherKey,
 };
 use aws_lc_rs::iv::FixedLength;
 use ring::hmac;
@@ -42,6 +42,7 @@ pub fn seal(enc: &Algorithm, cek: &[u8], aad: &[u8], plaintext: &[u8]) -> Result
         Family::AesCbcHmac(bits) => {
             CbcHmac::new(bits, cek).and_then(|halves| halves.seal(aad, plaintext))
         }
+        Family::AesCbc(bits) => seal_bare_cbc(bits, cek, plaintext),
         _ => None,
     };
     sealed.ok_or_else(|| unfit(enc))
@@ -62,7 +63,8 @@ pub fn seal_direct(key: &Key, enc: &Algorithm, aad: &[u8], plaintext: &[u8]) -> 
     sealed.ok_or_else(|| unfit(enc))
 }
 
-/// Checks and decrypts. Lengths of key, IV and tag are checked first; the MAC before the padding.
+/// Checks and decrypts. Lengths of key, IV and tag are checked first; the MAC before the padding. The bare
+/// CBC families authenticate nothing.
 ///
 /// # Errors
 /// [`ErrorKind::NotDecrypted`], whatever the reason.
@@ -78,6 +80,12 @@ pub fn open(
         Family::AesGcm(bits) => open_gcm(bits, cek, iv, aad, ciphertext, tag),
         Family::AesCbcHmac(bits) => {
             CbcHmac::new(bits, cek).and_then(|halves| halves.open(iv, aad, ciphertext, tag))
+        }
+        Family::AesCbc(bits) if tag.is_empty() && aad.is_empty() => {
+            aes(bits).and_then(|cipher| decrypt_cbc_any_padding(cipher, cek, iv, ciphertext))
+        }
+        Family::TripleDesCbc if tag.is_empty() && aad.is_empty() => {
+            super::tdes::decrypt(cek, iv, ciphertext)
         }
         _ => None,
     };
@@ -167,6 +175,47 @@ pub(in crate::crypto) fn open_with(
     let mut out = vec![0; ciphertext.len()];
     key.open_separate_gather(nonce, Aad::from(aad), ciphertext, tag, &mut out).ok()?;
     Some(out)
+}
+
+const fn aes(bits: usize) -> Option<&'static cipher::Algorithm> {
+    match bits {
+        128 => Some(&cipher::AES_128),
+        192 => Some(&cipher::AES_192),
+        256 => Some(&cipher::AES_256),
+        _ => None,
+    }
+}
+
+/// PKCS#7 padding is one of those that XML-Enc 1.1 §5.2 reads.
+fn seal_bare_cbc(bits: usize, key: &[u8], plaintext: &[u8]) -> Option<Sealed> {
+    let iv = random::bytes::<CBC_IV_BYTES>().ok()?;
+    let key = PaddedBlockEncryptingKey::cbc_pkcs7(UnboundCipherKey::new(aes(bits)?, key).ok()?);
+    let mut text = plaintext.to_vec();
+    let context = EncryptionContext::Iv128(FixedLength::from(iv));
+    key.ok()?.less_safe_encrypt(&mut text, context).ok()?;
+    Some(Sealed { iv: iv.to_vec(), ciphertext: text, tag: Vec::new() })
+}
+
+/// Padding of which only the last byte counts, 1 to 16 (XML-Enc 1.1 §5.2).
+fn decrypt_cbc_any_padding(
+    cipher: &'static cipher::Algorithm,
+    key: &[u8],
+    iv: &[u8],
+    ciphertext: &[u8],
+) -> Option<Vec<u8>> {
+    let iv: [u8; CBC_IV_BYTES] = iv.try_into().ok()?;
+    if ciphertext.is_empty() || !ciphertext.len().is_multiple_of(CBC_IV_BYTES) {
+        return None;
+    }
+    let key = DecryptingKey::cbc(UnboundCipherKey::new(cipher, key).ok()?).ok()?;
+    let mut text = ciphertext.to_vec();
+    key.decrypt(&mut text, DecryptionContext::Iv128(FixedLength::from(iv))).ok()?;
+    let padding = usize::from(*text.last()?);
+    if !(1..=CBC_IV_BYTES).contains(&padding) {
+        return None;
+    }
+    text.truncate(text.len() - padding);
+    Some(text)
 }
 
 /// The two halves of an AES-CBC-HMAC key (RFC 7518 §5.2.2.1): MAC first, then encryption.

@@ -1,6 +1,20 @@
-//! Digests of public data: fingerprints and thumbprints.
+//! Digests of public data: fingerprints and thumbprints, and those of XML signatures.
 
 use ring::digest;
+
+use crate::alg::Hash;
+
+/// The digest of `data`.
+#[must_use]
+pub fn digest(hash: Hash, data: &[u8]) -> Vec<u8> {
+    let algorithm = match hash {
+        Hash::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+        Hash::Sha256 => &digest::SHA256,
+        Hash::Sha384 => &digest::SHA384,
+        Hash::Sha512 => &digest::SHA512,
+    };
+    digest::digest(algorithm, data).as_ref().to_vec()
+}
 
 /// SHA-1, for `x5t` and Ping AM's kid formula only.
 #[must_use]

@@ -403,7 +403,7 @@ fn family_takes(algorithm: &Algorithm, kind: KeyKind) -> bool {
             matches!(oct_type, OctType::Any | OctType::Hmac)
         }
         (Family::RsaPkcs1(_) | Family::RsaPss(_), KeyKind::Rsa { .. })
-        | (Family::RsaOaep(_) | Family::Rsa15, KeyKind::Rsa { .. }) => true,
+        | (Family::RsaOaep(_) | Family::RsaOaepNamed | Family::Rsa15, KeyKind::Rsa { .. }) => true,
         (Family::Ecdsa(curve, _), KeyKind::Curve(own)) => curve == own,
         (Family::EdDsa, KeyKind::Curve(own)) => matches!(own, Curve::Ed25519 | Curve::Ed448),
         (Family::EcdhEs(_), KeyKind::Curve(own)) => {

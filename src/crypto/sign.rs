@@ -5,7 +5,7 @@ use ring::hmac;
 
 use crate::alg::{ALGORITHMS, Algorithm, Family, Hash, Operation};
 use crate::crypto::prepared::{Oct, Prepared, RSA_ROWS, Rsa};
-use crate::crypto::{Key, Role};
+use crate::crypto::{Key, KeyKind, Role};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The longest signature there is: RSA of 8192 bits.
@@ -86,6 +86,11 @@ fn holds(key: &Key, algorithm: &Algorithm, message: &[u8], signature: &[u8]) -> 
         // Constant time, and of the full length only (RFC 7518 §3.2).
         Prepared::Oct(oct) => mac_key(oct, algorithm.family)
             .is_some_and(|key| hmac::verify(key, message, signature).is_ok()),
+        // LEGACY: only XML has it (XML-DSig §6.4.2), and only to verify.
+        Prepared::Rsa(_) if algorithm.family == Family::RsaPkcs1(Hash::Sha1) => {
+            let rule = &aws::RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY;
+            key.spki().is_some_and(|spki| holds_rsa(rule, spki, message, signature))
+        }
         Prepared::Rsa(rsa) => RSA_ROWS
             .iter()
             .position(|(family, _)| *family == algorithm.family)
@@ -96,6 +101,35 @@ fn holds(key: &Key, algorithm: &Algorithm, message: &[u8], signature: &[u8]) -> 
         Prepared::Foreign(foreign) => foreign.verify(message, signature),
         Prepared::X25519 { .. } => false,
     }
+}
+
+/// Checks a signature of RSA with 1024 to 2047 bits, which nothing else here takes: XML signatures of old
+/// peers, where the caller switched it on.
+///
+/// # Errors
+/// [`ErrorKind::NotVerified`], whatever the reason.
+pub fn verify_small_rsa(
+    key: &Key,
+    algorithm: &Algorithm,
+    message: &[u8],
+    signature: &[u8],
+) -> Result<()> {
+    // LEGACY: as the name says.
+    let rule = match algorithm.family {
+        Family::RsaPkcs1(Hash::Sha1) => &aws::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY,
+        Family::RsaPkcs1(Hash::Sha256) => &aws::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY,
+        Family::RsaPkcs1(Hash::Sha512) => &aws::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY,
+        _ => return Err(Error::new(ErrorKind::NotVerified, "the signature does not verify")),
+    };
+    let small = matches!(key.kind(), KeyKind::Rsa { bits: 1024..2048 });
+    match key.spki().filter(|_| small) {
+        Some(spki) if holds_rsa(rule, spki, message, signature) => Ok(()),
+        _ => Err(Error::new(ErrorKind::NotVerified, "the signature does not verify")),
+    }
+}
+
+fn holds_rsa(rule: &'static aws::RsaParameters, spki: &[u8], message: &[u8], value: &[u8]) -> bool {
+    aws::ParsedPublicKey::new(rule, spki).is_ok_and(|key| key.verify_sig(message, value).is_ok())
 }
 
 const fn mac_key(oct: &Oct, family: Family) -> Option<&hmac::Key> {

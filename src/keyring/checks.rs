@@ -103,8 +103,9 @@ fn check_algorithms(
             "if peers still need it: [policy] legacy = [\"{names}\"]; else unmap the label"
         ))];
     }
+    let contents = [Operation::Content, Operation::XmlContent];
     let acting: Vec<&&Algorithm> =
-        rows.iter().filter(|row| row.operation != Operation::Content).collect();
+        rows.iter().filter(|row| !contents.contains(&row.operation)).collect();
     // `dir` needs a content algorithm of the key's own length.
     let content = rows
         .iter()
@@ -137,8 +138,8 @@ fn check_algorithms(
 
 const fn passive_role(row: &Algorithm) -> Role {
     match row.operation {
-        Operation::Sign => Role::Verify,
-        Operation::KeyManagement | Operation::Content => Role::Encrypt,
+        Operation::Sign | Operation::XmlSign => Role::Verify,
+        _ => Role::Encrypt,
     }
 }
 

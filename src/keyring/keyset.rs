@@ -425,7 +425,7 @@ pub fn complete_algorithms(
     for operation in [Operation::Sign, Operation::KeyManagement, Operation::Content] {
         let wanted = match operation {
             Operation::Sign => uses.iter().any(signs),
-            Operation::KeyManagement | Operation::Content => uses.iter().any(encrypts),
+            _ => uses.iter().any(encrypts),
         };
         if !wanted || listed.iter().any(|row| row.operation == operation) {
             continue;

@@ -39,7 +39,6 @@ const FORM: &[Mistake] = &[
     ("[policy]\nlegacy = [@'RSA15']\n", "unknown_algorithm"),
     ("[policy]\nlegacy = @'RSA1_5'\n", "wrong_type"),
     ("[policy]\nlegacy = [@'ES256']\n", "not_legacy"),
-    ("[policy]\nlegacy = ['RSA1_5', @'rsa-sha1-verify']\n", "not_built"),
     ("[policy]\ndemo_keys = @'no'\n", "unknown_value"),
     ("[policy]\nexpiry_warn_days = [@-3]\n", "out_of_range"),
     ("[policy]\nallow_short_hmac_keys = @'yes'\n", "wrong_type"),

@@ -45,6 +45,8 @@ mod resolution;
 mod retirement;
 mod rotation;
 mod schedule;
+#[cfg(feature = "saml")]
+mod saml;
 mod seeds;
 mod stores;
 mod support;
@@ -54,3 +56,7 @@ mod volumes;
 mod wiping;
 mod workshop;
 mod wycheproof;
+#[cfg(feature = "saml")]
+mod xml_vectors;
+#[cfg(feature = "saml")]
+mod xmlsec;

@@ -1,0 +1,177 @@
+//! Messages and assertions: where each is signed, what each may be encrypted as.
+
+use super::{md, saml, samlp};
+use crate::error::Result;
+use crate::ops::KeySet;
+use crate::xmlsec::dsig::{self, SignOptions, Signed, Target, VerifiedElement};
+use crate::xmlsec::enc::{self, Decrypted, EncryptOptions, Encrypted, Place, Recipient, Wanted};
+use crate::xmlsec::{ElementName, PeerPolicy, Trust, XmlLimits};
+
+/// Every element that SAML signs: requests, responses, assertions, metadata (SAML core §3.2, §2.3.3; metadata §2.3).
+const SIGNABLE: [ElementName; 20] = [
+    saml("Assertion"),
+    samlp("ArtifactResolve"),
+    samlp("ArtifactResponse"),
+    samlp("AssertionIDRequest"),
+    samlp("AttributeQuery"),
+    samlp("AuthnQuery"),
+    samlp("AuthnRequest"),
+    samlp("AuthzDecisionQuery"),
+    samlp("LogoutRequest"),
+    samlp("LogoutResponse"),
+    samlp("ManageNameIDRequest"),
+    samlp("ManageNameIDResponse"),
+    samlp("NameIDMappingRequest"),
+    samlp("NameIDMappingResponse"),
+    samlp("Response"),
+    md("EntityDescriptor"),
+    md("EntitiesDescriptor"),
+    md("AffiliationDescriptor"),
+    md("IDPSSODescriptor"),
+    md("SPSSODescriptor"),
+];
+
+/// What must be signed for a document to be believed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the three ways to ask")]
+pub enum Expect<'a> {
+    /// Whatever is signed of the document element and its assertions: one at least, and each must hold.
+    #[default]
+    Any,
+    /// The assertion: the document element, or the only one of a Response; with an ID, that one.
+    Assertion(Option<&'a str>),
+    /// The document element.
+    Message,
+}
+
+/// What [`sign`] signs.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the two places where SAML signs")]
+pub enum Signing<'a> {
+    /// The assertion in a Response, or the document element if it is one; with an ID, that one.
+    Assertion(Option<&'a str>),
+    /// The document element.
+    #[default]
+    Message,
+}
+
+/// Signs a message, an assertion or metadata with the active alias. The signature stands behind the Issuer,
+/// in metadata first, as the schemas want it.
+///
+/// # Errors
+/// Those of [`dsig::sign`]; [`crate::error::ErrorKind::Usage`] for what SAML does not sign.
+pub fn sign(
+    set: &KeySet,
+    document: &[u8],
+    what: Signing<'_>,
+    options: &SignOptions<'_>,
+) -> Result<Signed> {
+    let target = match what {
+        Signing::Assertion(id) => Target::Element { name: saml("Assertion"), id },
+        Signing::Message => Target::Root,
+    };
+    let options = SignOptions { after: Some(saml("Issuer")), ..options.clone() };
+    let limits = XmlLimits::METADATA;
+    dsig::sign(set, document, &SIGNABLE, &target, &options, &limits)
+}
+
+/// Verifies; what is not in the octets of an element that comes back is not authenticated: a signed
+/// assertion says nothing of the Response around it.
+///
+/// # Errors
+/// Those of [`dsig::verify`].
+pub fn verify(
+    document: &[u8],
+    expect: Expect<'_>,
+    trust: Trust<'_>,
+    policy: &PeerPolicy,
+    limits: &XmlLimits,
+) -> Result<Vec<VerifiedElement>> {
+    let target = match expect {
+        Expect::Any => Target::Signed { child: saml("Assertion") },
+        Expect::Assertion(id) => Target::Element { name: saml("Assertion"), id },
+        Expect::Message => Target::Root,
+    };
+    dsig::verify(document, &SIGNABLE, &target, trust, policy, limits)
+}
+
+/// What SAML encrypts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "SAML core §2.2.4, §2.3.4, §2.7.3.2 and §3.6.1")]
+pub enum Encryptable {
+    /// `saml:EncryptedAssertion`.
+    Assertion,
+    /// `saml:EncryptedAttribute`.
+    Attribute,
+    /// `saml:EncryptedID`.
+    Id,
+    /// `samlp:NewEncryptedID`.
+    NewId,
+}
+
+impl Encryptable {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Assertion, Self::Attribute, Self::Id, Self::NewId];
+
+    /// The element around the EncryptedData.
+    #[must_use]
+    pub const fn wrapper(self) -> ElementName {
+        match self {
+            Self::Assertion => saml("EncryptedAssertion"),
+            Self::Attribute => saml("EncryptedAttribute"),
+            Self::Id => saml("EncryptedID"),
+            Self::NewId => samlp("NewEncryptedID"),
+        }
+    }
+
+    /// What may be inside.
+    #[must_use]
+    pub const fn content(self) -> &'static [ElementName] {
+        const ASSERTION: &[ElementName] = &[saml("Assertion")];
+        const ATTRIBUTE: &[ElementName] = &[saml("Attribute")];
+        const ID: &[ElementName] = &[saml("NameID"), saml("BaseID"), saml("Assertion")];
+        const NEW_ID: &[ElementName] = &[samlp("NewID")];
+        match self {
+            Self::Assertion => ASSERTION,
+            Self::Attribute => ATTRIBUTE,
+            Self::Id => ID,
+            Self::NewId => NEW_ID,
+        }
+    }
+
+    const fn place(self) -> Place {
+        match self {
+            Self::Assertion => Place::Top,
+            Self::Attribute | Self::Id | Self::NewId => Place::Anywhere,
+        }
+    }
+}
+
+/// Encrypts the one element of `kind` in the document (for assertions: the document element or its one such
+/// child) and puts the encrypted element in its place.
+///
+/// # Errors
+/// Those of [`enc::encrypt`]; [`crate::error::ErrorKind::Usage`] if there is not exactly one such element.
+pub fn encrypt(
+    recipient: Recipient<'_>,
+    document: &[u8],
+    kind: Encryptable,
+    options: &EncryptOptions<'_>,
+) -> Result<(String, Encrypted)> {
+    let wanted = Wanted { wrapper: kind.wrapper(), place: kind.place(), content: kind.content() };
+    enc::encrypt_in(recipient, document, &wanted, options, &XmlLimits::MESSAGE)
+}
+
+/// Decrypts every element of `kind` with the valid aliases of `set`, in document order.
+///
+/// # Errors
+/// Those of [`enc::decrypt`].
+pub fn decrypt(
+    set: &KeySet,
+    document: &[u8],
+    kind: Encryptable,
+    policy: &PeerPolicy,
+) -> Result<Vec<Decrypted>> {
+    let wanted = Wanted { wrapper: kind.wrapper(), place: kind.place(), content: kind.content() };
+    enc::decrypt(set, document, &wanted, policy, &XmlLimits::MESSAGE)
+}

@@ -1,0 +1,10 @@
+//! Metadata: ours written from labels, a peer's read for its keys, roles and preferences.
+
+mod read;
+mod times;
+mod write;
+
+pub use read::{EncryptionMethod, PeerMetadata, PeerRole};
+pub use write::{
+    Endpoint, KeyDescriptorOptions, MetadataOptions, PublishedEncryption, key_descriptors, write,
+};

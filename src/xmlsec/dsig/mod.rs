@@ -1,0 +1,85 @@
+//! XML signatures, enveloped, in the strict profile of SAML core §5.4.
+
+mod shape;
+mod sign;
+mod verify;
+
+use roxmltree::{Document, Node};
+
+use crate::xmlsec::input::ElementName;
+use crate::xmlsec::names::ds;
+use crate::xmlsec::{attribute, children_named};
+
+pub(crate) use sign::choose;
+pub use sign::{KeyInfo, SignOptions, Signed, sign};
+pub use verify::{VerifiedElement, verify};
+
+/// Which element is signed. It is found by its place, and the signature is its direct child.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "the places where SAML signs")]
+pub enum Target<'a> {
+    /// The element of this name: the document element, or the one direct child of it; with an ID, the one
+    /// that carries it.
+    Element {
+        /// Its name.
+        name: ElementName,
+        /// Its `ID`, needed where there are several.
+        id: Option<&'a str>,
+    },
+    /// The document element.
+    Root,
+    /// What is signed of the document element and its direct children of this name. Where the document element
+    /// is not signed, each of the children must be, and no other signature may stand about.
+    Signed {
+        /// The name of the children.
+        child: ElementName,
+    },
+}
+
+impl Target<'_> {
+    /// The elements, or why there is none.
+    fn find<'a, 'i>(&self, tree: &'a Document<'i>) -> Result<Vec<Node<'a, 'i>>, &'static str> {
+        let root = tree.root_element();
+        match self {
+            Self::Root => Ok(vec![root]),
+            Self::Element { name, id } if name.is(root) => match id {
+                Some(id) if attribute(root, "ID") != Some(id) => Err("the element is not there"),
+                _ => Ok(vec![root]),
+            },
+            Self::Element { name, id } => {
+                let fits =
+                    |node: &Node<'_, '_>| id.is_none_or(|id| attribute(*node, "ID") == Some(id));
+                let mut found = children_named(root, *name).filter(fits);
+                match (found.next(), found.next()) {
+                    (Some(one), None) => Ok(vec![one]),
+                    (None, _) => Err("the element is not there"),
+                    _ => Err("there are several such elements, and no ID was asked for"),
+                }
+            }
+            Self::Signed { child } => signed_elements(root, *child),
+        }
+    }
+}
+
+fn signed_elements<'a, 'i>(
+    root: Node<'a, 'i>,
+    child: ElementName,
+) -> Result<Vec<Node<'a, 'i>>, &'static str> {
+    let children: Vec<Node<'a, 'i>> = children_named(root, child).collect();
+    let signed = |node: &Node<'a, 'i>| shape::has_signature(*node);
+    if signed(&root) {
+        let inside = children.into_iter().filter(signed);
+        return Ok(std::iter::once(root).chain(inside).collect());
+    }
+    if children.is_empty() || !children.iter().any(signed) {
+        return Err("nothing is signed");
+    }
+    if !children.iter().all(signed) {
+        return Err("an element that is not signed stands beside one that is");
+    }
+    let outside = |node: &Node<'_, '_>| !node.ancestors().any(|above| children.contains(&above));
+    if root.descendants().any(|node| ds("Signature").is(node) && outside(&node)) {
+        return Err("a signature stands where SAML has none");
+    }
+    Ok(children)
+}

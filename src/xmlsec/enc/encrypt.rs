@@ -1,0 +1,202 @@
+//! Encrypts one element to a certificate or to the active alias of a label.
+
+use roxmltree::Node;
+
+use super::{Place, Wanted, allows, content_row, transport_row};
+use crate::alg::{Algorithm, Family, Hash};
+use crate::crypto::oaep::{self, OaepParameters};
+use crate::crypto::{Key, Role, cipher, random};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ops::KeySet;
+use crate::secret::SecretBytes;
+use crate::xmlsec::c14n::Canonicalization;
+use crate::xmlsec::names::{DSIG, ELEMENT_TYPE, OAEP_MGF1P, XENC, XENC11, digest_uri, mgf_uri};
+use crate::xmlsec::trust::PeerKey;
+use crate::xmlsec::{ElementName, PeerPolicy, XmlLimits, XmlText, attribute_value, encode_base64};
+
+/// To whom.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "peers and own labels; there is no third")]
+pub enum Recipient<'a> {
+    /// The holder of a certificate.
+    Certificate(&'a PeerKey),
+    /// The active alias of a label.
+    Label(&'a KeySet),
+}
+
+impl<'a> Recipient<'a> {
+    fn key(self) -> &'a Key {
+        match self {
+            Self::Certificate(peer) => peer.key(),
+            Self::Label(set) => &set.active().key,
+        }
+    }
+}
+
+/// How [`encrypt`] encrypts.
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "built with ..Default::default()")]
+pub struct EncryptOptions<'a> {
+    /// The content algorithm, by JOSE name, XML name or URI; absent: AES-256-GCM.
+    pub content: Option<&'a str>,
+    /// The key transport; absent: `rsa-oaep-mgf1p`.
+    pub key_transport: Option<&'a str>,
+    /// The digest of OAEP; absent: SHA-1, which every peer reads, for `rsa-oaep-mgf1p`, else SHA-256.
+    pub digest: Option<Hash>,
+    /// The digest of MGF1 for `rsa-oaep`; absent: as `digest`. `rsa-oaep-mgf1p` has SHA-1 by name.
+    pub mgf: Option<Hash>,
+    /// The entity that the key is for.
+    pub recipient: Option<&'a str>,
+    /// Switches that CBC and RSA 1.5 need.
+    pub policy: PeerPolicy,
+}
+
+/// An encrypted element.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Encrypted {
+    /// An `xenc:EncryptedData` with its key inside.
+    pub xml: String,
+    /// The key transport algorithm.
+    pub key_transport: &'static Algorithm,
+    /// The content algorithm.
+    pub content: &'static Algorithm,
+}
+
+/// Encrypts `element`, the text of one element that declares every namespace it uses.
+///
+/// # Errors
+/// [`ErrorKind::AlgorithmNotAllowed`] for what is off or never made (triple DES), [`ErrorKind::KeyUnfit`] if the
+/// recipient's key is no RSA key of 2048 bits or more.
+pub fn encrypt(
+    recipient: Recipient<'_>,
+    element: &[u8],
+    options: &EncryptOptions<'_>,
+) -> Result<Encrypted> {
+    let content = match options.content {
+        None => Algorithm::named("A256GCM")?,
+        Some(name) => row_of(name, content_row, &options.policy)?,
+    };
+    let transport = match options.key_transport {
+        None => Algorithm::named("rsa-oaep-mgf1p")?,
+        Some(name) => row_of(name, transport_row, &options.policy)?,
+    };
+    if let Recipient::Label(set) = recipient {
+        set.active().usage.before_encrypting(false)?;
+    }
+    let size = content.content_key_bytes().unwrap_or_default();
+    let mut bytes = vec![0; size];
+    random::fill(&mut bytes)?;
+    let fresh = SecretBytes::from_vec(bytes);
+    let (wrapped, method) = wrap(recipient.key(), transport, content, &fresh, options)?;
+    // EXPOSE: into the cipher.
+    let sealed = cipher::seal(content, fresh.expose_secret(), b"", element)?;
+    let octets = [sealed.iv, sealed.ciphertext, sealed.tag].concat();
+    let to = options
+        .recipient
+        .map_or_else(String::new, |entity| format!(" Recipient=\"{}\"", attribute_value(entity)));
+    let content_uri = content.xml_uri.unwrap_or_default();
+    let xml = format!(
+        "<xenc:EncryptedData xmlns:xenc=\"{XENC}\" Type=\"{ELEMENT_TYPE}\">\
+         <xenc:EncryptionMethod Algorithm=\"{content_uri}\"/>\
+         <ds:KeyInfo xmlns:ds=\"{DSIG}\"><xenc:EncryptedKey{to}>{method}\
+         <xenc:CipherData><xenc:CipherValue>{}</xenc:CipherValue></xenc:CipherData>\
+         </xenc:EncryptedKey></ds:KeyInfo>\
+         <xenc:CipherData><xenc:CipherValue>{}</xenc:CipherValue></xenc:CipherData></xenc:EncryptedData>",
+        encode_base64(&wrapped),
+        encode_base64(&octets),
+    );
+    Ok(Encrypted { xml, key_transport: transport, content })
+}
+
+/// Encrypts the one element `wanted` of a document in its place; the whole document comes back.
+///
+/// # Errors
+/// Those of [`encrypt`]; [`ErrorKind::LimitExceeded`] and [`ErrorKind::Malformed`] for the document,
+/// [`ErrorKind::Usage`] if there is not exactly one such element.
+pub fn encrypt_in(
+    recipient: Recipient<'_>,
+    document: &[u8],
+    wanted: &Wanted<'_>,
+    options: &EncryptOptions<'_>,
+    limits: &XmlLimits,
+) -> Result<(String, Encrypted)> {
+    let text = XmlText::read(document, limits)?;
+    let tree = text.parse()?;
+    let root = tree.root_element();
+    let fits = |node: &Node<'_, '_>| wanted.content.iter().any(|name| name.is(*node));
+    let mut found = match wanted.place {
+        Place::Anywhere => root.descendants().filter(fits).collect(),
+        Place::Top if fits(&root) => vec![root],
+        Place::Top => root.children().filter(fits).collect::<Vec<_>>(),
+    };
+    let (Some(element), true) = (found.pop(), found.is_empty()) else {
+        let text = "cannot encrypt: there is not exactly one such element";
+        return Err(Error::new(ErrorKind::Usage, text));
+    };
+    // With every namespace in scope, so that it stands alone when it comes out.
+    let prefixes = element.namespaces().map(|one| one.name().unwrap_or_default()).collect();
+    let form = Canonicalization { comments: true, prefixes, ..Canonicalization::default() };
+    let made = encrypt(recipient, &form.octets(element, None), options)?;
+    let ElementName { namespace, local } = wanted.wrapper;
+    let wrapped = format!("<enc:{local} xmlns:enc=\"{namespace}\">{}</enc:{local}>", made.xml);
+    let (before, rest) = text.as_str().split_at(element.range().start);
+    let behind = rest.get(element.range().len()..).unwrap_or_default();
+    Ok(([before, &wrapped, behind].concat(), made))
+}
+
+fn row_of(
+    name: &str,
+    find: fn(&str) -> Option<&'static Algorithm>,
+    policy: &PeerPolicy,
+) -> Result<&'static Algorithm> {
+    let row = Algorithm::named(name)?;
+    let made = row.xml_uri.and_then(find).filter(|row| row.family != Family::TripleDesCbc);
+    match made.filter(|row| allows(row, policy, None)) {
+        Some(row) => Ok(row),
+        None => {
+            let text = format!("XML is not encrypted with {row} here");
+            Err(Error::new(ErrorKind::AlgorithmNotAllowed, text).with_help(
+                "AES-GCM with RSA-OAEP always works; CBC and RSA 1.5 are switches of the peer",
+            ))
+        }
+    }
+}
+
+/// The wrapped key and its EncryptionMethod.
+fn wrap(
+    key: &Key,
+    transport: &'static Algorithm,
+    content: &'static Algorithm,
+    fresh: &SecretBytes,
+    options: &EncryptOptions<'_>,
+) -> Result<(Vec<u8>, String)> {
+    let uri = transport.xml_uri.unwrap_or_default();
+    key.fits(transport, Role::Encrypt)?;
+    if transport.family == Family::Rsa15 {
+        let made = cipher::establish(key, transport, content, &Default::default(), Some(fresh))?;
+        return Ok((made.encrypted_key, format!("<xenc:EncryptionMethod Algorithm=\"{uri}\"/>")));
+    }
+    let mgf1p = uri == OAEP_MGF1P;
+    let digest = options.digest.unwrap_or(if mgf1p { Hash::Sha1 } else { Hash::Sha256 });
+    let mgf = if mgf1p { Hash::Sha1 } else { options.mgf.unwrap_or(digest) };
+    let parameters = OaepParameters { digest, mgf, label: Vec::new() };
+    // EXPOSE: into the wrapping primitive.
+    let wrapped = oaep::encrypt(key, &parameters, fresh.expose_secret()).ok_or_else(|| {
+        let text = format!("{} cannot do {transport} with these digests", key.kind());
+        Error::new(ErrorKind::KeyUnfit, text).with_help(
+            "unequal digests need the feature \"compat\"; SHA-512 needs RSA of 2048 bits or more",
+        )
+    })?;
+    let mgf = if mgf1p {
+        String::new()
+    } else {
+        format!("<xenc11:MGF xmlns:xenc11=\"{XENC11}\" Algorithm=\"{}\"/>", mgf_uri(mgf))
+    };
+    let method = format!(
+        "<xenc:EncryptionMethod Algorithm=\"{uri}\">\
+         <ds:DigestMethod Algorithm=\"{}\"/>{mgf}</xenc:EncryptionMethod>",
+        digest_uri(digest)
+    );
+    Ok((wrapped, method))
+}

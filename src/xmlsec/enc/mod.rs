@@ -1,0 +1,54 @@
+//! XML encryption of one element, in the shapes that SAML uses: RSA key transport and AES.
+
+mod decrypt;
+mod encrypt;
+
+use crate::alg::{Algorithm, Family, Operation, Status};
+use crate::ops::KeySet;
+use crate::xmlsec::PeerPolicy;
+
+pub use decrypt::{Decrypted, Place, Wanted, decrypt};
+pub use encrypt::{EncryptOptions, Encrypted, Recipient, encrypt, encrypt_in};
+
+/// Whether peer policy or label switched a row on that is off otherwise.
+fn allows(row: &'static Algorithm, policy: &PeerPolicy, set: Option<&KeySet>) -> bool {
+    let switched = match row.family {
+        Family::AesCbc(_) => policy.cbc,
+        Family::Rsa15 => policy.rsa1_5,
+        Family::TripleDesCbc => policy.triple_des && policy.cbc,
+        _ => row.status == Status::On,
+    };
+    let listed = set.is_some_and(|set| set.algorithms().contains(&row));
+    match set {
+        // Of the rows that are on, a label may list some and mean only those.
+        Some(set) if row.status == Status::On => {
+            listed || (row.family == Family::RsaOaepNamed && set.algorithms().iter().any(is_oaep))
+        }
+        _ => switched || listed,
+    }
+}
+
+fn is_oaep(row: &&'static Algorithm) -> bool {
+    matches!(row.family, Family::RsaOaep(_) | Family::RsaOaepNamed)
+}
+
+/// The row of a content algorithm.
+fn content_row(uri: &str) -> Option<&'static Algorithm> {
+    let row = Algorithm::by_xml_uri(uri)?;
+    matches!(row.operation, Operation::Content | Operation::XmlContent).then_some(row)
+}
+
+/// The row of a key transport algorithm.
+fn transport_row(uri: &str) -> Option<&'static Algorithm> {
+    let row = Algorithm::by_xml_uri(uri)?;
+    matches!(row.operation, Operation::KeyManagement | Operation::XmlKeyTransport).then_some(row)
+}
+
+/// Lengths of initialization vector and tag around the ciphertext (XML-Enc 1.1 §5.2).
+const fn iv_and_tag_bytes(row: &Algorithm) -> (usize, usize) {
+    match row.family {
+        Family::AesGcm(_) => (12, 16),
+        Family::TripleDesCbc => (8, 0),
+        _ => (16, 0),
+    }
+}

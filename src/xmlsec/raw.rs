@@ -1,0 +1,89 @@
+//! What bindings need around XML: signatures over other octets by XML's names, and texts taken apart.
+
+use crate::alg::{Algorithm, Hash, Operation};
+use crate::crypto::{Role, sign as crypto_sign};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ops::KeySet;
+use crate::usage::Life;
+use crate::xmlsec::c14n::Canonicalization;
+use crate::xmlsec::input::children_named;
+use crate::xmlsec::names::ds;
+use crate::xmlsec::trust::{Candidate, Signer, Trust};
+use crate::xmlsec::{PeerPolicy, XmlLimits, XmlText, not_verified};
+
+pub(crate) use crate::xmlsec::dsig::choose;
+
+/// The bare signature over `octets` with the active alias.
+pub(crate) fn sign(set: &KeySet, algorithm: &'static Algorithm, octets: &[u8]) -> Result<Vec<u8>> {
+    set.require_use(Role::Sign)?;
+    let mut made = Vec::new();
+    set.active().usage.before_signing(Life::Open)?;
+    crypto_sign::sign(&set.active().key, algorithm, octets, &mut made)?;
+    Ok(made)
+}
+
+/// Who made the bare signature `value` over `octets`.
+pub(crate) fn verify(
+    trust: Trust<'_>,
+    policy: &PeerPolicy,
+    algorithm: &'static Algorithm,
+    octets: &[u8],
+    value: &[u8],
+) -> Result<Signer> {
+    trust.require()?;
+    let signs = matches!(algorithm.operation, Operation::Sign | Operation::XmlSign);
+    if !signs || !trust.allows(algorithm, policy) {
+        return Err(not_verified("the signature algorithm is not allowed"));
+    }
+    let candidates = trust.candidates(algorithm, policy, || None);
+    let made = |one: &&Candidate<'_>| one.made(algorithm, policy, octets, value);
+    let signer = candidates.iter().find(made).map(Candidate::signer);
+    signer.ok_or_else(|| not_verified("no trusted key made the signature"))
+}
+
+/// Whether this is XML that may be read at all.
+pub(crate) fn check(document: &[u8], limits: &XmlLimits) -> Result<()> {
+    XmlText::read(document, limits)?.parse().map(drop)
+}
+
+/// The text without the signature of its document element.
+pub(crate) fn without_signature(document: &[u8], limits: &XmlLimits) -> Result<String> {
+    let text = XmlText::read(document, limits)?;
+    let tree = text.parse()?;
+    let mut out = text.as_str().to_owned();
+    let signatures: Vec<_> = children_named(tree.root_element(), ds("Signature")).collect();
+    for signature in signatures.iter().rev() {
+        out.replace_range(signature.range(), "");
+    }
+    Ok(out)
+}
+
+/// The one child element of the one child `inside` of the document element, as a document of its own.
+pub(crate) fn unwrap(
+    document: &[u8],
+    root: crate::xmlsec::ElementName,
+    inside: crate::xmlsec::ElementName,
+    limits: &XmlLimits,
+) -> Result<String> {
+    let malformed = |why: &'static str| Error::new(ErrorKind::Malformed, why);
+    let text = XmlText::read(document, limits)?;
+    let tree = text.parse()?;
+    if !root.is(tree.root_element()) {
+        return Err(malformed("the document element is no envelope"));
+    }
+    let body = crate::xmlsec::only_child(tree.root_element(), inside);
+    let content = body.and_then(crate::xmlsec::element_content);
+    let content = content.ok_or_else(|| malformed("the envelope has no body"))?;
+    let [message] = content.as_slice() else {
+        return Err(malformed("the body holds not exactly one element"));
+    };
+    let prefixes = message.namespaces().map(|one| one.name().unwrap_or_default()).collect();
+    let form = Canonicalization { comments: true, prefixes, ..Canonicalization::default() };
+    String::from_utf8(form.octets(*message, None))
+        .map_err(|_| malformed("the message is not UTF-8"))
+}
+
+/// The digest that belongs to a hash function, by URI (for metadata).
+pub(crate) fn digest_uris() -> [&'static str; 3] {
+    [Hash::Sha256, Hash::Sha384, Hash::Sha512].map(crate::xmlsec::names::digest_uri)
+}

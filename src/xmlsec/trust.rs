@@ -1,0 +1,218 @@
+//! Whose signatures count: the valid aliases of a label, or the certificates of a peer.
+
+use crate::alg::{Algorithm, Family, Hash};
+use crate::crypto::{Key, Role, certificate, sign};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ops::{KeySet, LabelKey};
+use crate::xmlsec::{PeerPolicy, decode_base64};
+
+/// Keys tried for one signature at most.
+const MAX_TRIES: usize = 16;
+
+/// Certificates of somebody else, each prepared once.
+#[derive(Clone, Debug)]
+pub struct PeerKeys(Vec<PeerKey>);
+
+/// One certificate of somebody else.
+#[derive(Clone, Debug)]
+pub struct PeerKey {
+    sha256: String,
+    certificate: Vec<u8>,
+    key: Key,
+}
+
+impl PeerKey {
+    /// From a DER certificate. Its dates and issuer do not matter: it is trusted by itself.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`], [`ErrorKind::KeyUnfit`], [`ErrorKind::Unsupported`].
+    pub fn from_certificate(der: Vec<u8>) -> Result<Self> {
+        let sha256 = hex(&crate::crypto::sha256(&der));
+        let key = Key::from_certificates(vec![der.clone()])?;
+        Ok(Self { sha256, certificate: der, key })
+    }
+
+    /// SHA-256 over the certificate, in hex.
+    #[must_use]
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// The certificate in DER.
+    #[must_use]
+    pub fn certificate(&self) -> &[u8] {
+        &self.certificate
+    }
+
+    /// The public key.
+    #[must_use]
+    pub const fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// What the certificate says.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`].
+    pub fn facts(&self) -> Result<certificate::CertificateFacts> {
+        certificate::facts(&self.certificate)
+    }
+}
+
+impl PeerKeys {
+    /// These certificates in this order, equal ones once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] if there is none.
+    pub fn new(keys: impl IntoIterator<Item = PeerKey>) -> Result<Self> {
+        let mut all: Vec<PeerKey> = Vec::new();
+        for key in keys {
+            if !all.iter().any(|known| known.sha256 == key.sha256) {
+                all.push(key);
+            }
+        }
+        if all.is_empty() {
+            return Err(Error::new(ErrorKind::Usage, "there is no certificate to trust"));
+        }
+        Ok(Self(all))
+    }
+
+    /// One DER certificate, or PEM with any number of them; what else the PEM holds is left out.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] and the other kinds of [`PeerKey::from_certificate`].
+    pub fn from_file(bytes: &[u8]) -> Result<Self> {
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            return Self::new([PeerKey::from_certificate(bytes.to_vec())?]);
+        };
+        let mut keys = Vec::new();
+        for block in text.split("-----BEGIN CERTIFICATE-----").skip(1) {
+            let body = block.split_once("-----END CERTIFICATE-----").map(|(body, _)| body);
+            let der = body.and_then(decode_base64).ok_or_else(|| {
+                Error::new(ErrorKind::Damaged, "a certificate in the PEM cannot be read")
+            })?;
+            keys.push(PeerKey::from_certificate(der)?);
+        }
+        Self::new(keys).map_err(|_| Error::new(ErrorKind::Damaged, "the file has no certificate"))
+    }
+
+    /// The certificates, in order.
+    #[must_use]
+    pub fn keys(&self) -> &[PeerKey] {
+        &self.0
+    }
+}
+
+/// Whose signatures count.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "own labels and peers; there is no third")]
+pub enum Trust<'a> {
+    /// The certificates of a peer.
+    Certificates(&'a PeerKeys),
+    /// Every valid alias of a label.
+    Label(&'a KeySet),
+}
+
+/// Who made a signature that verified.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Signer {
+    /// The alias of the label; `None` for a peer's certificate.
+    pub alias: Option<String>,
+    /// SHA-256 of the certificate in hex; `None` for a key without one.
+    pub certificate_sha256: Option<String>,
+}
+
+/// A key to try.
+pub(crate) struct Candidate<'a> {
+    key: &'a Key,
+    of_label: Option<&'a LabelKey>,
+}
+
+impl<'a> Trust<'a> {
+    /// Whether the trusted side lets `row` count.
+    pub(crate) fn allows(self, row: &'static Algorithm, policy: &PeerPolicy) -> bool {
+        let asymmetric =
+            matches!(row.family, Family::RsaPkcs1(_) | Family::RsaPss(_) | Family::Ecdsa(..));
+        let old = row.family == Family::RsaPkcs1(Hash::Sha1);
+        // An HMAC keyed with a public key never counts, since no HMAC does.
+        asymmetric
+            && match self {
+                Self::Certificates(_) => !old || policy.sha1,
+                Self::Label(set) => set.algorithms().contains(&row) || (old && policy.sha1),
+            }
+    }
+
+    /// Whether SHA-1 counts: a switch of the peer, or the label names it.
+    pub(crate) fn allows_sha1(self, policy: &PeerPolicy) -> bool {
+        let names = |set: &KeySet| {
+            set.algorithms().iter().any(|row| row.family == Family::RsaPkcs1(Hash::Sha1))
+        };
+        policy.sha1 || matches!(self, Self::Label(set) if names(set))
+    }
+
+    /// # Errors
+    /// [`ErrorKind::WrongUse`] for a label that does not verify.
+    pub(crate) fn require(self) -> Result<()> {
+        match self {
+            Self::Certificates(_) => Ok(()),
+            Self::Label(set) => set.require_use(Role::Verify),
+        }
+    }
+
+    /// The keys to try for `row`, those whose certificate is `hint` first.
+    pub(crate) fn candidates(
+        self,
+        row: &'static Algorithm,
+        policy: &PeerPolicy,
+        hint: impl FnOnce() -> Option<Vec<u8>>,
+    ) -> Vec<Candidate<'a>> {
+        let fits = |key: &Key| {
+            key.fits(row, Role::Verify).is_ok() || (policy.rsa1024 && key.kind().bits() >= 1024)
+        };
+        let mut found: Vec<Candidate<'a>> = match self {
+            Self::Certificates(peers) => {
+                let peers = peers.0.iter().filter(|peer| fits(&peer.key));
+                peers.map(|peer| Candidate { key: &peer.key, of_label: None }).collect()
+            }
+            Self::Label(set) => {
+                let keys = set.keys().iter().filter(|one| fits(&one.key));
+                keys.map(|one| Candidate { key: &one.key, of_label: Some(one) }).collect()
+            }
+        };
+        if found.len() > 1
+            && let Some(hint) = hint()
+        {
+            found.sort_by_key(|one| one.key.chain().first() != Some(&hint));
+        }
+        found.truncate(MAX_TRIES);
+        found
+    }
+}
+
+impl Candidate<'_> {
+    /// Whether this key made `value` over `message`.
+    pub(crate) fn made(
+        &self,
+        row: &'static Algorithm,
+        policy: &PeerPolicy,
+        message: &[u8],
+        value: &[u8],
+    ) -> bool {
+        sign::verify(self.key, row, message, value).is_ok()
+            || (policy.rsa1024 && sign::verify_small_rsa(self.key, row, message, value).is_ok())
+    }
+
+    /// The key made a signature that holds: its use is counted.
+    pub(crate) fn signer(&self) -> Signer {
+        if let Some(one) = self.of_label {
+            one.usage.verified();
+        }
+        let sha256 = self.key.chain().first().map(|leaf| hex(&crate::crypto::sha256(leaf)));
+        Signer { alias: self.of_label.map(|one| one.alias.to_string()), certificate_sha256: sha256 }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
