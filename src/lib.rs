@@ -42,6 +42,7 @@
 //! | [`keyring`] | configuration and stores resolved into snapshots; `check`, `explain` |
 //! | [`ops`] | handles on labels; bare signatures |
 //! | [`jose`] | JWS, JWE, JWK sets, JWT claims, nested tokens |
+//! | `xmlsec`, `profiles` | XML signatures and encryption; SAML v2.0 on labels (feature `saml`) |
 //! | [`config`], [`catalogue`], [`label`], [`alg`] | what may be configured: tables and names |
 //! | [`stores`], [`formats`] | where secrets lie, and the containers they come in |
 //! | [`usage`] | what was done with each key, and until when anything that it made lives |

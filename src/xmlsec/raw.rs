@@ -1,10 +1,10 @@
 //! What bindings need around XML: signatures over other octets by XML's names, and texts taken apart.
 
 use crate::alg::{Algorithm, Hash, Operation};
-use crate::crypto::{Role, sign as crypto_sign};
+use crate::crypto::Role;
+use crate::crypto::sign::MAX_SIGNATURE_BYTES;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::KeySet;
-use crate::usage::Life;
 use crate::xmlsec::c14n::Canonicalization;
 use crate::xmlsec::input::children_named;
 use crate::xmlsec::names::ds;
@@ -16,10 +16,8 @@ pub(crate) use crate::xmlsec::dsig::choose;
 /// The bare signature over `octets` with the active alias.
 pub(crate) fn sign(set: &KeySet, algorithm: &'static Algorithm, octets: &[u8]) -> Result<Vec<u8>> {
     set.require_use(Role::Sign)?;
-    let mut made = Vec::new();
-    set.active().usage.before_signing(Life::Open)?;
-    crypto_sign::sign(&set.active().key, algorithm, octets, &mut made)?;
-    Ok(made)
+    let mut buffer = [0; MAX_SIGNATURE_BYTES];
+    Ok(set.sign_bytes(algorithm, octets, &mut buffer)?.to_vec())
 }
 
 /// Who made the bare signature `value` over `octets`.

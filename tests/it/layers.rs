@@ -43,7 +43,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     ("ops", &["error", "alg", "label", "catalogue", "crypto", "keyring", "usage"]),
     ("jose", &["error", "secret", "json", "alg", "catalogue", "crypto", "ops"]),
-    ("xmlsec", &["error", "secret", "alg", "crypto", "ops", "usage"]),
+    ("xmlsec", &["error", "secret", "alg", "crypto", "ops"]),
     ("profiles", &["error", "secret", "alg", "label", "catalogue", "keyring", "ops", "xmlsec"]),
     ("key_tools", &["error", "secret", "alg", "crypto", "formats", "atomic"]),
     (

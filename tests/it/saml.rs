@@ -1,1 +1,244 @@
-//! SAML on labels.
+//! SAML on labels: signed, encrypted and published, before, during and after a rotation.
+
+use claviger::alg::Algorithm;
+use claviger::catalogue::LabelUse;
+use claviger::crypto::generate::{KeySpec, generate};
+use claviger::crypto::{Key, certificate};
+use claviger::error::ErrorKind;
+use claviger::formats::JwkHints;
+use claviger::ops::{KeySet, KeySetPolicy, LabelKey};
+use claviger::profiles::saml::metadata::{self, MetadataOptions, PeerMetadata};
+use claviger::profiles::saml::redirect::{self, MessageKind, RedirectOptions};
+use claviger::profiles::saml::{self, Encryptable, Expect, SamlRole, Signing, binding};
+use claviger::xmlsec::dsig::SignOptions;
+use claviger::xmlsec::enc::{EncryptOptions, Recipient};
+use claviger::xmlsec::{PeerKeys, PeerPolicy, Trust, XmlLimits};
+
+const RESPONSE: &str = "<samlp:Response xmlns:samlp=\"urn:oasis:names:tc:SAML:2.0:protocol\" \
+    xmlns:saml=\"urn:oasis:names:tc:SAML:2.0:assertion\" ID=\"_r\"><saml:Issuer>https://idp</saml:Issuer>\
+    <saml:Assertion ID=\"_a\"><saml:Issuer>https://idp</saml:Issuer><saml:Subject><saml:NameID>alice</saml:NameID>\
+    </saml:Subject></saml:Assertion></samlp:Response>";
+const LIMITS: XmlLimits = XmlLimits::MESSAGE;
+
+/// A key pair with a self-signed certificate.
+fn pair(spec: KeySpec) -> Key {
+    let pkcs8 = generate(spec).unwrap();
+    let bare = Key::from_private(&pkcs8, Vec::new()).unwrap();
+    let der = certificate::self_signed(&bare, "CN=test", [7; 16], 0, 4_000_000_000).unwrap();
+    Key::from_private(&pkcs8, vec![der.unwrap()]).unwrap()
+}
+
+fn label(uses: &[LabelUse], names: &[&str], keys: &[(&str, &Key)]) -> KeySet {
+    let keys = keys.iter().map(|(alias, key)| LabelKey {
+        alias: alias.parse().unwrap(),
+        store: "test".parse().unwrap(),
+        realm: None,
+        kid: (*alias).to_owned(),
+        key: (*key).clone(),
+        hints: JwkHints::default(),
+        usage: claviger::usage::KeyUsage::default(),
+    });
+    let rows = names.iter().map(|name| Algorithm::named(name).unwrap()).collect();
+    let label = "app.saml".parse().unwrap();
+    KeySet::new(label, uses.to_vec(), keys.collect(), rows, KeySetPolicy::default()).unwrap()
+}
+
+const SIGNS: [LabelUse; 2] = [LabelUse::Sign, LabelUse::Verify];
+const SIGNATURES: [&str; 9] = [
+    "rsa-sha256",
+    "rsa-sha384",
+    "rsa-sha512",
+    "sha256-rsa-MGF1",
+    "sha384-rsa-MGF1",
+    "sha512-rsa-MGF1",
+    "ecdsa-sha256",
+    "ecdsa-sha384",
+    "ecdsa-sha512",
+];
+const ENCRYPTIONS: [&str; 5] =
+    ["rsa-oaep-mgf1p", "rsa-oaep", "aes256-gcm", "aes192-gcm", "aes128-gcm"];
+
+fn rsa() -> Key {
+    pair(KeySpec::Rsa { bits: 2048 })
+}
+
+#[test]
+fn every_signature_algorithm_signs_and_verifies_and_refuses_changes() {
+    use claviger::alg::{Curve, Family};
+    let rsa = rsa();
+    for name in SIGNATURES {
+        let key = match Algorithm::named(name).unwrap().family {
+            Family::Ecdsa(curve, _) => pair(KeySpec::Curve(curve)),
+            _ => rsa.clone(),
+        };
+        let set = label(&SIGNS, &SIGNATURES, &[("a", &key)]);
+        let options = SignOptions { algorithm: Some(name), ..Default::default() };
+        let inner =
+            saml::sign(&set, RESPONSE.as_bytes(), Signing::Assertion(None), &options).unwrap();
+        assert_eq!(inner.algorithm.xml_name(), Some(name));
+        let both = saml::sign(&set, inner.xml.as_bytes(), Signing::Message, &options).unwrap();
+        let verify = |xml: &str, expect| {
+            let policy = PeerPolicy::default();
+            saml::verify(xml.as_bytes(), expect, Trust::Label(&set), &policy, &LIMITS)
+        };
+        let found = verify(&both.xml, Expect::Any).unwrap();
+        let ids: Vec<&str> = found.iter().map(|one| one.id.as_str()).collect();
+        assert_eq!(ids, ["_r", "_a"], "{name}");
+        assert_eq!(found[0].signer.alias.as_deref(), Some("a"));
+        let changed = both.xml.replace("alice", "admin");
+        assert_eq!(verify(&changed, Expect::Any).unwrap_err().kind(), ErrorKind::NotVerified);
+        assert_eq!(verify(RESPONSE, Expect::Message).unwrap_err().kind(), ErrorKind::NotVerified);
+        let certificate = key.chain()[0].clone();
+        let peer = PeerKeys::from_file(&certificate).unwrap();
+        let trust = Trust::Certificates(&peer);
+        let policy = PeerPolicy::default();
+        let found =
+            saml::verify(both.xml.as_bytes(), Expect::Message, trust, &policy, &LIMITS).unwrap();
+        assert_eq!(found[0].signer.certificate_sha256.as_deref(), Some(peer.keys()[0].sha256()));
+    }
+    let other = label(&SIGNS, &SIGNATURES, &[("b", &pair(KeySpec::Curve(Curve::P256)))]);
+    let set = label(&SIGNS, &SIGNATURES, &[("a", &rsa)]);
+    let signed = saml::sign(&set, RESPONSE.as_bytes(), Signing::Message, &SignOptions::default());
+    let policy = PeerPolicy::default();
+    let trust = Trust::Label(&other);
+    let xml = signed.unwrap().xml;
+    assert!(saml::verify(xml.as_bytes(), Expect::Any, trust, &policy, &LIMITS).is_err());
+}
+
+#[test]
+fn a_redirect_query_comes_back_and_keeps_its_bytes() {
+    let key = rsa();
+    let set = label(&SIGNS, &SIGNATURES, &[("a", &key)]);
+    let request = RESPONSE.replace("Response", "LogoutRequest");
+    let options = RedirectOptions { relay_state: Some("a b&c"), ..Default::default() };
+    let signed = redirect::sign(&set, request.as_bytes(), &options).unwrap();
+    let policy = PeerPolicy::default();
+    let verify = |query: &str| redirect::verify(query, Trust::Label(&set), &policy, &LIMITS);
+    let found = verify(&signed.query).unwrap();
+    assert_eq!(found.message, request);
+    assert_eq!(found.kind, MessageKind::Request);
+    assert_eq!(found.relay_state.as_deref(), Some("a b&c"));
+    for wrong in [
+        signed.query.replace("SAMLRequest", "SAMLResponse"),
+        signed.query.replace("a%20b", "a+b"),
+        format!("{}&RelayState=x", signed.query),
+        format!("{}&SAML%52equest=x", signed.query),
+    ] {
+        assert_eq!(verify(&wrong).unwrap_err().kind(), ErrorKind::NotVerified, "{wrong}");
+    }
+    // 60 MB of nothing: it stops at the limit.
+    let bomb = miniz_oxide::deflate::compress_to_vec(&vec![b' '; 60 << 20], 6);
+    let bomb = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bomb);
+    let bomb = bomb.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+    let algorithm = "http%3A%2F%2Fwww.w3.org%2F2001%2F04%2Fxmldsig-more%23rsa-sha256";
+    let query = format!("SAMLRequest={bomb}&SigAlg={algorithm}");
+    let (value, _) = claviger::ops::sign_raw(&set, query.as_bytes(), Some("RS256")).unwrap();
+    let value = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, value);
+    let value = value.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+    let query = format!("{query}&Signature={value}");
+    assert_eq!(verify(&query).unwrap_err().kind(), ErrorKind::LimitExceeded);
+}
+
+#[test]
+fn every_element_that_saml_encrypts_comes_back_in_every_algorithm() {
+    let key = rsa();
+    let set = label(&[LabelUse::Decrypt], &ENCRYPTIONS, &[("a", &key)]);
+    let peer = PeerKeys::from_file(&key.chain()[0]).unwrap();
+    let to = Recipient::Certificate(&peer.keys()[0]);
+    for transport in ["rsa-oaep-mgf1p", "rsa-oaep", "rsa-1_5"] {
+        for content in ["aes128-gcm", "aes192-gcm", "aes256-gcm", "aes128-cbc", "aes256-cbc"] {
+            let policy = PeerPolicy {
+                cbc: content.ends_with("cbc"),
+                rsa1_5: transport == "rsa-1_5",
+                ..Default::default()
+            };
+            let options = EncryptOptions {
+                content: Some(content),
+                key_transport: Some(transport),
+                recipient: Some("https://sp?a&b"),
+                policy,
+                ..Default::default()
+            };
+            for kind in [Encryptable::Assertion, Encryptable::Id] {
+                let (xml, _) = saml::encrypt(to, RESPONSE.as_bytes(), kind, &options).unwrap();
+                assert!(!xml.contains("alice"), "{xml}");
+                let found = saml::decrypt(&set, xml.as_bytes(), kind, &policy).unwrap();
+                let text = std::str::from_utf8(found[0].xml.expose_secret()).unwrap();
+                assert!(text.contains(">alice</saml:NameID>"), "{text}");
+                assert_eq!(found[0].content.xml_name(), Some(content));
+                let off = PeerPolicy::default();
+                assert_eq!(saml::decrypt(&set, xml.as_bytes(), kind, &off).is_ok(), policy == off);
+            }
+        }
+    }
+    let options = EncryptOptions { content: Some("tripledes-cbc"), ..Default::default() };
+    let made = saml::encrypt(to, RESPONSE.as_bytes(), Encryptable::Assertion, &options);
+    assert_eq!(made.unwrap_err().kind(), ErrorKind::AlgorithmNotAllowed);
+}
+
+/// The promise on SAML: a peer with yesterday's metadata accepts what is signed today, and what it encrypts is
+/// still read, until the old alias is retired.
+#[test]
+fn a_peer_with_yesterdays_metadata_is_served_until_the_old_alias_is_retired() {
+    let (old, new) = (rsa(), rsa());
+    let sets = |keys: &[(&str, &Key)]| {
+        (label(&SIGNS, &SIGNATURES, keys), label(&[LabelUse::Decrypt], &ENCRYPTIONS, keys))
+    };
+    let options = MetadataOptions { entity_id: "https://idp", ..Default::default() };
+    let publish = |(signing, encryption): &(KeySet, KeySet)| {
+        let xml =
+            metadata::write(SamlRole::Idp, signing, Some(encryption), None, &options).unwrap();
+        let signed =
+            saml::sign(signing, xml.as_bytes(), Signing::Message, &SignOptions::default()).unwrap();
+        let trust = Trust::Label(signing);
+        let policy = PeerPolicy::default();
+        let limits = XmlLimits::METADATA;
+        let verified =
+            saml::verify(signed.xml.as_bytes(), Expect::Message, trust, &policy, &limits).unwrap();
+        PeerMetadata::read(&verified[0].octets, Some("https://idp"), &limits).unwrap()
+    };
+    let staged = sets(&[("old", &old), ("new", &new)]);
+    let promoted = sets(&[("new", &new), ("old", &old)]);
+    let retired = sets(&[("new", &new)]);
+    let yesterday = publish(&staged);
+    let role = yesterday.role(SamlRole::Idp).unwrap();
+    assert_eq!((role.signing.len(), role.encryption.len()), (2, 1));
+    let trusted = role.signing_keys().unwrap();
+    let accepts = |set: &KeySet| {
+        let what = Signing::Message;
+        let signed = saml::sign(set, RESPONSE.as_bytes(), what, &SignOptions::default()).unwrap();
+        let trust = Trust::Certificates(&trusted);
+        let policy = PeerPolicy::default();
+        saml::verify(signed.xml.as_bytes(), Expect::Any, trust, &policy, &LIMITS).is_ok()
+    };
+    let reads = |set: &KeySet| {
+        let to = Recipient::Certificate(&role.encryption[0]);
+        let policy = PeerPolicy::default();
+        let options = role.encrypt_options(policy);
+        let kind = Encryptable::Assertion;
+        let (xml, _) = saml::encrypt(to, RESPONSE.as_bytes(), kind, &options).unwrap();
+        saml::decrypt(set, xml.as_bytes(), kind, &policy).is_ok()
+    };
+    for (set, opens) in [(&staged, true), (&promoted, true), (&retired, false)] {
+        assert!(accepts(&set.0));
+        assert_eq!(reads(&set.1), opens);
+    }
+    let today = publish(&promoted);
+    let fingerprints: Vec<&str> =
+        today.role(SamlRole::Idp).unwrap().signing.iter().map(|one| one.sha256()).collect();
+    let before: Vec<&str> = role.signing.iter().map(|one| one.sha256()).collect();
+    assert_eq!(fingerprints, [before[1], before[0]]);
+}
+
+#[test]
+fn post_and_soap_carry_a_message_unchanged() {
+    let value = binding::encode_post(RESPONSE);
+    assert_eq!(binding::decode_post(&value, &LIMITS).unwrap(), RESPONSE);
+    let envelope = binding::wrap_soap(RESPONSE).unwrap();
+    let message = binding::unwrap_soap(envelope.as_bytes(), &LIMITS).unwrap();
+    assert!(message.contains(">alice</saml:NameID>"));
+    let form = binding::post_form("https://sp/acs", MessageKind::Response, RESPONSE, Some("\"<"));
+    assert!(form.unwrap().contains("value=\"&quot;&lt;\""));
+    let script = binding::post_form("javascript:x", MessageKind::Response, RESPONSE, None);
+    assert_eq!(script.unwrap_err().kind(), ErrorKind::Usage);
+}

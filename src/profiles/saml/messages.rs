@@ -129,7 +129,7 @@ impl Encryptable {
     pub const fn content(self) -> &'static [ElementName] {
         const ASSERTION: &[ElementName] = &[saml("Assertion")];
         const ATTRIBUTE: &[ElementName] = &[saml("Attribute")];
-        const ID: &[ElementName] = &[saml("NameID"), saml("BaseID"), saml("Assertion")];
+        const ID: &[ElementName] = &[saml("NameID"), saml("BaseID")];
         const NEW_ID: &[ElementName] = &[samlp("NewID")];
         match self {
             Self::Assertion => ASSERTION,

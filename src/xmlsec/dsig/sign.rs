@@ -5,14 +5,13 @@ use roxmltree::{Document, Node};
 use super::Target;
 use super::shape::has_signature;
 use crate::alg::{Algorithm, Family, Hash, Operation};
-use crate::crypto::{self, Role, digest};
+use crate::crypto::{Role, digest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::KeySet;
-use crate::usage::Life;
 use crate::xmlsec::c14n::Canonicalization;
 use crate::xmlsec::input::{ElementName, count_of_id};
 use crate::xmlsec::names::{DSIG, ENVELOPED, EXC_C14N, digest_uri};
-use crate::xmlsec::{XmlLimits, XmlText, attribute, encode_base64, is_plain_id};
+use crate::xmlsec::{XmlLimits, XmlText, attribute, encode_base64, is_plain_id, raw};
 
 /// What a signature says of its key.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -96,11 +95,8 @@ pub fn sign(
     let value = encode_base64(&digest(hash, &content));
     let info = signed_info(algorithm, id, options.prefix_list, hash, &value);
     let canonical = format!("<ds:SignedInfo xmlns:ds=\"{DSIG}\">{info}</ds:SignedInfo>");
-    let mut made = Vec::new();
     let active = set.active();
-    // How long the document is believed is not ours to know: the label's max_token_lifetime bounds it.
-    active.usage.before_signing(Life::Open)?;
-    crypto::sign::sign(&active.key, algorithm, canonical.as_bytes(), &mut made)?;
+    let made = raw::sign(set, algorithm, canonical.as_bytes())?;
     let signature = format!(
         "<ds:Signature xmlns:ds=\"{DSIG}\"><ds:SignedInfo>{info}</ds:SignedInfo>\
          <ds:SignatureValue>{}</ds:SignatureValue>{}</ds:Signature>",
