@@ -44,9 +44,9 @@ mod replay;
 mod resolution;
 mod retirement;
 mod rotation;
-mod schedule;
 #[cfg(feature = "saml")]
 mod saml;
+mod schedule;
 mod seeds;
 mod stores;
 mod support;
