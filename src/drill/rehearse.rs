@@ -1,13 +1,14 @@
 //! A rotation of one label, rehearsed: stage, promote, retire, and every token at every step.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::tokens::{self, Token};
 use super::{Fate, Line, Scope, stand_in, stand_in_note};
 use crate::catalogue::{self, LabelUse, Rotation};
-use crate::config::Config;
+use crate::config::{Config, ValidSet};
 use crate::error::Result;
 use crate::keyring::Snapshot;
 use crate::label::{LabelName, Realm};
@@ -61,7 +62,9 @@ pub fn rehearse(
     let one = |realm: Option<&Realm>| {
         let set = snapshot.keys(realm, label)?;
         let scope = Scope { label: label.clone(), realm: realm.cloned() };
-        rehearse_set(config, scope, set)
+        let joined = joined_by(config, label, realm);
+        let global = joined.then(|| snapshot.find(None, set.label())).flatten();
+        rehearse_set(config, scope, set, global.map(|set| &**set))
     };
     scopes.into_iter().map(one).collect()
 }
@@ -126,7 +129,12 @@ impl<'s> Copy<'s> {
     }
 }
 
-fn rehearse_set(config: &Config, scope: Scope, set: &KeySet) -> Result<Rehearsal> {
+fn rehearse_set(
+    config: &Config,
+    scope: Scope,
+    set: &KeySet,
+    global: Option<&KeySet>,
+) -> Result<Rehearsal> {
     let copy = Copy::of(set)?;
     let next = stand_in::next(set.active(), NEXT)?;
     let (old, own) = (set.active().alias.clone(), own_keys(&copy.keys));
@@ -134,8 +142,7 @@ fn rehearse_set(config: &Config, scope: Scope, set: &KeySet) -> Result<Rehearsal
     staged.insert(own, next.clone());
     let mut promoted = copy.keys.clone();
     promoted.insert(0, next.clone());
-    let mut retired = promoted.clone();
-    retired.remove(1);
+    let retired = without_active(set, &copy.keys, &next, own, global);
     let sets = [
         copy.with(copy.keys.clone())?,
         copy.with(staged)?,
@@ -295,6 +302,43 @@ fn read_by(config: &Config, label: &LabelName) -> Vec<String> {
         .filter(|entry| entry.places.passwords.iter().any(|one| reads(&one.value)))
         .map(|entry| entry.name.value.to_string())
         .collect()
+}
+
+/// Whether the list of a realm is followed by the global one.
+fn joined_by(config: &Config, label: &LabelName, realm: Option<&Realm>) -> bool {
+    let valid = config.labels.get(label).map(|one| one.value.valid).unwrap_or_default();
+    realm.is_some() && valid == ValidSet::Union
+}
+
+/// The keys after the active one left its own list: where the global list has it too, it stays there.
+fn without_active(
+    set: &KeySet,
+    keys: &[LabelKey],
+    next: &LabelKey,
+    own: usize,
+    global: Option<&KeySet>,
+) -> Vec<LabelKey> {
+    let mut left = vec![next.clone()];
+    left.extend(keys.iter().take(own).skip(1).cloned());
+    let Some(global) = global.filter(|global| !std::ptr::eq(*global, set)) else {
+        left.extend(keys.iter().skip(own).cloned());
+        return left;
+    };
+    for listed in global.keys() {
+        let same = |one: &Arc<LabelKey>| one.key.thumbprint() == listed.key.thumbprint();
+        let place = set.keys().iter().position(same);
+        // What the realm's own list has counts once.
+        let place = place.filter(|at| *at == 0 || *at >= own);
+        let found = place.and_then(|at| keys.get(at));
+        left.extend(found.map(|one| LabelKey {
+            alias: listed.alias.clone(),
+            store: listed.store.clone(),
+            realm: listed.realm.clone(),
+            kid: listed.kid.clone(),
+            ..one.clone()
+        }));
+    }
+    left
 }
 
 /// How many keys are of the label's own list; a realm's list is followed by the global one.

@@ -22,6 +22,8 @@ pub struct Trace {
     /// The first and the last second of a use; `None`: there is none.
     pub span: Option<(u32, u32)>,
     numbers: HashMap<Group, usize>,
+    /// The numbers of groups by their texts: frames repeat them.
+    texts: HashMap<Box<[u8]>, usize>,
 }
 
 /// How many uses of a group end when.
@@ -101,8 +103,7 @@ impl Trace {
             let length = usize::try_from(word(&mut rest)?).ok()?;
             let (json, after) = rest.split_at_checked(length)?;
             rest = after;
-            let group: Group = serde_json::from_slice(json).ok()?;
-            numbers.push(self.number_of(group));
+            numbers.push(self.number_of(json)?);
         }
         for record in rest.chunks_exact(RECORD_BYTES) {
             let mut words = record;
@@ -113,14 +114,18 @@ impl Trace {
         Some(())
     }
 
-    fn number_of(&mut self, group: Group) -> usize {
-        if let Some(known) = self.numbers.get(&group) {
-            return *known;
+    fn number_of(&mut self, json: &[u8]) -> Option<usize> {
+        if let Some(known) = self.texts.get(json) {
+            return Some(*known);
         }
-        self.groups.push((group.clone(), Tally::default()));
-        let number = self.groups.len() - 1;
-        self.numbers.insert(group, number);
-        number
+        let group: Group = serde_json::from_slice(json).ok()?;
+        let next = self.groups.len();
+        let number = *self.numbers.entry(group.clone()).or_insert(next);
+        if number == next {
+            self.groups.push((group, Tally::default()));
+        }
+        self.texts.insert(json.into(), number);
+        Some(number)
     }
 
     fn add_record(&mut self, number: usize, time: u32, end: u32, count: u64) {

@@ -1,4 +1,5 @@
-//! Traces: what is recorded and what never is; and the verdict of a replay against what really happens.
+//! Traces: what is recorded and what never is; and the verdicts of replays and rehearsals against what really
+//! happens.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,11 +9,11 @@ use claviger::Keyring;
 use claviger::alg::{Algorithm, Operation};
 use claviger::clock::Clock;
 use claviger::config::Config;
-use claviger::drill;
+use claviger::drill::{self, Fate};
 use claviger::jose::jwe::{self, EncryptOptions};
-use claviger::jose::jws::{self, SignOptions};
+use claviger::jose::jws::{self, SignOptions, VerifyOptions};
 use claviger::label::{LabelName, Realm};
-use claviger::ops::{KeySet, LabelKey, Role};
+use claviger::ops::{self, KeySet, LabelKey, Role};
 use claviger::trace::{self, END_BUCKET_SECS, Group, Outcome, Trace};
 use claviger::usage::KeyUsage;
 use serde_json::Value;
@@ -346,28 +347,38 @@ struct World {
     trace: Trace,
 }
 
+/// What is verified or decrypted.
+enum Token {
+    Jose(String),
+    /// A bare signature of `RAW`.
+    Raw(Vec<u8>),
+}
+
+const RAW: &[u8] = b"a file";
+
 /// A token that a label accepted.
 struct Sent {
     label: &'static str,
     realm: Option<&'static str>,
-    text: String,
+    token: Token,
     /// When it ends; `None`: it does not say.
     exp: Option<u64>,
 }
 
-fn opens(keyring: &Keyring, label: &str, realm: Option<&str>, token: &str) -> bool {
+fn opens(keyring: &Keyring, label: &str, realm: Option<&str>, token: &Token) -> bool {
     let found = match realm {
         Some(realm) => keyring.realm(realm).unwrap().label(label),
         None => keyring.label(label),
     };
-    found.is_ok_and(|found| match token.matches('.').count() {
-        2 => found.verify(token).is_ok(),
-        _ => found.decrypt(token).is_ok(),
+    found.is_ok_and(|found| match token {
+        Token::Jose(text) if text.matches('.').count() == 2 => found.verify(text).is_ok(),
+        Token::Jose(text) => found.decrypt(text).is_ok(),
+        Token::Raw(bytes) => ops::verify_raw(&found.keys().unwrap(), RAW, bytes, None).is_ok(),
     })
 }
 
 /// Tokens of each alias of a set, under some of its algorithms, with kid and without.
-fn traffic(dice: &mut Dice, set: &KeySet) -> Vec<(String, Option<u64>)> {
+fn traffic(dice: &mut Dice, set: &KeySet) -> Vec<(Token, Option<u64>)> {
     let mut tokens = Vec::new();
     for key in set.keys() {
         let key = LabelKey { usage: KeyUsage::default(), ..LabelKey::clone(key) };
@@ -399,7 +410,12 @@ fn traffic(dice: &mut Dice, set: &KeySet) -> Vec<(String, Option<u64>)> {
         if !signing.is_empty() {
             let algorithm = Some(signing[dice.roll(signing.len())].clone());
             let options = SignOptions { algorithm, without_kid, ..SignOptions::default() };
-            tokens.push((jws::sign(&alone, payload.as_bytes(), &options).unwrap(), exp));
+            let token = jws::sign(&alone, payload.as_bytes(), &options).unwrap();
+            tokens.push((Token::Jose(token), exp));
+            let row = &signing[dice.roll(signing.len())];
+            let (signature, _) = ops::sign_raw(&alone, RAW, Some(row)).unwrap();
+            // Nobody knows when a bare signature ends.
+            tokens.push((Token::Raw(signature), None));
         }
         let wrapping = fitting(Operation::KeyManagement, Role::Encrypt);
         if !wrapping.is_empty() {
@@ -415,7 +431,8 @@ fn traffic(dice: &mut Dice, set: &KeySet) -> Vec<(String, Option<u64>)> {
                 without_kid,
                 ..EncryptOptions::default()
             };
-            tokens.push((jwe::encrypt(&alone, payload.as_bytes(), &options).unwrap(), exp));
+            let token = jwe::encrypt(&alone, payload.as_bytes(), &options).unwrap();
+            tokens.push((Token::Jose(token), exp));
         }
     }
     tokens
@@ -436,9 +453,9 @@ fn world(dice: &mut Dice, pool: &Path, number: usize) -> Option<World> {
             let (name, scope): (LabelName, Option<Realm>) =
                 (label.parse().unwrap(), realm.map(|realm| realm.parse().unwrap()));
             let Ok(set) = keyring.snapshot().keys(scope.as_ref(), &name).cloned() else { continue };
-            for (text, exp) in traffic(dice, &set) {
-                if opens(&keyring, label, realm, &text) {
-                    tokens.push(Sent { label, realm, text, exp });
+            for (token, exp) in traffic(dice, &set) {
+                if opens(&keyring, label, realm, &token) {
+                    tokens.push(Sent { label, realm, token, exp });
                 }
             }
         }
@@ -485,7 +502,7 @@ fn the_verdict_of_a_replay_is_what_happens_for_ten_thousand_pairs() {
             let mut living = 0;
             for sent in before.tokens.iter().filter(|sent| lives(sent, &config, at)) {
                 living += 1;
-                if !opens(&after.keyring, sent.label, sent.realm, &sent.text) {
+                if !opens(&after.keyring, sent.label, sent.realm, &sent.token) {
                     *real.entry((sent.label, sent.realm)).or_default() += 1;
                 }
             }
@@ -508,4 +525,108 @@ fn the_verdict_of_a_replay_is_what_happens_for_ten_thousand_pairs() {
         "{pairs} pairs, {live} live tokens, {safe} safe, {broken} broken, of {number} configurations"
     );
     assert!(pairs >= 10_000 && safe > 300 && broken > 3_000, "{safe} safe, {broken} broken");
+}
+
+/// Two lists of one label: the realm's and the global one.
+fn lists_config(lists: &[Vec<&str>; 2], settings: &str) -> String {
+    let mut text = String::from("[keyring]\nreload = \"off\"\n");
+    for (store, realm, list) in [("r", "realm = \"alpha\"\n", &lists[0]), ("g", "", &lists[1])] {
+        if !list.is_empty() {
+            text.push_str(&format!(
+                "[stores.{store}]\nkind = \"keystore\"\n{realm}path = \"keys.jwks\"\nintegrity = \"none\"\n\
+                 [stores.{store}.mappings]\n\"app.sign\" = {list:?}\n"
+            ));
+        }
+    }
+    text + "[labels.\"app.sign\"]\nuse = \"sign\"\nalgorithms = [\"ES256\", \"HS256\"]\n" + settings
+}
+
+fn view(keyring: &Keyring, realm: Option<&Realm>) -> KeySet {
+    let set = keyring.snapshot().keys(realm, &"app.sign".parse().unwrap()).unwrap().clone();
+    KeySet::clone(&set)
+}
+
+/// The rehearsal of one scope, and the keyrings that its steps really lead to.
+fn rehearse_for_real(dice: &mut Dice, folder: &Path) -> (usize, usize) {
+    let some = |dice: &mut Dice, least: usize| {
+        let mut left = vec!["e1", "e2", "h1", "h2"];
+        (0..least + dice.roll(3)).map(|_| left.remove(dice.roll(left.len()))).collect::<Vec<_>>()
+    };
+    let lists = [some(dice, 1), some(dice, 0)];
+    let settings = [
+        dice.pick(&["", "valid = \"realm-only\"\n"]),
+        dice.pick(&["", "unknown_kid = \"reject\"\n"]),
+        dice.pick(&["", "", "max_tries = 1\n", "max_tries = 2\n", "max_tries = 3\n"]),
+    ]
+    .concat();
+    let load = |lists: &[Vec<&str>; 2]| {
+        let file = folder.join("claviger.toml");
+        let config = Config::from_text(&lists_config(lists, &settings), &file).unwrap();
+        Keyring::from_config(config, Clock::system()).unwrap()
+    };
+    // The realm's list rotates, or the global one where it has keys.
+    let turns = if lists[1].is_empty() { 0 } else { dice.roll(2) };
+    let realm: Option<Realm> = (turns == 0).then(|| "alpha".parse().unwrap());
+    let real_next = if lists[turns][0].starts_with('e') { "e3" } else { "h3" };
+    let step = |change: &dyn Fn(&mut Vec<&str>)| {
+        let mut lists = lists.clone();
+        change(&mut lists[turns]);
+        load(&lists)
+    };
+    let now = load(&lists);
+    let steps = [
+        view(&now, realm.as_ref()),
+        view(&step(&|list| list.push(real_next)), realm.as_ref()),
+        view(&step(&|list| list.insert(0, real_next)), realm.as_ref()),
+        view(&step(&|list| list[0] = real_next), realm.as_ref()),
+    ];
+    let label: LabelName = "app.sign".parse().unwrap();
+    let found = drill::rehearse(&now.config(), &now.snapshot(), &label, realm.as_ref());
+    let found = found.unwrap().into_iter().find(|one| one.scope.realm == realm).unwrap();
+    let mut told_breaks = 0;
+    let mut compared = 0;
+    for line in found.lines.iter().filter(|line| line.token.starts_with("JWS ")) {
+        let alias = if line.made_by == "NEW" { real_next } else { &line.made_by };
+        let mut makers = steps.iter().flat_map(KeySet::keys);
+        let key = makers.find(|key| key.alias.as_str() == alias).unwrap();
+        let key = LabelKey { usage: KeyUsage::default(), ..LabelKey::clone(key) };
+        let rows = steps[0].algorithms().to_vec();
+        let alone = KeySet::new(
+            label.clone(),
+            steps[0].uses().to_vec(),
+            vec![key],
+            rows,
+            steps[0].policy().clone(),
+        )
+        .unwrap();
+        let algorithm = Some(line.token.trim_start_matches("JWS ").to_owned());
+        let options = SignOptions {
+            algorithm,
+            without_kid: line.kid == Some(false),
+            ..SignOptions::default()
+        };
+        let token = jws::sign(&alone, b"{}", &options).unwrap();
+        for (set, fate) in steps.iter().zip(&line.fates) {
+            let really = jws::verify(set, &token, &VerifyOptions::default()).is_ok();
+            assert_eq!(really, *fate == Fate::Accepted, "{lists:?} {settings} {realm:?}: {line:?}");
+            told_breaks += usize::from(*fate == Fate::Breaks);
+            compared += 1;
+        }
+    }
+    (compared, told_breaks)
+}
+
+#[test]
+fn a_rehearsal_says_what_every_step_really_does() {
+    let folder = tempfile::tempdir().unwrap();
+    pool(folder.path());
+    let mut dice = Dice(7);
+    let (mut compared, mut breaks) = (0, 0);
+    for _ in 0..250 {
+        let (more, broken) = rehearse_for_real(&mut dice, folder.path());
+        compared += more;
+        breaks += broken;
+    }
+    println!("{compared} fates compared, {breaks} of them breaks");
+    assert!(compared > 5_000 && breaks > 100, "{compared} {breaks}");
 }
