@@ -17,12 +17,13 @@ if [ -n "$missing" ]; then
 fi
 command -v cargo >/dev/null 2>&1 || { echo "install Rust 1.88 or later: https://rustup.rs" >&2; exit 1; }
 
-# Peers of the interoperability tests, in a folder of their own: npm's `jose` and PyPI's `joserfc`.
+# Peers of the interoperability tests, in a folder of their own: npm's `jose` and PyPI's `joserfc` and `lxml`; xmlsec1.
 cd "$(dirname "$0")/.."
 PEERS="${CARGO_TARGET_DIR:-target}/interop"
 missing=''
 need node nodejs
 need npm npm
+need xmlsec1 xmlsec1
 need python3 python3-venv
 if [ -n "$missing" ]; then
   apt-get update -qq
@@ -34,7 +35,7 @@ if [ ! -d "$PEERS/node_modules/jose" ]; then
   [ -f "$PEERS/package.json" ] || printf '{"private":true}\n' > "$PEERS/package.json"
   npm install --prefix "$PEERS" --silent --no-fund --no-audit jose@6
 fi
-if [ ! -x "$PEERS/venv/bin/python" ] || ! "$PEERS/venv/bin/python" -c 'import joserfc' 2>/dev/null; then
+if [ ! -x "$PEERS/venv/bin/python" ] || ! "$PEERS/venv/bin/python" -c 'import joserfc, lxml' 2>/dev/null; then
   python3 -m venv "$PEERS/venv"
-  "$PEERS/venv/bin/pip" install --quiet --disable-pip-version-check 'joserfc>=1.6,<2'
+  "$PEERS/venv/bin/pip" install --quiet --disable-pip-version-check 'joserfc>=1.6,<2' 'lxml>=6,<7'
 fi

@@ -1,5 +1,7 @@
 //! XML input: what costs much is refused early, and canonical forms equal libxml2's.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use claviger::xmlsec::{CanonicalForm, XmlLimits, canonicalize};
@@ -64,4 +66,56 @@ fn prefix_lists_comments_and_the_inclusive_form() {
     assert_eq!(canonical(text, Some("x"), form), format!("{start}{inside}"));
     let form = CanonicalForm { inclusive: true, comments: true, ..Default::default() };
     assert_eq!(canonical(text, Some("x"), form), format!("{start}{inside}"));
+}
+
+/// 10,000 random documents, an element in the middle of each: octet for octet what libxml2 writes.
+#[test]
+fn canonical_forms_equal_those_of_libxml2() {
+    let target = Path::new(env!("CARGO_BIN_EXE_claviger")).parent().unwrap().parent().unwrap();
+    let python = target.join("interop/venv/bin/python");
+    let has_lxml = Command::new(&python).args(["-c", "import lxml"]).output();
+    if !has_lxml.is_ok_and(|output| output.status.success()) {
+        assert!(std::env::var_os("CI").is_none(), "run scripts/setup.sh first");
+        println!("lxml is absent: run scripts/setup.sh for the comparison with libxml2");
+        return;
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/c14n.py");
+    let output = Command::new(python).arg(script).args(["10000", "1"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut compared = 0;
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
+        let case: serde_json::Value = serde_json::from_str(line).unwrap();
+        let form = CanonicalForm {
+            comments: case["comments"].as_bool().unwrap(),
+            prefix_list: case["listed"].as_str().unwrap(),
+            inclusive: false,
+        };
+        let text = case["text"].as_str().unwrap();
+        assert_eq!(canonical(text, Some("apex"), form), case["form"], "{text}");
+        compared += 1;
+    }
+    println!("C14N: {compared} documents equal libxml2's");
+    assert_eq!(compared, 10_000);
+}
+
+/// Changed, cut and doubled bytes: an error or a form, never a panic.
+#[test]
+fn no_mutation_of_a_document_panics() {
+    let seed = "<?xml version=\"1.0\"?><a:b xmlns:a='urn:x' ID='i' a:c=\"&#13;\"><!-- c --><?p q?>\
+                <![CDATA[<]]>t&amp;<d xmlns='urn:y'/></a:b>";
+    let form = CanonicalForm { inclusive: true, comments: true, ..Default::default() };
+    let marks = b"<>&'\"!?-[]/ \0x:=;";
+    for at in 0..seed.len() {
+        for mark in marks {
+            let mut bytes = seed.as_bytes().to_vec();
+            bytes[at] = *mark;
+            for bytes in [&bytes[..], &bytes[..at], &bytes[at..]] {
+                if let Ok(octets) = canonicalize(bytes, None, &form, &XmlLimits::MESSAGE) {
+                    // What is canonical stays as it is.
+                    let again = canonicalize(&octets, None, &form, &XmlLimits::MESSAGE).unwrap();
+                    assert_eq!(again, octets);
+                }
+            }
+        }
+    }
 }
