@@ -1,6 +1,6 @@
 //! The usage of one key under one label: what is counted, and what is written before a token may leave.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use super::counters::{Act, Counters, Tally};
 use super::expiry::Life;
@@ -99,41 +99,14 @@ impl KeyState {
         Err(Error::new(ErrorKind::Bug, "a mark does not cover what was written"))
     }
 
-    /// Whether a flush would write anything.
-    pub(super) fn is_dirty(&self, release: bool) -> bool {
-        let written = locked(&self.written);
-        release && written.reserved || self.counters.tally() != written.tally
-    }
-
-    /// Adds what the file does not know yet to its record. With `release` the reservation is given back too,
-    /// and the record says the exact truth of this process.
-    pub(super) fn flush(
-        &self,
-        ledger: &Ledger,
-        session: &mut Session<'_>,
-        release: bool,
-        now: u64,
-    ) -> Result<Option<Flushed<'_>>> {
-        // Who holds it is writing just that.
-        let Some(mut written) = tried(&self.written) else { return Ok(None) };
+    /// What a flush has to write, if anything; nobody else writes this key until it has. It is asked for before
+    /// the file is locked, in the order of [`KeyState::extend`].
+    pub(super) fn pending(&self, release: bool) -> Option<Pending<'_>> {
+        // Who holds it is about to write; what is given back has to wait for that.
+        let written = if release { locked(&self.written) } else { tried(&self.written)? };
         let release = release && written.reserved;
-        if !release && self.counters.tally() == written.tally {
-            return Ok(None);
-        }
-        if release {
-            // From here on whoever signs writes first, and waits for us to do so.
-            self.exp.suspend();
-            self.open.suspend();
-        }
-        let mut record = self.record(session, now)?;
-        let tally = self.fold(&mut record, &written);
-        if release {
-            record.take_reservation(ledger.owner());
-        }
-        session.put(&record)?;
-        *written = Written { tally, reserved: written.reserved && !release, ..*written };
-        let bounds = release.then_some((record.exp, record.open));
-        Ok(Some(Flushed { state: self, bounds }))
+        let dirty = release || self.counters.tally() != written.tally;
+        dirty.then_some(Pending { state: self, written, release })
     }
 
     /// What happened in this process that the file may not know: counts, last times, `exp` and open mark.
@@ -168,6 +141,41 @@ impl KeyState {
         record.exp = record.exp.max(self.exp.exact());
         record.open = record.open.max(self.open.exact());
         tally
+    }
+}
+
+/// A key that is about to be flushed.
+#[derive(Debug)]
+pub(super) struct Pending<'a> {
+    state: &'a KeyState,
+    written: MutexGuard<'a, Written>,
+    release: bool,
+}
+
+impl<'a> Pending<'a> {
+    /// Adds what the file does not know yet to the key's record. With `release` the reservation is given back
+    /// too, and the record says the exact truth of this process.
+    pub(super) fn put(
+        mut self,
+        ledger: &Ledger,
+        session: &mut Session<'_>,
+        now: u64,
+    ) -> Result<Flushed<'a>> {
+        let state = self.state;
+        if self.release {
+            // From here on whoever signs writes first, and waits for us to do so.
+            state.exp.suspend();
+            state.open.suspend();
+        }
+        let mut record = state.record(session, now)?;
+        self.written.tally = state.fold(&mut record, &self.written);
+        if self.release {
+            record.take_reservation(ledger.owner());
+            self.written.reserved = false;
+        }
+        session.put(&record)?;
+        let bounds = self.release.then_some((record.exp, record.open));
+        Ok(Flushed { state, bounds })
     }
 }
 

@@ -66,6 +66,7 @@ struct Core {
     keys: Mutex<HashMap<Subject, Arc<KeyState>>>,
     budgets: Mutex<HashMap<String, Arc<Budget>>>,
     last_flush: AtomicU64,
+    flushing: Mutex<()>,
 }
 
 impl UsageBook {
@@ -81,6 +82,7 @@ impl UsageBook {
             keys: Mutex::default(),
             budgets: Mutex::default(),
             last_flush,
+            flushing: Mutex::default(),
         });
         Self(Arc::new(Book { core, writer: Mutex::default() }))
     }
@@ -359,17 +361,20 @@ impl Core {
     fn flush(&self, release: bool) -> Result<()> {
         let Some(ledger) = &self.ledger else { return Ok(()) };
         let keys: Vec<Arc<KeyState>> = locked(&self.keys).values().cloned().collect();
-        let dirty: Vec<_> = keys.iter().filter(|key| key.is_dirty(release)).collect();
-        if !dirty.is_empty() {
+        // One at a time: two that hold keys and wait for the other's would wait for ever.
+        let one_at_a_time = locked(&self.flushing);
+        let pending: Vec<_> = keys.iter().filter_map(|key| key.pending(release)).collect();
+        if !pending.is_empty() {
             let now = self.clock.coarse_secs();
             let mut session = ledger.lock()?;
             let mut flushed = Vec::new();
-            for key in dirty {
-                flushed.extend(key.flush(ledger, &mut session, release, now)?);
+            for key in pending {
+                flushed.push(key.put(ledger, &mut session, now)?);
             }
             session.finish()?;
             flushed.into_iter().for_each(key::Flushed::settle);
         }
+        drop(one_at_a_time);
         if release {
             let budgets: Vec<Arc<Budget>> = locked(&self.budgets).values().cloned().collect();
             budgets.iter().try_for_each(|budget| budget.settle(ledger))?;

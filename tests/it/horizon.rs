@@ -19,7 +19,7 @@ use claviger::jose::jws::{self, SignOptions, VerifyOptions};
 use claviger::label::LabelName;
 use claviger::ops::{KeySet, KeySetPolicy, LabelKey};
 use claviger::secret::SecretBytes;
-use claviger::usage::{GCM_MESSAGES, Terms, UsageBook, Verdict};
+use claviger::usage::{Act, GCM_MESSAGES, Terms, UsageBook, Verdict};
 
 const START: u64 = 1_800_000_000;
 /// How late a reservation ahead may make a verdict.
@@ -289,6 +289,37 @@ fn the_verdict_is_what_really_happens_in_ten_thousand_histories() {
         })
         .collect();
     workers.into_iter().for_each(|worker| worker.join().unwrap());
+}
+
+/// Somebody who only looks must not keep a flush from giving back what was reserved ahead.
+#[test]
+fn a_flush_gives_every_reservation_back_while_others_look_on() {
+    let folder = fast_folder();
+    let dial = Dial::new();
+    let process = Process::start(folder.path(), &dial);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let reports = process.book.reports().unwrap();
+            let key = hmac();
+            while !done.load(Ordering::SeqCst) {
+                assert!(reports.of(&label(), None, key.thumbprint()).count(Act::Verified) == 0);
+            }
+        });
+        let horizons = (1..=2_000_u64).map(|round| {
+            let exp = START + round * 100;
+            let payload = format!(r#"{{"exp":{exp}}}"#);
+            jws::sign(&process.signing, payload.as_bytes(), &SignOptions::default()).unwrap();
+            process.book.flush().unwrap();
+            let book = UsageBook::new(Some(folder.path()), GCM_MESSAGES, dial.clock());
+            let report = book.report(&label(), None, hmac().thumbprint()).unwrap();
+            let terms = Terms { lifetime: None, grace: Duration::ZERO, made_elsewhere: false };
+            (exp, report.verdict(&terms, dial.now()))
+        });
+        let late = horizons.into_iter().find(|(exp, verdict)| *verdict != Verdict::SafeAfter(*exp));
+        done.store(true, Ordering::SeqCst);
+        assert_eq!(late, None);
+    });
 }
 
 const SIGNER: &str = "CLAVIGER_TEST_SIGNER";
