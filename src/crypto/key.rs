@@ -10,7 +10,7 @@ use ring::hmac;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::alg::{Algorithm, Curve, Family, Hash, Operation};
-use crate::crypto::material::{encode_spki, parse_pkcs8, parse_spki};
+use crate::crypto::material::{RsaUse, encode_spki, parse_pkcs8, parse_spki, rsa_use};
 use crate::crypto::prepared::Prepared;
 use crate::crypto::{sha1, sha256, sign};
 use crate::error::{Error, ErrorKind, Result};
@@ -146,6 +146,7 @@ struct Inner {
     spki: Option<Vec<u8>>,
     public: Option<PublicParameters>,
     thumbprint: String,
+    rsa_use: RsaUse,
     /// PKCS#8 of a key pair, or the raw symmetric bytes.
     secret: Option<SecretBytes>,
     prepared: Prepared,
@@ -165,7 +166,12 @@ impl Key {
         let parts = parse_pkcs8(bytes)?;
         let (public, prepared) = Prepared::pair(&parts, bytes)?;
         let secret = Some(SecretBytes::from_slice(bytes));
-        let key = Self::assemble(&public, prepared, chain, secret)?;
+        let of_certificate = match chain.first() {
+            Some(leaf) => rsa_use(&certificate_spki(leaf)?)?,
+            None => RsaUse::Any,
+        };
+        let rsa_use = parts.rsa_use.and(of_certificate);
+        let key = Self::assemble(&public, prepared, chain, secret, rsa_use)?;
         key.check_certificate()?;
         sign::prove(&key)?;
         Ok(key)
@@ -215,6 +221,7 @@ impl Key {
             spki: None,
             public: None,
             thumbprint,
+            rsa_use: RsaUse::Any,
             secret: Some(bytes),
             prepared,
         })))
@@ -223,7 +230,7 @@ impl Key {
     fn from_public_half(spki: &[u8], chain: Vec<Vec<u8>>) -> Result<Self> {
         let public = parse_spki(spki)?;
         let prepared = Prepared::public(&public, spki)?;
-        Self::assemble(&public, prepared, chain, None)
+        Self::assemble(&public, prepared, chain, None, rsa_use(spki)?)
     }
 
     fn assemble(
@@ -231,6 +238,7 @@ impl Key {
         prepared: Prepared,
         chain: Vec<Vec<u8>>,
         secret: Option<SecretBytes>,
+        rsa_use: RsaUse,
     ) -> Result<Self> {
         let kind = match public {
             PublicParameters::Rsa { n, .. } => KeyKind::Rsa { bits: bit_length(n) },
@@ -245,6 +253,7 @@ impl Key {
             thumbprint: thumbprint(public),
             public: Some(public.clone()),
             spki: Some(spki),
+            rsa_use,
             secret,
             prepared,
         })))
@@ -339,6 +348,11 @@ impl Key {
         };
         if !family_takes(algorithm, self.0.kind) {
             return unfit("it needs another type or size of key");
+        }
+        if !self.0.rsa_use.allows(algorithm.family) {
+            return unfit(
+                "the key is for RSASSA-PSS, with the digest that it names (RFC 4055 §1.2)",
+            );
         }
         if let KeyKind::Rsa { bits } = self.0.kind
             && !(2048..=8192).contains(&bits)

@@ -6,7 +6,7 @@ use pkcs8::PrivateKeyInfoRef;
 use pkcs8::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 use zeroize::Zeroizing;
 
-use crate::alg::Curve;
+use crate::alg::{Curve, Family, Hash};
 use crate::crypto::PublicParameters;
 use crate::crypto::unserved::curve_name;
 use crate::error::{Error, ErrorKind, Result};
@@ -14,9 +14,17 @@ use crate::secret::SecretBytes;
 
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
+const MGF1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.8");
 const DSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10040.4.1");
 const DH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.3.1");
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+
+/// RFC 4055 §2.1, with the bytes of each digest.
+const DIGESTS: &[(ObjectIdentifier, Hash, u32)] = &[
+    (ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1"), Hash::Sha256, 32),
+    (ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2"), Hash::Sha384, 48),
+    (ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.3"), Hash::Sha512, 64),
+];
 
 /// RFC 5480 §2.1.1.1, RFC 8812 and RFC 8410 §3.
 const CURVES: &[(ObjectIdentifier, Curve)] = &[
@@ -40,10 +48,82 @@ pub enum KeyType {
     Rsa,
 }
 
+/// What an RSA key may do by its own AlgorithmIdentifier.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(in crate::crypto) enum RsaUse {
+    /// `rsaEncryption`, and every other type of key: whatever the label allows.
+    #[default]
+    Any,
+    /// `id-RSASSA-PSS` without parameters: PSS with any digest (RFC 4055 §1.2).
+    Pss,
+    /// `id-RSASSA-PSS` with parameters: PSS with this digest alone; `None`: one that is not built in.
+    PssWith(Option<Hash>),
+}
+
+impl RsaUse {
+    /// Both restrictions together: those of a private key and of its certificate.
+    pub(in crate::crypto) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Any, one) | (one, Self::Any) | (Self::Pss, one) | (one, Self::Pss) => one,
+            (Self::PssWith(one), Self::PssWith(two)) if one == two => self,
+            _ => Self::PssWith(None),
+        }
+    }
+
+    pub(in crate::crypto) fn allows(self, family: Family) -> bool {
+        match (self, family) {
+            (Self::Any, _) | (Self::Pss, Family::RsaPss(_)) => true,
+            (Self::PssWith(only), Family::RsaPss(hash)) => only == Some(hash),
+            _ => false,
+        }
+    }
+
+    fn of(algorithm: &AlgorithmIdentifierRef<'_>) -> Self {
+        match algorithm.parameters {
+            _ if algorithm.oid != RSA_PSS => Self::Any,
+            None => Self::Pss,
+            Some(parameters) => Self::PssWith(pss_digest(parameters)),
+        }
+    }
+}
+
+/// `RSASSA-PSS-params` (RFC 4055 §3.1)
+#[derive(Sequence)]
+struct PssParameters<'a> {
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT", optional = "true")]
+    hash: Option<AlgorithmIdentifierRef<'a>>,
+    #[asn1(context_specific = "1", tag_mode = "EXPLICIT", optional = "true")]
+    mask: Option<AlgorithmIdentifierRef<'a>>,
+    #[asn1(context_specific = "2", tag_mode = "EXPLICIT", optional = "true")]
+    salt_length: Option<u32>,
+    #[asn1(context_specific = "3", tag_mode = "EXPLICIT", optional = "true")]
+    trailer: Option<u32>,
+}
+
+/// The digest of parameters that a JOSE row can keep: MGF1 with the same digest, and a salt as long as it at
+/// most (RFC 4055 §3.3: the length of a key is a minimum). The default digest, SHA-1, fits no row.
+fn pss_digest(parameters: der::AnyRef<'_>) -> Option<Hash> {
+    let parameters = parameters.decode_as::<PssParameters<'_>>().ok()?;
+    let mask = parameters.mask.filter(|mask| mask.oid == MGF1)?;
+    let of_mask = mask.parameters?.decode_as::<AlgorithmIdentifierRef<'_>>().ok()?;
+    let hash = parameters.hash.filter(|hash| hash.oid == of_mask.oid)?;
+    let (_, digest, bytes) = DIGESTS.iter().find(|(oid, ..)| *oid == hash.oid)?;
+    let fits =
+        parameters.salt_length.unwrap_or(20) <= *bytes && parameters.trailer.unwrap_or(1) == 1;
+    fits.then_some(*digest)
+}
+
+/// What the AlgorithmIdentifier of a SubjectPublicKeyInfo lets the key do.
+pub(in crate::crypto) fn rsa_use(spki: &[u8]) -> Result<RsaUse> {
+    let info = SubjectPublicKeyInfoRef::from_der(spki).map_err(damaged("the public key"))?;
+    Ok(RsaUse::of(&info.algorithm))
+}
+
 /// A private key, borrowed from its PKCS#8.
 #[derive(Debug)]
 pub(in crate::crypto) struct PrivateParts<'a> {
     pub(in crate::crypto) key_type: KeyType,
+    pub(in crate::crypto) rsa_use: RsaUse,
     /// RSA: PKCS#1 RSAPrivateKey. EC: the scalar, padded by nobody. OKP: the raw private key.
     pub(in crate::crypto) secret: &'a [u8],
 }
@@ -178,7 +258,7 @@ pub(in crate::crypto) fn parse_pkcs8(pkcs8: &[u8]) -> Result<PrivateParts<'_>> {
             key.private_key.as_bytes()
         }
     };
-    Ok(PrivateParts { key_type, secret })
+    Ok(PrivateParts { key_type, rsa_use: RsaUse::of(&info.algorithm), secret })
 }
 
 /// SubjectPublicKeyInfo in DER of a public half.

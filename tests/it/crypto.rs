@@ -3,8 +3,9 @@
 use claviger::alg::{ALGORITHMS, Algorithm, Curve, Family, Operation};
 use claviger::crypto::cipher::{self, KeyManagementHeader};
 use claviger::crypto::generate::{KeySpec, generate};
-use claviger::crypto::{Key, OctType, PublicParameters, sign};
+use claviger::crypto::{Key, OctType, PublicParameters, Role, sign};
 use claviger::error::ErrorKind;
+use claviger::secret::SecretBytes;
 
 /// A fresh key that fits a row.
 fn key_for(row: &Algorithm) -> Key {
@@ -66,6 +67,43 @@ fn every_signing_row_signs_and_verifies_and_refuses_changes() {
         if key.spki().is_some() {
             let error = sign::sign(&public, row, b"message", &mut Vec::new()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::KeyUnfit, "{row}: a public key signed");
+        }
+    }
+}
+
+/// RFC 4055 §1.2: `id-RSASSA-PSS`, in the private key, the public key or the certificate, restricts to PSS; with
+/// parameters to their digest.
+#[test]
+fn an_rsa_key_that_is_restricted_to_pss_does_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let openssl = |line: &str| {
+        let command = std::process::Command::new("openssl")
+            .args(line.split(' '))
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert!(command.status.success(), "{line}: {}", String::from_utf8_lossy(&command.stderr));
+    };
+    let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+    let restricted = "-pkeyopt rsa_pss_keygen_md:sha384 -pkeyopt rsa_pss_keygen_mgf1_md:sha384 \
+                      -pkeyopt rsa_pss_keygen_saltlen:48 ";
+    for (options, able) in [("", &["PS256", "PS384", "PS512"][..]), (restricted, &["PS384"])] {
+        openssl(&format!("genpkey -algorithm RSA-PSS {options}-outform DER -out key -quiet"));
+        openssl("pkey -inform DER -in key -pubout -outform DER -out public");
+        openssl("req -x509 -keyform DER -key key -subj /CN=pss -outform DER -out certificate");
+        let pkcs8 = SecretBytes::from_vec(read("key"));
+        let keys = [
+            Key::from_private(&pkcs8, Vec::new()).unwrap(),
+            Key::from_private(&pkcs8, vec![read("certificate")]).unwrap(),
+            Key::from_public(&read("public")).unwrap(),
+            Key::from_certificates(vec![read("certificate")]).unwrap(),
+        ];
+        for (key, row) in keys.iter().flat_map(|key| ALGORITHMS.iter().map(move |row| (key, row))) {
+            let fits = able.contains(&row.name);
+            assert_eq!(key.fits(row, Role::Verify).is_ok(), fits, "{row} verifies, {options}");
+            let signs = fits && key.has_private();
+            assert_eq!(key.fits(row, Role::Sign).is_ok(), signs, "{row} signs, {options}");
+            assert!(fits || key.fits(row, Role::Encrypt).is_err(), "{row} encrypts, {options}");
         }
     }
 }
