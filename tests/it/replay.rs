@@ -185,6 +185,39 @@ fn files_are_bounded_and_damage_costs_one_frame() {
 }
 
 #[test]
+fn a_trace_that_cannot_be_written_stops_nothing_and_is_counted() {
+    let shop = Workshop::new();
+    record(&shop);
+    let keyring = keyring(&shop);
+    let label = keyring.label(ES256).unwrap();
+    let token = label.sign(b"x").unwrap();
+    let in_the_way = shop.path().join("state/trace");
+    std::fs::write(&in_the_way, b"").unwrap();
+    let recorder = keyring.recorder().unwrap();
+    for _ in 0..5 {
+        let _ = label.verify(&token).unwrap();
+    }
+    assert!(recorder.flush().is_err());
+    assert_eq!(recorder.dropped(), 5);
+    std::fs::remove_file(&in_the_way).unwrap();
+    let _ = label.verify(&token).unwrap();
+    recorder.flush().unwrap();
+    let trace = read(&shop);
+    assert_eq!(
+        (trace.dropped, trace.groups.iter().map(|(_, tally)| tally.count).sum::<u64>()),
+        (5, 1)
+    );
+    // A verdict that does not cover them says so.
+    std::fs::copy(shop.config(), shop.path().join("next.toml")).unwrap();
+    let output = shop.run(&["drill", "--plan", "next.toml"]);
+    let words = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.success() && words.contains("warning: 5 uses were not recorded"),
+        "{words}"
+    );
+}
+
+#[test]
 fn a_future_mapping_is_told_what_it_breaks_and_until_when() {
     let shop = Workshop::new();
     record(&shop);
