@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::request::Request;
 use crate::catalogue::{self, LabelUse};
 use crate::config::Config;
+use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{MappedKey, MappingChange, MappingName};
 use crate::keyring::Snapshot;
 use crate::keyring::keyset::{KeySet, LabelKey};
@@ -147,4 +149,63 @@ pub(super) fn mapped(set: &KeySet, key: &LabelKey) -> MappedKey {
 
 fn name(label: &LabelName, realm: Option<&Realm>, store: &StoreName) -> MappingName {
     MappingName { label: label.clone(), realm: realm.cloned(), store: store.clone() }
+}
+
+/// The mapping that a request is about.
+pub(super) fn target<'m>(
+    mappings: &'m Mappings,
+    request: &Request,
+) -> Result<(&'m MappingName, &'m Mapping)> {
+    let label = &request.label;
+    let of_label: Vec<_> = mappings.iter().filter(|(name, _)| name.label == *label).collect();
+    let mut fitting = of_label.clone();
+    fitting.retain(|(name, _)| request.store.as_ref().is_none_or(|store| name.store == *store));
+    let in_scope = |realm: &Option<_>| {
+        let mut found = fitting.clone();
+        found.retain(|(name, _)| name.realm == *realm);
+        found
+    };
+    let found = match (&request.realm, in_scope(&request.realm)) {
+        // Where there is only one, nobody needs to say which.
+        (None, found) if found.is_empty() => fitting.clone(),
+        (_, found) => found,
+    };
+    let places = |all: &[(&MappingName, &Mapping)]| {
+        let place = |name: &MappingName| match &name.realm {
+            Some(realm) => format!("\"{}\" (--realm {realm})", name.store),
+            None => format!("\"{}\"", name.store),
+        };
+        all.iter().map(|(name, _)| place(name)).collect::<Vec<_>>().join(", ")
+    };
+    match found.as_slice() {
+        [] if of_label.is_empty() => {
+            let text = format!("no store maps label \"{label}\"");
+            Err(Error::new(ErrorKind::UnknownLabel, text).with_help(format!(
+                "`claviger labels` lists what is mapped; begin with a line \"{label}\" = [\"ALIAS\"] under \
+                 the mappings of a store"
+            )))
+        }
+        [] => {
+            let text = format!(
+                "label \"{label}\" is not mapped there, but in store {}",
+                places(&of_label)
+            );
+            Err(Error::new(ErrorKind::UnknownLabel, text))
+        }
+        [(name, mapping)] if mapping.kind == Kind::Fixed => {
+            let text = format!(
+                "store \"{}\" is the environment, which only its owner changes",
+                name.store
+            );
+            Err(Error::new(ErrorKind::StepRefused, text)
+                .with_help("set the variable where the process is started"))
+        }
+        [one] => Ok(*one),
+        several => {
+            let text =
+                format!("label \"{label}\" is mapped in several stores: {}", places(several));
+            Err(Error::new(ErrorKind::StepRefused, text)
+                .with_help("say which: --store NAME or --realm R"))
+        }
+    }
 }

@@ -22,7 +22,10 @@ mod recover;
 mod request;
 mod retirement;
 mod schedule;
+mod steps;
 mod versions;
+mod volume_steps;
+mod wording;
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;

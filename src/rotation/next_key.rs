@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::mappings::Kind;
 use super::request::{Request, Step};
-use super::{Plan, Rotation, plan};
+use super::{Plan, Rotation, mappings};
 use crate::alg::Curve;
 use crate::config::StoreEntry;
 use crate::crypto::{KeyKind, OctType};
@@ -41,7 +41,7 @@ impl Rotation {
         let Step::Stage { alias } = &request.step else {
             return Err(Error::new(ErrorKind::Bug, "only a key that is staged is made"));
         };
-        let (name, mapping) = plan::target(&self.mappings, request)?;
+        let (name, mapping) = mappings::target(&self.mappings, request)?;
         let config = self.keyring.config();
         let entry = config.stores.iter().find(|entry| entry.name.value == name.store);
         let entry = entry.ok_or_else(|| Error::new(ErrorKind::Bug, "a mapping without a store"))?;

@@ -6,23 +6,21 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::gates::{self, Gate, Overrides, Situation};
-use super::mappings::{self, Kind, Mapping, Mappings};
+use super::mappings::{self, Mapping};
 use super::request::{Request, Step};
 use super::retirement::Leaving;
-use super::versions::{FileChange, Files};
-use super::{Rotation, announce};
-use crate::clock::rfc3339;
-use crate::config::edit::{ListedAlias, set_aliases};
+use super::versions::FileChange;
+use super::{Rotation, steps, wording};
+use crate::config::edit::set_aliases;
 use crate::config::{Config, without_mark};
 use crate::error::{Error, ErrorKind, Result};
-use crate::journal::{Action, Event, MappedKey, MappingChange, MappingName, Record};
+use crate::journal::{Action, MappedKey, MappingChange, MappingName};
 use crate::keyring::{Diff, Keyring};
 use crate::label::Alias;
 use crate::problem::Severity;
 use crate::secret::SecretBytes;
 use crate::stores::StoreConfig;
 use crate::usage::KeyReport;
-
 /// What a step changes.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
@@ -83,9 +81,9 @@ pub(super) fn plan(
     request: &Request,
     value: Option<SecretBytes>,
 ) -> Result<Plan> {
-    let (name, mapping) = target(&rotation.mappings, request)?;
+    let (name, mapping) = mappings::target(&rotation.mappings, request)?;
     let set = rotation.keyring.snapshot().keys(name.realm.as_ref(), &name.label)?.clone();
-    let wanted = wanted(rotation, request, (name, mapping), value)?;
+    let wanted = steps::wanted(rotation, request, (name, mapping), value)?;
     let mut text = rotation.text.clone();
     for list in &wanted.lists {
         text = set_aliases(&text, &list.mapping.store, &list.mapping.label, &list.aliases)?;
@@ -121,7 +119,7 @@ pub(super) fn plan(
     Ok(Plan {
         action: situation.action,
         mapping: name.clone(),
-        consequences: consequences(&situation, &gates, &after),
+        consequences: wording::consequences(&situation, &gates, &after),
         leaving: rotation.leaving(&changes),
         changes,
         diff,
@@ -144,200 +142,6 @@ fn usage(
     rotation.report_of(name, gone)
 }
 
-/// The mapping that a request is about.
-pub(super) fn target<'m>(
-    mappings: &'m Mappings,
-    request: &Request,
-) -> Result<(&'m MappingName, &'m Mapping)> {
-    let label = &request.label;
-    let of_label: Vec<_> = mappings.iter().filter(|(name, _)| name.label == *label).collect();
-    let mut fitting = of_label.clone();
-    fitting.retain(|(name, _)| request.store.as_ref().is_none_or(|store| name.store == *store));
-    let in_scope = |realm: &Option<_>| {
-        let mut found = fitting.clone();
-        found.retain(|(name, _)| name.realm == *realm);
-        found
-    };
-    let found = match (&request.realm, in_scope(&request.realm)) {
-        // Where there is only one, nobody needs to say which.
-        (None, found) if found.is_empty() => fitting.clone(),
-        (_, found) => found,
-    };
-    let places = |all: &[(&MappingName, &Mapping)]| {
-        let place = |name: &MappingName| match &name.realm {
-            Some(realm) => format!("\"{}\" (--realm {realm})", name.store),
-            None => format!("\"{}\"", name.store),
-        };
-        all.iter().map(|(name, _)| place(name)).collect::<Vec<_>>().join(", ")
-    };
-    match found.as_slice() {
-        [] if of_label.is_empty() => {
-            let text = format!("no store maps label \"{label}\"");
-            Err(Error::new(ErrorKind::UnknownLabel, text).with_help(format!(
-                "`claviger labels` lists what is mapped; begin with a line \"{label}\" = [\"ALIAS\"] under \
-                 the mappings of a store"
-            )))
-        }
-        [] => {
-            let text = format!(
-                "label \"{label}\" is not mapped there, but in store {}",
-                places(&of_label)
-            );
-            Err(Error::new(ErrorKind::UnknownLabel, text))
-        }
-        [(name, mapping)] if mapping.kind == Kind::Fixed => {
-            let text = format!(
-                "store \"{}\" is the environment, which only its owner changes",
-                name.store
-            );
-            Err(Error::new(ErrorKind::StepRefused, text)
-                .with_help("set the variable where the process is started"))
-        }
-        [one] => Ok(*one),
-        several => {
-            let text =
-                format!("label \"{label}\" is mapped in several stores: {}", places(several));
-            Err(Error::new(ErrorKind::StepRefused, text)
-                .with_help("say which: --store NAME or --realm R"))
-        }
-    }
-}
-
-/// What the configuration is to list.
-struct Wanted {
-    lists: Vec<WantedList>,
-    files: Vec<FileChange>,
-    revoked: Option<MappedKey>,
-}
-
-struct WantedList {
-    mapping: MappingName,
-    aliases: Vec<ListedAlias>,
-}
-
-fn wanted(
-    rotation: &Rotation,
-    request: &Request,
-    (name, mapping): (&MappingName, &Mapping),
-    value: Option<SecretBytes>,
-) -> Result<Wanted> {
-    if mapping.kind == Kind::Versioned && !matches!(request.step, Step::Revoke { .. }) {
-        let change = versioned(rotation, request, (name, mapping), value)?;
-        return Ok(Wanted {
-            lists: Vec::new(),
-            files: change.into_iter().collect(),
-            revoked: None,
-        });
-    }
-    let refuse = |text: String| Error::new(ErrorKind::StepRefused, text);
-    let mut keys = mapping.keys.clone();
-    let mut left_out = mapping.left_out.clone();
-    let at = |alias: &Alias| position(mapping, alias);
-    match &request.step {
-        Step::Stage { alias } => {
-            if lists(mapping, alias) {
-                let text =
-                    format!("alias \"{alias}\" already stands behind label \"{}\"", name.label);
-                return Err(refuse(text));
-            }
-            keys.push(unknown_key(alias));
-        }
-        Step::Promote { alias } => {
-            let at = at(alias).ok_or_else(|| not_listed(mapping, name, alias))?;
-            let key = keys.remove(at);
-            keys.insert(0, key);
-        }
-        Step::Reorder { aliases } => keys = reordered(mapping, name, aliases)?,
-        Step::Retire { alias } => {
-            if let Some(at) = left_out.iter().position(|one| same(one, alias)) {
-                left_out.remove(at);
-            } else {
-                let at = at(alias).ok_or_else(|| not_listed(mapping, name, alias))?;
-                if at == 0 {
-                    return Err(is_active(mapping, name, alias));
-                }
-                keys.remove(at);
-            }
-        }
-        Step::Revoke { alias, .. } => return revocation(rotation, name, mapping, alias),
-        Step::Undo => keys = undone(rotation, name, mapping)?,
-    }
-    let aliases = listed(&keys, &left_out);
-    let lists = vec![WantedList { mapping: name.clone(), aliases }];
-    Ok(Wanted { lists, files: Vec::new(), revoked: None })
-}
-
-/// What a step does to the files of a volume; `None`: nothing is left to do.
-fn versioned(
-    rotation: &Rotation,
-    request: &Request,
-    (name, mapping): (&MappingName, &Mapping),
-    value: Option<SecretBytes>,
-) -> Result<Option<FileChange>> {
-    let config = rotation.keyring.config();
-    let files = files_of(&config, name, mapping)?;
-    let place =
-        |alias: &Alias| position(mapping, alias).ok_or_else(|| not_listed(mapping, name, alias));
-    match &request.step {
-        Step::Stage { alias } => {
-            let value = value.map_or_else(|| read_value(alias), Ok)?;
-            files.stage(value).map(Some)
-        }
-        Step::Promote { alias } => match place(alias)? {
-            0 => Ok(None),
-            _ => files.promote(alias).map(Some),
-        },
-        Step::Retire { alias } if mapping.left_out.contains(alias) => {
-            files.put_aside(alias).map(Some)
-        }
-        Step::Retire { alias } => match place(alias)? {
-            0 => Err(is_active(mapping, name, alias)),
-            _ => files.put_aside(alias).map(Some),
-        },
-        Step::Undo => {
-            let last = last_step(rotation, name, mapping)?;
-            let recorded = last.detail.as_ref().and_then(|detail| detail.get("files")).cloned();
-            let recorded = recorded.and_then(|files| serde_json::from_value(files).ok());
-            let recorded: Vec<(String, String)> = recorded.unwrap_or_default();
-            files.undo(&recorded).map(Some)
-        }
-        Step::Reorder { .. } | Step::Revoke { .. } => {
-            let text =
-                format!("the files of store \"{}\" are put in order one at a time", name.store);
-            Err(Error::new(ErrorKind::StepRefused, text)
-                .with_help(format!("claviger promote {} ALIAS", name.label)))
-        }
-    }
-}
-
-fn files_of<'f>(
-    config: &'f Config,
-    name: &'f MappingName,
-    mapping: &'f Mapping,
-) -> Result<Files<'f>> {
-    let entry = config.stores.iter().find(|entry| entry.name.value == name.store);
-    match entry.map(|entry| &entry.options) {
-        Some(StoreConfig::Volume(options)) => Ok(Files {
-            store: &name.store,
-            options,
-            keys: &mapping.keys,
-            left_out: &mapping.left_out,
-        }),
-        _ => Err(Error::new(ErrorKind::Bug, "a mapping of versions without a volume")),
-    }
-}
-
-/// The value that a volume is to hold: what is named is the file that has it.
-fn read_value(file: &Alias) -> Result<SecretBytes> {
-    let bytes = std::fs::read(file.as_str()).map_err(|error| {
-        Error::new(ErrorKind::Usage, format!("cannot read {file}: {error}")).with_help(
-            "a volume stages a value: name the file that holds it, in the store's format; or make a key: \
-             claviger generate NEW --stage LABEL",
-        )
-    })?;
-    Ok(SecretBytes::from_vec(bytes))
-}
-
 /// A key that keeps its place under another name must keep its kid: live tokens carry it.
 fn refuse_other_kids(situation: &Situation<'_>) -> Result<()> {
     for key in situation.before {
@@ -354,108 +158,6 @@ fn refuse_other_kids(situation: &Situation<'_>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The key out of every mapping that has it, whatever its alias there.
-fn revocation(
-    rotation: &Rotation,
-    name: &MappingName,
-    mapping: &Mapping,
-    alias: &Alias,
-) -> Result<Wanted> {
-    if rotation.state_dir().is_none() {
-        let text = "a revocation needs a place that outlives this file";
-        return Err(Error::new(ErrorKind::StepRefused, text).with_help(
-            "add state_dir = \"state\" to [keyring]: journal and tombstones live there",
-        ));
-    }
-    let at = position(mapping, alias).ok_or_else(|| not_listed(mapping, name, alias))?;
-    let key = mapping.keys.get(at).cloned().unwrap_or_else(|| unknown_key(alias));
-    let config = rotation.keyring.config();
-    let (mut lists, mut files) = (Vec::new(), Vec::new());
-    for (other, mapping) in &rotation.mappings {
-        let holds = |one: &MappedKey| one.thumbprint.is_some() && one.is(&key);
-        if other != name && !mapping.keys.iter().any(holds) {
-            continue;
-        }
-        let keys: Vec<MappedKey> =
-            mapping.keys.iter().filter(|one| !one.is(&key)).cloned().collect();
-        if keys.is_empty() {
-            let text =
-                format!("alias \"{alias}\" is the only key behind label \"{}\"", other.label);
-            return Err(Error::new(ErrorKind::StepRefused, text).with_help(format!(
-                "make the next one first: claviger generate NEW --stage {}; then revoke",
-                other.label
-            )));
-        }
-        match mapping.kind {
-            Kind::Fixed => continue,
-            Kind::Listed => {}
-            Kind::Versioned => {
-                let held = mapping.keys.iter().find(|one| one.is(&key)).unwrap_or(&key);
-                files.push(files_of(&config, other, mapping)?.put_aside(&held.alias)?);
-                continue;
-            }
-        }
-        let aliases = listed(&keys, &mapping.left_out);
-        lists.push(WantedList { mapping: other.clone(), aliases });
-    }
-    Ok(Wanted { lists, files, revoked: Some(key) })
-}
-
-/// The list of a mapping before its last step.
-fn undone(rotation: &Rotation, name: &MappingName, mapping: &Mapping) -> Result<Vec<MappedKey>> {
-    let last = last_step(rotation, name, mapping)?;
-    let change = last.changes.iter().find(|change| change.mapping == *name);
-    Ok(change.map(|change| change.before.clone()).unwrap_or_default())
-}
-
-/// The last step of a mapping, if it can be taken back.
-fn last_step<'r>(
-    rotation: &'r Rotation,
-    name: &MappingName,
-    mapping: &Mapping,
-) -> Result<&'r Record> {
-    let refuse = |text: String| Error::new(ErrorKind::StepRefused, text);
-    let touches = |record: &&Record| record.changes.iter().any(|change| change.mapping == *name);
-    let last = rotation
-        .history
-        .records
-        .iter()
-        .rev()
-        .find(|record| record.took_effect() && touches(record));
-    let Some(last) = last.filter(|record| record.event == Event::Done) else {
-        let text = format!("there is no step of label \"{}\" to take back", name.label);
-        return Err(
-            refuse(text).with_help(format!("`claviger history --label {}` lists them", name.label))
-        );
-    };
-    if last.action == Action::Revoke {
-        let text = "a revocation is never taken back: the key is known to somebody else".to_owned();
-        return Err(refuse(text)
-            .with_help(format!("make a new key: claviger generate NEW --stage {}", name.label)));
-    }
-    let change = last.changes.iter().find(|change| change.mapping == *name);
-    match change {
-        Some(change) if change.after == mapping.keys => Ok(last),
-        _ => Err(refuse(format!("label \"{}\" was changed since its last step", name.label))),
-    }
-}
-
-fn reordered(mapping: &Mapping, name: &MappingName, aliases: &[Alias]) -> Result<Vec<MappedKey>> {
-    let mut keys = Vec::new();
-    for alias in aliases {
-        let at = position(mapping, alias).ok_or_else(|| not_listed(mapping, name, alias))?;
-        keys.extend(mapping.keys.get(at).cloned());
-    }
-    let mut once = keys.iter().map(|key| key.alias.as_str()).collect::<Vec<_>>();
-    once.sort_unstable();
-    once.dedup();
-    if once.len() == keys.len() && keys.len() == mapping.keys.len() {
-        return Ok(keys);
-    }
-    let text = format!("a new order names every alias of label \"{}\" once", name.label);
-    Err(Error::new(ErrorKind::StepRefused, text).with_help(format!("they are {}", names(mapping))))
 }
 
 /// The configuration after the step, loaded and checked whole.
@@ -517,108 +219,4 @@ fn refuse_revoked(
             )))
         }
     }
-}
-
-fn consequences(situation: &Situation<'_>, gates: &[Gate], after: &Keyring) -> Vec<String> {
-    let mut lines = Vec::new();
-    for key in situation.gone() {
-        let until = gates::lives_until(situation, key).map_or_else(
-            || "for as long as any of it lives".to_owned(),
-            |time| format!("until {} at the latest", rfc3339(time)),
-        );
-        lines.push(format!("breaks: what \"{}\" made is refused, {until}", key.alias));
-    }
-    if let Some((_, new)) = situation.change_of_active() {
-        lines.push(format!("new tokens are made with \"{}\"", new.alias));
-        if let Some(gate) = gates.iter().find(|gate| gate.kind == ErrorKind::NotAnnounced) {
-            let until =
-                gate.opens_at.as_ref().map_or_else(String::new, |time| format!(" until {time}"));
-            lines.push(format!("breaks{until}: whoever has an older key set refuses them"));
-        }
-    }
-    lines.extend(next_step(situation, after));
-    lines
-}
-
-/// When a key that was staged may act.
-fn next_step(situation: &Situation<'_>, after: &Keyring) -> Option<String> {
-    let name = situation.mapping;
-    let staged = situation.fresh().next()?;
-    let config = after.config();
-    let ready = announce::ready(&config, situation.set, situation.history, situation.now);
-    let announce::Ready::At(time) = ready else { return None };
-    let realm = name.realm.as_ref().map_or_else(String::new, |realm| format!(" --realm {realm}"));
-    Some(format!(
-        "next: claviger promote {} {}{realm}, from {} on",
-        name.label,
-        staged.alias,
-        rfc3339(time)
-    ))
-}
-
-fn listed(keys: &[MappedKey], left_out: &[Alias]) -> Vec<ListedAlias> {
-    let known = keys.iter().map(|key| ListedAlias {
-        alias: key.alias.clone(),
-        kid: key.own_kid.then(|| key.kid.clone()),
-    });
-    let rest = left_out.iter().map(|alias| ListedAlias { alias: alias.clone(), kid: None });
-    known.chain(rest).collect()
-}
-
-fn unknown_key(alias: &Alias) -> MappedKey {
-    let kid = String::new();
-    MappedKey { alias: alias.clone(), kid, own_kid: false, thumbprint: None, published: false }
-}
-
-/// The place of an alias; Java's formats compare without case.
-fn position(mapping: &Mapping, alias: &Alias) -> Option<usize> {
-    let exact = mapping.keys.iter().position(|key| key.alias == *alias);
-    exact.or_else(|| mapping.keys.iter().position(|key| same(&key.alias, alias)))
-}
-
-fn lists(mapping: &Mapping, alias: &Alias) -> bool {
-    position(mapping, alias).is_some() || mapping.left_out.iter().any(|one| same(one, alias))
-}
-
-fn same(one: &Alias, other: &Alias) -> bool {
-    one.as_str().to_lowercase() == other.as_str().to_lowercase()
-}
-
-fn not_listed(mapping: &Mapping, name: &MappingName, alias: &Alias) -> Error {
-    let text = format!("alias \"{alias}\" does not stand behind label \"{}\"", name.label);
-    let typed = alias.as_str().to_lowercase();
-    let near = mapping
-        .keys
-        .iter()
-        .map(|key| (strsim::damerau_levenshtein(&key.alias.as_str().to_lowercase(), &typed), key))
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, _)| *distance < typed.chars().count())
-        .filter(|(distance, key)| *distance <= 2.max(key.alias.as_str().len() / 4));
-    Error::new(ErrorKind::UnknownAlias, text).with_help(near.map_or_else(
-        || {
-            format!(
-                "its aliases are {}; a new one is staged first: claviger stage {} {alias}",
-                names(mapping),
-                name.label
-            )
-        },
-        |(_, key)| format!("did you mean \"{}\"?", key.alias),
-    ))
-}
-
-fn names(mapping: &Mapping) -> String {
-    let quoted = mapping.keys.iter().map(|key| format!("\"{}\"", key.alias));
-    quoted.collect::<Vec<_>>().join(", ")
-}
-
-fn is_active(mapping: &Mapping, name: &MappingName, alias: &Alias) -> Error {
-    let text = format!("alias \"{alias}\" is the one that acts");
-    Error::new(ErrorKind::StepRefused, text).with_help(next_help(mapping, name))
-}
-
-fn next_help(mapping: &Mapping, name: &MappingName) -> String {
-    mapping.keys.get(1).map_or_else(
-        || format!("make the next one first: claviger generate NEW --stage {}", name.label),
-        |next| format!("let another act first: claviger promote {} {}", name.label, next.alias),
-    )
 }

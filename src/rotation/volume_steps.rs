@@ -1,0 +1,85 @@
+//! The steps of a volume: which of its files get which names.
+
+use super::Rotation;
+use super::mappings::Mapping;
+use super::request::{Request, Step};
+use super::steps::{last_step, position};
+use super::versions::{FileChange, Files};
+use super::wording::{is_active, not_listed};
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Result};
+use crate::journal::MappingName;
+use crate::label::Alias;
+use crate::secret::SecretBytes;
+use crate::stores::StoreConfig;
+
+/// What a step does to the files of a volume; `None`: nothing is left to do.
+pub(super) fn versioned(
+    rotation: &Rotation,
+    request: &Request,
+    (name, mapping): (&MappingName, &Mapping),
+    value: Option<SecretBytes>,
+) -> Result<Option<FileChange>> {
+    let config = rotation.keyring.config();
+    let files = files_of(&config, name, mapping)?;
+    let place =
+        |alias: &Alias| position(mapping, alias).ok_or_else(|| not_listed(mapping, name, alias));
+    match &request.step {
+        Step::Stage { alias } => {
+            let value = value.map_or_else(|| read_value(alias), Ok)?;
+            files.stage(value).map(Some)
+        }
+        Step::Promote { alias } => match place(alias)? {
+            0 => Ok(None),
+            _ => files.promote(alias).map(Some),
+        },
+        Step::Retire { alias } if mapping.left_out.contains(alias) => {
+            files.put_aside(alias).map(Some)
+        }
+        Step::Retire { alias } => match place(alias)? {
+            0 => Err(is_active(mapping, name, alias)),
+            _ => files.put_aside(alias).map(Some),
+        },
+        Step::Undo => {
+            let last = last_step(rotation, name, mapping)?;
+            let recorded = last.detail.as_ref().and_then(|detail| detail.get("files")).cloned();
+            let recorded = recorded.and_then(|files| serde_json::from_value(files).ok());
+            let recorded: Vec<(String, String)> = recorded.unwrap_or_default();
+            files.undo(&recorded).map(Some)
+        }
+        Step::Reorder { .. } | Step::Revoke { .. } => {
+            let text =
+                format!("the files of store \"{}\" are put in order one at a time", name.store);
+            Err(Error::new(ErrorKind::StepRefused, text)
+                .with_help(format!("claviger promote {} ALIAS", name.label)))
+        }
+    }
+}
+
+pub(super) fn files_of<'f>(
+    config: &'f Config,
+    name: &'f MappingName,
+    mapping: &'f Mapping,
+) -> Result<Files<'f>> {
+    let entry = config.stores.iter().find(|entry| entry.name.value == name.store);
+    match entry.map(|entry| &entry.options) {
+        Some(StoreConfig::Volume(options)) => Ok(Files {
+            store: &name.store,
+            options,
+            keys: &mapping.keys,
+            left_out: &mapping.left_out,
+        }),
+        _ => Err(Error::new(ErrorKind::Bug, "a mapping of versions without a volume")),
+    }
+}
+
+/// The value that a volume is to hold: what is named is the file that has it.
+fn read_value(file: &Alias) -> Result<SecretBytes> {
+    let bytes = std::fs::read(file.as_str()).map_err(|error| {
+        Error::new(ErrorKind::Usage, format!("cannot read {file}: {error}")).with_help(
+            "a volume stages a value: name the file that holds it, in the store's format; or make a key: \
+             claviger generate NEW --stage LABEL",
+        )
+    })?;
+    Ok(SecretBytes::from_vec(bytes))
+}

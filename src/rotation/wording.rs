@@ -1,0 +1,90 @@
+//! What a step is told to mean: what breaks, what comes next, and the refusals that name what would fit.
+
+use super::announce;
+use super::gates::{self, Gate, Situation};
+use super::mappings::Mapping;
+use crate::clock::rfc3339;
+use crate::error::{Error, ErrorKind};
+use crate::journal::MappingName;
+use crate::keyring::Keyring;
+use crate::label::Alias;
+
+pub(super) fn consequences(
+    situation: &Situation<'_>,
+    gates: &[Gate],
+    after: &Keyring,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    for key in situation.gone() {
+        let until = gates::lives_until(situation, key).map_or_else(
+            || "for as long as any of it lives".to_owned(),
+            |time| format!("until {} at the latest", rfc3339(time)),
+        );
+        lines.push(format!("breaks: what \"{}\" made is refused, {until}", key.alias));
+    }
+    if let Some((_, new)) = situation.change_of_active() {
+        lines.push(format!("new tokens are made with \"{}\"", new.alias));
+        if let Some(gate) = gates.iter().find(|gate| gate.kind == ErrorKind::NotAnnounced) {
+            let until =
+                gate.opens_at.as_ref().map_or_else(String::new, |time| format!(" until {time}"));
+            lines.push(format!("breaks{until}: whoever has an older key set refuses them"));
+        }
+    }
+    lines.extend(next_step(situation, after));
+    lines
+}
+
+/// When a key that was staged may act.
+fn next_step(situation: &Situation<'_>, after: &Keyring) -> Option<String> {
+    let name = situation.mapping;
+    let staged = situation.fresh().next()?;
+    let config = after.config();
+    let ready = announce::ready(&config, situation.set, situation.history, situation.now);
+    let announce::Ready::At(time) = ready else { return None };
+    let realm = name.realm.as_ref().map_or_else(String::new, |realm| format!(" --realm {realm}"));
+    Some(format!(
+        "next: claviger promote {} {}{realm}, from {} on",
+        name.label,
+        staged.alias,
+        rfc3339(time)
+    ))
+}
+
+pub(super) fn not_listed(mapping: &Mapping, name: &MappingName, alias: &Alias) -> Error {
+    let text = format!("alias \"{alias}\" does not stand behind label \"{}\"", name.label);
+    let typed = alias.as_str().to_lowercase();
+    let near = mapping
+        .keys
+        .iter()
+        .map(|key| (strsim::damerau_levenshtein(&key.alias.as_str().to_lowercase(), &typed), key))
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, _)| *distance < typed.chars().count())
+        .filter(|(distance, key)| *distance <= 2.max(key.alias.as_str().len() / 4));
+    Error::new(ErrorKind::UnknownAlias, text).with_help(near.map_or_else(
+        || {
+            format!(
+                "its aliases are {}; a new one is staged first: claviger stage {} {alias}",
+                names(mapping),
+                name.label
+            )
+        },
+        |(_, key)| format!("did you mean \"{}\"?", key.alias),
+    ))
+}
+
+pub(super) fn names(mapping: &Mapping) -> String {
+    let quoted = mapping.keys.iter().map(|key| format!("\"{}\"", key.alias));
+    quoted.collect::<Vec<_>>().join(", ")
+}
+
+pub(super) fn is_active(mapping: &Mapping, name: &MappingName, alias: &Alias) -> Error {
+    let text = format!("alias \"{alias}\" is the one that acts");
+    Error::new(ErrorKind::StepRefused, text).with_help(next_help(mapping, name))
+}
+
+fn next_help(mapping: &Mapping, name: &MappingName) -> String {
+    mapping.keys.get(1).map_or_else(
+        || format!("make the next one first: claviger generate NEW --stage {}", name.label),
+        |next| format!("let another act first: claviger promote {} {}", name.label, next.alias),
+    )
+}
