@@ -9,6 +9,7 @@ use claviger::label::{LabelName, Realm};
 use claviger::rotation::{GoneKey, Lives};
 use serde_json::{Value, json};
 
+use super::labels::shown_kid;
 use super::{Context, key_life, output};
 
 /// The keys of the labels that were asked for.
@@ -80,7 +81,8 @@ impl KeyStatus {
         let cells = key_life::cells(&life);
         self.rows.push(row(label, realm, [alias, life.phase.name()], cells));
         self.notes.extend(key_life::budget_note(label, alias, &life.report));
-        let mut facts = json!({ "alias": key.alias, "store": key.store, "kid": key.kid });
+        let mut facts =
+            json!({ "alias": key.alias, "store": key.store, "kid": shown_kid(set, key) });
         key_life::merge(&mut facts, key_life::facts(&life));
         facts
     }

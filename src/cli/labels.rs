@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use claviger::catalogue;
+use claviger::catalogue::{self, LabelUse};
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::jose::jwk;
 use claviger::keyring::Keyring;
+use claviger::keyring::keyset::LabelKey;
 use claviger::label::{LabelName, Realm};
 use claviger::ops::KeySet;
 use claviger::rotation::Lives;
@@ -124,6 +125,11 @@ fn table_rows(lives: &Lives, set: &KeySet, realm: Option<&str>, whole: bool) -> 
         .collect()
 }
 
+/// A word could be guessed from what is derived from it: passwords have no kid to show.
+pub(crate) fn shown_kid<'k>(set: &KeySet, key: &'k LabelKey) -> Option<&'k str> {
+    (!set.uses().contains(&LabelUse::Secret)).then_some(key.kid.as_str())
+}
+
 fn describe(lives: &Lives, set: &KeySet, realm: Option<&str>, gone: Vec<Value>) -> Value {
     let aliases: Vec<Value> = set
         .keys()
@@ -133,7 +139,7 @@ fn describe(lives: &Lives, set: &KeySet, realm: Option<&str>, gone: Vec<Value>) 
                 "alias": key.alias,
                 "store": key.store,
                 "realm": key.realm,
-                "kid": key.kid,
+                "kid": shown_kid(set, key),
                 "key": key.key.kind().to_string(),
                 "expires": jwk::certificate_expiry(key),
             });

@@ -11,7 +11,7 @@ use super::{Context, Outcome};
 #[command(
     after_help = "Refused until everybody can know the key: longest cached key set, reload and clock skew, or \
                   `propagation` of the label.\n\
-                  Examples:\n  claviger promote am.services.oauth2.oidc.signing.ES256 es256-2027\n  \
+                  Examples:\n  claviger promote am.services.oauth2.oidc.signing.ES256 es256-2027 --now --dry-run\n  \
                   claviger promote app.session.seal aes-2 --now --reason 'nobody uses it yet'"
 )]
 pub(crate) struct Args {

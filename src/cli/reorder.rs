@@ -10,7 +10,7 @@ use super::{Context, Outcome};
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  claviger reorder am.services.oauth2.oidc.signing.ES256 es256-2 es256-1 --dry-run"
+    after_help = "Example:\n  claviger reorder am.services.oauth2.oidc.signing.ES256 es256-2 es256-1 --now --dry-run"
 )]
 pub(crate) struct Args {
     /// The label

@@ -11,8 +11,8 @@ use super::{Context, Outcome};
 #[command(
     after_help = "Refused while anything may be alive that only this key verifies or decrypts. The key stays \
                   in its store.\n\
-                  Examples:\n  claviger retire am.services.oauth2.oidc.signing.ES256 es256-2025\n  \
-                  claviger retire app.session.seal aes-1 --dry-run"
+                  Examples:\n  claviger retire app.session.seal aes-1 --force --dry-run\n  \
+                  claviger retire app.session.seal aes-1 --force --reason 'its sessions are over'"
 )]
 pub(crate) struct Args {
     /// The label

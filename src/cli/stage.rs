@@ -10,8 +10,9 @@ use super::{Context, Outcome};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "The alias is published and tried from then on; it acts once it is promoted.\n\
-                  Examples:\n  claviger stage am.services.oauth2.oidc.signing.ES256 es256-2027\n  \
-                  claviger stage app.session.seal aes-2 --dry-run"
+                  Examples:\n  claviger generate aes-2 --type aes --store keystores/default.p12 --store-password-file secrets/storepass\n  \
+                  claviger stage app.session.seal aes-2 --dry-run\n  \
+                  claviger stage app.session.seal aes-2 --reason 'the yearly change'"
 )]
 pub(crate) struct Args {
     /// The label

@@ -9,7 +9,7 @@ use super::{Context, Outcome};
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "The same gates hold as for any step. A revocation is never taken back.\n\
-                  Example:\n  claviger undo am.services.oauth2.oidc.signing.ES256")]
+                  Example:\n  claviger undo am.services.oauth2.oidc.signing.ES256 --reason 'the wrong label'")]
 pub(crate) struct Args {
     /// The label
     label: String,

@@ -241,7 +241,7 @@ fn the_readme_shows_the_help_as_it_is() {
 }
 
 /// In an order in which each finds what the ones before it made.
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 28] = [
     "init",
     "check",
     "encode",
@@ -251,7 +251,13 @@ const COMMANDS: [&str; 22] = [
     "explain",
     "sign",
     "verify",
+    "reorder",
     "generate",
+    "stage",
+    "promote",
+    "retire",
+    "undo",
+    "revoke",
     "history",
     "export",
     "inspect",

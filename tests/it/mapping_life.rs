@@ -425,3 +425,35 @@ fn realms_and_stores_choose_the_mapping() {
     shop.rotation().apply(&request).unwrap();
     assert!(shop.text().contains("= [\"c\"]"));
 }
+
+#[test]
+fn nothing_that_is_derived_from_a_password_is_shown() {
+    let shop = Workshop::new();
+    std::fs::create_dir(shop.path().join("words")).unwrap();
+    std::fs::write(shop.path().join("words/app.word"), "open sesame").unwrap();
+    let more = "[stores.words]\nkind = \"volume\"\ndirectory = \"words\"\n[labels.\"app.word\"]\nuse = \"secret\"\n";
+    shop.configure("", more);
+    drop(shop.rotation());
+    let shown = |arguments: &[&str]| {
+        let output = shop.run(arguments);
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let facts: Value = serde_json::from_str(&shown(&["labels", "app.word", "--json"])).unwrap();
+    let alias = &facts["labels"][0]["aliases"][0];
+    assert_eq!((&alias["alias"], &alias["kid"]), (&"app.word".into(), &Value::Null));
+    let keys = shop.keyring().label("app.word").unwrap().keys().unwrap();
+    let (kid, thumbprint) = (keys.active().kid.clone(), keys.active().key.thumbprint().to_owned());
+    for arguments in [
+        &["labels", "app.word", "--json"][..],
+        &["labels", "app.word"],
+        &["status", "--json"],
+        &["history", "--json"],
+    ] {
+        let text = shown(arguments);
+        assert!(!text.contains(&thumbprint), "{arguments:?}: {text}");
+        assert!(kid == "app.word" || !text.contains(&kid), "{arguments:?}: {text}");
+    }
+    // The kid of a key is shown.
+    assert!(shown(&["labels", ES256, "--json"]).contains("\"kid\":\"a\""));
+}
