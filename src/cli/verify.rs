@@ -89,7 +89,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         jws::verify(&set, &token, &options)
     }
     .map_err(|error| with_reason(context, error))?;
-    let claims = claims_of(args, &verified, context.clock.now())?;
+    let claims = claims_of(args, &set, &verified, context.clock.now())?;
     let key = &verified.key;
     let json = json!({
         "verified": true,
@@ -108,6 +108,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
 /// The claims, if they are asked for, as they must be at a time.
 pub(crate) fn claims_of(
     args: &Args,
+    set: &KeySet,
     verified: &Verified,
     time: SystemTime,
 ) -> Result<Option<Value>> {
@@ -119,6 +120,7 @@ pub(crate) fn claims_of(
         audience: args.audience.clone(),
         skew: Duration::from_secs(args.skew.into()),
         required: args.require.clone(),
+        max_json_depth: set.policy().limits.max_json_depth,
     };
     Ok(Some(Value::Object(claims::check(&verified.payload, &rules, time)?)))
 }

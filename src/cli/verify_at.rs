@@ -28,7 +28,7 @@ pub(crate) fn run(
     let (keyring, set) = keyring_and_keys(context, args.label())?;
     let answer = rotation::verify_at(&keyring, &set, realm.as_ref(), token, options, time)?;
     let claims = match &answer.verified {
-        Some(verified) if answer.outcome != Past::Never => claims_of(args, verified, time)?,
+        Some(verified) if answer.outcome != Past::Never => claims_of(args, &set, verified, time)?,
         _ => None,
     };
     let shown = |time: Option<std::time::SystemTime>| time.map(rfc3339);

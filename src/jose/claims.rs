@@ -6,9 +6,10 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::json;
+use crate::ops::KeySetPolicy;
 
 /// What the claims must say. The default checks `exp`, `nbf` and `iat` where they are there.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ClaimRules {
     /// `iss` must be this.
     pub issuer: Option<String>,
@@ -18,6 +19,20 @@ pub struct ClaimRules {
     pub skew: Duration,
     /// Claims that must be there.
     pub required: Vec<String>,
+    /// How deep objects and lists may nest: `policy.limits.max_json_depth`.
+    pub max_json_depth: usize,
+}
+
+impl Default for ClaimRules {
+    fn default() -> Self {
+        Self {
+            issuer: None,
+            audience: None,
+            skew: Duration::ZERO,
+            required: Vec::new(),
+            max_json_depth: KeySetPolicy::default().limits.max_json_depth,
+        }
+    }
 }
 
 /// Checks the claims in `payload` against `rules` at `now`. Without rules `exp` may be absent and `aud` may
@@ -27,7 +42,7 @@ pub struct ClaimRules {
 /// [`ErrorKind::ClaimsRejected`] naming the claim, never its value. A claim of a wrong type counts as
 /// failed, not as absent (CVE-2026-25537).
 pub fn check(payload: &[u8], rules: &ClaimRules, now: SystemTime) -> Result<Map<String, Value>> {
-    let claims = json::parse_strict_object(payload, 32)
+    let claims = json::parse_strict_object(payload, rules.max_json_depth)
         .map_err(|_| rejected("the payload is not a JSON object"))?;
     if let Some(missing) = rules.required.iter().find(|name| !claims.contains_key(*name)) {
         return Err(rejected(&format!("the claim \"{}\" is missing", missing.escape_debug())));

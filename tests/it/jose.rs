@@ -77,6 +77,7 @@ fn run(case: &Value) -> Result<Vec<u8>, Error> {
                     .as_object()
                     .map(|names| names.keys().cloned().collect())
                     .unwrap_or_default(),
+                ..ClaimRules::default()
             };
             let now =
                 UNIX_EPOCH + Duration::from_secs(case["now"].as_u64().unwrap_or(1_750_000_000));

@@ -440,6 +440,10 @@ fn claims_of_every_type_at_every_edge() {
         required: vec!["exp".into()],
         ..rules
     };
+    let nested = |depth: usize| format!(r#"{{"a":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+    let within = ClaimRules { max_json_depth: 8, ..ClaimRules::default() };
+    assert!(claims::check(nested(7).as_bytes(), &within, now).is_ok());
+    assert!(claims::check(nested(8).as_bytes(), &within, now).is_err());
     let check = |text: &str| claims::check(text.as_bytes(), &strict, now).is_ok();
     assert!(check(r#"{"exp":2000,"iss":"me","aud":"you"}"#));
     assert!(check(r#"{"exp":2000,"iss":"me","aud":["other","you"]}"#));
