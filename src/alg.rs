@@ -181,6 +181,8 @@ pub enum Backend {
     OpenSsl,
     /// ring.
     Ring,
+    /// The crate aes-kw: aws-lc-rs wraps with 128 and 256 bits alone.
+    RustCrypto,
 }
 
 /// One row.
@@ -219,7 +221,7 @@ const fn xml(row: Algorithm, uri: &'static str) -> Algorithm {
     Algorithm { xml_uri: Some(uri), ..row }
 }
 
-use Backend::{AwsLc, OpenSsl, Ring};
+use Backend::{AwsLc, OpenSsl, Ring, RustCrypto};
 use Operation::{Content, KeyManagement, Sign, XmlContent, XmlKeyTransport, XmlSign};
 use Status::{Off, On};
 
@@ -293,7 +295,7 @@ pub static ALGORITHMS: &[Algorithm] = &[
     row("ECDH-ES+A192KW", KeyManagement, Family::EcdhEs(Some(192)), On, AwsLc, "RFC 7518 §4.6"),
     row("ECDH-ES+A256KW", KeyManagement, Family::EcdhEs(Some(256)), On, AwsLc, "RFC 7518 §4.6"),
     row("A256KW", KeyManagement, Family::AesKw(256), On, AwsLc, "RFC 7518 §4.4"),
-    row("A192KW", KeyManagement, Family::AesKw(192), On, AwsLc, "RFC 7518 §4.4"),
+    row("A192KW", KeyManagement, Family::AesKw(192), On, RustCrypto, "RFC 7518 §4.4"),
     row("A128KW", KeyManagement, Family::AesKw(128), On, AwsLc, "RFC 7518 §4.4"),
     row("A256GCMKW", KeyManagement, Family::AesGcmKw(256), On, AwsLc, "RFC 7518 §4.7"),
     row("A192GCMKW", KeyManagement, Family::AesGcmKw(192), On, AwsLc, "RFC 7518 §4.7"),
