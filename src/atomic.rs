@@ -133,15 +133,19 @@ pub(crate) fn sync_folder(path: &Path) -> std::io::Result<()> {
 
 /// A file of mode 0600 beside `path`, on disk. Its lock says that somebody is still writing it.
 fn written(path: &Path, bytes: &[u8]) -> std::io::Result<tempfile::NamedTempFile> {
-    let mut file = locked_aside(folder_of(path))?;
-    file.write_all(bytes)?;
+    let file = locked_aside(folder_of(path))?;
+    file.as_file().write_all(bytes)?;
     file.as_file().sync_all()?;
     Ok(file)
 }
 
 fn locked_aside(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     loop {
-        let file = tempfile::Builder::new().prefix(ASIDE).tempfile_in(folder)?;
+        // Its errors name the file aside, of which nobody knows.
+        let file = tempfile::Builder::new()
+            .prefix(ASIDE)
+            .tempfile_in(folder)
+            .map_err(|error| std::io::Error::from(error.kind()))?;
         let locked = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
         // Between its making and its lock another process may have swept it away.
         if locked && file.as_file().metadata()?.nlink() > 0 {

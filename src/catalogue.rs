@@ -285,15 +285,16 @@ pub fn fallbacks_of(label: &LabelName) -> Vec<LabelName> {
 /// The catalogue label that looks most like `label`, for suggestions.
 #[must_use]
 pub fn nearest(label: &str) -> Option<&'static str> {
+    let names = all().iter().map(|spec| spec.name.as_str());
+    nearest_of(label, names.filter(|name| !name.contains('{')))
+}
+
+/// The one of these names nearest to `label`, if it is near enough to be what was meant.
+pub(crate) fn nearest_of<'n>(label: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let label = label.to_lowercase();
-    let near = |name: &str| name.len().abs_diff(label.len()) <= MAX_TYPOS;
-    all()
-        .iter()
-        .filter(|spec| !spec.name.contains('{') && near(&spec.name))
-        .map(|spec| {
-            let typos = strsim::damerau_levenshtein(&spec.name.to_lowercase(), &label);
-            (typos, spec.name.as_str())
-        })
+    names
+        .filter(|name| name.len().abs_diff(label.len()) <= MAX_TYPOS)
+        .map(|name| (strsim::damerau_levenshtein(&name.to_lowercase(), &label), name))
         .min_by_key(|(typos, _)| *typos)
         .filter(|(typos, name)| *typos <= MAX_TYPOS.min(name.len() / 4))
         .map(|(_, name)| name)

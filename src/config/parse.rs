@@ -55,7 +55,8 @@ impl Config {
     /// The text of a configuration file, without a byte order mark.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] if it cannot be read, is too large or is not UTF-8.
+    /// [`ErrorKind::Config`] if it is not there, is too large or is not UTF-8; [`ErrorKind::Io`] if it cannot
+    /// be read.
     pub fn read_text(path: &Path) -> Result<String> {
         let text = Self::read_unaltered(path)?;
         Ok(without_mark(&text).to_owned())
@@ -63,19 +64,26 @@ impl Config {
 
     /// The text of a configuration file as it stands.
     pub(crate) fn read_unaltered(path: &Path) -> Result<String> {
+        let cannot_read = |kind: ErrorKind, why: String| {
+            Error::new(kind, format!("cannot read {}: {why}", path.display())).with_file(path)
+        };
         let unreadable = |why: String| {
-            Error::new(ErrorKind::Config, format!("cannot read {}: {why}", path.display()))
-                .with_file(path)
+            cannot_read(ErrorKind::Config, why)
                 .with_help("`claviger init` makes a working starter; -c FILE names another file")
         };
-        let facts = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
+        let failed = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::NotFound => unreadable(error.to_string()),
+            _ => cannot_read(ErrorKind::Io, error.to_string())
+                .with_help("check who may read the file and its folders"),
+        };
+        let facts = std::fs::metadata(path).map_err(failed)?;
         if !facts.is_file() {
             return Err(unreadable("it is no regular file".into()));
         }
         if facts.len() > MAX_BYTES {
             return Err(unreadable("it is larger than 16 MiB".into()));
         }
-        let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+        let bytes = std::fs::read(path).map_err(failed)?;
         String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8".into()))
     }
 

@@ -118,12 +118,25 @@ impl Snapshot {
             place.keep(self.id, position);
             self.sets.get(position)
         });
-        set.ok_or_else(|| {
-            let scope = realm.map_or_else(String::new, |realm| format!(" in realm \"{realm}\""));
-            let text = format!("no secret is mapped to label \"{label}\"{scope}");
-            Error::new(ErrorKind::UnknownLabel, text)
-                .with_help(format!("`claviger explain {label}` shows which stores were asked"))
-        })
+        set.ok_or_else(|| self.not_mapped(realm, label))
+    }
+
+    #[cold]
+    fn not_mapped(&self, realm: Option<&Realm>, label: &LabelName) -> Error {
+        let scope = realm.map_or_else(String::new, |realm| format!(" in realm \"{realm}\""));
+        let text = format!("no secret is mapped to label \"{label}\"{scope}");
+        let mut mapped: Vec<&str> = self.labels.keys().map(LabelName::as_str).collect();
+        mapped.sort_unstable();
+        // A name of the catalogue is no slip: it is only not mapped.
+        let near = if catalogue::find(label).is_some() {
+            None
+        } else {
+            catalogue::nearest_of(label.as_str(), mapped.into_iter())
+                .or_else(|| catalogue::nearest(label.as_str()))
+        };
+        let guess = near.map_or_else(String::new, |near| format!("did you mean \"{near}\"? "));
+        let help = format!("{guess}`claviger explain {label}` shows which stores were asked");
+        Error::new(ErrorKind::UnknownLabel, text).with_help(help)
     }
 
     /// Every label with its key sets: `None` for the global scope, then the realms, in order of name.

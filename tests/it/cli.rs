@@ -225,3 +225,36 @@ fn the_manual_page_names_the_options() {
     assert!(page.starts_with(".ie") && page.contains("unencoded"), "{page}");
     assert!(String::from_utf8(claviger(&["man"]).stdout).unwrap().contains("explain"));
 }
+
+#[test]
+fn a_configuration_that_cannot_be_read_exits_3_and_one_that_is_not_there_2() {
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("loop.toml", folder.path().join("loop.toml")).unwrap();
+    for (file, code, exit) in [("loop.toml", "io_failed", 3), ("none.toml", "config_invalid", 2)] {
+        let output = run_in(folder.path(), &["-c", file, "check", "--json"]);
+        assert_eq!(output.status.code(), Some(exit), "{file}");
+        assert_eq!(json_of(&output)["error"]["code"], code);
+        assert_eq!(json_of(&output)["error"]["where"]["file"], file);
+    }
+}
+
+#[test]
+fn a_mistyped_label_gets_the_one_that_was_meant_and_a_failed_write_names_no_file_aside() {
+    let folder = starter();
+    let help = |label: &str| {
+        let output = run_in(folder.path(), &["verify", "--label", label, "--in", "x", "--json"]);
+        json_of(&output)["error"]["help"].as_str().unwrap().to_owned()
+    };
+    std::fs::write(folder.path().join("x"), "token").unwrap();
+    let near = "did you mean \"am.services.oauth2.oidc.signing.ES256\"?";
+    assert!(help("am.services.oauth2.oidc.signing.ES25").starts_with(near));
+    // A label of the catalogue that is not mapped is no slip.
+    assert!(!help("am.services.oauth2.oidc.signing.ES384").contains("did you mean"));
+
+    let label = "am.services.oauth2.oidc.signing.ES256";
+    let arguments = ["sign", "--label", label, "--in", "x", "--out", "no/such/folder", "--json"];
+    let error = json_of(&run_in(folder.path(), &arguments));
+    assert_eq!(error["error"]["code"], "io_failed");
+    assert_eq!(error["error"]["where"]["file"], "no/such/folder");
+    assert!(!error.to_string().contains("aside"), "{error}");
+}
