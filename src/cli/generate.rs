@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use claviger::error::Result;
 use claviger::key_tools::{self, GenerateOptions};
-use claviger::rotation::{NextKey, Request, Rotation, Step};
+use claviger::rotation::{NextKey, Overrides, Request, Rotation, Step};
 
 use super::password_input::{StorePassword, read_existing};
 use super::step::{self, WhoArgs};
@@ -44,6 +44,9 @@ pub(crate) struct Args {
     /// nothing else is said
     #[arg(long, value_name = "LABEL", conflicts_with_all = ["store_password_file", "store_password_env"])]
     stage: Option<String>,
+    /// With --stage: go past every gate
+    #[arg(long, requires = "stage")]
+    force: bool,
     /// A new file for this key alone, unencrypted, mode 0600
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -95,6 +98,7 @@ fn stage(context: &Context, args: &Args, label: &str) -> Result<Outcome> {
     let mut request = Request::new(Step::Stage { alias }, label)?;
     request.realm = context.realm.as_deref().map(str::parse).transpose()?;
     request.reason.clone_from(&args.who.reason);
+    request.overrides = Overrides { now: false, force: args.force };
     let next = NextKey {
         key_type: args.key_type.as_deref(),
         bits: args.bits,

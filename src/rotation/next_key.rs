@@ -38,6 +38,18 @@ impl Rotation {
     /// Those of [`Rotation::apply`] and of [`key_tools::generate_into`]; [`ErrorKind::Unsupported`] for
     /// keystores that are not written.
     pub fn generate(&mut self, request: &Request, next: &NextKey<'_>) -> Result<(Change, Plan)> {
+        let known = self.history.records.len();
+        let made = self.make_and_stage(request, next);
+        // A refusal to stage is recorded where it is staged.
+        if let Err(error) = &made
+            && self.history.records.len() == known
+        {
+            self.record_refusal(request, error)?;
+        }
+        made
+    }
+
+    fn make_and_stage(&mut self, request: &Request, next: &NextKey<'_>) -> Result<(Change, Plan)> {
         let Step::Stage { alias } = &request.step else {
             return Err(Error::new(ErrorKind::Bug, "only a key that is staged is made"));
         };

@@ -1,11 +1,13 @@
 //! What a command finds before it begins: a step that a crash cut short, edits by hand, lost tombstones.
 
+use super::volume_steps::recorded_files;
 use super::{Rotation, mappings, noticed, versions};
 use crate::error::Result;
 use crate::journal::tombstones::Tombstones;
 use crate::journal::{
     Action, Event, History, MappedKey, MappingChange, MappingName, Record, Refusal,
 };
+use crate::label::StoreName;
 use crate::stores::StoreConfig;
 
 impl Rotation {
@@ -28,6 +30,9 @@ impl Rotation {
                 }
             }
         }
+        if write {
+            self.finish_files()?;
+        }
         let mut records: Vec<Record> = self.ended().into_iter().collect();
         records.extend(self.found_by_hand(&records));
         if write {
@@ -41,6 +46,25 @@ impl Rotation {
             self.history.records.push(record);
         }
         Ok(())
+    }
+
+    /// Renames what a crash left half renamed in a volume.
+    fn finish_files(&mut self) -> Result<()> {
+        let Some(begun) = self.history.unfinished() else { return Ok(()) };
+        let recorded = recorded_files(begun);
+        if recorded.is_empty() {
+            return Ok(());
+        }
+        let touched =
+            |store: &StoreName| begun.changes.iter().any(|change| change.mapping.store == *store);
+        for entry in &self.keyring.config().stores {
+            if let StoreConfig::Volume(options) = &entry.options
+                && touched(&entry.name.value)
+            {
+                versions::finish(&options.directory, &recorded)?;
+            }
+        }
+        self.reopened()
     }
 
     /// The end of a step whose process died: done, or as if it had never been.

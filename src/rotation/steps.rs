@@ -162,7 +162,11 @@ pub(super) fn last_step<'r>(
     }
 }
 
-fn reordered(mapping: &Mapping, name: &MappingName, aliases: &[Alias]) -> Result<Vec<MappedKey>> {
+pub(super) fn reordered(
+    mapping: &Mapping,
+    name: &MappingName,
+    aliases: &[Alias],
+) -> Result<Vec<MappedKey>> {
     let mut keys = Vec::new();
     for alias in aliases {
         let at = position(mapping, alias).ok_or_else(|| not_listed(mapping, name, alias))?;

@@ -3,6 +3,7 @@
 //! ```text
 //! stage     a new file just below the active one: v3 acts, so v02 (v2 < v02 < v3), or v2 if that is free
 //! promote   its file gets the highest number: v02 ─► v4
+//! reorder   those that move get the highest numbers, the first one first: v02, v1 ─► v5, v4
 //! retire    its file gets a name that no volume reads: ..retired-LABEL.v3
 //! ```
 //!
@@ -87,6 +88,26 @@ impl Files<'_> {
         let top = self.highest() + 1;
         let name = self.name(stem, (top, width_of(top)));
         Ok(self.change(vec![self.rename(alias, &name)]))
+    }
+
+    /// Files get numbers above all others, the first one first: whatever acts meanwhile is what acted before or
+    /// what is to act. Those at the end that are in order already stay.
+    pub(super) fn reorder(&self, wanted: &[MappedKey]) -> Result<FileChange> {
+        self.refuse_fixed()?;
+        let place = |key: &MappedKey| self.keys.iter().position(|one| one.alias == key.alias);
+        let in_order = |pair: &&[MappedKey]| match pair {
+            [one, next] => place(one) < place(next),
+            _ => true,
+        };
+        let stay = wanted.windows(2).rev().take_while(in_order).count() + 1;
+        let moved = wanted.len().saturating_sub(stay);
+        let below = (1..).take(moved).collect::<Vec<u64>>();
+        let renames = wanted.iter().zip(below.iter().rev()).map(|(key, above)| {
+            let (stem, _) = self.split(&key.alias);
+            let number = self.highest() + above;
+            self.rename(&key.alias, &self.name(stem, (number, width_of(number))))
+        });
+        Ok(self.change(renames.collect()))
     }
 
     /// The file gets a name that no volume reads. It is kept: what it made may have to be opened by hand.
@@ -242,6 +263,11 @@ impl FileChange {
         Ok(())
     }
 
+    /// Whether there is nothing to do.
+    pub(super) fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
     /// The aliases before and after of the files that stay in the volume.
     pub(super) fn renamed(&self) -> Vec<(Alias, Alias)> {
         let alias = |name: &str| name.strip_suffix(self.extension.as_str()).unwrap_or(name).parse();
@@ -260,6 +286,18 @@ impl FileChange {
         };
         self.steps.iter().map(pair).collect()
     }
+}
+
+/// Ends the renames of a step whose process died between two of them. Only under the lock.
+pub(super) fn finish(directory: &Path, recorded: &[(String, String)]) -> Result<()> {
+    let there = |name: &str| directory.join(name).symlink_metadata().is_ok();
+    let renames = || recorded.iter().filter(|(from, _)| !from.is_empty());
+    if !renames().any(|(from, to)| there(to) && !there(from)) {
+        return Ok(());
+    }
+    renames()
+        .filter(|(from, to)| there(from) && !there(to))
+        .try_for_each(|(from, to)| atomic::rename(&directory.join(from), &directory.join(to)))
 }
 
 /// Removes the folders in which killed commands tried a step. Only under the lock.

@@ -3,12 +3,12 @@
 use super::Rotation;
 use super::mappings::Mapping;
 use super::request::{Request, Step};
-use super::steps::{last_step, position};
+use super::steps::{last_step, position, reordered};
 use super::versions::{FileChange, Files};
 use super::wording::{is_active, not_listed};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
-use crate::journal::MappingName;
+use crate::journal::{MappingName, Record};
 use crate::label::Alias;
 use crate::secret::SecretBytes;
 use crate::stores::StoreConfig;
@@ -42,16 +42,14 @@ pub(super) fn versioned(
         },
         Step::Undo => {
             let last = last_step(rotation, name, mapping)?;
-            let recorded = last.detail.as_ref().and_then(|detail| detail.get("files")).cloned();
-            let recorded = recorded.and_then(|files| serde_json::from_value(files).ok());
-            let recorded: Vec<(String, String)> = recorded.unwrap_or_default();
-            files.undo(&recorded).map(Some)
+            files.undo(&recorded_files(last)).map(Some)
         }
-        Step::Reorder { .. } | Step::Revoke { .. } => {
-            let text =
-                format!("the files of store \"{}\" are put in order one at a time", name.store);
-            Err(Error::new(ErrorKind::StepRefused, text)
-                .with_help(format!("claviger promote {} ALIAS", name.label)))
+        Step::Reorder { aliases } => {
+            let change = files.reorder(&reordered(mapping, name, aliases)?)?;
+            Ok((!change.is_empty()).then_some(change))
+        }
+        Step::Revoke { .. } => {
+            Err(Error::new(ErrorKind::Bug, "a revocation is no step of one volume"))
         }
     }
 }
@@ -82,4 +80,10 @@ fn read_value(file: &Alias) -> Result<SecretBytes> {
         )
     })?;
     Ok(SecretBytes::from_vec(bytes))
+}
+
+/// From and to of each file of a recorded step.
+pub(super) fn recorded_files(record: &Record) -> Vec<(String, String)> {
+    let recorded = record.detail.as_ref().and_then(|detail| detail.get("files")).cloned();
+    recorded.and_then(|files| serde_json::from_value(files).ok()).unwrap_or_default()
 }

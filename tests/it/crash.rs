@@ -64,7 +64,7 @@ fn killed_at_random_the_configuration_is_old_or_new() {
 }
 
 /// Whether strace can follow a process here.
-fn strace_works() -> bool {
+pub(crate) fn strace_works() -> bool {
     let works = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
     let works = works.is_ok_and(|output| output.status.success());
     assert!(works || std::env::var_os("CI").is_none(), "strace is absent under CI");
@@ -76,10 +76,20 @@ fn strace_works() -> bool {
 
 /// Runs a step under strace, which does something to the `count`th call of `name`; the exit code.
 fn injected(shop: &Workshop, name: &str, fault: &str, count: usize) -> Option<i32> {
+    injected_into(shop, &["reorder", ES256, "b", "a", "--force"], name, fault, count)
+}
+
+pub(crate) fn injected_into(
+    shop: &Workshop,
+    arguments: &[&str],
+    name: &str,
+    fault: &str,
+    count: usize,
+) -> Option<i32> {
     let mut command = Command::new("strace");
     command.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={name}")]);
     command.args(["-e", &format!("inject={name}:{fault}:when={count}")]);
-    command.arg(env!("CARGO_BIN_EXE_claviger")).args(["reorder", ES256, "b", "a", "--force"]);
+    command.arg(env!("CARGO_BIN_EXE_claviger")).args(arguments);
     command.env("CLAVIGER_CONFIG", shop.config()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().unwrap().code()
 }

@@ -1,8 +1,10 @@
 //! Volumes rotate by the names of their files, with the same steps and gates as keystores.
 
 use claviger::error::{ErrorKind, Result};
+use claviger::journal::Event;
 use claviger::rotation::{NextKey, Plan, Request, Step};
 
+use crate::crash::{injected_into, strace_works};
 use crate::workshop::{FORCE, NOW, Workshop, promote, retire, revoke, stage};
 
 const TOKENS: &str = "app.tokens";
@@ -168,4 +170,88 @@ fn values_are_made_in_the_format_of_the_volume() {
         shop.apply_over(promote("app.tokens"), TOKENS, NOW).unwrap();
         assert_eq!(shop.aliases(TOKENS), ["app.tokens.v2", "app.tokens.v1"], "{format}");
     }
+}
+
+fn reorder(aliases: &[&str]) -> Step {
+    Step::Reorder { aliases: aliases.iter().map(|alias| alias.parse().unwrap()).collect() }
+}
+
+/// A volume with three versions, in the order of their keys' thumbprints.
+fn with_three() -> (Workshop, Vec<String>) {
+    let shop = with_volume(".v", "");
+    next(&shop).unwrap();
+    next(&shop).unwrap();
+    let aliases = shop.aliases(TOKENS);
+    assert_eq!(aliases.len(), 3);
+    (shop, aliases)
+}
+
+fn thumbprints(shop: &Workshop) -> Vec<String> {
+    let keys = shop.keyring().label(TOKENS).unwrap().keys().unwrap();
+    keys.keys().iter().map(|key| key.key.thumbprint().to_owned()).collect()
+}
+
+#[test]
+fn the_versions_of_a_volume_are_put_in_any_order_and_back() {
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let (shop, aliases) = with_three();
+        let before = thumbprints(&shop);
+        let wanted = order.map(|at| aliases[at].as_str());
+        let plan = shop.apply_over(reorder(&wanted), TOKENS, FORCE).unwrap();
+        assert_eq!(plan.is_done(), order == [0, 1, 2]);
+        assert_eq!(thumbprints(&shop), order.map(|at| before[at].clone()), "{order:?}");
+        if !plan.is_done() {
+            shop.apply_over(Step::Undo, TOKENS, FORCE).unwrap();
+            assert_eq!((shop.aliases(TOKENS), thumbprints(&shop)), (aliases, before));
+        }
+    }
+    let (shop, aliases) = with_three();
+    let error = shop.apply_over(reorder(&[&aliases[0]]), TOKENS, FORCE).unwrap_err();
+    assert!(error.message().contains("every alias"), "{error}");
+}
+
+#[test]
+fn killed_between_two_renames_a_volume_is_whole_and_the_next_command_ends_the_step() {
+    if !strace_works() {
+        return;
+    }
+    let mut between = 0;
+    for count in 1..20 {
+        let (shop, aliases) = with_three();
+        let before = thumbprints(&shop);
+        let wanted = [&aliases[2], &aliases[1], &aliases[0]].map(String::as_str);
+        let mut arguments = vec!["reorder", TOKENS];
+        arguments.extend(wanted);
+        arguments.push("--force");
+        let code = injected_into(&shop, &arguments, "/^rename", "signal=SIGKILL", count);
+        // Readers see every key at every moment, and what acts is the old one or the new one.
+        let found = thumbprints(&shop);
+        let (old, new) = (before.clone(), before.iter().rev().cloned().collect::<Vec<_>>());
+        assert_eq!(found.len(), 3, "{count}");
+        assert!(found[0] == old[0] || found[0] == new[0], "{count}");
+        between += u32::from(found != old && found != new);
+        drop(shop.rotation());
+        let ended = thumbprints(&shop);
+        assert!(ended == old || ended == new, "{count}: {ended:?}");
+        let history = shop.history();
+        assert!(history.unfinished().is_none() && history.broken.is_none(), "{count}");
+        if code == Some(0) {
+            assert_eq!(ended, new);
+            assert!(between > 0, "no kill fell between two renames");
+            return;
+        }
+    }
+    panic!("no run came to its end");
+}
+
+#[test]
+fn a_key_that_is_not_made_leaves_a_record_of_the_refusal() {
+    let shop = with_volume("", "");
+    drop(shop.rotation());
+    let known = shop.history().records.len();
+    let output = shop.run(&["generate", "x", "--stage", TOKENS, "--type", "no-such-type"]);
+    assert_ne!(output.status.code(), Some(0));
+    let history = shop.history();
+    assert_eq!(history.records.len(), known + 1);
+    assert_eq!(history.records[known].event, Event::Refused);
 }
