@@ -221,9 +221,12 @@ impl Resolver<'_> {
                         continue;
                     }
                     let checked = Checked { label, alias: &alias, active: keys.is_empty() };
-                    let found =
-                        checks::check(self.config, &profile, &checked, &loaded.key, self.now);
-                    self.problems.extend(found.into_iter().map(|one| one.at(location.clone())));
+                    // What an unknown label wants nobody knows: that it is unknown is told already.
+                    if catalogue::find(label).is_some() || self.config.labels.contains_key(label) {
+                        let found =
+                            checks::check(self.config, &profile, &checked, &loaded.key, self.now);
+                        self.problems.extend(found.into_iter().map(|one| one.at(location.clone())));
+                    }
                     let mode = profile.kid_mode;
                     let kid = explicit_kid
                         .or_else(|| loaded.hints.kid.clone())

@@ -258,3 +258,14 @@ fn a_mistyped_label_gets_the_one_that_was_meant_and_a_failed_write_names_no_file
     assert_eq!(error["error"]["where"]["file"], "no/such/folder");
     assert!(!error.to_string().contains("aside"), "{error}");
 }
+
+#[test]
+fn a_mistyped_label_of_a_mapping_is_one_error_and_not_one_for_each_of_its_aliases() {
+    let folder = starter();
+    let path = folder.path().join("claviger.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("oidc.signing.ES256", "oidc.signing.ES265")).unwrap();
+    let found = json_of(&run_in(folder.path(), &["check", "--json"]));
+    assert_eq!(found["errors"], 1, "{found}");
+    assert_eq!(found["problems"][0]["code"], "unknown_label");
+}
