@@ -34,7 +34,7 @@ pub(crate) struct WhoArgs {
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
     /// Who, for the journal [default: the user]
-    #[arg(long = "as", value_name = "NAME", env = "CLAVIGER_ACTOR")]
+    #[arg(long = "as", value_name = "NAME", env = "CLAVIGER_ACTOR", hide_env_values = true)]
     actor: Option<String>,
 }
 
