@@ -59,6 +59,18 @@ impl KeySet {
         cipher::establish(&active.key, algorithm, enc, given, None)
     }
 
+    /// The active key to wrap a content key for, its use written down: for a format that wraps for the keys of
+    /// peers in the same way.
+    ///
+    /// # Errors
+    /// Those of [`crate::usage::KeyUsage::before_encrypting`].
+    #[cfg(feature = "saml")]
+    pub(crate) fn recipient(&self) -> Result<&crate::crypto::Key> {
+        let active = self.active();
+        active.usage.before_encrypting(false)?;
+        Ok(&active.key)
+    }
+
     /// Encrypts under the active key itself, as [`cipher::seal_direct`] does.
     ///
     /// # Errors

@@ -25,10 +25,11 @@ pub enum Recipient<'a> {
 }
 
 impl<'a> Recipient<'a> {
-    fn key(self) -> &'a Key {
+    /// The key to wrap for; the use of a label's key is written down first.
+    fn key(self) -> Result<&'a Key> {
         match self {
-            Self::Certificate(peer) => peer.key(),
-            Self::Label(set) => &set.active().key,
+            Self::Certificate(peer) => Ok(peer.key()),
+            Self::Label(set) => set.recipient(),
         }
     }
 }
@@ -81,14 +82,12 @@ pub fn encrypt(
         None => Algorithm::named("rsa-oaep-mgf1p")?,
         Some(name) => row_of(name, transport_row, &options.policy)?,
     };
-    if let Recipient::Label(set) = recipient {
-        set.active().usage.before_encrypting(false)?;
-    }
+    let key = recipient.key()?;
     let size = content.content_key_bytes().unwrap_or_default();
     let mut bytes = vec![0; size];
     random::fill(&mut bytes)?;
     let fresh = SecretBytes::from_vec(bytes);
-    let (wrapped, method) = wrap(recipient.key(), transport, content, &fresh, options)?;
+    let (wrapped, method) = wrap(key, transport, content, &fresh, options)?;
     // EXPOSE: into the cipher.
     let sealed = cipher::seal(content, fresh.expose_secret(), b"", element)?;
     let octets = [sealed.iv, sealed.ciphertext, sealed.tag].concat();
