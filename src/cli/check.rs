@@ -23,10 +23,14 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let problems = keyring::check(&context.config, &context.clock)?;
     let errors = problems.iter().filter(|one| one.severity == Severity::Error).count();
     let warnings = problems.len() - errors;
+    let mut shown = problems.clone();
+    if context.verbosity < 0 {
+        shown.retain(|one| one.severity == Severity::Error);
+    }
     let text = if context.json {
         String::new()
     } else {
-        render(&problems, super::output::colored_stdout(context))
+        render(&shown, super::output::colored_stdout(context))
     };
     let count = |number: usize, word: &str| {
         format!("{number} {word}{}", if number == 1 { "" } else { "s" })

@@ -58,13 +58,21 @@ impl Budget {
         self.limit
     }
 
-    /// Uses one message.
-    pub(super) fn spend(&self, ledger: Option<&Ledger>, now: u64) -> Result<()> {
-        let Some(part) = self.parts.get(own_part() % self.parts.len()) else { return Ok(()) };
+    /// Uses one message of the thread's own part; false if there is none.
+    pub(super) fn spend_own(&self) -> bool {
         let take = |left: u64| left.checked_sub(1);
-        if part.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok() {
-            return Ok(());
-        }
+        self.own().is_none_or(|part| {
+            part.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok()
+        })
+    }
+
+    fn own(&self) -> Option<&Part> {
+        self.parts.get(own_part() % self.parts.len())
+    }
+
+    /// Uses one message of what the process has reserved, or reserves more.
+    pub(super) fn spend(&self, ledger: Option<&Ledger>, now: u64) -> Result<()> {
+        let Some(part) = self.own() else { return Ok(()) };
         let mut stock = locked(&self.stock);
         if stock.left == 0 {
             self.reserve(&mut stock, ledger, now)?;
@@ -159,10 +167,14 @@ impl Budget {
 mod tests {
     use super::*;
 
+    fn use_one(budget: &Budget, ledger: Option<&Ledger>) -> Result<()> {
+        if budget.spend_own() { Ok(()) } else { budget.spend(ledger, 1) }
+    }
+
     fn spend_all(budget: &Budget, ledger: Option<&Ledger>) -> u64 {
         let mut spent = 0;
         loop {
-            match budget.spend(ledger, 1) {
+            match use_one(budget, ledger) {
                 Ok(()) => spent += 1,
                 Err(error) => {
                     assert_eq!(error.kind(), ErrorKind::BudgetSpent);
@@ -199,7 +211,7 @@ mod tests {
             let ledger = Ledger::new(folder.path());
             let budget = Budget::new("k".into(), 1 << 32);
             for _ in 0..100 {
-                budget.spend(Some(&ledger), 1).unwrap();
+                use_one(&budget, Some(&ledger)).unwrap();
             }
             if !crash {
                 budget.settle(&ledger).unwrap();

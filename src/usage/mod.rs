@@ -25,7 +25,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
+};
 use std::thread::JoinHandle;
 
 use crate::clock::Clock;
@@ -67,6 +69,9 @@ struct Core {
     budgets: Mutex<HashMap<String, Arc<Budget>>>,
     last_flush: AtomicU64,
     flushing: Mutex<()>,
+    /// Held by everybody who writes a key, for whom the order of locks is key, then file; and alone by who
+    /// holds the file and then looks at keys.
+    writers: RwLock<()>,
 }
 
 impl UsageBook {
@@ -83,6 +88,7 @@ impl UsageBook {
             budgets: Mutex::default(),
             last_flush,
             flushing: Mutex::default(),
+            writers: RwLock::default(),
         });
         Self(Arc::new(Book { core, writer: Mutex::default() }))
     }
@@ -133,8 +139,10 @@ impl UsageBook {
     /// # Errors
     /// [`crate::error::ErrorKind::UsageNotKept`].
     pub fn hold(&self) -> Result<Option<Held<'_>>> {
-        let session = self.0.core.ledger.as_ref().map(Ledger::lock).transpose()?;
-        Ok(session.map(|session| Held { core: &self.0.core, session }))
+        let core = &*self.0.core;
+        let Some(ledger) = &core.ledger else { return Ok(None) };
+        let alone = core.writers.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(Some(Held { core, session: ledger.lock()?, _alone: alone }))
     }
 }
 
@@ -185,6 +193,7 @@ impl Reports {
 pub struct Held<'a> {
     core: &'a Core,
     session: Session<'a>,
+    _alone: RwLockWriteGuard<'a, ()>,
 }
 
 impl Held<'_> {
@@ -285,9 +294,11 @@ impl KeyUsage {
         let core = &*handle.book.core;
         let now = core.clock.coarse_secs();
         if let (false, Some(ledger)) = (handle.state.cover(life, now), &core.ledger) {
+            let _writer = core.writer();
             handle.state.extend(ledger, life, now, handle.retirement)?;
         }
-        if random_nonce {
+        if random_nonce && !handle.budget.spend_own() {
+            let _writer = core.writer();
             handle.budget.spend(core.ledger.as_ref(), now)?;
         }
         handle.state.count(act, now);
@@ -348,6 +359,10 @@ impl Drop for Book {
 }
 
 impl Core {
+    fn writer(&self) -> RwLockReadGuard<'_, ()> {
+        self.writers.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn budget(&self, thumbprint: &str) -> Arc<Budget> {
         let mut budgets = locked(&self.budgets);
         if let Some(known) = budgets.get(thumbprint) {
@@ -361,6 +376,7 @@ impl Core {
     fn flush(&self, release: bool) -> Result<()> {
         let Some(ledger) = &self.ledger else { return Ok(()) };
         let keys: Vec<Arc<KeyState>> = locked(&self.keys).values().cloned().collect();
+        let _writer = self.writer();
         // One at a time: two that hold keys and wait for the other's would wait for ever.
         let one_at_a_time = locked(&self.flushing);
         let pending: Vec<_> = keys.iter().filter_map(|key| key.pending(release)).collect();

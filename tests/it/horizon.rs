@@ -322,6 +322,37 @@ fn a_flush_gives_every_reservation_back_while_others_look_on() {
     });
 }
 
+#[test]
+fn one_process_may_look_at_a_key_that_it_holds_while_it_signs_with_it() {
+    let folder = fast_folder();
+    let dial = Dial::new();
+    let process = Process::start(folder.path(), &dial);
+    let book = process.book.clone();
+    let (done, ended) = std::sync::mpsc::channel();
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stopped = stop.clone();
+    let looker = std::thread::spawn(move || {
+        let mut looks = 0;
+        while !stopped.load(Ordering::SeqCst) {
+            let mut held = book.hold().unwrap().unwrap();
+            held.report(&label(), None, hmac().thumbprint()).unwrap();
+            looks += 1;
+        }
+        looks
+    });
+    std::thread::spawn(move || {
+        for step in 0..300 {
+            // Each beyond what is reserved: it has to be written first.
+            let payload = format!(r#"{{"exp":{}}}"#, START + step * 2 * BLOCK);
+            jws::sign(&process.signing, payload.as_bytes(), &SignOptions::default()).unwrap();
+        }
+        done.send(()).unwrap();
+    });
+    ended.recv_timeout(Duration::from_secs(60)).expect("they wait for each other");
+    stop.store(true, Ordering::SeqCst);
+    assert!(looker.join().unwrap() > 0);
+}
+
 const SIGNER: &str = "CLAVIGER_TEST_SIGNER";
 
 /// Signs and encrypts until it is killed, and says what it let out.
