@@ -101,7 +101,13 @@ pub(crate) fn open_all(opening: Opening<'_>) -> OpenStores {
     for (index, (state, entry)) in states.into_iter().zip(&config.stores).enumerate() {
         match state {
             State::Open(store) => found.stores.push((index, store)),
-            State::Failed(error) => found.problems.push(problem_of(entry, &error)),
+            State::Failed(error) => {
+                let first = problem_of(entry, &error);
+                let more = unreadable(opening, index, entry).into_iter();
+                let more: Vec<_> = more.filter(|one| *one != first).collect();
+                found.problems.push(first);
+                found.problems.extend(more);
+            }
             State::Opening | State::Waiting => {}
         }
     }
@@ -116,6 +122,25 @@ fn password_labels(config: &Config) -> Vec<LabelName> {
             PasswordSource::Env(_) | PasswordSource::File(_) => None,
         })
         .collect()
+}
+
+/// Everything that a store reads and cannot: opening it stops at the first.
+fn unreadable(opening: Opening<'_>, index: usize, entry: &StoreEntry) -> Vec<Problem> {
+    let outside = |source: &PasswordSource| !matches!(source, PasswordSource::Label(_));
+    let passwords = entry.options.passwords();
+    let passwords = passwords.iter().filter(|source| outside(source));
+    let mut errors: Vec<Error> =
+        passwords.filter_map(|source| opening.sources.password(source).err()).collect();
+    let content = opening.sources.stores.get(index).map(|unit| unit.content());
+    match content {
+        Some(Err(error)) => errors.push(error),
+        // Each file of a volume is reported where its label is loaded.
+        Some(Ok(content)) if matches!(entry.options, StoreConfig::Keystore(_)) => {
+            errors.extend(content.failure().map(Error::repeat));
+        }
+        _ => {}
+    }
+    errors.iter().map(|error| problem_of(entry, error)).collect()
 }
 
 fn problem_of(entry: &StoreEntry, error: &Error) -> Problem {
@@ -139,10 +164,10 @@ fn place_of<'e>(entry: &'e StoreEntry, error: &Error) -> &'e Location {
             matches!(kind, ErrorKind::Config | ErrorKind::KeyUnfit | ErrorKind::UnknownLabel)
         }
         (PasswordSource::Env(name), _) => error.message().contains(&format!("\"{name}\"")),
-        (PasswordSource::File(path), _) => {
-            error.message().contains(&path.display().to_string())
-                || error.file().is_some_and(|file| file == path)
-        }
+        (PasswordSource::File(path), _) => match error.file() {
+            Some(file) => file == path,
+            None => error.message().contains(&path.display().to_string()),
+        },
     };
     let mut passwords = entry.places.passwords.iter();
     let password = passwords.find(|password| blamed(&password.value));

@@ -433,6 +433,18 @@ fn stores_that_do_not_open_say_why_at_the_path_or_password() {
 }
 
 #[test]
+fn a_password_that_is_not_there_hides_neither_the_other_nor_the_keystore() {
+    let ground = Ground::new();
+    let text = "[stores.s]\nkind = 'keystore'\npath = 'gone.p12'\n\
+                store_password = { file = 'gone' }\nentry_password = { env = 'CLAVIGER_NOT_SET' }\n";
+    let problems = ground.check(text, 0);
+    let mut lines: Vec<usize> =
+        problems.iter().filter_map(|problem| Some(problem.location.as_ref()?.line)).collect();
+    lines.sort_unstable();
+    assert_eq!(lines, [3, 4, 5], "{problems:#?}");
+}
+
+#[test]
 fn a_cycle_of_password_labels_is_named() {
     let ground = Ground::new();
     let text = "[stores.a]\nkind = 'keystore'\npath = 'keys.p12'\nstore_password = { label = 'pass.b' }\n\
