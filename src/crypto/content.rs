@@ -9,7 +9,7 @@ use aws_lc_rs::iv::FixedLength;
 use ring::hmac;
 
 use crate::alg::{Algorithm, Family};
-use crate::crypto::prepared::Prepared;
+use crate::crypto::prepared::{Oct, Prepared};
 use crate::crypto::{Key, Role, random};
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::SecretBytes;
@@ -57,7 +57,7 @@ pub fn seal_direct(key: &Key, enc: &Algorithm, aad: &[u8], plaintext: &[u8]) -> 
     let Prepared::Oct(oct) = key.prepared() else { return Err(unfit(enc)) };
     let sealed = match enc.family {
         Family::AesGcm(_) => oct.gcm.as_ref().and_then(|key| seal_in_place(key, aad, plaintext)),
-        Family::AesCbcHmac(_) => oct.cbc.as_ref().and_then(|halves| halves.seal(aad, plaintext)),
+        Family::AesCbcHmac(_) => halves(key, oct).and_then(|both| both.seal(aad, plaintext)),
         _ => None,
     };
     sealed.ok_or_else(|| unfit(enc))
@@ -111,11 +111,17 @@ pub fn open_direct(
             oct.gcm.as_ref().and_then(|key| open_with(key, iv, aad, ciphertext, tag))
         }
         Family::AesCbcHmac(_) => {
-            oct.cbc.as_ref().and_then(|halves| halves.open(iv, aad, ciphertext, tag))
+            halves(key, oct).and_then(|both| both.open(iv, aad, ciphertext, tag))
         }
         _ => None,
     };
     opened.map(SecretBytes::from_vec).ok_or_else(not_opened)
+}
+
+/// The two halves of a key that encrypts content itself, expanded when first asked for.
+fn halves<'k>(key: &Key, oct: &'k Oct) -> Option<&'k CbcHmac> {
+    let expand = || key.reveal(|raw| CbcHmac::new(raw.len() * 8, raw)).flatten().map(Box::new);
+    oct.cbc.get_or_init(expand).as_deref()
 }
 
 fn unfit(enc: &Algorithm) -> Error {

@@ -1,5 +1,7 @@
 //! Keys as the backends want them: parsed and expanded once, at load.
 
+use std::sync::OnceLock;
+
 use aws_lc_rs::aead::LessSafeKey;
 use aws_lc_rs::rsa::{
     OaepPrivateDecryptingKey, OaepPublicEncryptingKey, PrivateDecryptingKey, PublicEncryptingKey,
@@ -89,7 +91,7 @@ impl Prepared {
             hs384: hmac::Key::new(hmac::HMAC_SHA384, raw),
             hs512: hmac::Key::new(hmac::HMAC_SHA512, raw),
             gcm: encrypts.then(|| gcm_key(bits, raw)).flatten(),
-            cbc: encrypts.then(|| CbcHmac::new(bits, raw)).flatten(),
+            cbc: OnceLock::new(),
         }))
     }
 }
@@ -106,8 +108,9 @@ pub(in crate::crypto) struct Oct {
     pub(in crate::crypto) hs512: hmac::Key,
     /// Of AES keys that encrypt content themselves (`dir`) or wrap with AES-GCM.
     pub(in crate::crypto) gcm: Option<LessSafeKey>,
-    /// Of keys that are an encryption and a MAC key together (`dir`).
-    pub(in crate::crypto) cbc: Option<CbcHmac>,
+    /// Of keys that are an encryption and a MAC key together (`dir`): at first use, since few labels ask for
+    /// it and what is expanded lies in memory once more.
+    pub(in crate::crypto) cbc: OnceLock<Option<Box<CbcHmac>>>,
 }
 
 pub(in crate::crypto) struct Rsa {
