@@ -1,5 +1,6 @@
 //! The promise, held against a model: what an alias made verifies and decrypts exactly as long as that alias is
-//! mapped where the caller looks; the active one is the realm's first, else the global first.
+//! mapped where the caller looks, and its key was not revoked; the active one is the realm's first, else the
+//! global first. A revoked key stays mapped in the model: every later change puts the old files back.
 //!
 //! Everything goes the way of an operator: TOML text and files are changed, the keyring reloads, handles
 //! follow. `CLAVIGER_SEED=n` chooses other histories, `CLAVIGER_HISTORIES=n` more of them.
@@ -12,12 +13,15 @@ use std::process::Command;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use claviger::alg::Curve;
+use claviger::clock::Clock;
 use claviger::crypto::generate::{KeySpec, generate};
 use claviger::formats::{Entry, JwkHints, Material, SecretKeyType, jwk};
 use claviger::jose::jwe::{self, EncryptOptions};
 use claviger::jose::jws::{self, SignOptions, VerifyOptions};
+use claviger::journal::Actor;
+use claviger::rotation::{Request, Rotation, Step};
 use claviger::secret::SecretBytes;
-use claviger::{Keyring, Label};
+use claviger::{ErrorKind, Keyring, Label};
 
 use crate::mutation::Random;
 
@@ -26,6 +30,8 @@ const HISTORIES: u64 = 26;
 const STEPS: usize = 80;
 /// Tokens that one history remembers; the oldest go first.
 const REMEMBERED: usize = 6;
+/// Keys that one history revokes.
+const MOST_REVOKED: usize = 4;
 const PAYLOAD: &[u8] = b"a promise";
 
 /// A label of the model, and what its settings say.
@@ -123,12 +129,23 @@ struct Mapped {
 type Model = BTreeMap<(usize, Option<&'static str>), Mapped>;
 
 /// What a purpose's aliases are, as a viewer sees them: active first.
-fn valid(model: &Model, purpose: usize, viewer: Option<&'static str>) -> Vec<String> {
-    let of = |scope| model.get(&(purpose, scope)).map(|mapped| &mapped.keys);
+fn valid(
+    model: &Model,
+    revoked: &BTreeSet<String>,
+    purpose: usize,
+    viewer: Option<&'static str>,
+) -> Vec<String> {
+    // A scope whose keys are all revoked has nothing.
+    let of = |scope| {
+        let keys = model.get(&(purpose, scope))?.keys.iter();
+        let left: Vec<&String> =
+            keys.map(|(key, _)| key).filter(|key| !revoked.contains(*key)).collect();
+        (!left.is_empty()).then_some(left)
+    };
     let own = viewer.and_then(|realm| of(Some(realm)));
     let global = of(None).filter(|_| own.is_none() || !PURPOSES[purpose].realm_only);
     let mut all: Vec<String> = Vec::new();
-    for (key, _) in own.into_iter().chain(global).flatten() {
+    for key in own.into_iter().chain(global).flatten() {
         if !all.contains(key) {
             all.push(key.clone());
         }
@@ -207,6 +224,8 @@ struct World {
     /// One handle a purpose and viewer, made when the label first appears; they follow reloads.
     handles: BTreeMap<(usize, Option<&'static str>), Label>,
     tokens: Vec<Made>,
+    /// Keys of the pool that somebody else may have.
+    revoked: BTreeSet<String>,
     version: u32,
     random: Random,
 }
@@ -267,6 +286,46 @@ impl World {
         }
     }
 
+    /// A key has leaked: it is revoked where one keystore lists it. Not too many, or nothing is left to watch.
+    fn revoke(&mut self) {
+        let listed: Vec<_> = self
+            .model
+            .iter()
+            .filter(|(_, mapped)| mapped.keys.len() > 1)
+            .filter_map(|((purpose, scope), mapped)| match mapped.place {
+                Place::Keystore(at) => Some((*purpose, *scope, at, mapped.keys.clone())),
+                Place::Environment | Place::Volume(_) => None,
+            })
+            .collect();
+        if listed.is_empty() || self.revoked.len() == MOST_REVOKED {
+            return;
+        }
+        let (purpose, scope, at, keys) = &listed[self.random.below(listed.len())];
+        let (key, _) = &keys[self.random.below(keys.len())];
+        if !self.revoked.insert(key.clone()) {
+            return;
+        }
+        let step = Step::Revoke { alias: key.parse().unwrap(), compromised_at: None };
+        let request = Request {
+            realm: scope.map(|realm| realm.parse().unwrap()),
+            store: Some(KEYSTORES[*at].0.parse().unwrap()),
+            ..Request::new(step, PURPOSES[*purpose].label).unwrap()
+        };
+        let config = self.folder.join("claviger.toml");
+        let actor = Actor::of_this_process(None);
+        let mut rotation = Rotation::open(&config, Clock::system(), actor).unwrap();
+        match rotation.apply(&request) {
+            Ok(_) => {}
+            // The only key of some mapping: it stays.
+            Err(error) if error.kind() == ErrorKind::StepRefused => {
+                self.revoked.remove(key);
+            }
+            Err(error) => panic!("{key}: {error:?} {}", self.about(*purpose, *scope)),
+        }
+        drop(rotation);
+        self.keyring.reload().unwrap();
+    }
+
     /// Reads a broken configuration: what was valid stays valid.
     fn break_it(&mut self) {
         let path = self.folder.join("claviger.toml");
@@ -301,7 +360,7 @@ impl World {
     fn make(&mut self) {
         let (purpose, viewer) =
             (self.random.below(PURPOSES.len()), VIEWERS[self.random.below(VIEWERS.len())]);
-        let expected = valid(&self.model, purpose, viewer).into_iter().next();
+        let expected = valid(&self.model, &self.revoked, purpose, viewer).into_iter().next();
         let made = self.handle(purpose, viewer).and_then(|label| self.token(purpose, &label));
         assert_eq!(made.is_some(), expected.is_some(), "{}", self.about(purpose, viewer));
         if let (Some(token), Some(key)) = (made, expected) {
@@ -348,7 +407,7 @@ impl World {
                 let purpose = self.tokens[at].purpose;
                 let label = self.handle(purpose, viewer);
                 let Made { key, token, .. } = &self.tokens[at];
-                let mapped = valid(&self.model, purpose, viewer).contains(key);
+                let mapped = valid(&self.model, &self.revoked, purpose, viewer).contains(key);
                 let opened = label.and_then(|label| self.opened_by(purpose, &label, token));
                 let held = opened.is_some();
                 assert_eq!(held, mapped, "{key}: {}", self.about(purpose, viewer));
@@ -367,7 +426,7 @@ impl World {
 
 /// Writes the files that say what the model says.
 fn write(folder: &Path, pool: &Pool, model: &Model) {
-    let mut text = String::from("[keyring]\nreload = \"off\"\n");
+    let mut text = String::from("[keyring]\nreload = \"off\"\nstate_dir = \"state\"\n");
     for (name, scope) in KEYSTORES {
         let realm = scope.map(|realm| format!("realm = \"{realm}\"\n")).unwrap_or_default();
         let mut mappings = String::new();
@@ -424,7 +483,8 @@ fn write_volume(folder: &Path, pool: &Pool, model: &Model, scope: Option<&str>) 
     }
 }
 
-fn live(folder: &Path, pool: &Pool, seed: u64) -> usize {
+/// How many tokens were checked, and how many keys revoked.
+fn live(folder: &Path, pool: &Pool, seed: u64) -> (usize, usize) {
     let mut random = Random(seed);
     let mut model = Model::new();
     // A keyring needs nothing mapped, but a history begins with something.
@@ -440,6 +500,7 @@ fn live(folder: &Path, pool: &Pool, seed: u64) -> usize {
         keyring,
         handles: BTreeMap::new(),
         tokens: Vec::new(),
+        revoked: BTreeSet::new(),
         version: 0,
         random,
     };
@@ -454,9 +515,12 @@ fn live(folder: &Path, pool: &Pool, seed: u64) -> usize {
         if world.random.below(12) == 0 {
             world.break_it();
         }
+        if world.random.below(20) == 0 {
+            world.revoke();
+        }
         checked += world.check();
     }
-    checked
+    (checked, world.revoked.len())
 }
 
 #[test]
@@ -487,7 +551,7 @@ fn live_all() {
     let histories = number("CLAVIGER_HISTORIES").unwrap_or(HISTORIES);
     let pool = Pool::make();
     // Side by side: a reload waits until files that have just changed are settled.
-    let checked: usize = std::thread::scope(|scope| {
+    let (checked, revoked) = std::thread::scope(|scope| {
         let lives: Vec<_> = (0..histories)
             .map(|history| {
                 let pool = &pool;
@@ -497,12 +561,14 @@ fn live_all() {
                 })
             })
             .collect();
-        lives.into_iter().map(|life| life.join().unwrap()).sum()
+        let lives = lives.into_iter().map(|life| life.join().unwrap());
+        lives.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     });
     println!(
-        "{histories} histories of {STEPS} steps, {checked} tokens checked, CLAVIGER_SEED={seed}"
+        "{histories} histories of {STEPS} steps, {checked} tokens checked, {revoked} keys revoked, \
+         CLAVIGER_SEED={seed}"
     );
-    assert!(checked > 100);
+    assert!(checked > 100 && (revoked > 0 || histories < HISTORIES));
 }
 
 /// A realm that lists another key under a kid of the global list would hide that one.
