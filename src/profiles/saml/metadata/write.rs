@@ -48,7 +48,7 @@ pub struct Endpoint<'a> {
     pub location: &'a str,
 }
 
-/// What [`write`] writes.
+/// What [`write()`] writes.
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::exhaustive_structs, reason = "built with ..Default::default()")]
 pub struct MetadataOptions<'a> {
