@@ -33,10 +33,9 @@ pub(in crate::crypto) fn send(
     let public = ephemeral.compute_public_key().map_err(|_| failed())?;
     let epk = parameters(theirs, public.as_ref()).ok_or_else(failed)?;
     let peer = UnparsedPublicKey::new(algorithm, encoded(theirs));
-    let derived = agree(&ephemeral, peer, failed(), |shared| {
-        derive(shared, purpose, size, header).ok_or_else(failed)
-    })?;
-    Ok((derived, epk))
+    let derived =
+        agree(&ephemeral, peer, (), |shared| derive(shared, purpose, size, header).ok_or(()));
+    Ok((derived.map_err(|()| failed())?, epk))
 }
 
 /// The receiver: the private key against `epk`. The point is validated before use; on X25519
@@ -103,7 +102,8 @@ fn derive(
     size: usize,
     header: &KeyManagementHeader,
 ) -> Option<SecretBytes> {
-    let mut info = Vec::new();
+    // Room for AlgorithmID and SuppPubInfo; the parties are rarely named.
+    let mut info = Vec::with_capacity(64);
     for part in [
         purpose.as_bytes(),
         header.apu.as_deref().unwrap_or_default(),
