@@ -29,6 +29,21 @@ pub(super) fn members(public: &PublicParameters) -> Map<String, Value> {
     }
 }
 
+/// As [`members`], in JSON: an ephemeral key goes into every header. Names of curves and base64url need no
+/// escapes.
+pub(super) fn text(public: &PublicParameters) -> String {
+    match public {
+        PublicParameters::Ec { curve, x, y } => {
+            let (crv, x, y) = (curve.name(), encode(x), encode(y));
+            format!(r#"{{"crv":"{crv}","kty":"EC","x":"{x}","y":"{y}"}}"#)
+        }
+        PublicParameters::Okp { curve, x } => {
+            format!(r#"{{"crv":"{}","kty":"OKP","x":"{}"}}"#, curve.name(), encode(x))
+        }
+        PublicParameters::Rsa { .. } => Value::Object(members(public)).to_string(),
+    }
+}
+
 /// A public EC or OKP key from its members; coordinates of the full length only (RFC 7518 §6.2.1.2).
 pub(super) fn public_from_members(members: &Map<String, Value>) -> Option<PublicParameters> {
     let text = |name: &str| members.get(name).and_then(Value::as_str);
@@ -96,4 +111,23 @@ pub fn set<'s>(sets: impl IntoIterator<Item = &'s KeySet>, everything: bool) -> 
 pub fn certificate_expiry(key: &LabelKey) -> Option<String> {
     let facts = crate::crypto::certificate::facts(key.key.chain().first()?).ok()?;
     OffsetDateTime::from_unix_timestamp(facts.not_after).ok()?.format(&Rfc3339).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alg::Curve;
+
+    #[test]
+    fn the_text_of_a_public_key_is_its_members() {
+        let (x, y) = (vec![0xfb; 32], vec![0xff; 32]);
+        for public in [
+            PublicParameters::Ec { curve: Curve::P256, x: x.clone(), y: y.clone() },
+            PublicParameters::Okp { curve: Curve::X25519, x },
+            PublicParameters::Rsa { n: y, e: vec![1, 0, 1] },
+        ] {
+            let parsed: Value = serde_json::from_str(&text(&public)).unwrap();
+            assert_eq!(parsed, Value::Object(members(&public)));
+        }
+    }
 }

@@ -141,7 +141,7 @@ fn header<'s>(
         put("p2c", &count.to_string());
     }
     if let Some(epk) = &from.epk {
-        put("epk", &Value::Object(jwk::members(epk)).to_string());
+        put("epk", &jwk::text(epk));
     }
     text.push('}');
     encode(text.as_bytes()).into()
