@@ -54,7 +54,8 @@
 //! # Features
 //!
 //! `cli` (default) builds the program. `compat` (default) builds OpenSSL for Ed448, X448 and RSA1_5;
-//! without it those are refused by name. Neither changes what anything else does.
+//! without it those are refused by name. `saml` (default) adds `xmlsec` and `profiles`. None changes what
+//! anything else does.
 //!
 //! # What it does not do
 //!
