@@ -42,7 +42,8 @@
 //! | [`keyring`] | configuration and stores resolved into snapshots; `check`, `explain` |
 //! | [`ops`] | handles on labels; bare signatures |
 //! | [`jose`] | JWS, JWE, JWK sets, JWT claims, nested tokens |
-//! | `xmlsec`, `profiles` | XML signatures and encryption; SAML v2.0 on labels (feature `saml`) |
+//! | [`profiles`] | what a product means by a token: labels, algorithms and claim rules |
+//! | `xmlsec` | XML signatures and encryption (feature `saml`) |
 //! | [`config`], [`catalogue`], [`label`], [`alg`] | what may be configured: tables and names |
 //! | [`stores`], [`formats`] | where secrets lie, and the containers they come in |
 //! | [`usage`] | what was done with each key, and until when anything that it made lives |
@@ -54,7 +55,7 @@
 //! # Features
 //!
 //! `cli` (default) builds the program. `compat` (default) builds OpenSSL for Ed448, X448 and RSA1_5;
-//! without it those are refused by name. `saml` (default) adds `xmlsec` and `profiles`. None changes what
+//! without it those are refused by name. `saml` (default) adds `xmlsec` and `profiles::saml`. None changes what
 //! anything else does.
 //!
 //! # What it does not do
@@ -80,7 +81,6 @@ pub mod label;
 pub mod ops;
 mod parallel;
 pub mod problem;
-#[cfg(feature = "saml")]
 pub mod profiles;
 pub mod rotation;
 pub mod secret;
