@@ -62,6 +62,8 @@ pub enum ErrorKind {
     NotDecrypted,
     /// A signature did not verify under any valid alias.
     NotVerified,
+    /// A token is not what its profile accepts: tampered, expired, foreign, or of another kind.
+    TokenRefused,
     // -- the surroundings fail --
     /// Another process holds the lock.
     Busy,
@@ -102,6 +104,7 @@ impl ErrorKind {
         Self::Malformed,
         Self::NotDecrypted,
         Self::NotVerified,
+        Self::TokenRefused,
         Self::Busy,
         Self::Io,
         Self::StoreUnavailable,
@@ -134,6 +137,7 @@ impl ErrorKind {
             Self::StillInUse => "still_in_use",
             Self::StoreUnavailable => "store_unavailable",
             Self::StoreUnreadable => "store_unreadable",
+            Self::TokenRefused => "token_refused",
             Self::UnknownAlias => "unknown_alias",
             Self::UnknownLabel => "unknown_label",
             Self::Unsupported => "unsupported",
@@ -157,7 +161,8 @@ impl ErrorKind {
             | Self::NotDecrypted
             | Self::NotVerified
             | Self::StepRefused
-            | Self::StillInUse => 1,
+            | Self::StillInUse
+            | Self::TokenRefused => 1,
             Self::Bug
             | Self::Busy
             | Self::Io

@@ -11,6 +11,7 @@ pub mod jwk;
 pub mod jws;
 pub mod nested;
 mod plain_header;
+pub mod select;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -68,6 +69,17 @@ impl Short {
     }
 }
 
+/// RFC 7515 §4.1.9: media types compare without case; `application/` may be left out.
+fn same_type(found: &str, expected: &str) -> bool {
+    const PREFIX: &str = "application/";
+    let short = |typ: &'_ str| match typ.split_at_checked(PREFIX.len()) {
+        Some((prefix, _)) if prefix.eq_ignore_ascii_case(PREFIX) => PREFIX.len(),
+        _ => 0,
+    };
+    let rest = |typ| str::get(typ, short(typ)..).unwrap_or(typ);
+    rest(found).eq_ignore_ascii_case(rest(expected))
+}
+
 /// The order in which the signatures or recipients of a token are tried, so that a bounded number of
 /// tries reaches the right one: those that name a key of the label, then the rest.
 #[derive(Clone, Copy)]
@@ -101,4 +113,24 @@ fn not_verified(reason: impl Into<String>) -> Error {
 /// The one error of a token that does not decrypt; `reason` is for operators.
 fn not_decrypted(reason: impl Into<String>) -> Error {
     Error::new(ErrorKind::NotDecrypted, "the token does not decrypt").with_source(reason.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same_type;
+
+    #[test]
+    fn types_compare_as_media_types_do() {
+        for (found, expected, same) in [
+            ("JWT", "jwt", true),
+            ("application/at+jwt", "AT+JWT", true),
+            ("at+jwt", "Application/at+jwt", true),
+            ("application/", "", true),
+            ("application/application/jwt", "jwt", false),
+            ("jwt", "at+jwt", false),
+            ("\u{212a}wt", "kwt", false),
+        ] {
+            assert_eq!(same_type(found, expected), same, "{found} {expected}");
+        }
+    }
 }

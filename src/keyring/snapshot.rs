@@ -94,6 +94,12 @@ impl Snapshot {
         self.sets.get(position)
     }
 
+    /// As [`Snapshot::find`], then along the fallbacks of the catalogue, as [`Snapshot::keys`] does.
+    #[must_use]
+    pub fn find_along(&self, realm: Option<&Realm>, label: &LabelName) -> Option<&Arc<KeySet>> {
+        self.sets.get(self.position(realm, label)?)
+    }
+
     /// As [`Snapshot::find`], then along the fallbacks of the catalogue. A label that falls back keeps its
     /// own algorithms: `….signing.ES256` on the keys of `….signing` still makes ES256 alone.
     ///

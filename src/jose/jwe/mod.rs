@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::Serialization;
 use super::header::Header;
+use super::{Serialization, same_type};
 use crate::alg::Algorithm;
 use crate::ops::LabelKey;
 use crate::secret::SecretBytes;
@@ -59,6 +59,12 @@ pub struct Decrypted {
 }
 
 impl Decrypted {
+    /// Whether its `typ` is this one, compared as [`super::jws::VerifyOptions::typ`] is.
+    #[must_use]
+    pub fn is_of_type(&self, typ: &str) -> bool {
+        matches!(self.header.text("typ"), Ok(Some(found)) if same_type(found, typ))
+    }
+
     /// The header of the recipient that held, all members together.
     #[must_use]
     pub fn header(&self) -> Map<String, Value> {

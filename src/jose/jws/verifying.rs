@@ -11,7 +11,7 @@ use crate::alg::{Algorithm, Operation};
 use crate::crypto::{Role, sign as primitive};
 use crate::error::{Error, Result};
 use crate::jose::header::{Header, Reason};
-use crate::jose::{Pass, decode, decode_signature, not_verified};
+use crate::jose::{Pass, decode, decode_signature, not_verified, same_type};
 use crate::ops::{KeySet, LabelKey};
 
 /// Checks a compact token against the valid keys of the label.
@@ -181,14 +181,4 @@ fn check_one(
         }
     }
     Err(last)
-}
-
-/// RFC 7515 §4.1.9: media types compare without case; `application/` may be left out.
-fn same_type(found: &str, expected: &str) -> bool {
-    const PREFIX: &str = "application/";
-    let short = |typ: &str| {
-        let typ = typ.to_ascii_lowercase();
-        typ.strip_prefix(PREFIX).map_or_else(|| typ.clone(), str::to_owned)
-    };
-    short(found) == short(expected)
 }

@@ -1,0 +1,74 @@
+//! Which labels stand behind a profile: an ordered list, of which the first that is mapped acts.
+
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::keyring::Snapshot;
+use crate::label::{LabelName, Realm};
+use crate::ops::KeySet;
+
+/// An ordered list of labels, each asked in the realm and then globally.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Choice(Vec<LabelName>);
+
+impl Choice {
+    /// Labels of the catalogue in the order in which they are asked; `{identifier}` in a name is replaced.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] if a name is no label, or the identifier cannot stand in one.
+    pub fn new(names: &[&str], identifier: Option<&str>) -> Result<Self> {
+        let filled = |name: &&str| match identifier {
+            Some(identifier) => name.replace("{identifier}", identifier).parse(),
+            None => name.parse(),
+        };
+        names.iter().map(filled).collect::<Result<_>>().map(Self)
+    }
+
+    /// The labels in order.
+    #[must_use]
+    pub fn labels(&self) -> &[LabelName] {
+        &self.0
+    }
+
+    /// The keys that act: those of the first label that is mapped; if none is, of the first that the catalogue
+    /// lets fall back to a mapped one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownLabel`] if nothing is mapped to any of them.
+    pub fn acting<'s>(
+        &self,
+        snapshot: &'s Snapshot,
+        realm: Option<&Realm>,
+    ) -> Result<&'s Arc<KeySet>> {
+        let mapped = self.0.iter().find_map(|label| snapshot.find(realm, label));
+        let fallen = || self.0.iter().find_map(|label| snapshot.find_along(realm, label));
+        mapped.or_else(fallen).ok_or_else(|| self.not_mapped(realm))
+    }
+
+    /// The keys that open: those of every label that is mapped, in order; if none is, of the one that
+    /// [`Choice::acting`] falls back to.
+    ///
+    /// # Errors
+    /// As [`Choice::acting`].
+    pub fn opening<'s>(
+        &self,
+        snapshot: &'s Snapshot,
+        realm: Option<&Realm>,
+    ) -> Result<Vec<&'s KeySet>> {
+        let mapped = self.0.iter().filter_map(|label| snapshot.find(realm, label));
+        let mapped: Vec<&KeySet> = mapped.map(|set| &**set).collect();
+        if mapped.is_empty() {
+            return Ok(vec![self.acting(snapshot, realm)?]);
+        }
+        Ok(mapped)
+    }
+
+    #[cold]
+    fn not_mapped(&self, realm: Option<&Realm>) -> Error {
+        let names: Vec<String> = self.0.iter().map(|label| format!("\"{label}\"")).collect();
+        let scope = realm.map_or_else(String::new, |realm| format!(" in realm \"{realm}\""));
+        let text = format!("no secret is mapped to {}{scope}", names.join(" or "));
+        Error::new(ErrorKind::UnknownLabel, text)
+            .with_help("map one: `claviger explain LABEL` shows which stores were asked")
+    }
+}

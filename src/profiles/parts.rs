@@ -1,0 +1,206 @@
+//! How a token of a profile is put together, from the inside out: signed, encrypted, or both.
+
+use std::fmt;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::{refused, refused_by};
+use crate::error::Result;
+use crate::jose::jwe::{self, EncryptOptions};
+use crate::jose::jws::{self, SignOptions, Verified, VerifyOptions};
+use crate::jose::select;
+use crate::ops::{KeySet, LabelKey};
+
+/// What is done to a payload, and with what: labels, keys, or names of either.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the ways to combine two layers")]
+pub enum Parts<K> {
+    /// A JWE. Who made it is proven only by a symmetric key: everybody may encrypt to a public one.
+    Encrypted(K),
+    /// A JWE inside a JWS.
+    EncryptedThenSigned {
+        /// Inside.
+        encryption: K,
+        /// Outside.
+        signing: K,
+    },
+    /// A JWS.
+    Signed(K),
+    /// A nested JWT (RFC 7519 §11.2): a JWS inside a JWE.
+    SignedThenEncrypted {
+        /// Inside.
+        signing: K,
+        /// Outside.
+        encryption: K,
+    },
+}
+
+impl<K> Parts<K> {
+    /// The same parts of something else.
+    ///
+    /// # Errors
+    /// Those of `change`.
+    pub fn try_map<'p, T>(
+        &'p self,
+        mut change: impl FnMut(&'p K) -> Result<T>,
+    ) -> Result<Parts<T>> {
+        Ok(match self {
+            Self::Encrypted(one) => Parts::Encrypted(change(one)?),
+            Self::EncryptedThenSigned { encryption, signing } => Parts::EncryptedThenSigned {
+                encryption: change(encryption)?,
+                signing: change(signing)?,
+            },
+            Self::Signed(one) => Parts::Signed(change(one)?),
+            Self::SignedThenEncrypted { signing, encryption } => Parts::SignedThenEncrypted {
+                signing: change(signing)?,
+                encryption: change(encryption)?,
+            },
+        })
+    }
+
+    /// What signs.
+    #[must_use]
+    pub const fn signing(&self) -> Option<&K> {
+        match self {
+            Self::Encrypted(_) => None,
+            Self::Signed(signing)
+            | Self::EncryptedThenSigned { signing, .. }
+            | Self::SignedThenEncrypted { signing, .. } => Some(signing),
+        }
+    }
+
+    /// What encrypts.
+    #[must_use]
+    pub const fn encryption(&self) -> Option<&K> {
+        match self {
+            Self::Signed(_) => None,
+            Self::Encrypted(encryption)
+            | Self::EncryptedThenSigned { encryption, .. }
+            | Self::SignedThenEncrypted { encryption, .. } => Some(encryption),
+        }
+    }
+
+    /// As help and JSON write it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Encrypted(_) => "encrypted",
+            Self::EncryptedThenSigned { .. } => "encrypted then signed",
+            Self::Signed(_) => "signed",
+            Self::SignedThenEncrypted { .. } => "signed then encrypted",
+        }
+    }
+}
+
+/// What the headers of a token say besides its algorithms and kids.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "what a profile chooses")]
+pub struct Form<'a> {
+    /// `typ` of each layer (RFC 8725 §3.11).
+    pub typ: &'a str,
+    /// Compresses before encrypting; the label must allow it.
+    pub zip: bool,
+}
+
+/// What was inside a token that a profile accepts in form, and who made it.
+#[must_use]
+#[non_exhaustive]
+pub struct Unsealed {
+    /// The payload: of claims that nobody has checked yet.
+    pub payload: Zeroizing<Vec<u8>>,
+    /// The key that verified.
+    pub verified_by: Option<Arc<LabelKey>>,
+    /// The key that decrypted.
+    pub decrypted_by: Option<Arc<LabelKey>>,
+}
+
+impl fmt::Debug for Unsealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unsealed")
+            .field("verified_by", &self.verified_by)
+            .field("decrypted_by", &self.decrypted_by)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes a token of `payload` with the active keys.
+///
+/// # Errors
+/// Those of [`jws::sign`] and [`jwe::encrypt`].
+pub fn seal(form: &Form<'_>, keys: &Parts<&KeySet>, payload: &[u8]) -> Result<String> {
+    match keys {
+        Parts::Encrypted(set) => encrypt(form, set, payload, false),
+        Parts::EncryptedThenSigned { encryption, signing } => {
+            let inner = encrypt(form, encryption, payload, false)?;
+            sign(form, signing, inner.as_bytes(), true)
+        }
+        Parts::Signed(set) => sign(form, set, payload, false),
+        Parts::SignedThenEncrypted { signing, encryption } => {
+            let inner = sign(form, signing, payload, false)?;
+            encrypt(form, encryption, inner.as_bytes(), true)
+        }
+    }
+}
+
+/// `nested`: what is inside is a token too (RFC 7519 §5.2).
+fn sign(form: &Form<'_>, set: &KeySet, payload: &[u8], nested: bool) -> Result<String> {
+    let cty = nested.then(|| "JWT".to_owned());
+    let options = SignOptions { typ: Some(form.typ.to_owned()), cty, ..SignOptions::default() };
+    jws::sign(set, payload, &options)
+}
+
+fn encrypt(form: &Form<'_>, set: &KeySet, payload: &[u8], nested: bool) -> Result<String> {
+    let (typ, cty) = (Some(form.typ.to_owned()), nested.then(|| "JWT".to_owned()));
+    let options = EncryptOptions { typ, cty, zip: form.zip, ..EncryptOptions::default() };
+    jwe::encrypt(set, payload, &options)
+}
+
+/// Opens a token with every valid key. Each layer must be there, of this `typ`, in this order: a token with one
+/// less, or around something else, is refused (attacks.md J28).
+///
+/// # Errors
+/// [`crate::error::ErrorKind::TokenRefused`], [`crate::error::ErrorKind::WrongUse`] for the labels.
+pub fn open(typ: &str, keys: &Parts<Vec<&KeySet>>, token: &str) -> Result<Unsealed> {
+    match keys {
+        Parts::Encrypted(sets) => {
+            let outer = decrypt(typ, sets, token)?;
+            // EXPOSE: into the next owner, wiped too.
+            let payload = Zeroizing::new(outer.plaintext.expose_secret().to_vec());
+            Ok(Unsealed { payload, verified_by: None, decrypted_by: Some(outer.key) })
+        }
+        Parts::EncryptedThenSigned { encryption, signing } => {
+            let outer = verify(typ, signing, token)?;
+            let inner = decrypt(typ, encryption, text(&outer.payload)?)?;
+            // EXPOSE: into the next owner, wiped too.
+            let payload = Zeroizing::new(inner.plaintext.expose_secret().to_vec());
+            Ok(Unsealed { payload, verified_by: Some(outer.key), decrypted_by: Some(inner.key) })
+        }
+        Parts::Signed(sets) => {
+            let found = verify(typ, sets, token)?;
+            let payload = Zeroizing::new(found.payload);
+            Ok(Unsealed { payload, verified_by: Some(found.key), decrypted_by: None })
+        }
+        Parts::SignedThenEncrypted { signing, encryption } => {
+            let outer = decrypt(typ, encryption, token)?;
+            // EXPOSE: the inner token is verified as text.
+            let inner = verify(typ, signing, text(outer.plaintext.expose_secret())?)?;
+            let payload = Zeroizing::new(inner.payload);
+            Ok(Unsealed { payload, verified_by: Some(inner.key), decrypted_by: Some(outer.key) })
+        }
+    }
+}
+
+fn verify(typ: &str, sets: &[&KeySet], token: &str) -> Result<Verified> {
+    let options = VerifyOptions { typ: Some(typ), ..VerifyOptions::default() };
+    select::verify(sets, token, &options).map_err(refused_by)
+}
+
+fn decrypt(typ: &str, sets: &[&KeySet], token: &str) -> Result<jwe::Decrypted> {
+    let opened = select::decrypt(sets, token).map_err(refused_by)?;
+    if opened.is_of_type(typ) { Ok(opened) } else { Err(refused("it is of another typ")) }
+}
+
+fn text(bytes: &[u8]) -> Result<&str> {
+    std::str::from_utf8(bytes).map_err(|_| refused("what is inside is no token"))
+}
