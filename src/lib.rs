@@ -55,8 +55,8 @@
 //! # Features
 //!
 //! `cli` (default) builds the program. `compat` (default) builds OpenSSL for Ed448, X448 and RSA1_5;
-//! without it those are refused by name. `saml` (default) adds `xmlsec` and `profiles::saml`. None changes what
-//! anything else does.
+//! without it those are refused by name. `saml` (default) adds `xmlsec` and `profiles::saml`. `tls` and `http`
+//! (default) are for rustls and for key sets that are fetched. None changes what anything else does.
 //!
 //! # What it does not do
 //!
