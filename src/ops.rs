@@ -8,6 +8,7 @@ use crate::crypto::sign;
 use crate::error::{Error, ErrorKind, Result};
 use crate::keyring::Keyring;
 pub use crate::keyring::keyset::{Candidates, KeySet, KeySetPolicy, LabelKey};
+pub use crate::keyring::peer::{PeerKeySet, PeerRules, SkippedKey};
 use crate::keyring::snapshot::Place;
 use crate::label::{LabelName, Realm};
 use crate::usage::Life;

@@ -3,6 +3,7 @@
 mod agreement;
 pub mod certificate;
 pub mod cipher;
+mod client_secret;
 mod content;
 mod foreign;
 pub mod generate;

@@ -111,7 +111,7 @@ fn container(root: &Value, limits: &Limits) -> Result<Container> {
     Ok(Container { container_type: ContainerType::Jwks, entries, warnings })
 }
 
-fn entry(members: &Members, alias: String) -> Result<Entry> {
+pub(super) fn entry(members: &Members, alias: String) -> Result<Entry> {
     let kty = text(members, "kty")?.ok_or_else(|| wrong("kty", "missing"))?;
     let hints = hints(members)?;
     let (material, public) = match kty {
@@ -368,14 +368,14 @@ fn sized(members: &Members, name: &'static str, length: usize) -> Result<Zeroizi
     }
 }
 
-fn wrong(member: &'static str, why: &'static str) -> Error {
+pub(super) fn wrong(member: &'static str, why: &'static str) -> Error {
     Error::new(ErrorKind::Damaged, format!("{member}: {why}"))
 }
 
-const KEY_TYPES: [&str; 4] = ["EC", "OKP", "RSA", "oct"];
+pub(super) const KEY_TYPES: [&str; 4] = ["EC", "OKP", "RSA", "oct"];
 /// In the order of PKCS#1 (RFC 8017 §A.1.2).
 pub(super) const PRIVATE_RSA: [&str; 6] = ["d", "p", "q", "dp", "dq", "qi"];
 const MAX_ALIAS_BYTES: usize = 4096;
 const MAX_CHAIN: usize = 32;
-const MAX_DEPTH: usize = 16;
+pub(super) const MAX_DEPTH: usize = 16;
 const MAX_KEY_OPS: usize = 16;

@@ -5,6 +5,7 @@ pub mod der;
 mod java_serialization;
 pub mod jks;
 pub mod jwk;
+pub mod jwk_public;
 mod jwk_write;
 pub(crate) mod pbe;
 pub mod pem;

@@ -6,13 +6,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::alg::{Algorithm, Family, Operation};
 use crate::crypto::Role;
-use crate::keyring::keyset::LabelKey;
 
 /// How the active key acts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Acts {
-    /// The kid as a JSON string, with its quotation marks.
-    pub(crate) kid: String,
+    /// The kid as a JSON string, with its quotation marks; `None`: tokens name no key.
+    pub(crate) kid: Option<String>,
     /// The protected header of a default signature, base64url, for each row that the key signs with; the
     /// preferred row first.
     signing: Vec<(&'static Algorithm, String)>,
@@ -23,25 +22,26 @@ pub(crate) struct Acts {
 
 impl Acts {
     pub(crate) fn of(
-        active: &LabelKey,
+        kid: Option<&str>,
         algorithms: &[&'static Algorithm],
         fits: impl Fn(&Algorithm, Role) -> bool,
     ) -> Self {
-        let kid = serde_json::Value::from(active.kid.as_str()).to_string();
+        let kid = kid.map(|kid| serde_json::Value::from(kid).to_string());
+        let member = kid.as_ref().map(|kid| format!(",\"kid\":{kid}")).unwrap_or_default();
         let encode = |text: String| URL_SAFE_NO_PAD.encode(text);
         let rows = |operation| {
             algorithms.iter().copied().filter(move |row: &&Algorithm| row.operation == operation)
         };
         let signing = rows(Operation::Sign)
             .filter(|row| fits(row, Role::Sign))
-            .map(|row| (row, encode(format!(r#"{{"alg":"{row}","kid":{kid}}}"#))))
+            .map(|row| (row, encode(format!(r#"{{"alg":"{row}"{member}}}"#))))
             .collect();
         let wraps = rows(Operation::KeyManagement).find(|row| fits(row, Role::Encrypt));
         let direct = wraps.is_some_and(|row| row.family == Family::Direct);
         let enc = rows(Operation::Content).find(|row| !direct || fits(row, Role::Encrypt));
         let encryption =
             wraps.zip(enc).filter(|(alg, _)| has_constant_header(alg)).map(|(alg, enc)| {
-                let header = format!(r#"{{"alg":"{alg}","enc":"{enc}","kid":{kid}}}"#);
+                let header = format!(r#"{{"alg":"{alg}","enc":"{enc}"{member}}}"#);
                 (alg, enc, encode(header))
             });
         Self { kid, signing, encryption }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::alg::{ALGORITHMS, Algorithm, Family, Operation, Status};
@@ -44,6 +45,8 @@ impl LabelKey {
         // Some JWKs name the content algorithm of `dir`.
         let same = |alg: &String| {
             alg == algorithm.name
+                // RFC 9864 §2.2 names the two algorithms of EdDSA one by one.
+                || (algorithm.family == Family::EdDsa && ["Ed25519", "Ed448"].contains(&&**alg))
                 || (algorithm.family == Family::Direct
                     && Algorithm::find(alg).is_some_and(|row| row.operation == Operation::Content))
         };
@@ -54,7 +57,7 @@ impl LabelKey {
             Role::Decrypt => &["decrypt", "unwrapKey", "deriveKey", "deriveBits"],
         };
         alg.as_ref().is_none_or(same)
-            && usage.as_ref().is_none_or(|usage| (usage == "sig") == signs)
+            && usage.as_ref().is_none_or(|usage| usage == if signs { "sig" } else { "enc" })
             && (key_ops.is_empty() || key_ops.iter().any(|op| operations.contains(&op.as_str())))
     }
 }
@@ -72,6 +75,8 @@ pub struct KeySetPolicy {
     pub short_hmac_keys: bool,
     /// What a JWKS shows.
     pub publish: Publish,
+    /// Whether tokens are made without a kid: for a peer that gave its key none.
+    pub without_kid: bool,
 }
 
 /// The keys of one label as one realm sees them, active first. Never empty. What a token needs of it is
@@ -81,7 +86,8 @@ pub struct KeySet {
     label: LabelName,
     uses: Vec<LabelUse>,
     keys: Vec<Arc<LabelKey>>,
-    by_kid: HashMap<String, usize>,
+    /// Where the keys of a kid stand: one key, or several of somebody else's.
+    by_kid: HashMap<String, Range<usize>>,
     algorithms: Vec<&'static Algorithm>,
     policy: KeySetPolicy,
     /// What each key does, in the order of `keys`.
@@ -100,6 +106,23 @@ impl KeySet {
         label: LabelName,
         uses: Vec<LabelUse>,
         keys: Vec<LabelKey>,
+        algorithms: Vec<&'static Algorithm>,
+        policy: KeySetPolicy,
+    ) -> Result<Self> {
+        let set = Self::grouped(label, uses, keys, algorithms, policy)?;
+        let Some((kid, _)) = set.by_kid.iter().find(|(_, keys)| keys.len() > 1) else {
+            return Ok(set);
+        };
+        let text = format!("label \"{}\": two aliases have the kid \"{kid}\"", set.label);
+        Err(Error::new(ErrorKind::KeyUnfit, text))
+    }
+
+    /// As [`KeySet::new`], of keys of which several may have one kid; those stand side by side. Type, `alg`
+    /// and `use` tell them apart.
+    pub(super) fn grouped(
+        label: LabelName,
+        uses: Vec<LabelUse>,
+        keys: Vec<LabelKey>,
         mut algorithms: Vec<&'static Algorithm>,
         policy: KeySetPolicy,
     ) -> Result<Self> {
@@ -107,12 +130,9 @@ impl KeySet {
             let text = format!("label \"{label}\" has no secret");
             return Err(Error::new(ErrorKind::KeyUnfit, text));
         };
-        let mut by_kid = HashMap::with_capacity(keys.len());
+        let mut by_kid: HashMap<String, Range<usize>> = HashMap::with_capacity(keys.len());
         for (index, key) in keys.iter().enumerate() {
-            if by_kid.insert(key.kid.clone(), index).is_some() {
-                let text = format!("label \"{label}\": two aliases have the kid \"{}\"", key.kid);
-                return Err(Error::new(ErrorKind::KeyUnfit, text));
-            }
+            by_kid.entry(key.kid.clone()).or_insert(index..index).end = index + 1;
         }
         let mut seen = Vec::new();
         algorithms.retain(|row| {
@@ -121,14 +141,15 @@ impl KeySet {
             first
         });
         let abilities = keys.iter().map(|key| Abilities::of(key, &algorithms, &policy)).collect();
-        let acts = Acts::of(active, &algorithms, |row, role| fits(active, row, role, &policy));
+        let kid = (!policy.without_kid).then_some(active.kid.as_str());
+        let acts = Acts::of(kid, &algorithms, |row, role| fits(active, row, role, &policy));
         let keys = keys.into_iter().map(Arc::new).collect();
         let witness = Witness::default();
         Ok(Self { label, uses, keys, by_kid, algorithms, policy, abilities, acts, witness })
     }
 
-    /// A set of the keys of a JSON Web Key set: those of somebody else, or of a test. Keys that cannot be
-    /// used are left out.
+    /// A set of the keys of a JSON Web Key set, private and symmetric ones too: for tests and rehearsals. Keys
+    /// that cannot be used are left out. The public keys of somebody else: [`crate::ops::PeerKeySet`].
     ///
     /// # Errors
     /// [`ErrorKind::Malformed`] and the other kinds of the reader; [`ErrorKind::KeyUnfit`] if no key is left.
@@ -219,10 +240,10 @@ impl KeySet {
         self.keys.first().expect("a KeySet is never empty")
     }
 
-    /// The key with this kid: one hash probe.
+    /// The key with this kid, the first of several: one hash probe.
     #[must_use]
     pub fn named(&self, kid: &str) -> Option<&Arc<LabelKey>> {
-        self.by_kid.get(kid).and_then(|index| self.keys.get(*index))
+        self.by_kid.get(kid).and_then(|keys| self.keys.get(keys.start))
     }
 
     /// The same set, recorded by this witness.
@@ -301,16 +322,16 @@ impl KeySet {
         algorithm: &'static Algorithm,
         role: Role,
     ) -> Candidates<'a> {
-        let named = kid.and_then(|kid| self.by_kid.get(kid).copied());
-        let (start, end) = match (named, kid) {
-            (Some(index), _) => (index, index + 1),
-            (None, Some(_)) if self.policy.unknown_kid == UnknownKid::Reject => (0, 0),
-            _ => (0, self.keys.len()),
+        let named = kid.and_then(|kid| self.by_kid.get(kid));
+        let range = match (named, kid) {
+            (Some(keys), _) => keys.clone(),
+            (None, Some(_)) if self.policy.unknown_kid == UnknownKid::Reject => 0..0,
+            _ => 0..self.keys.len(),
         };
         let position = self.algorithms.iter().position(|row| *row == algorithm);
         let bit = position.map_or(0, Abilities::bit);
         let left = self.policy.limits.max_tries;
-        Candidates { set: self, range: start..end, bit, role, left }
+        Candidates { set: self, range, bit, role, left }
     }
 
     /// Whether `key` can do `algorithm` in this role under the policy of the set.
@@ -336,7 +357,13 @@ impl KeySet {
     }
 }
 
-fn fits(key: &LabelKey, algorithm: &Algorithm, role: Role, policy: &KeySetPolicy) -> bool {
+/// Whether `key` can do `algorithm` in this role under a policy.
+pub(super) fn fits(
+    key: &LabelKey,
+    algorithm: &Algorithm,
+    role: Role,
+    policy: &KeySetPolicy,
+) -> bool {
     key.key.fits(algorithm, role).is_ok()
         && key.admits(algorithm, role)
         && (policy.short_hmac_keys || !key.key.is_short_for(algorithm))
@@ -384,7 +411,7 @@ impl Abilities {
 /// The keys to try, in order.
 pub struct Candidates<'a> {
     set: &'a KeySet,
-    range: std::ops::Range<usize>,
+    range: Range<usize>,
     bit: u64,
     role: Role,
     left: usize,

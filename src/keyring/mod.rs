@@ -12,6 +12,7 @@ pub mod keyset;
 mod kid;
 mod load;
 mod open_stores;
+pub(crate) mod peer;
 mod profile;
 mod reload;
 mod resolve;

@@ -98,6 +98,7 @@ impl LabelProfile {
             zip: self.zip,
             short_hmac_keys: config.policy.allow_short_hmac_keys,
             publish: self.publish,
+            without_kid: false,
         }
     }
 }

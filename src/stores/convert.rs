@@ -9,6 +9,10 @@ use crate::secret::SecretBytes;
 pub(super) fn key_of(entry: &Entry) -> Result<Key> {
     match &entry.material {
         Material::PrivateKey(pkcs8) => Key::from_private(pkcs8, entry.chain.clone()),
+        // The reader compared `x5c` of a JWK with its key.
+        Material::PublicKey(_) if !entry.chain.is_empty() => {
+            Key::from_certificates(entry.chain.clone())
+        }
         Material::PublicKey(spki) => Key::from_public(spki),
         Material::Certificate => Key::from_certificates(entry.chain.clone()),
         Material::Secret(bytes) => Key::from_secret(copy(bytes), OctType::Generic),

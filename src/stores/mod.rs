@@ -244,6 +244,14 @@ pub fn load_jwks(bytes: &[u8]) -> Result<Vec<(Alias, Result<Loaded>)>> {
         .collect())
 }
 
+/// The key of an entry of a container, parsed and proven.
+///
+/// # Errors
+/// Those of [`Key::from_private`], [`Key::from_public`] and [`Key::from_secret`].
+pub fn load_entry(entry: &crate::formats::Entry) -> Result<Key> {
+    convert::key_of(entry)
+}
+
 /// Seals a value for the `encrypted-*` formats, as the stores read it.
 ///
 /// # Errors

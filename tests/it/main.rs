@@ -37,6 +37,7 @@ mod keystores;
 mod layers;
 mod mapping_life;
 mod mutation;
+mod peer_keys;
 mod pem;
 mod promise;
 mod reload;

@@ -118,8 +118,8 @@ fn header<'s>(
             text.push_str(part);
         }
     };
-    if !options.without_kid {
-        put("kid", &set.acts().kid);
+    if let Some(kid) = set.acts().kid.as_ref().filter(|_| !options.without_kid) {
+        put("kid", kid);
     }
     for (name, value) in [("typ", typ), ("cty", cty)] {
         if let Some(value) = value {

@@ -10,7 +10,7 @@ use crate::crypto::Role;
 use crate::crypto::sign::MAX_SIGNATURE_BYTES;
 use crate::error::{Error, ErrorKind, Result};
 use crate::jose::{Serialization, encode, encode_onto};
-use crate::ops::{KeySet, LabelKey};
+use crate::ops::KeySet;
 
 /// Room for the signature of most algorithms; RSA above 2048 bits makes the token grow once.
 const SIGNATURE_CHARACTERS: usize = 344;
@@ -72,21 +72,17 @@ fn header<'s>(
     Ok(match made {
         Some(header) => (algorithm, header.into()),
         None => {
-            let members = protected(algorithm, set.active(), options);
+            let members = protected(algorithm, set, options);
             (algorithm, encode(Value::Object(members).to_string().as_bytes()).into())
         }
     })
 }
 
-fn protected(
-    algorithm: &Algorithm,
-    active: &LabelKey,
-    options: &SignOptions,
-) -> Map<String, Value> {
+fn protected(algorithm: &Algorithm, set: &KeySet, options: &SignOptions) -> Map<String, Value> {
     let mut header = Map::new();
     header.insert("alg".into(), algorithm.name.into());
-    if !options.without_kid {
-        header.insert("kid".into(), active.kid.clone().into());
+    if !options.without_kid && !set.policy().without_kid {
+        header.insert("kid".into(), set.active().kid.clone().into());
     }
     header.extend(options.typ.iter().map(|typ| ("typ".into(), typ.clone().into())));
     header.extend(options.cty.iter().map(|cty| ("cty".into(), cty.clone().into())));
