@@ -59,6 +59,18 @@ pub struct RealmView {
 }
 
 impl RealmView {
+    /// The realm.
+    #[must_use]
+    pub const fn name(&self) -> &Realm {
+        &self.realm
+    }
+
+    /// The keyring that it is a view of.
+    #[must_use]
+    pub const fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
     /// A handle on a label of this realm: its own mapping, else the global one.
     ///
     /// # Errors

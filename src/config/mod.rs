@@ -5,6 +5,7 @@ mod parse;
 mod reader;
 mod rotation;
 mod rules;
+mod sessions;
 mod stores;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use crate::stores::StoreConfig;
 
 pub(crate) use parse::without_mark;
 pub use rotation::{AliasPattern, Schedule};
+pub use sessions::{SessionLabel, SessionOrder, SessionSettings};
 
 /// A value and its place in the file.
 #[derive(Clone, Debug)]
@@ -39,6 +41,8 @@ pub struct Config {
     pub policy: Policy,
     /// `[rotation."…"]`.
     pub rotation: BTreeMap<LabelName, Placed<Schedule>>,
+    /// `[sessions]`.
+    pub sessions: SessionSettings,
     /// `[trace]`.
     pub trace: TraceSettings,
     /// `[stores.*]`, in file order, the order in which they are asked.

@@ -13,7 +13,7 @@ use crate::config::reader::{
 };
 use crate::config::{
     Config, DemoKeys, KeyringSettings, KidMode, LabelSettings, Placed, Policy, Reload, TokenLimits,
-    TraceSettings, UnknownKid, ValidSet, rotation, rules, stores,
+    TraceSettings, UnknownKid, ValidSet, rotation, rules, sessions, stores,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::label::LabelName;
@@ -100,6 +100,7 @@ impl Config {
         let keyring = read_keyring(&source, root.table("keyring", "[keyring]"));
         let policy = read_policy(&source, root.table("policy", "[policy]"));
         let trace = read_trace(&source, root.table("trace", "[trace]"), &keyring);
+        let sessions = sessions::read(&source, root.table("sessions", "[sessions]"));
         let labels = read_labels(&source, root.table("labels", "[labels]"));
         let schedules = rotation::read(&source, root.table("rotation", "[rotation]"));
         let stores = stores::read(&source, root.table("stores", "[stores]"));
@@ -109,6 +110,7 @@ impl Config {
             keyring,
             policy,
             rotation: schedules,
+            sessions,
             trace,
             stores,
             labels,

@@ -240,6 +240,13 @@ impl KeySet {
         self.keys.first().expect("a KeySet is never empty")
     }
 
+    /// Whether the active key signs or encrypts with any of the algorithms: of a label that stands in for
+    /// another, within the other's algorithms, it may not.
+    #[must_use]
+    pub fn can_act(&self) -> bool {
+        self.abilities.first().is_some_and(|active| active.sign | active.encrypt != 0)
+    }
+
     /// The key with this kid, the first of several: one hash probe.
     #[must_use]
     pub fn named(&self, kid: &str) -> Option<&Arc<LabelKey>> {

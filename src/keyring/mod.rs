@@ -183,6 +183,11 @@ impl Keyring {
         self.0.config.load_full()
     }
 
+    /// As [`Keyring::config`], for the length of one call.
+    pub(crate) fn load_config(&self) -> arc_swap::Guard<Arc<Config>> {
+        self.0.config.load()
+    }
+
     /// The clock that tokens are checked against.
     #[must_use]
     pub fn clock(&self) -> &Clock {

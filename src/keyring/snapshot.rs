@@ -100,6 +100,13 @@ impl Snapshot {
         self.sets.get(self.position(realm, label)?)
     }
 
+    /// What a label falls back to, within its own algorithms, whether it is mapped or not: what was made
+    /// before it was. Labels with an identifier are not asked: nobody else's tokens are theirs.
+    #[must_use]
+    pub fn find_fallback(&self, realm: Option<&Realm>, label: &LabelName) -> Option<&Arc<KeySet>> {
+        self.sets.get(self.fallbacks.get(label)?.find(realm)?)
+    }
+
     /// As [`Snapshot::find`], then along the fallbacks of the catalogue. A label that falls back keeps its
     /// own algorithms: `….signing.ES256` on the keys of `….signing` still makes ES256 alone.
     ///

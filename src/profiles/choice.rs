@@ -31,7 +31,7 @@ impl Choice {
     }
 
     /// The keys that act: those of the first label that is mapped; if none is, of the first that the catalogue
-    /// lets fall back to a mapped one.
+    /// lets fall back to a mapped one whose active key does the algorithms of the first.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownLabel`] if nothing is mapped to any of them.
@@ -40,13 +40,11 @@ impl Choice {
         snapshot: &'s Snapshot,
         realm: Option<&Realm>,
     ) -> Result<&'s Arc<KeySet>> {
-        let mapped = self.0.iter().find_map(|label| snapshot.find(realm, label));
-        let fallen = || self.0.iter().find_map(|label| snapshot.find_along(realm, label));
-        mapped.or_else(fallen).ok_or_else(|| self.not_mapped(realm))
+        acting(self.0.iter(), snapshot, realm)
     }
 
-    /// The keys that open: those of every label that is mapped, in order; if none is, of the one that
-    /// [`Choice::acting`] falls back to.
+    /// The keys that open: those of every label that is mapped, in order, and of the deprecated labels that
+    /// these supersede; if there are none, of the label that [`Choice::acting`] falls back to.
     ///
     /// # Errors
     /// As [`Choice::acting`].
@@ -55,20 +53,42 @@ impl Choice {
         snapshot: &'s Snapshot,
         realm: Option<&Realm>,
     ) -> Result<Vec<&'s KeySet>> {
-        let mapped = self.0.iter().filter_map(|label| snapshot.find(realm, label));
-        let mapped: Vec<&KeySet> = mapped.map(|set| &**set).collect();
-        if mapped.is_empty() {
-            return Ok(vec![self.acting(snapshot, realm)?]);
-        }
-        Ok(mapped)
+        opening(self.0.iter(), snapshot, realm)
     }
+}
 
-    #[cold]
-    fn not_mapped(&self, realm: Option<&Realm>) -> Error {
-        let names: Vec<String> = self.0.iter().map(|label| format!("\"{label}\"")).collect();
-        let scope = realm.map_or_else(String::new, |realm| format!(" in realm \"{realm}\""));
-        let text = format!("no secret is mapped to {}{scope}", names.join(" or "));
-        Error::new(ErrorKind::UnknownLabel, text)
-            .with_help("map one: `claviger explain LABEL` shows which stores were asked")
+/// As [`Choice::acting`], of labels that somebody else keeps.
+pub(super) fn acting<'s, 'l>(
+    labels: impl Iterator<Item = &'l LabelName> + Clone,
+    snapshot: &'s Snapshot,
+    realm: Option<&Realm>,
+) -> Result<&'s Arc<KeySet>> {
+    let mapped = labels.clone().find_map(|label| snapshot.find(realm, label));
+    let fallen = || labels.clone().filter_map(|label| snapshot.find_along(realm, label));
+    let acts = || fallen().find(|set| set.can_act()).or_else(|| fallen().next());
+    mapped.or_else(acts).ok_or_else(|| not_mapped(labels.clone(), realm))
+}
+
+/// As [`Choice::opening`], of labels that somebody else keeps.
+pub(super) fn opening<'s, 'l>(
+    labels: impl Iterator<Item = &'l LabelName> + Clone,
+    snapshot: &'s Snapshot,
+    realm: Option<&Realm>,
+) -> Result<Vec<&'s KeySet>> {
+    let mapped = labels.clone().filter_map(|label| snapshot.find(realm, label));
+    let superseded = labels.clone().filter_map(|label| snapshot.find_fallback(realm, label));
+    let sets: Vec<&KeySet> = mapped.chain(superseded).map(|set| &**set).collect();
+    if sets.is_empty() {
+        return Ok(vec![acting(labels, snapshot, realm)?]);
     }
+    Ok(sets)
+}
+
+#[cold]
+fn not_mapped<'l>(labels: impl Iterator<Item = &'l LabelName>, realm: Option<&Realm>) -> Error {
+    let names: Vec<String> = labels.map(|label| format!("\"{label}\"")).collect();
+    let scope = realm.map_or_else(String::new, |realm| format!(" in realm \"{realm}\""));
+    let text = format!("no secret is mapped to {}{scope}", names.join(" or "));
+    Error::new(ErrorKind::UnknownLabel, text)
+        .with_help("map one: `claviger explain LABEL` shows which stores were asked")
 }

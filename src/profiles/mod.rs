@@ -4,17 +4,23 @@
 //! is taken for another even where two labels share a key. What is wrong with a token is one error to the
 //! outside, [`crate::error::ErrorKind::TokenRefused`]; the reason is the error's source, for logs.
 
+mod accepted;
 mod choice;
+mod claims;
+mod denylist;
 mod parts;
 #[cfg(feature = "saml")]
 pub mod saml;
+pub mod session;
 mod times;
 
 use std::error::Error as _;
 
 use crate::error::{Error, ErrorKind};
 
+pub use accepted::Accepted;
 pub use choice::Choice;
+pub use denylist::{DeniedIds, Denylist};
 pub use parts::{Form, Parts, Unsealed, open, seal};
 pub use times::{TimeRules, Times};
 

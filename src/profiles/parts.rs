@@ -6,7 +6,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::{refused, refused_by};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::jose::jwe::{self, EncryptOptions};
 use crate::jose::jws::{self, SignOptions, Verified, VerifyOptions};
 use crate::jose::select;
@@ -129,18 +129,22 @@ impl fmt::Debug for Unsealed {
 /// # Errors
 /// Those of [`jws::sign`] and [`jwe::encrypt`].
 pub fn seal(form: &Form<'_>, keys: &Parts<&KeySet>, payload: &[u8]) -> Result<String> {
-    match keys {
-        Parts::Encrypted(set) => encrypt(form, set, payload, false),
+    let (outer, token) = match keys {
+        Parts::Encrypted(set) => (set, encrypt(form, set, payload, false)?),
         Parts::EncryptedThenSigned { encryption, signing } => {
             let inner = encrypt(form, encryption, payload, false)?;
-            sign(form, signing, inner.as_bytes(), true)
+            (signing, sign(form, signing, inner.as_bytes(), true)?)
         }
-        Parts::Signed(set) => sign(form, set, payload, false),
+        Parts::Signed(set) => (set, sign(form, set, payload, false)?),
         Parts::SignedThenEncrypted { signing, encryption } => {
-            let inner = sign(form, signing, payload, false)?;
-            encrypt(form, encryption, inner.as_bytes(), true)
+            let inner = Zeroizing::new(sign(form, signing, payload, false)?);
+            (encryption, encrypt(form, encryption, inner.as_bytes(), true)?)
         }
+    };
+    if token.len() > outer.policy().limits.max_token_bytes {
+        return Err(too_large(payload, "max_token_bytes"));
     }
+    Ok(token)
 }
 
 /// `nested`: what is inside is a token too (RFC 7519 §5.2).
@@ -151,9 +155,21 @@ fn sign(form: &Form<'_>, set: &KeySet, payload: &[u8], nested: bool) -> Result<S
 }
 
 fn encrypt(form: &Form<'_>, set: &KeySet, payload: &[u8], nested: bool) -> Result<String> {
+    if form.zip && payload.len() > set.policy().limits.max_inflated_bytes {
+        return Err(too_large(payload, "max_inflated_bytes"));
+    }
     let (typ, cty) = (Some(form.typ.to_owned()), nested.then(|| "JWT".to_owned()));
     let options = EncryptOptions { typ, cty, zip: form.zip, ..EncryptOptions::default() };
     jwe::encrypt(set, payload, &options)
+}
+
+/// Nobody here would open it again.
+#[cold]
+fn too_large(content: &[u8], bound: &str) -> Error {
+    let text =
+        format!("a token of {} bytes is larger than {bound} lets anybody open", content.len());
+    Error::new(ErrorKind::Usage, text)
+        .with_help(format!("put less into it, or raise {bound} in [policy.limits]"))
 }
 
 /// Opens a token with every valid key. Each layer must be there, of this `typ`, in this order: a token with one

@@ -50,6 +50,17 @@ impl Times {
         }
     }
 
+    /// The same token, used at `now`. The absolute end stays.
+    #[must_use]
+    pub fn used(self, rules: &TimeRules, now: SystemTime) -> Self {
+        Self {
+            expires: self.end(rules),
+            idle: rules.idle.map(|idle| idle.as_secs()),
+            seen: seconds(now).max(self.seen),
+            ..self
+        }
+    }
+
     /// Reads them; `iat` and `exp` must be there, `seen` where `idle` is.
     ///
     /// # Errors
@@ -114,13 +125,12 @@ fn number(claims: &Map<String, Value>, name: &'static str) -> Result<Option<u64>
     if let Some(whole) = value.as_u64() {
         return Ok(Some(whole));
     }
-    let fraction = value.as_f64().filter(|seconds| (0.0..MAX_SECONDS).contains(seconds));
-    let whole = fraction.map(Duration::try_from_secs_f64).ok_or_else(wrong)?;
+    let whole = value.as_f64().map(Duration::try_from_secs_f64).ok_or_else(wrong)?;
     whole.map(|time| Some(time.as_secs())).map_err(|_| wrong())
 }
 
-/// After every time that a person can mean.
-const MAX_SECONDS: f64 = 253_402_300_800.0;
+/// After every time that a person can mean: the year 9999.
+pub(super) const NEVER: u64 = 253_402_300_800;
 
 impl TimeRules {
     /// Whether the rules can be kept.

@@ -55,6 +55,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "label",
             "catalogue",
             "crypto",
+            "config",
             "keyring",
             "ops",
             "jose",

@@ -1,0 +1,206 @@
+//! The claims that a profile adds to those of the caller, and takes off again: `jti`, times, `realm`, `iss`.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use super::{Times, refused};
+use crate::crypto::random;
+use crate::error::{Error, ErrorKind, Result};
+use crate::json;
+
+/// The claims that a caller does not set.
+pub(super) const RESERVED: [&str; 8] = ["jti", "iat", "exp", "idle", "seen", "realm", "iss", "nbf"];
+
+/// The longest id that is looked for in a denylist.
+const MAX_ID_BYTES: usize = 256;
+
+/// What a profile says of a token: who it is, when it lives, and whose it is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Head {
+    /// `jti`; tokens that never end have none.
+    pub(super) id: Option<String>,
+    pub(super) times: Option<Times>,
+    /// The realm that it was made in.
+    pub(super) realm: Option<String>,
+    /// The deployment that it was made by.
+    pub(super) issuer: Option<String>,
+}
+
+/// An id that nobody guesses: 128 random bits.
+pub(super) fn generate_id() -> Result<String> {
+    Ok(URL_SAFE_NO_PAD.encode(random::bytes::<16>()?))
+}
+
+/// The payload: what the profile says, then the claims of the caller.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] for a claim that the profile sets itself, and for what nobody could read again: objects
+/// and lists deeper than `max_depth`.
+pub(super) fn write(
+    head: &Head,
+    claims: &Map<String, Value>,
+    max_depth: usize,
+) -> Result<Zeroizing<Vec<u8>>> {
+    if let Some(name) = RESERVED.into_iter().find(|name| claims.contains_key(*name)) {
+        let text = format!("the claim \"{name}\" is set by the profile");
+        return Err(
+            Error::new(ErrorKind::Usage, text).with_help("take it out, or call it something else")
+        );
+    }
+    if !claims.values().all(|value| is_shallow(value, max_depth.saturating_sub(1))) {
+        let text = "the claims nest deeper than tokens are read";
+        return Err(Error::new(ErrorKind::Usage, text)
+            .with_help("nest less, or raise max_json_depth in [policy.limits]"));
+    }
+    let mut out = Members::new(256 + claims.len() * 32);
+    if let Some(id) = &head.id {
+        out.add("jti", id)?;
+    }
+    if let Some(times) = &head.times {
+        out.add("iat", &times.issued)?;
+        out.add("exp", &times.expires)?;
+        if let Some(idle) = times.idle {
+            out.add("idle", &idle)?;
+            out.add("seen", &times.seen)?;
+        }
+    }
+    if let Some(realm) = &head.realm {
+        out.add("realm", realm)?;
+    }
+    if let Some(issuer) = &head.issuer {
+        out.add("iss", issuer)?;
+    }
+    for (name, value) in claims {
+        out.add(name, value)?;
+    }
+    Ok(out.finish())
+}
+
+/// Takes the payload apart: what the profile says, and the claims of the caller.
+///
+/// # Errors
+/// [`ErrorKind::TokenRefused`].
+pub(super) fn read(
+    payload: &[u8],
+    lives: bool,
+    max_depth: usize,
+) -> Result<(Head, Map<String, Value>)> {
+    let mut claims = json::parse_strict_object(payload, max_depth)
+        .map_err(|error| refused(format!("the payload is no JSON object: {}", error.message())))?;
+    let times = if lives { Some(Times::read(&claims)?) } else { None };
+    for name in Times::CLAIMS {
+        claims.remove(name);
+    }
+    let id = text(&mut claims, "jti")?;
+    match &id {
+        None if lives => return Err(refused("jti is missing")),
+        Some(id) if id.is_empty() || id.len() > MAX_ID_BYTES => {
+            return Err(refused("jti is empty, or longer than any"));
+        }
+        _ => {}
+    }
+    if claims.contains_key("nbf") {
+        return Err(refused("nbf is not a claim of this profile"));
+    }
+    let (realm, issuer) = (text(&mut claims, "realm")?, text(&mut claims, "iss")?);
+    Ok((Head { id, times, realm, issuer }, claims))
+}
+
+/// A claim that must be a string if it is there.
+fn text(claims: &mut Map<String, Value>, name: &'static str) -> Result<Option<String>> {
+    match claims.remove(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(refused(format!("{name} is not a string"))),
+    }
+}
+
+fn is_shallow(value: &Value, depth: usize) -> bool {
+    match value {
+        Value::Array(items) => depth > 0 && items.iter().all(|one| is_shallow(one, depth - 1)),
+        Value::Object(members) => {
+            depth > 0 && members.values().all(|one| is_shallow(one, depth - 1))
+        }
+        _ => true,
+    }
+}
+
+/// A JSON object that is written member by member.
+struct Members(Zeroizing<Vec<u8>>);
+
+impl Members {
+    fn new(capacity: usize) -> Self {
+        Self(Zeroizing::new(Vec::with_capacity(capacity)))
+    }
+
+    fn add(&mut self, name: &str, value: &impl Serialize) -> Result<()> {
+        let between = if self.0.is_empty() { b'{' } else { b',' };
+        self.0.push(between);
+        self.put(name)?;
+        self.0.push(b':');
+        self.put(value)
+    }
+
+    fn put(&mut self, value: &(impl Serialize + ?Sized)) -> Result<()> {
+        serde_json::to_writer(&mut *self.0, value)
+            .map_err(|error| Error::new(ErrorKind::Bug, "JSON encoding").with_source(error))
+    }
+
+    fn finish(mut self) -> Zeroizing<Vec<u8>> {
+        if self.0.is_empty() {
+            self.0.push(b'{');
+        }
+        self.0.push(b'}');
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn head() -> Head {
+        let times = Times { issued: 1, expires: 9, idle: Some(3), seen: 2 };
+        Head {
+            id: Some("id".into()),
+            times: Some(times),
+            realm: Some("alpha".into()),
+            issuer: Some("https://a".into()),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let claims = json!({ "sub": "\"alice\"", "roles": ["a", { "b": null }] });
+        let claims = claims.as_object().unwrap();
+        let payload = write(&head(), claims, 16).unwrap();
+        assert_eq!(read(&payload, true, 16).unwrap(), (head(), claims.clone()));
+        let endless = Head { id: None, times: None, realm: None, issuer: None };
+        let empty = write(&endless, &Map::new(), 16).unwrap();
+        assert_eq!(&**empty, b"{}");
+        assert_eq!(read(&empty, false, 16).unwrap().0, endless);
+        assert!(read(&empty, true, 16).is_err());
+    }
+
+    #[test]
+    fn claims_of_the_profile_and_what_cannot_be_read_again_are_refused() {
+        for name in RESERVED {
+            let claims = Map::from_iter([(name.to_owned(), json!(1))]);
+            assert_eq!(write(&head(), &claims, 16).unwrap_err().kind(), ErrorKind::Usage, "{name}");
+        }
+        let nested = |depth: usize| (0..depth).fold(json!(1), |inner, _| json!([inner]));
+        for (depth, fits) in [(3, true), (4, false)] {
+            let claims = Map::from_iter([("a".to_owned(), nested(depth))]);
+            let written = write(&head(), &claims, 4);
+            assert_eq!(written.is_ok(), fits, "{depth}");
+            if let Ok(payload) = written {
+                assert!(read(&payload, true, 4).is_ok());
+            }
+        }
+    }
+}
