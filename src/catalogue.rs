@@ -75,6 +75,20 @@ pub enum Publish {
     None,
 }
 
+/// Which `alg` the keys of a JWKS carry (RFC 7517 §4.4: it is optional).
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum JwkAlg {
+    /// Each key once for each of its algorithms, under one kid: Ping AM's "include all kty and alg combinations".
+    Each,
+    /// None, as Ping AM without that setting.
+    None,
+    /// That of keys with one algorithm; a key of several is shown once and names none, since clients take a key
+    /// with an `alg` for that one alone.
+    #[default]
+    Single,
+}
+
 /// What kind of secret a label wants.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq)]
 #[serde(rename_all = "kebab-case")]

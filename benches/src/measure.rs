@@ -4,6 +4,7 @@ mod encrypt_decrypt;
 mod fixture;
 mod harness;
 mod hot;
+mod jwks;
 mod many_keys;
 mod primitive;
 mod scaling;
@@ -13,11 +14,12 @@ fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("encrypt_decrypt") => encrypt_decrypt::run(),
         Some("hot") => hot::run(),
+        Some("jwks") => jwks::run(),
         Some("many_keys") => many_keys::run(),
         Some("scaling") => scaling::run(),
         Some("sign_verify") => sign_verify::run(),
         _ => {
-            eprintln!("measure sign_verify | encrypt_decrypt | many_keys | scaling | hot");
+            eprintln!("measure sign_verify | encrypt_decrypt | many_keys | scaling | jwks | hot");
             std::process::exit(2);
         }
     }

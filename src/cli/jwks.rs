@@ -1,10 +1,11 @@
-//! `jwks`: the public key set of a label, a realm, or all.
+//! `jwks`: the public key set of a label, of the provider, of the relying party, or all.
 
 use claviger::catalogue;
 use claviger::error::Result;
-use claviger::jose::jwk;
+use claviger::jose::jwks::{Extent, document};
 use claviger::keyring::Keyring;
 use claviger::label::{LabelName, Realm};
+use claviger::profiles::jwks::Party;
 use claviger::rotation::{Rotation, announce};
 
 use super::{Context, Outcome};
@@ -12,34 +13,43 @@ use super::{Context, Outcome};
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "With --json the set has a member `max_age`: the seconds for which it may be cached.\nExamples:\n  claviger jwks > jwks.json\n  claviger --realm alpha jwks\n  claviger jwks am.services.oauth2.oidc.signing.ES256"
+    after_help = "With --json the set has a member `max_age`: the seconds for which it may be cached.\nExamples:\n  claviger jwks > jwks.json\n  claviger --realm alpha jwks --provider\n  claviger jwks am.services.oauth2.oidc.signing.ES256"
 )]
 pub(crate) struct Args {
     /// One label: all its public keys, whatever its publish setting [default: what every label publishes]
     label: Option<String>,
+    /// What an authorization server publishes: all but the labels of the relying party
+    #[arg(long, conflicts_with_all = ["label", "rp"])]
+    provider: bool,
+    /// What a client of another provider publishes: the labels of the relying party
+    #[arg(long, conflicts_with = "label")]
+    rp: bool,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let keyring = Keyring::open_once(&context.config)?;
     let snapshot = keyring.snapshot();
     let realm: Option<Realm> = context.realm.as_deref().map(str::parse).transpose()?;
-    let mut shown = Vec::new();
-    let mut jwks = if let Some(label) = &args.label {
+    let alg = keyring.config().policy.jwks_alg;
+    let (labels, mut jwks) = if let Some(label) = &args.label {
         let label: LabelName = catalogue::canonical(&label.parse()?);
-        let jwks = jwk::set([&**snapshot.keys(realm.as_ref(), &label)?], true);
-        shown.push(label);
-        jwks
+        let sets = [&**snapshot.keys(realm.as_ref(), &label)?];
+        let jwks = document(sets, Extent::Everything, alg);
+        (vec![label], jwks)
     } else {
-        let mut names: Vec<&LabelName> =
-            snapshot.labels().into_keys().map(|(label, _)| label).collect();
-        names.dedup();
-        shown.extend(names.iter().map(|label| (*label).clone()));
-        let sets = names.into_iter().filter_map(|label| snapshot.find(realm.as_ref(), label));
-        jwk::set(sets.map(|set| &**set), false)
+        let party = match (args.provider, args.rp) {
+            (true, _) => Party::Provider,
+            (_, true) => Party::RelyingParty,
+            _ => Party::All,
+        };
+        let labels = party.labels(&snapshot, realm.as_ref());
+        let sets = labels.iter().filter_map(|label| snapshot.find(realm.as_ref(), label));
+        let jwks = document(sets.map(|set| &**set), Extent::Published, alg);
+        (labels, jwks)
     };
     let text = serde_json::to_string_pretty(&jwks).unwrap_or_default();
     if let Some(members) = jwks.as_object_mut() {
-        members.insert("max_age".into(), max_age(context, &shown, realm.as_ref())?.into());
+        members.insert("max_age".into(), max_age(context, &labels, realm.as_ref())?.into());
     }
     Ok(Outcome::new(jwks, format!("{text}\n")))
 }

@@ -124,6 +124,8 @@ pub struct Policy {
     pub gcm_messages: u64,
     /// How long peers may cache a published key set; default one hour.
     pub jwks_max_age: Duration,
+    /// `jwks_alg`.
+    pub jwks_alg: crate::catalogue::JwkAlg,
     /// How far clocks may differ; default one minute.
     pub clock_skew: Duration,
     /// How long a key is published before it acts; absent: reckoned from caches, reload and skew.
@@ -191,6 +193,7 @@ impl Default for Policy {
             allow_short_hmac_keys: false,
             gcm_messages: 1 << 32,
             jwks_max_age: Duration::from_secs(3_600),
+            jwks_alg: crate::catalogue::JwkAlg::default(),
             clock_skew: Duration::from_secs(60),
             propagation: None,
             limits: TokenLimits::default(),

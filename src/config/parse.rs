@@ -7,7 +7,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use crate::alg::Algorithm;
-use crate::catalogue::{self, LabelUse, Publish};
+use crate::catalogue::{self, JwkAlg, LabelUse, Publish};
 use crate::config::reader::{
     Source, Table, Value, as_string, number, parse_name, suggest, wrong_type,
 };
@@ -247,6 +247,8 @@ fn read_policy(source: &Source<'_>, table: Option<Table<'_>>) -> Policy {
     }
     let period = |key| table.string(key).and_then(|text| duration(source, &text));
     policy.jwks_max_age = period("jwks_max_age").unwrap_or(policy.jwks_max_age);
+    let alg = [("each", JwkAlg::Each), ("none", JwkAlg::None), ("single", JwkAlg::Single)];
+    policy.jwks_alg = table.choice("jwks_alg", &alg).unwrap_or_default();
     policy.clock_skew = period("clock_skew").unwrap_or(policy.clock_skew);
     policy.propagation = period("propagation");
     if let Some(limits) = table.table("limits", "[policy.limits]") {

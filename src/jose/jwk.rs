@@ -74,10 +74,8 @@ pub(super) fn public_from_members(members: &Map<String, Value>) -> Option<Public
 #[must_use]
 pub fn public(set: &KeySet, key: &LabelKey) -> Option<Value> {
     let mut jwk = members(key.key.public_parameters()?);
-    let encrypts =
-        set.uses().iter().any(|one| matches!(one, LabelUse::Decrypt | LabelUse::Encrypt));
     jwk.insert("kid".into(), key.kid.clone().into());
-    jwk.insert("use".into(), if encrypts { "enc" } else { "sig" }.into());
+    jwk.insert("use".into(), usage(set).into());
     if let Some(leaf) = key.key.chain().first() {
         let chain: Vec<String> = key.key.chain().iter().map(|der| STANDARD.encode(der)).collect();
         jwk.insert("x5c".into(), chain.into());
@@ -87,23 +85,10 @@ pub fn public(set: &KeySet, key: &LabelKey) -> Option<Value> {
     Some(Value::Object(jwk))
 }
 
-/// The JWK set of several labels, each as its `publish` says; with `everything`, every public key of them.
-/// One kid occurs once.
-#[must_use]
-pub fn set<'s>(sets: impl IntoIterator<Item = &'s KeySet>, everything: bool) -> Value {
-    let mut keys: Vec<Value> = Vec::new();
-    for set in sets {
-        let shown = if everything { set.keys() } else { set.published() };
-        for jwk in shown.iter().filter_map(|key| public(set, key)) {
-            let known = keys
-                .iter()
-                .any(|one| ["kid", "use"].iter().all(|name| one.get(*name) == jwk.get(*name)));
-            if !known {
-                keys.push(jwk);
-            }
-        }
-    }
-    json!({ "keys": keys })
+/// `use` of the keys of a label (RFC 7517 §4.2).
+pub(super) fn usage(set: &KeySet) -> &'static str {
+    let encrypts = |one: &LabelUse| matches!(one, LabelUse::Decrypt | LabelUse::Encrypt);
+    if set.uses().iter().any(encrypts) { "enc" } else { "sig" }
 }
 
 /// When the certificate of a key ends, in RFC 3339; `None` without one.

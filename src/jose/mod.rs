@@ -8,6 +8,7 @@ mod handle;
 mod header;
 pub mod jwe;
 pub mod jwk;
+pub mod jwks;
 pub mod jws;
 pub mod nested;
 mod plain_header;

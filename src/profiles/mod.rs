@@ -8,6 +8,7 @@ mod accepted;
 mod choice;
 mod claims;
 mod denylist;
+pub mod jwks;
 mod parts;
 #[cfg(feature = "saml")]
 pub mod saml;

@@ -43,6 +43,7 @@ const FORM: &[Mistake] = &[
     ("[policy]\nexpiry_warn_days = [@-3]\n", "out_of_range"),
     ("[policy]\nallow_short_hmac_keys = @'yes'\n", "wrong_type"),
     ("[policy]\njwks_max_age = @'1 hour'\n", "bad_duration"),
+    ("[policy]\njwks_alg = @'all'\n", "unknown_value"),
     ("[policy]\nclock_skew = @60\n", "wrong_type"),
     ("[policy]\npropagation = @'-1h'\n", "bad_duration"),
     ("[labels.'a.b']\nuse = 'secret'\npropagation = @'soon'\n", "bad_duration"),

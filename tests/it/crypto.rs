@@ -187,9 +187,9 @@ fn every_content_row_opens_only_what_it_sealed() {
 }
 
 /// Published in the JWK sets of Ping's documentation: alias, use, kid, curve, and x and y or n.
-type DemoKey =
+pub(crate) type DemoKey =
     (&'static str, &'static str, &'static str, Option<Curve>, &'static str, &'static str);
-const DEMO_KEYS: &[DemoKey] = &[
+pub(crate) const DEMO_KEYS: &[DemoKey] = &[
     (
         "es256test",
         "sig",

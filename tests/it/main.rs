@@ -32,6 +32,7 @@ mod jose_attacks;
 mod jose_vectors;
 mod journal;
 mod jwk_files;
+mod jwks;
 mod key_tools;
 mod key_tools_peers;
 mod keystores;

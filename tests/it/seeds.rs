@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use claviger::alg::{Algorithm, Operation};
-use claviger::catalogue::{self, LabelUse};
+use claviger::catalogue::{self, JwkAlg, LabelUse};
 use claviger::crypto::{Key, OctType, Role};
 use claviger::formats::{self, ContainerType, sealed};
 use claviger::jose::jwe::{self, EncryptOptions};
+use claviger::jose::jwks::{self, Extent};
 use claviger::jose::jws::{self, SignOptions};
-use claviger::jose::{Serialization, jwk, nested};
+use claviger::jose::{Serialization, nested};
 use claviger::ops::KeySet;
 use claviger::secret::SecretBytes;
 use serde_json::Value;
@@ -161,7 +162,8 @@ fn rows_of(set: &KeySet, operation: Operation) -> Vec<&'static Algorithm> {
 
 fn key_sets() -> Vec<Seed> {
     let whole = std::fs::read(in_repository("keystores/tokens.jwks")).unwrap();
-    let public = jwk::set([&key_set([LabelUse::Sign, LabelUse::Verify])], true);
+    let sets = [key_set([LabelUse::Sign, LabelUse::Verify])];
+    let public = jwks::document(&sets, Extent::Everything, JwkAlg::None);
     let mut found = Vec::new();
     collect_keys(&serde_json::from_slice(&whole).unwrap(), "own", &mut found);
     collect_keys(&public, "public", &mut found);
