@@ -185,7 +185,15 @@ fn tell_exercises(all: &[Exercise]) -> Outcome {
 }
 
 fn replay(context: &Context, args: &Args, keyring: &Keyring, plan: &Path) -> Result<Outcome> {
-    let future = open(context, plan.to_owned())?;
+    let future = open(context, plan.to_owned()).map_err(|error| {
+        if !error.problems().is_empty() {
+            return error;
+        }
+        let now = context.config.display();
+        error.with_help(format!(
+            "--plan names a future configuration: copy {now}, edit the copy, and name it"
+        ))
+    })?;
     let at = match &args.at {
         None => context.clock.now(),
         Some(text) => parse_rfc3339(text).ok_or_else(|| {

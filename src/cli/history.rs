@@ -1,9 +1,12 @@
 //! `history`: what was done to the mappings, by whom, when and why.
 
+use std::path::Path;
+
 use claviger::clock::{parse_rfc3339, rfc3339};
 use claviger::config::Config;
 use claviger::error::{Error, ErrorKind, Result};
-use claviger::journal::{History, Journal, MappedKey, Record};
+use claviger::journal::anchors;
+use claviger::journal::{Action, History, Journal, MappedKey, Record};
 use claviger::label::LabelName;
 use serde_json::json;
 
@@ -23,14 +26,18 @@ pub(crate) struct Args {
     /// Records from this time on, in RFC 3339
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// Check the chain; exit code 1 if it breaks
+    /// Check the chain, and what names its records from outside; exit code 1 if something is missing
     #[arg(long)]
     verify: bool,
+    /// With --verify: a head that a step printed and somebody kept; exit code 1 if it is not in the journal
+    #[arg(long, value_name = "HASH", requires = "verify")]
+    head: Option<String>,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
-    let config = Config::load(&context.config)?;
-    let Some(state_dir) = &config.keyring.state_dir else {
+    // What happened can be told of a configuration that does not load as well.
+    let text = Config::read_text(&context.config)?;
+    let Some(state_dir) = &Config::state_dir_of(&text, &context.config) else {
         return Err(Error::new(ErrorKind::Usage, "this configuration keeps no journal")
             .with_file(&context.config)
             .with_help("add state_dir = \"state\" to [keyring]"));
@@ -38,7 +45,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let journal = Journal::of(state_dir);
     let history = journal.read()?;
     if args.verify {
-        return verify(&journal, &history);
+        return verify(state_dir, &journal, &history, args.head.as_deref());
     }
     let label: Option<LabelName> = args.label.as_deref().map(str::parse).transpose()?;
     let label = label.map(|label| claviger::catalogue::canonical(&label));
@@ -55,27 +62,54 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     };
     let records: Vec<&Record> =
         records.into_iter().filter(|one| since.is_none_or(|since| one.time >= since)).collect();
-    let rows: Vec<Vec<String>> = records.iter().map(|record| row(record)).collect();
+    let rows: Vec<Vec<String>> = records.iter().map(|record| row(&history, record)).collect();
     let head = ["SEQ", "TIME", "WHO", "EVENT", "ACTION", "LABEL", "ALIASES", "WHY"];
     let json = json!({ "records": records, "broken": history.broken, "torn": history.torn });
     let notes = trouble(&history).into_iter().map(|text| format!("warning: {text}"));
     Ok(Outcome::new(json, output::table(&head, &rows)).with_notes(notes))
 }
 
-fn verify(journal: &Journal, history: &History) -> Result<Outcome> {
-    let whole = history.broken.is_none();
+fn verify(
+    state_dir: &Path,
+    journal: &Journal,
+    history: &History,
+    kept: Option<&str>,
+) -> Result<Outcome> {
+    let mut missing = anchors::findings(state_dir, history)?;
+    let kept = kept.map(|hash| (hash, history.find_hash(hash)));
+    if let Some((hash, None)) = kept {
+        missing.push(format!(
+            "no record has the hash {}: the end of the journal was cut off, it is an older copy, or another \
+             journal",
+            hash.escape_debug()
+        ));
+    }
+    let trouble = trouble(history);
+    let whole = history.broken.is_none() && missing.is_empty();
+    let head = history.head();
     let json = json!({
         "ok": whole,
         "records": history.records.len(),
         "broken": history.broken,
         "torn": history.torn,
+        "missing": missing,
+        "head": head,
+        "kept_head_is_record": kept.and_then(|(_, seq)| seq),
     });
     let mut text = format!("{}: {} records", journal.path().display(), history.records.len());
-    let trouble = trouble(history);
-    if trouble.is_empty() {
+    if trouble.is_empty() && missing.is_empty() {
         text.push_str(", the chain holds");
     }
-    trouble.iter().for_each(|one| text.push_str(&format!("\n{one}")));
+    // What the chain shows is not said twice.
+    missing.retain(|one| !one.starts_with("the journal is not what was written"));
+    trouble.iter().chain(&missing).for_each(|one| text.push_str(&format!("\n{one}")));
+    for (seq, lost) in history.losses() {
+        text.push_str(&format!("\nrecord {seq} says that record {} was missing then", lost.seq));
+    }
+    if let Some((_, Some(seq))) = kept {
+        text.push_str(&format!("\nthe head that was kept is record {seq}"));
+    }
+    text.extend(head.map(|head| format!("\n{head}")));
     Ok(Outcome::new(json, escape(&format!("{text}\n"))).with_exit(u8::from(!whole)))
 }
 
@@ -91,13 +125,20 @@ fn trouble(history: &History) -> Vec<String> {
     broken.into_iter().chain(torn).collect()
 }
 
-fn row(record: &Record) -> Vec<String> {
+fn row(history: &History, record: &Record) -> Vec<String> {
     let who = record.who.name.as_deref().unwrap_or(&record.who.user);
     let refused =
         record.refusal.as_ref().map(|refusal| format!("{}: {}", refusal.code, refusal.message));
     let passed = (!record.overridden.is_empty() && record.refusal.is_none())
         .then(|| format!("passed: {}", record.overridden.join(", ")));
-    let why: Vec<String> = record.reason.iter().cloned().chain(refused).chain(passed).collect();
+    let why: Vec<String> = record
+        .reason
+        .iter()
+        .cloned()
+        .chain(refused)
+        .chain(passed)
+        .chain(by_hand(history, record))
+        .collect();
     let labels: Vec<&LabelName> = record.changes.iter().map(|one| &one.mapping.label).collect();
     let label = match (&record.label, labels.as_slice()) {
         (Some(label), _) => label.to_string(),
@@ -115,6 +156,14 @@ fn row(record: &Record) -> Vec<String> {
         aliases(record),
         why.join("; "),
     ]
+}
+
+/// Between which times an edit by hand was made.
+fn by_hand(history: &History, record: &Record) -> Option<String> {
+    let found = record.action == Action::EditedByHand && !record.changes.is_empty();
+    let before = history.record(record.seq.checked_sub(1)?).filter(|_| found)?;
+    let (from, until) = (rfc3339(before.time), rfc3339(record.time));
+    Some(format!("changed outside of claviger between {from} and {until}"))
 }
 
 fn aliases(record: &Record) -> String {

@@ -90,7 +90,7 @@ enum Command {
     Explain(explain::Args),
     /// Write the public half of an entry, or with --private the key, into a file of its own
     Export(export::Args),
-    /// Make a new key in a PKCS#12 keystore or a file of its own
+    /// Make a new key in a keystore, or the next key of a label, or one in a file of its own
     Generate(generate::Args),
     /// Show what was done to the mappings, by whom, when and why
     History(history::Args),

@@ -53,7 +53,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         let json = json!({ "dry_run": true, "due": steps, "notes": rotation.notes() });
         return Ok(Outcome::new(json, steps_table(&steps)).with_notes(notes));
     }
-    let mut rotation = Rotation::open(&context.config, clock, args.who.actor())?;
+    let mut rotation = Rotation::open_for(&context.config, clock, args.who.actor(), None)?;
     require_schedules(&rotation)?;
     let runs = rotation.run_due()?;
     Ok(tell(context, &rotation, &runs))

@@ -2,7 +2,7 @@
 
 use claviger::error::Result;
 use claviger::journal::Actor;
-use claviger::rotation::{Overrides, Plan, Request, Rotation, Step};
+use claviger::rotation::{NextKey, Overrides, Plan, Request, Rotation, Step};
 use serde_json::json;
 
 use super::output::escape;
@@ -47,32 +47,83 @@ impl WhoArgs {
 
 /// Does a step, or shows what it would do.
 pub(crate) fn run(context: &Context, args: &StepArgs, step: Step, label: &str) -> Result<Outcome> {
+    run_with(context, args, step, label, None)
+}
+
+/// As [`run`], with a new key that the step asks for.
+pub(crate) fn run_with(
+    context: &Context,
+    args: &StepArgs,
+    step: Step,
+    label: &str,
+    next: Option<&NextKey<'_>>,
+) -> Result<Outcome> {
     let mut request = Request::new(step, label)?;
     request.realm = context.realm.as_deref().map(str::parse).transpose()?;
     request.store = args.store.as_deref().map(str::parse).transpose()?;
     request.reason.clone_from(&args.who.reason);
     request.overrides = Overrides { now: args.now, force: args.force };
-    let clock = context.clock.clone();
     if args.dry_run {
-        let rotation = Rotation::preview(&context.config, clock)?;
-        return tell_preview(&rotation, &rotation.plan(&request)?, request.overrides);
+        return preview(context, &request, next);
     }
-    let mut rotation = Rotation::open(&context.config, clock, args.who.actor())?;
-    let plan = rotation.apply(&request)?;
-    Ok(tell_done(&rotation, &request, &plan))
+    apply(context, &args.who, &request, next)
+}
+
+/// Shows what a step would do.
+pub(crate) fn preview(
+    context: &Context,
+    request: &Request,
+    next: Option<&NextKey<'_>>,
+) -> Result<Outcome> {
+    let rotation = Rotation::preview(&context.config, context.clock.clone())?;
+    let plan = match next {
+        Some(next) => rotation.plan_generated(request, next)?,
+        None => rotation.plan(request)?,
+    };
+    let mut outcome = tell_preview(&rotation, &plan, request.overrides);
+    if next.is_some() {
+        outcome = outcome.with_notes([
+            "the key of this dry run was thrown away: the real one has another kid".to_owned(),
+        ]);
+    }
+    Ok(outcome)
+}
+
+/// Does a step.
+pub(crate) fn apply(
+    context: &Context,
+    who: &WhoArgs,
+    request: &Request,
+    next: Option<&NextKey<'_>>,
+) -> Result<Outcome> {
+    let clock = context.clock.clone();
+    let mut rotation = Rotation::open_for(&context.config, clock, who.actor(), Some(request))?;
+    let plan = match next {
+        Some(next) => rotation.generate(request, next)?,
+        None => rotation.apply(request)?,
+    };
+    Ok(tell_done(&rotation, &plan))
 }
 
 /// The answer of a step that was done.
-pub(crate) fn tell_done(rotation: &Rotation, request: &Request, plan: &Plan) -> Outcome {
+fn tell_done(rotation: &Rotation, plan: &Plan) -> Outcome {
     let done = if plan.is_done() { "nothing to do" } else { "done" };
     let mut notes = notes_of(rotation);
     notes.extend(passed(plan));
-    notes.push(escape(&format!("{done}: {}", request.command())));
-    let json = json!({ "done": !plan.is_done(), "dry_run": false, "plan": plan, "notes": rotation.notes() });
+    notes.push(escape(&format!("{done}: {}", plan.command)));
+    let head = rotation.history().head();
+    notes.extend(head.as_ref().map(|head| format!("journal: {head}")));
+    let json = json!({
+        "done": !plan.is_done(),
+        "dry_run": false,
+        "plan": plan,
+        "head": head,
+        "notes": rotation.notes(),
+    });
     Outcome::new(json, escape(&plan.to_string())).with_notes(notes)
 }
 
-fn tell_preview(rotation: &Rotation, plan: &Plan, overrides: Overrides) -> Result<Outcome> {
+fn tell_preview(rotation: &Rotation, plan: &Plan, overrides: Overrides) -> Outcome {
     let mut text = plan.to_string();
     for gate in &plan.gates {
         let state = if overrides.pass(gate) { "passed" } else { "closed" };
@@ -82,7 +133,7 @@ fn tell_preview(rotation: &Rotation, plan: &Plan, overrides: Overrides) -> Resul
     let mut notes = notes_of(rotation);
     notes.push("nothing was changed: this was a dry run".into());
     let json = json!({ "done": false, "dry_run": true, "plan": plan, "notes": rotation.notes() });
-    Ok(Outcome::new(json, escape(&text)).with_notes(notes).with_exit(u8::from(stopped)))
+    Outcome::new(json, escape(&text)).with_notes(notes).with_exit(u8::from(stopped))
 }
 
 fn notes_of(rotation: &Rotation) -> Vec<String> {

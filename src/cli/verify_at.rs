@@ -43,10 +43,18 @@ pub(crate) fn run(
         "until": shown(answer.until),
         "revoked_at": shown(answer.revoked_at),
         "compromised_at": shown(answer.compromised_at),
+        "unsure_between": answer.unsure_between.map(|(from, until)| [rfc3339(from), rfc3339(until)]),
         "claims": claims,
     });
     let good = matches!(answer.outcome, Past::ValidThen | Past::ValidThenAndNow);
-    let text = format!("{}\n", told(&answer));
+    let unsure = answer.unsure_between.map_or_else(String::new, |(from, until)| {
+        format!(
+            "nobody knows for sure: the mapping was changed outside of claviger between {} and {}\n",
+            rfc3339(from),
+            rfc3339(until)
+        )
+    });
+    let text = format!("{}\n{unsure}", told(&answer));
     Ok(Outcome::new(json, text).with_exit(u8::from(!good)))
 }
 

@@ -84,12 +84,8 @@ fn find<'t>(text: &'t str, store: &StoreName, label: &LabelName) -> Option<List<
     let root = DeTable::parse(text).ok()?;
     let stores = root.get_ref().get("stores")?.get_ref().as_table()?;
     let mappings = stores.get(store.as_str())?.get_ref().as_table()?.get("mappings")?;
-    let wanted = catalogue::canonical(label);
-    let is_wanted = |name: &str| {
-        name.parse::<LabelName>().is_ok_and(|name| catalogue::canonical(&name) == wanted)
-    };
-    let (_, value) =
-        mappings.get_ref().as_table()?.iter().find(|(key, _)| is_wanted(key.get_ref().as_ref()))?;
+    let mut entries = mappings.get_ref().as_table()?.iter();
+    let (_, value) = entries.find(|(key, _)| is_label(key.get_ref().as_ref(), label))?;
     let list = match value.get_ref() {
         DeValue::Table(inner) => inner.get("aliases")?,
         _ => value,
@@ -97,6 +93,22 @@ fn find<'t>(text: &'t str, store: &StoreName, label: &LabelName) -> Option<List<
     let items: Option<Vec<(String, Range<usize>)>> =
         list.get_ref().as_array()?.iter().map(read_item).collect();
     take_apart(text, list.span(), items?)
+}
+
+/// Whether a key of the text is this label, however it is written.
+pub(super) fn is_label(name: &str, label: &LabelName) -> bool {
+    let wanted = catalogue::canonical(label);
+    name.parse::<LabelName>().is_ok_and(|name| catalogue::canonical(&name) == wanted)
+}
+
+/// Whether a text maps `label` in `store`.
+pub(crate) fn lists_label(text: &str, store: &StoreName, label: &LabelName) -> bool {
+    listed(text.trim_start_matches('\u{feff}'), store, label).is_some()
+}
+
+/// The aliases that a text without a byte order mark lists; `None`: it has no such mapping.
+pub(super) fn listed(text: &str, store: &StoreName, label: &LabelName) -> Option<Vec<String>> {
+    Some(find(text, store, label)?.items.into_iter().map(|item| item.alias).collect())
 }
 
 fn read_item(item: &Spanned<DeValue<'_>>) -> Option<(String, Range<usize>)> {

@@ -1,6 +1,7 @@
 //! The configuration as a checked value: what `claviger.toml` says once every rule of form holds.
 
 pub(crate) mod edit;
+pub(crate) mod lines;
 mod parse;
 mod reader;
 mod rotation;

@@ -1,7 +1,7 @@
 //! Reads `claviger.toml`: form first, every problem at once.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::de::DeTable;
@@ -85,6 +85,16 @@ impl Config {
         }
         let bytes = std::fs::read(path).map_err(failed)?;
         String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8".into()))
+    }
+
+    /// Where journal and usage live, as far as a text says so that may have any error: for who reads the journal
+    /// or writes down that the configuration does not load.
+    #[must_use]
+    pub fn state_dir_of(text: &str, file: &Path) -> Option<PathBuf> {
+        let source = Source::new(file, text);
+        let (root, _) = DeTable::parse_recoverable(text);
+        let root = Table::new(&source, root.get_ref(), "the file", 0..0);
+        read_keyring(&source, root.table("keyring", "[keyring]")).state_dir
     }
 
     /// Reads a configuration from text; `file` names it in problems and is what relative paths start

@@ -5,9 +5,11 @@
 //! ```
 //!
 //! Nothing is ever rewritten but a torn last line, the trace of a crash in the middle of a write. The chain
-//! shows every later change of a line; a tail that was cut off shows in the tombstones, which name their
-//! records, and in the configuration, which differs from the last one that is recorded.
+//! shows every later change of a line; a tail that was cut off shows in the [`anchors`], which name records, and
+//! in the configuration, which differs from the last one that is recorded.
 
+pub mod anchors;
+pub(crate) mod archive;
 mod history;
 mod record;
 pub mod tombstones;
@@ -23,6 +25,7 @@ use crate::atomic;
 use crate::crypto::sha256;
 use crate::error::{Error, ErrorKind, Result};
 
+pub use anchors::Head;
 pub use history::{Break, History, Span, Torn};
 pub use record::{
     Action, Actor, ConfigHashes, Event, MappedKey, MappingChange, MappingName, Record, Refusal,

@@ -122,7 +122,7 @@ pub enum Action {
     FirstSeen,
     /// An alias went to the front.
     Promote,
-    /// A torn last line was dropped.
+    /// A torn last line was dropped, or records were found missing.
     Recover,
     /// Aliases changed places.
     Reorder,
@@ -130,6 +130,8 @@ pub enum Action {
     Retire,
     /// A key was banned for good.
     Revoke,
+    /// The steps that schedules have due.
+    Schedule,
     /// An alias was added at the end.
     Stage,
     /// The last step of a label was taken back.
@@ -152,6 +154,7 @@ impl Action {
             Self::Reorder => "reorder",
             Self::Retire => "retire",
             Self::Revoke => "revoke",
+            Self::Schedule => "schedule",
             Self::Stage => "stage",
             Self::Undo => "undo",
         }

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base64ct::{Base64, Encoding};
 use serde::Serialize;
 
+use super::append::append;
 use super::inspect::{EntryDescription, EntryProblem, OpenOptions, describe, open};
 use crate::alg::Curve;
 use crate::crypto::generate::{KeySpec, generate as generate_key};
@@ -56,15 +57,28 @@ pub struct Skipped {
     pub error: EntryProblem,
 }
 
-/// Adds a new key to a PKCS#12 keystore; `existing` is its content, `None` for a new one.
+/// Adds a new key to a keystore: PKCS#12, PEM or JWK; `existing` is its content, `None` for a new PKCS#12 one.
+/// In a PEM file it goes by its number, whatever alias is asked for.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`] for wrong options or an alias that is there already; the reader's own.
+/// [`ErrorKind::Usage`] for wrong options or an alias that is there already; [`ErrorKind::Unsupported`] for
+/// formats that are not written; the reader's own.
 pub fn generate_into(
     existing: Option<&SecretBytes>,
     password: &SecretString,
     options: &GenerateOptions<'_>,
 ) -> Result<Change> {
+    let found = existing.and_then(|bytes| formats::sniff(bytes.expose_secret()));
+    if let (Some(existing), Some(found)) = (existing, found.filter(|found| is_text(*found))) {
+        let (entry, warnings) = make(options)?;
+        let (content, entry) = append(existing, found, password, entry)?;
+        return Ok(Change {
+            content,
+            entries: vec![describe(&entry)],
+            skipped: Vec::new(),
+            warnings,
+        });
+    }
     if options.key_type == "password" {
         return Err(Error::new(ErrorKind::Usage, "PKCS#12 holds no passwords")
             .with_help("write it into a file of its own with --out FILE"));
@@ -75,6 +89,16 @@ pub fn generate_into(
     let added = describe(&entry);
     entries.push(entry);
     change(&entries, password, vec![added], warnings)
+}
+
+/// Whether a keystore is text, to which a key can be added without a password.
+#[must_use]
+pub fn is_text_keystore(bytes: &SecretBytes) -> bool {
+    formats::sniff(bytes.expose_secret()).is_some_and(is_text)
+}
+
+const fn is_text(found: ContainerType) -> bool {
+    matches!(found, ContainerType::Jwk | ContainerType::Jwks | ContainerType::Pem)
 }
 
 /// A new key as a file of its own: `pem` or `jwk`.
@@ -376,7 +400,7 @@ fn same(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }
 
-fn refuse_taken(entries: &[Entry], alias: &str) -> Result<()> {
+pub(super) fn refuse_taken(entries: &[Entry], alias: &str) -> Result<()> {
     if entries.iter().any(|entry| same(&entry.alias, alias)) {
         let text = format!("the keystore already has an entry {alias:?}");
         return Err(Error::new(ErrorKind::Usage, text)

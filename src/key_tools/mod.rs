@@ -1,5 +1,6 @@
 //! Tools for key files: look inside, make, and convert. Bytes in, facts or bytes out; only `replace` does IO.
 
+mod append;
 mod inspect;
 mod make;
 mod replace;
@@ -9,6 +10,7 @@ pub use inspect::{
 };
 pub use make::{
     Change, GenerateOptions, Skipped, delete, export, generate_file, generate_into, import,
+    is_text_keystore,
 };
 pub use replace::{FolderLock, create_file, lock_folder, replace_file};
 

@@ -16,6 +16,7 @@ use crate::keyring::sources::{
 };
 use crate::problem::Problem;
 use crate::stores::Prepared;
+use crate::stores::draft::Draft;
 use crate::trace::Recorder;
 use crate::usage::UsageBook;
 
@@ -103,9 +104,14 @@ impl Loader {
 
     /// Reads what this configuration names, whatever the file says.
     pub(crate) fn read_given(&self, config: Arc<Config>) -> Sources {
+        self.read_drafted(config, &[])
+    }
+
+    /// As [`Loader::read_given`], with stores as these drafts change them.
+    pub(crate) fn read_drafted(&self, config: Arc<Config>, drafts: &[&Draft]) -> Sources {
         let tagger = self.prepared.tagger();
         let usage = self.book(&config).reading();
-        Sources::of_config(ParsedConfig::given(config, tagger), tagger).used_as(usage)
+        Sources::of_config(ParsedConfig::given(config, tagger), tagger, drafts).used_as(usage)
     }
 
     /// Reads everything until nothing that was written in place changes any more.

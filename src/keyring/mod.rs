@@ -2,6 +2,7 @@
 
 pub(crate) mod acting;
 pub(crate) mod acts;
+mod archive;
 mod arming;
 mod checks;
 mod demo_keys;
@@ -42,6 +43,7 @@ use crate::keyring::status::Board;
 use crate::keyring::watch::Watch;
 use crate::label::{LabelName, Realm};
 use crate::problem::{Problem, Severity};
+use crate::stores::draft::Draft;
 use crate::trace::Recorder;
 use crate::usage::UsageBook;
 
@@ -84,6 +86,7 @@ impl Keyring {
         let loader = Loader::new(path, clock.clone())?;
         let sources = loader.read_first(clock.now())?;
         let keyring = Self::start(loader, &sources, clock)?;
+        archive::keep_soon(&keyring.config(), &keyring.snapshot());
         keyring.follow()?;
         Ok(keyring)
     }
@@ -107,6 +110,13 @@ impl Keyring {
     pub fn from_config(config: Config, clock: Clock) -> Result<Self> {
         let loader = Loader::new(&config.file, clock.clone())?;
         let sources = loader.read_given(Arc::new(config));
+        Self::start(loader, &sources, clock)
+    }
+
+    /// As [`Keyring::from_config`], with stores as these drafts change them: what a step would lead to.
+    pub(crate) fn drafted(config: Config, clock: Clock, drafts: &[&Draft]) -> Result<Self> {
+        let loader = Loader::new(&config.file, clock.clone())?;
+        let sources = loader.read_drafted(Arc::new(config), drafts);
         Self::start(loader, &sources, clock)
     }
 

@@ -1,6 +1,7 @@
 //! One reload after the other: a good one is swapped in whole, a bad one leaves what serves; both are told.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -8,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::keyring::load::{Built, Due, Loader};
 use crate::keyring::sources::{Sources, UnitName};
 use crate::keyring::status::{Refusal, Status};
-use crate::keyring::{Diff, Inner};
+use crate::keyring::{Diff, Inner, archive};
 
 /// What came of a reload.
 #[derive(Debug)]
@@ -96,6 +97,9 @@ impl Inner {
             loader.build(sources, before.generation() + 1, self.clock.now())?;
         let generation = snapshot.generation();
         let diff = Diff::between(&before, &snapshot);
+        if self.follows.load(Ordering::Relaxed) && !diff.labels.is_empty() {
+            archive::keep_soon(&config, &snapshot);
+        }
         let status = Status::new(&snapshot, &config, &stores, paths, self.clock.now());
         self.config.store(config);
         self.warnings.store(Arc::new(warnings));

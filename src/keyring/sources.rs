@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::parallel;
 use crate::problem::{Problem, Severity};
 use crate::secret::SecretBytes;
+use crate::stores::draft::Draft;
 use crate::stores::{Content, PasswordSource, Stamp, password, read_password_file};
 use crate::usage::Reading;
 
@@ -66,17 +67,17 @@ pub(crate) struct ParsedConfig {
 impl Sources {
     /// Reads everything. A configuration whose text is that of `known` is not parsed again.
     pub(crate) fn read(file: &Path, tagger: &Tagger, known: Option<&Arc<ParsedConfig>>) -> Self {
-        Self::of_config(ParsedConfig::read(file, tagger, known), tagger)
+        Self::of_config(ParsedConfig::read(file, tagger, known), tagger, &[])
     }
 
-    /// Reads what a configuration names.
-    pub(crate) fn of_config(config: Arc<ParsedConfig>, tagger: &Tagger) -> Self {
+    /// Reads what a configuration names, as these drafts change it.
+    pub(crate) fn of_config(config: Arc<ParsedConfig>, tagger: &Tagger, drafts: &[&Draft]) -> Self {
         let Ok(found) = &config.config else {
             let usage = Reading::default();
             return Self { config, stores: Vec::new(), usage, passwords: HashMap::new() };
         };
         let stores = parallel::map(&found.stores, PARALLEL_STORES, |entry| {
-            Unit::new(entry.options.read(), tagger)
+            Unit::new(entry.options.read_with(drafts), tagger)
         });
         let passwords = found
             .stores

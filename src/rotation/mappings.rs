@@ -151,6 +151,30 @@ fn name(label: &LabelName, realm: Option<&Realm>, store: &StoreName) -> MappingN
     MappingName { label: label.clone(), realm: realm.cloned(), store: store.clone() }
 }
 
+/// What to do about a label that nothing maps: it is another one, or it begins.
+fn beginning(mappings: &Mappings, label: &LabelName) -> String {
+    let near = mappings
+        .keys()
+        .map(|name| (strsim::damerau_levenshtein(name.label.as_str(), label.as_str()), name))
+        .filter(|(distance, _)| *distance <= 2.max(label.as_str().len() / 8))
+        .min_by_key(|(distance, _)| *distance);
+    match near.filter(|_| catalogue::find(label).is_none()) {
+        Some((_, name)) => format!("did you mean \"{}\"?", name.label),
+        None => format!(
+            "`claviger labels` lists what is mapped; begin with a first key: claviger generate NEW --stage \
+             {label} --store STORE"
+        ),
+    }
+}
+
+/// A store that the configuration does not have.
+pub(super) fn unknown_store(config: &Config, store: &StoreName) -> Error {
+    let names = config.stores.iter().map(|entry| format!("\"{}\"", entry.name.value));
+    let names = names.collect::<Vec<_>>().join(", ");
+    Error::new(ErrorKind::Usage, format!("there is no store \"{store}\""))
+        .with_help(format!("the stores are {names}"))
+}
+
 /// The mapping that a request is about.
 pub(super) fn target<'m>(
     mappings: &'m Mappings,
@@ -180,17 +204,15 @@ pub(super) fn target<'m>(
     match found.as_slice() {
         [] if of_label.is_empty() => {
             let text = format!("no store maps label \"{label}\"");
-            Err(Error::new(ErrorKind::UnknownLabel, text).with_help(format!(
-                "`claviger labels` lists what is mapped; begin with a line \"{label}\" = [\"ALIAS\"] under \
-                 the mappings of a store"
-            )))
+            Err(Error::new(ErrorKind::UnknownLabel, text).with_help(beginning(mappings, label)))
         }
         [] => {
             let text = format!(
                 "label \"{label}\" is not mapped there, but in store {}",
                 places(&of_label)
             );
-            Err(Error::new(ErrorKind::UnknownLabel, text))
+            Err(Error::new(ErrorKind::UnknownLabel, text)
+                .with_help("leave --store and --realm out, or name one of these"))
         }
         [(name, mapping)] if mapping.kind == Kind::Fixed => {
             let text = format!(

@@ -11,9 +11,10 @@
 //! which: the mappings are as `begin` says they were before, or as it says they are after.
 
 pub mod announce;
-mod archive;
+mod fresh;
 mod gates;
 mod life;
+mod like;
 mod mappings;
 mod next_key;
 mod past;
@@ -21,6 +22,7 @@ mod plan;
 mod recover;
 mod request;
 mod retirement;
+mod revocation;
 mod schedule;
 mod steps;
 mod versions;
@@ -40,9 +42,9 @@ use crate::journal::tombstones::Tombstones;
 use crate::journal::{Action, Actor, ConfigHashes, Event, History, Journal, Record, Refusal, hex};
 use crate::keyring::Keyring;
 use crate::label::{LabelName, Realm};
-use crate::secret::SecretBytes;
 
 pub use announce::{Announcement, Ready};
+use fresh::Fresh;
 pub use gates::{Gate, Overrides};
 pub use life::{GoneKey, KeyLife, Lives, Phase};
 pub use next_key::NextKey;
@@ -84,7 +86,29 @@ impl Rotation {
         let mut rotation = Self::read(file, clock, actor)?;
         rotation.lock = Some(lock);
         rotation.catch_up(true)?;
+        rotation.note_unarchived();
         Ok(rotation)
+    }
+
+    /// As [`Rotation::open`], for a step, or `None` for what schedules have due: that the configuration does not
+    /// load is a refusal too, and recorded if it can be told where.
+    ///
+    /// # Errors
+    /// As [`Rotation::open`].
+    pub fn open_for(
+        file: &Path,
+        clock: Clock,
+        actor: Actor,
+        request: Option<&Request>,
+    ) -> Result<Self> {
+        let now = clock.now();
+        Self::open(file, clock, actor.clone()).inspect_err(|error| {
+            let record = match request {
+                Some(request) => record_of(request, Event::Refused, actor, now),
+                None => Record::new(Event::Refused, Action::Schedule, actor, now),
+            };
+            record_unopened(file, Record { refusal: Some(refusal(error)), ..record });
+        })
     }
 
     /// Opens a configuration to look at it: for `--dry-run`. Nothing is written, nothing is locked.
@@ -142,7 +166,7 @@ impl Rotation {
     /// [`ErrorKind::StepRefused`] if the step does not fit the mapping or the configuration would not load
     /// after it, [`ErrorKind::UnknownAlias`], [`ErrorKind::UnknownLabel`], [`ErrorKind::KeyRevoked`].
     pub fn plan(&self, request: &Request) -> Result<Plan> {
-        plan::plan(self, request, None)
+        plan::plan(self, request, &mut Fresh::default())
     }
 
     /// Does what a request asks for, if every gate is open or passed. Refusals are recorded as well.
@@ -151,15 +175,15 @@ impl Rotation {
     /// Those of [`Rotation::plan`]; [`ErrorKind::NotAnnounced`], [`ErrorKind::StillInUse`],
     /// [`ErrorKind::MustNotRotate`] for a closed gate; [`ErrorKind::Io`]; [`ErrorKind::Bug`] without a lock.
     pub fn apply(&mut self, request: &Request) -> Result<Plan> {
-        self.apply_with(request, None)
+        self.apply_with(request, Fresh::default())
     }
 
-    /// As [`Rotation::apply`]; `value` is what a volume stages.
-    fn apply_with(&mut self, request: &Request, value: Option<SecretBytes>) -> Result<Plan> {
+    /// As [`Rotation::apply`]; `fresh` is what the step brings along.
+    fn apply_with(&mut self, request: &Request, mut fresh: Fresh) -> Result<Plan> {
         if self.lock.is_none() {
             return Err(Error::new(ErrorKind::Bug, "a preview changes nothing"));
         }
-        let plan = plan::plan(self, request, value).and_then(|plan| {
+        let plan = plan::plan(self, request, &mut fresh).and_then(|plan| {
             match plan.stopped_by(request.overrides) {
                 Some(gate) => Err(gate.refusal()),
                 None => Ok(plan),
@@ -196,20 +220,30 @@ impl Rotation {
         let end = |event| Record { seq: 0, event, begin: begun, ..begin.clone() };
         let book = self.keyring.usage().clone();
         let replaced = self.hold(&book, request, plan).and_then(|held| {
+            plan.files.iter().try_for_each(FileChange::write_keystore)?;
             self.replace(&plan.text)?;
             Ok(held)
         });
         let held = match replaced {
             Ok(held) => held,
+            // It was replaced, and then something failed: the next command ends the step.
+            Err(error) if plan.text != self.text && self.is_there(&plan.text) => return Err(error),
             Err(error) => {
+                // What the configuration does not name does no harm either, if this fails.
+                drop(plan.files.iter().try_for_each(FileChange::restore_keystore));
                 let aborted = Record { refusal: Some(refusal(&error)), ..end(Event::Aborted) };
                 // If this fails too, the next command finds the step unfinished and says so.
                 drop(self.append(aborted));
                 return Err(error);
             }
         };
-        // A rename that fails here leaves the step unfinished: the next command sees how far it came.
-        plan.files.iter().try_for_each(FileChange::carry_out)?;
+        if let Err(error) = plan.files.iter().try_for_each(FileChange::carry_out) {
+            // Where some of it is done the next command ends it.
+            if self.reopened().is_ok() && self.is_as_before(&plan.changes) {
+                drop(self.append(Record { refusal: Some(refusal(&error)), ..end(Event::Aborted) }));
+            }
+            return Err(error);
+        }
         if plan.revoked.is_some() {
             self.save_tombstones()?;
         }
@@ -226,7 +260,9 @@ impl Rotation {
             self.file_receipt(receipt, seq)?;
         }
         self.text.clone_from(&plan.text);
-        self.reopened()
+        self.reopened()?;
+        self.note_unarchived();
+        Ok(())
     }
 
     /// Loads what is there now: keys and files may have changed under the same text.
@@ -235,6 +271,11 @@ impl Rotation {
         self.keyring = Keyring::from_config(config, self.clock.clone())?;
         self.mappings = mappings::of(&self.keyring.config(), &self.keyring.snapshot());
         Ok(())
+    }
+
+    /// Whether the configuration file has this text.
+    fn is_there(&self, text: &str) -> bool {
+        Config::read_unaltered(&self.file).is_ok_and(|found| found == text)
     }
 
     /// Replaces the configuration, if it is still what the step was reckoned from.
@@ -259,23 +300,20 @@ impl Rotation {
 
     /// A record of a request with nothing of its outcome.
     fn record(&self, event: Event, request: &Request) -> Record {
-        let action = request.step.action();
-        let mut record = Record::new(event, action, self.actor.clone(), self.now());
-        record.label = Some(request.label.clone());
-        record.alias = request.step.alias().cloned();
-        record.reason.clone_from(&request.reason);
-        if let Step::Revoke { compromised_at, .. } = &request.step {
-            record.compromised_at = *compromised_at;
-        }
-        record
+        record_of(request, event, self.actor.clone(), self.now())
     }
 
     /// Appends a record, where there is a journal; its number comes back.
     fn append(&mut self, record: Record) -> Result<Option<u64>> {
         let Some(journal) = &self.journal else { return Ok(None) };
+        let ends = record.event != Event::Begin;
         let appended = journal.append(vec![record])?;
         let last = appended.last().map(|record| record.seq);
         self.history = journal.read()?;
+        if let (true, Some(head), Some(state_dir)) = (ends, self.history.head(), self.state_dir()) {
+            // One that is a few records behind is in the chain as well.
+            drop(head.save(&state_dir));
+        }
         Ok(last)
     }
 
@@ -334,6 +372,27 @@ fn take_lock(file: &Path, config: &Config) -> Result<Lock> {
     let mut name = file.as_os_str().to_owned();
     name.push(".lock");
     Lock::take(Path::new(&name))
+}
+
+/// A record of a request with nothing of its outcome.
+fn record_of(request: &Request, event: Event, actor: Actor, now: SystemTime) -> Record {
+    let mut record = Record::new(event, request.step.action(), actor, now);
+    record.label = Some(request.label.clone());
+    record.alias = request.step.alias().cloned();
+    record.reason.clone_from(&request.reason);
+    if let Step::Revoke { compromised_at, .. } = &request.step {
+        record.compromised_at = *compromised_at;
+    }
+    record
+}
+
+/// Records a refusal of a configuration that does not load, as far as it says where the journal is.
+fn record_unopened(file: &Path, record: Record) {
+    let Ok(text) = Config::read_text(file) else { return };
+    if let Some(state_dir) = Config::state_dir_of(&text, file) {
+        // The error itself is told; what stops this one is told by the next command.
+        drop(Journal::of(&state_dir).append(vec![record]));
+    }
 }
 
 fn refusal(error: &Error) -> Refusal {

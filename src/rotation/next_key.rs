@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
-use super::mappings::Kind;
+use super::fresh::Fresh;
+use super::like::Like;
 use super::request::{Request, Step};
-use super::{Plan, Rotation, mappings};
-use crate::alg::Curve;
+use super::{Plan, Rotation, mappings, steps, wording};
+use crate::catalogue;
 use crate::config::StoreEntry;
-use crate::crypto::{KeyKind, OctType};
 use crate::error::{Error, ErrorKind, Result};
+use crate::journal::MappingName;
 use crate::key_tools::{self, Change, GenerateOptions};
+use crate::label::Alias;
 use crate::secret::{SecretBytes, SecretString};
 use crate::stores::{
     self, KeystoreOptions, PasswordSource, StoreConfig, ValueFormat, VolumeOptions,
@@ -30,16 +32,27 @@ pub struct NextKey<'a> {
     pub days: u32,
 }
 
+/// Who else may change the keystores meanwhile.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Hold {
+    /// Nobody: they are about to be written.
+    Locked,
+    /// Anybody: nothing is written.
+    Open,
+}
+
 impl Rotation {
-    /// Makes a key under the alias of a [`Step::Stage`] and stages it. If it cannot be staged, the store is
-    /// as it was.
+    /// Makes a key under the alias of a [`Step::Stage`] and stages it, or under `replace` of a
+    /// [`Step::Revoke`], in the place of the key that goes. The key is written once every gate is open.
     ///
     /// # Errors
     /// Those of [`Rotation::apply`] and of [`key_tools::generate_into`]; [`ErrorKind::Unsupported`] for
-    /// keystores that are not written.
-    pub fn generate(&mut self, request: &Request, next: &NextKey<'_>) -> Result<(Change, Plan)> {
+    /// stores that are not written.
+    pub fn generate(&mut self, request: &Request, next: &NextKey<'_>) -> Result<Plan> {
         let known = self.history.records.len();
-        let made = self.make_and_stage(request, next);
+        let made = self
+            .make_for(request, next, Hold::Locked)
+            .and_then(|(request, fresh)| self.apply_with(&request, fresh));
         // A refusal to stage is recorded where it is staged.
         if let Err(error) = &made
             && self.history.records.len() == known
@@ -49,60 +62,167 @@ impl Rotation {
         made
     }
 
-    fn make_and_stage(&mut self, request: &Request, next: &NextKey<'_>) -> Result<(Change, Plan)> {
-        let Step::Stage { alias } = &request.step else {
-            return Err(Error::new(ErrorKind::Bug, "only a key that is staged is made"));
+    /// What [`Rotation::generate`] would change, with a key that is thrown away: the real one has another kid.
+    ///
+    /// # Errors
+    /// As [`Rotation::generate`].
+    pub fn plan_generated(&self, request: &Request, next: &NextKey<'_>) -> Result<Plan> {
+        let (request, mut fresh) = self.make_for(request, next, Hold::Open)?;
+        super::plan::plan(self, &request, &mut fresh)
+    }
+
+    /// The keys that a request needs, and the request with the aliases that they have.
+    fn make_for(
+        &self,
+        request: &Request,
+        next: &NextKey<'_>,
+        hold: Hold,
+    ) -> Result<(Request, Fresh)> {
+        let mut request = request.clone();
+        let alias = match &request.step {
+            Step::Stage { alias } | Step::Revoke { replace: Some(alias), .. } => alias.clone(),
+            _ => return Err(Error::new(ErrorKind::Bug, "this step brings no key")),
         };
-        let (name, mapping) = mappings::target(&self.mappings, request)?;
+        let mut fresh = Fresh::for_command(match &request.step {
+            Step::Stage { .. } => request.generating(),
+            _ => request.command(),
+        });
+        for name in self.sites(&request, &mut fresh)? {
+            self.make_at(&name, &alias, next, &mut fresh, hold)?;
+            if let (Step::Stage { alias }, Some(actual)) =
+                (&mut request.step, fresh.alias_in(&name.store))
+            {
+                alias.clone_from(actual);
+            }
+        }
+        Ok((request, fresh))
+    }
+
+    /// The mappings that get a new key.
+    fn sites(&self, request: &Request, fresh: &mut Fresh) -> Result<Vec<MappingName>> {
+        if let Step::Revoke { alias, .. } = &request.step {
+            return steps::replaced(self, request, alias);
+        }
+        fresh.begins = self.beginning(request)?;
+        if let Some(name) = &fresh.begins {
+            return Ok(vec![name.clone()]);
+        }
+        Ok(vec![mappings::target(&self.mappings, request)?.0.clone()])
+    }
+
+    /// The mapping that a request begins: it names a store that does not map the label.
+    pub(super) fn beginning(&self, request: &Request) -> Result<Option<MappingName>> {
+        let (Step::Stage { .. }, Some(store)) = (&request.step, &request.store) else {
+            return Ok(None);
+        };
+        let label = catalogue::canonical(&request.label);
+        if self.mappings.keys().any(|name| name.store == *store && name.label == label) {
+            return Ok(None);
+        }
+        let config = self.keyring.config();
+        let entry = config.stores.iter().find(|entry| entry.name.value == *store);
+        let entry = entry.ok_or_else(|| mappings::unknown_store(&config, store))?;
+        Ok(Some(MappingName { label, realm: entry.realm.clone(), store: store.clone() }))
+    }
+
+    fn make_at(
+        &self,
+        name: &MappingName,
+        alias: &Alias,
+        next: &NextKey<'_>,
+        fresh: &mut Fresh,
+        hold: Hold,
+    ) -> Result<()> {
         let config = self.keyring.config();
         let entry = config.stores.iter().find(|entry| entry.name.value == name.store);
         let entry = entry.ok_or_else(|| Error::new(ErrorKind::Bug, "a mapping without a store"))?;
-        let snapshot = self.keyring.snapshot();
-        let active = snapshot.keys(name.realm.as_ref(), &name.label)?.active().key.kind();
-        let like = Like::of(active);
+        let like = Like::find(&self.keyring, name, next)?;
         let options = GenerateOptions {
             alias: alias.as_str(),
-            key_type: next.key_type.unwrap_or(like.key_type),
-            bits: next.bits.or_else(|| like.bits.filter(|_| next.key_type.is_none())),
-            curve: next.curve.or_else(|| like.curve.filter(|_| next.key_type.is_none())),
+            key_type: like.key_type,
+            bits: like.bits,
+            curve: like.curve,
             subject: next.subject,
             days: next.days,
             now: self.now(),
         };
-        match (&entry.options, mapping.kind) {
-            (StoreConfig::Keystore(store), Kind::Listed) => {
-                let store = store.clone();
-                self.generate_in_keystore(&store, &options, request)
+        match &entry.options {
+            // One file may stand behind several stores: it gets one key.
+            StoreConfig::Keystore(store) if fresh.has_keystore(&store.path) => {
+                fresh.name(&name.store, alias.clone());
+                Ok(())
             }
-            (StoreConfig::Volume(volume), Kind::Versioned) => {
-                let (change, value) = self.value_for(volume, &options)?;
-                self.apply_with(request, Some(value)).map(|plan| (change, plan))
+            StoreConfig::Keystore(store) => {
+                self.add_to_keystore(store, &options, (name, alias), fresh, hold)
             }
-            _ => Err(unwritable(entry)),
+            StoreConfig::Volume(volume) => {
+                let value =
+                    self.value_for(volume, &options).map_err(|error| match error.kind() {
+                        ErrorKind::Usage => in_volume(&error, entry),
+                        _ => error,
+                    })?;
+                fresh.add_value(name, value);
+                Ok(())
+            }
+            StoreConfig::Environment(_) => Err(unwritable(entry)),
         }
     }
 
-    fn generate_in_keystore(
-        &mut self,
+    fn add_to_keystore(
+        &self,
         store: &KeystoreOptions,
         options: &GenerateOptions<'_>,
-        request: &Request,
-    ) -> Result<(Change, Plan)> {
-        let about = |error: Error| error.with_file(&store.path);
-        let _held = key_tools::lock_folder(&store.path)?;
+        (name, alias): (&MappingName, &Alias),
+        fresh: &mut Fresh,
+        hold: Hold,
+    ) -> Result<()> {
+        let lock = match hold {
+            Hold::Locked => Some(key_tools::lock_folder(&store.path)?),
+            Hold::Open => None,
+        };
         let before = read(&store.path)?;
         let password = self.password(store.store_password.as_ref())?;
-        let change = key_tools::generate_into(Some(&before), &password, options).map_err(about)?;
-        key_tools::replace_file(&store.path, &change.content)?;
-        let staged = self.reopened().and_then(|()| self.apply(request));
-        match staged {
-            Ok(plan) => Ok((change, plan)),
-            Err(error) => {
-                key_tools::replace_file(&store.path, &before)?;
-                self.reopened()?;
-                Err(error)
-            }
+        let Change { content, entries, .. } =
+            key_tools::generate_into(Some(&before), &password, options)
+                .map_err(|error| self.in_keystore(error, store, name, alias))?;
+        if let Some(made) = entries.first() {
+            fresh.name(&name.store, made.alias.parse()?);
         }
+        fresh.add_keystore(&store.path, (before, content), lock);
+        Ok(())
+    }
+
+    /// A refusal of a keystore, with what to type in this place.
+    fn in_keystore(
+        &self,
+        error: Error,
+        store: &KeystoreOptions,
+        name: &MappingName,
+        alias: &Alias,
+    ) -> Error {
+        let label = &name.label;
+        let error = error.with_file(&store.path);
+        let path = store.path.display();
+        match error.kind() {
+        ErrorKind::Usage if error.message().contains("already has an entry") => {
+            let mapping = self.mappings.get(name).filter(|one| steps::position(one, alias).is_some());
+            error.with_help(match mapping {
+                Some(mapping) => wording::stands_already(mapping, name, alias),
+                None => format!(
+                    "stage the entry that is there: claviger stage {label} {alias}; or choose another alias"
+                ),
+            })
+        }
+        ErrorKind::Unsupported if error.message().contains("is not written") => {
+            error.with_help(format!(
+                "make the key with the tool of the store, then stage it: keytool -genkeypair -keystore {path} \
+                 -alias {alias} …; claviger stage {label} {alias}. Or convert the store once: claviger import \
+                 {path} --store NEW.p12, and name NEW.p12 in [stores.{}]",
+                name.store
+            ))
+        }
+        _ => error,
+    }
     }
 
     /// A value as the files of a volume hold it.
@@ -110,7 +230,7 @@ impl Rotation {
         &self,
         volume: &VolumeOptions,
         options: &GenerateOptions<'_>,
-    ) -> Result<(Change, SecretBytes)> {
+    ) -> Result<SecretBytes> {
         let (format, sealed) = match volume.format {
             ValueFormat::Base64 => ("base64", false),
             ValueFormat::EncryptedBase64 => ("base64", true),
@@ -120,11 +240,9 @@ impl Rotation {
             ValueFormat::Pem => ("pem", false),
             ValueFormat::Plain => ("plain", false),
         };
-        let change = key_tools::generate_file(format, options)?;
-        // EXPOSE: copied into the value that goes into the volume.
-        let value = SecretBytes::from_slice(change.content.expose_secret());
+        let value = key_tools::generate_file(format, options)?.content;
         if !sealed {
-            return Ok((change, value));
+            return Ok(value);
         }
         let text = match &volume.key {
             Some(PasswordSource::Label(label)) => {
@@ -132,7 +250,7 @@ impl Rotation {
             }
             source => stores::seal(source.as_ref(), &value)?,
         };
-        Ok((change, SecretBytes::from_vec(text.into_bytes())))
+        Ok(SecretBytes::from_vec(text.into_bytes()))
     }
 
     fn password(&self, source: Option<&PasswordSource>) -> Result<SecretString> {
@@ -150,30 +268,6 @@ impl Rotation {
     }
 }
 
-/// The options that make a key as another one is.
-struct Like {
-    key_type: &'static str,
-    bits: Option<usize>,
-    curve: Option<&'static str>,
-}
-
-impl Like {
-    fn of(kind: KeyKind) -> Self {
-        let named = |key_type, bits, curve| Self { key_type, bits, curve };
-        match kind {
-            KeyKind::Curve(Curve::Ed25519) => named("ed25519", None, None),
-            KeyKind::Curve(Curve::Ed448) => named("ed448", None, None),
-            KeyKind::Curve(Curve::X25519) => named("x25519", None, None),
-            KeyKind::Curve(Curve::X448) => named("x448", None, None),
-            KeyKind::Curve(curve) => named("ec", None, Some(curve.name())),
-            KeyKind::Rsa { bits } => named("rsa", Some(bits), None),
-            KeyKind::Oct { bits, oct_type: OctType::Aes } => named("aes", Some(bits), None),
-            KeyKind::Oct { oct_type: OctType::Generic, .. } => named("password", None, None),
-            KeyKind::Oct { bits, .. } => named("hmac", Some(bits), None),
-        }
-    }
-}
-
 fn read(path: &Path) -> Result<SecretBytes> {
     let bytes = std::fs::read(path).map_err(|error| {
         Error::new(ErrorKind::StoreUnreadable, format!("cannot be read: {error}")).with_file(path)
@@ -181,8 +275,22 @@ fn read(path: &Path) -> Result<SecretBytes> {
     Ok(SecretBytes::from_vec(bytes))
 }
 
+/// A refusal of a volume, with what to change.
+fn in_volume(error: &Error, entry: &StoreEntry) -> Error {
+    let store = &entry.name.value;
+    Error::new(ErrorKind::Unsupported, format!("store \"{store}\": {}", error.message())).with_help(
+        format!(
+            "set format = \"pem\" or \"jwk\" in [stores.{store}], say another --type, or name another store: \
+             --store NAME"
+        ),
+    )
+}
+
 fn unwritable(entry: &StoreEntry) -> Error {
-    let text = format!("store \"{}\" is not written from here", entry.name.value);
-    Error::new(ErrorKind::Unsupported, text)
-        .with_help("make the key where the store is kept, then: claviger stage LABEL ALIAS")
+    let store = &entry.name.value;
+    let text = format!("store \"{store}\" is the environment, which is not written from here");
+    Error::new(ErrorKind::Unsupported, text).with_help(
+        "make the key elsewhere: claviger generate NEW --type … --out FILE; set the variable where the \
+         process is started",
+    )
 }

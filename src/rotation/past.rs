@@ -4,11 +4,14 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::archive;
 use super::life::revoked_thumbprint;
 use crate::error::{Error, ErrorKind, Result};
+use crate::formats::JwkHints;
 use crate::jose::jws::{self, Verified, VerifyOptions};
-use crate::journal::{History, Journal, MappedKey, Span};
+use crate::journal::archive::{self, Archived};
+use crate::journal::{
+    Action, Event, History, Journal, MappedKey, MappingChange, MappingName, Span,
+};
 use crate::keyring::Keyring;
 use crate::keyring::keyset::{KeySet, LabelKey};
 use crate::label::Realm;
@@ -45,6 +48,9 @@ pub struct PastAnswer {
     pub compromised_at: Option<SystemTime>,
     /// When the key was revoked.
     pub revoked_at: Option<SystemTime>,
+    /// Between these times the mapping was changed by hand, so that nobody knows whether the key stood there
+    /// when it was asked for. The outcome takes the change to have been made at the end.
+    pub unsure_between: Option<(SystemTime, SystemTime)>,
 }
 
 /// Checks a compact token against the keys that stood behind a label of `keyring` at `time`.
@@ -92,6 +98,7 @@ fn nobody(verified: Option<Verified>) -> PastAnswer {
         until: None,
         compromised_at: None,
         revoked_at: None,
+        unsure_between: None,
     }
 }
 
@@ -108,6 +115,7 @@ fn answer(
         // A realm tries the global keys too.
         spans.extend(history.spans(set.label(), None, &key));
     }
+    let unsure_between = changed_by_hand(history, set, realm, &key, time);
     let Some(span) = spans.iter().find(|span| holds(span, time)) else {
         if let Some(first) = spans.iter().find(|span| span.first_seen && time < span.from) {
             let text =
@@ -115,7 +123,7 @@ fn answer(
             return Err(Error::new(ErrorKind::Damaged, text)
                 .with_help("what was mapped before is not recorded"));
         }
-        return Ok(nobody(Some(verified)));
+        return Ok(PastAnswer { unsure_between, ..nobody(Some(verified)) });
     };
     let revocation = history.revocations().find(|record| {
         key.thumbprint.is_some() && revoked_thumbprint(record) == key.thumbprint.as_deref()
@@ -135,7 +143,32 @@ fn answer(
         until: spans.iter().filter_map(|span| span.until).max().filter(|_| !now),
         compromised_at,
         revoked_at: revocation.map(|record| record.time),
+        unsure_between,
         verified: Some(verified),
+    })
+}
+
+/// The time in which an edit by hand moved a key in or out, if `time` lies in it: from the record before, when
+/// the mapping was still as it was known, to the one that found it.
+fn changed_by_hand(
+    history: &History,
+    set: &KeySet,
+    realm: Option<&Realm>,
+    key: &MappedKey,
+    time: SystemTime,
+) -> Option<(SystemTime, SystemTime)> {
+    let here = |name: &MappingName| {
+        name.label == *set.label() && (name.realm.is_none() || name.realm.as_ref() == realm)
+    };
+    let has = |keys: &[MappedKey]| keys.iter().any(|one| one.is(key));
+    history.records.windows(2).find_map(|pair| {
+        let [before, found] = pair else { return None };
+        let by_hand = (found.event, found.action) == (Event::Noticed, Action::EditedByHand);
+        let within = by_hand && before.time <= time && time < found.time;
+        let moved = |change: &MappingChange| {
+            here(&change.mapping) && has(&change.before) != has(&change.after)
+        };
+        (within && found.changes.iter().any(moved)).then_some((before.time, found.time))
     })
 }
 
@@ -144,13 +177,13 @@ fn holds(span: &Span, time: SystemTime) -> bool {
 }
 
 /// The keys of today and those of the archive in one set.
-fn everyone(set: &KeySet, archived: Vec<LabelKey>) -> Result<KeySet> {
+fn everyone(set: &KeySet, archived: Vec<Archived>) -> Result<KeySet> {
     // Asking for the past is no use of a key.
     let usage = KeyUsage::default;
     let keys = set.keys().iter();
     let mut keys: Vec<LabelKey> =
         keys.map(|key| LabelKey { usage: usage(), ..LabelKey::clone(key) }).collect();
-    for mut key in archived {
+    for mut key in archived.into_iter().map(as_label_key).collect::<Result<Vec<_>>>()? {
         let same = |one: &LabelKey| one.key.thumbprint() == key.key.thumbprint();
         if keys.iter().any(same) {
             continue;
@@ -164,6 +197,13 @@ fn everyone(set: &KeySet, archived: Vec<LabelKey>) -> Result<KeySet> {
     let mut policy = set.policy().clone();
     policy.limits.max_tries = keys.len();
     KeySet::new(set.label().clone(), set.uses().to_vec(), keys, set.algorithms().to_vec(), policy)
+}
+
+fn as_label_key(archived: Archived) -> Result<LabelKey> {
+    let Archived { alias, kid, key } = archived;
+    let store = "archive".parse()?;
+    let hints = JwkHints::default();
+    Ok(LabelKey { alias, store, realm: None, kid, key, hints, usage: KeyUsage::default() })
 }
 
 /// If the token names a key that the journal knows and nobody has any more, nothing can be said.

@@ -5,21 +5,19 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::fresh::Fresh;
 use super::gates::{self, Gate, Overrides, Situation};
 use super::mappings::{self, Mapping};
 use super::request::{Request, Step};
 use super::retirement::Leaving;
 use super::versions::FileChange;
 use super::{Rotation, steps, wording};
-use crate::config::edit::set_aliases;
 use crate::config::{Config, without_mark};
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{Action, MappedKey, MappingChange, MappingName};
 use crate::keyring::{Diff, Keyring};
 use crate::label::Alias;
 use crate::problem::Severity;
-use crate::secret::SecretBytes;
-use crate::stores::StoreConfig;
 use crate::usage::KeyReport;
 /// What a step changes.
 #[derive(Clone, Debug, Serialize)]
@@ -27,6 +25,8 @@ use crate::usage::KeyReport;
 pub struct Plan {
     /// The step.
     pub action: Action,
+    /// The command that asks for it, without overrides.
+    pub command: String,
     /// The mapping that it is about.
     #[serde(flatten)]
     pub mapping: MappingName,
@@ -75,30 +75,35 @@ impl fmt::Display for Plan {
     }
 }
 
-/// Reckons what a request changes; nothing is written. `value` is what a volume stages.
-pub(super) fn plan(
-    rotation: &Rotation,
-    request: &Request,
-    value: Option<SecretBytes>,
-) -> Result<Plan> {
-    let (name, mapping) = mappings::target(&rotation.mappings, request)?;
-    let set = rotation.keyring.snapshot().keys(name.realm.as_ref(), &name.label)?.clone();
-    let wanted = steps::wanted(rotation, request, (name, mapping), value)?;
-    let mut text = rotation.text.clone();
-    for list in &wanted.lists {
-        text = set_aliases(&text, &list.mapping.store, &list.mapping.label, &list.aliases)?;
+/// Reckons what a request changes; nothing is written. `fresh` is what the step brings along.
+pub(super) fn plan(rotation: &Rotation, request: &Request, fresh: &mut Fresh) -> Result<Plan> {
+    let none = Mapping::default();
+    if fresh.begins.is_none() {
+        fresh.begins = rotation.beginning(request)?;
     }
+    let begins = fresh.begins.clone();
+    let (name, mapping) = match &begins {
+        Some(name) => (name, &none),
+        None => mappings::target(&rotation.mappings, request)?,
+    };
+    let wanted = steps::wanted(rotation, request, (name, mapping), fresh)?;
+    let text = wanted.text(&rotation.text)?;
     let after = if text == rotation.text && wanted.files.is_empty() {
         rotation.keyring.clone()
     } else {
         load(rotation, request, &text, &wanted.files)?
     };
+    // A mapping that begins or ends is known on one side alone.
+    let keys =
+        |keyring: &Keyring| keyring.snapshot().keys(name.realm.as_ref(), &name.label).cloned();
+    let set = keys(&rotation.keyring).or_else(|_| keys(&after))?;
     let after_mappings = mappings::of(&after.config(), &after.snapshot());
     refuse_revoked(request, name, mapping, after_mappings.get(name))?;
     let changes = mappings::changes(&mappings::as_recorded(&rotation.mappings), &after_mappings);
     let empty = Mapping::default();
     let after_keys = &after_mappings.get(name).unwrap_or(&empty).keys;
     let renamed: Vec<(Alias, Alias)> = wanted.files.iter().flat_map(FileChange::renamed).collect();
+    let command = fresh.command.clone().unwrap_or_else(|| request.command());
     let situation = Situation {
         renamed: &renamed,
         action: request.step.action(),
@@ -109,7 +114,7 @@ pub(super) fn plan(
         config: &rotation.keyring.config(),
         history: &rotation.history,
         now: rotation.now(),
-        command: &request.command(),
+        command: &command,
         usage: usage(rotation, name, &mapping.keys, after_keys),
     };
     let diff = Diff::between(&rotation.keyring.snapshot(), &after.snapshot());
@@ -118,6 +123,7 @@ pub(super) fn plan(
     let gates = if idle { Vec::new() } else { gates::closed(&situation) };
     Ok(Plan {
         action: situation.action,
+        command: command.clone(),
         mapping: name.clone(),
         consequences: wording::consequences(&situation, &gates, &after),
         leaving: rotation.leaving(&changes),
@@ -167,20 +173,9 @@ fn load(
     text: &str,
     files: &[FileChange],
 ) -> Result<Keyring> {
-    let mut trials = Vec::new();
-    let loaded = Config::from_text(without_mark(text), &rotation.file).and_then(|mut config| {
-        for change in files {
-            let trial = change.on_trial()?;
-            let stores = config.stores.iter_mut().filter(|one| one.name.value == change.store);
-            for entry in stores {
-                if let StoreConfig::Volume(options) = &mut entry.options {
-                    trial.path().clone_into(&mut options.directory);
-                }
-            }
-            trials.push(trial);
-        }
-        Keyring::from_config(config, rotation.clock.clone())
-    });
+    let drafts: Vec<_> = files.iter().map(|change| &change.draft).collect();
+    let loaded = Config::from_text(without_mark(text), &rotation.file)
+        .and_then(|config| Keyring::drafted(config, rotation.clock.clone(), &drafts));
     loaded.map_err(|error| {
         if error.kind() != ErrorKind::Config {
             return error;

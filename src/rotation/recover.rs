@@ -24,16 +24,9 @@ impl Rotation {
             ));
         }
         if write {
-            for entry in &self.keyring.config().stores {
-                if let StoreConfig::Volume(options) = &entry.options {
-                    versions::sweep(&options.directory);
-                }
-            }
-        }
-        if write {
             self.finish_files()?;
         }
-        let mut records: Vec<Record> = self.ended().into_iter().collect();
+        let mut records: Vec<Record> = self.lost().into_iter().chain(self.ended()).collect();
         records.extend(self.found_by_hand(&records));
         if write {
             for record in records {
@@ -46,6 +39,18 @@ impl Rotation {
             self.history.records.push(record);
         }
         Ok(())
+    }
+
+    /// Records that somebody named and that are not there: whoever cuts the journal leaves a record of it.
+    fn lost(&mut self) -> Option<Record> {
+        let head = self.history.lost_head(&self.state_dir()?)?;
+        self.notes.push(format!(
+            "record {} of the journal is missing: its end was cut off, or it is an older copy",
+            head.seq
+        ));
+        let mut record = noticed(Action::Recover, &self.actor, self.now());
+        record.detail = Some(head.lost());
+        Some(record)
     }
 
     /// Renames what a crash left half renamed in a volume.
@@ -92,6 +97,11 @@ impl Rotation {
             begun.action.name()
         ));
         Some(record)
+    }
+
+    /// Whether the mappings are as a step found them.
+    pub(super) fn is_as_before(&self, changes: &[MappingChange]) -> bool {
+        changes.iter().all(|change| self.is_now(&change.mapping, &change.before))
     }
 
     fn is_now(&self, name: &MappingName, keys: &[MappedKey]) -> bool {

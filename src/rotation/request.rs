@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use super::gates::Overrides;
+use crate::clock::rfc3339;
 use crate::error::Result;
 use crate::journal::Action;
 use crate::label::{Alias, LabelName, Realm, StoreName};
@@ -32,6 +33,9 @@ pub enum Step {
         alias: Alias,
         /// Since when somebody else may have had the key.
         compromised_at: Option<SystemTime>,
+        /// The alias of a new key, made for it by [`super::Rotation::generate`]: at the end of the mapping, and
+        /// wherever nothing else would be left.
+        replace: Option<Alias>,
     },
     /// To the end of the mapping: it is published and tried, and does not act.
     Stage {
@@ -107,22 +111,38 @@ impl Request {
     #[must_use]
     pub fn command(&self) -> String {
         let mut text = format!("claviger {} {}", self.step.action().name(), self.label);
-        let quoted = |alias: &Alias| {
-            let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:@".contains(c);
-            let alias = alias.as_str();
-            if alias.chars().all(plain) {
-                format!(" {alias}")
-            } else {
-                format!(" '{}'", alias.replace('\'', "'\\''"))
-            }
-        };
         match &self.step {
             Step::Reorder { aliases } => aliases.iter().for_each(|one| text.push_str(&quoted(one))),
             step => text.extend(step.alias().map(quoted)),
         }
-        if let Some(realm) = &self.realm {
-            text.push_str(&format!(" --realm {realm}"));
+        if let Step::Revoke { compromised_at, replace, .. } = &self.step {
+            text.extend(replace.iter().map(|alias| format!(" --replace{}", quoted(alias))));
+            text.extend(compromised_at.map(|at| format!(" --compromised-at {}", rfc3339(at))));
         }
-        text
+        text + &self.place()
+    }
+
+    /// The command that makes the key of a [`Step::Stage`] first.
+    pub(super) fn generating(&self) -> String {
+        let alias = self.step.alias().map(quoted).unwrap_or_default();
+        format!("claviger generate{alias} --stage {}{}", self.label, self.place())
+    }
+
+    /// The options that say where.
+    fn place(&self) -> String {
+        let store = self.store.as_ref().map(|store| format!(" --store {store}"));
+        let realm = self.realm.as_ref().map(|realm| format!(" --realm {realm}"));
+        store.into_iter().chain(realm).collect()
+    }
+}
+
+/// An alias as a shell takes it, with a space before it.
+fn quoted(alias: &Alias) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:@".contains(c);
+    let alias = alias.as_str();
+    if alias.chars().all(plain) {
+        format!(" {alias}")
+    } else {
+        format!(" '{}'", alias.replace('\'', "'\\''"))
     }
 }

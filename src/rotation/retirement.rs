@@ -7,16 +7,16 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::life::{terms, time};
-use super::{Plan, Request, Rotation, archive};
+use super::{Plan, Request, Rotation};
 use crate::atomic;
 use crate::clock::rfc3339;
 use crate::error::{Error, ErrorKind, Result};
+use crate::journal::anchors::RECEIPTS;
+use crate::journal::archive::{self, Durability};
 use crate::journal::{Action, MappedKey, MappingChange, MappingName};
 use crate::keyring::keyset::LabelKey;
 use crate::label::{Alias, LabelName, Realm, StoreName};
 use crate::usage::{Act, Held, KeyReport, UsageBook, Verdict};
-
-const FOLDER: &str = "receipts";
 
 /// The proof that nothing made with a key was alive when it was retired.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -126,20 +126,29 @@ impl Rotation {
         }
     }
 
-    /// Keeps the public halves of keys that are about to leave.
+    /// Keeps the public halves of keys that are about to leave: before they do.
     fn archive(&self, leaving: &[Leaving]) -> Result<()> {
         let Some(state_dir) = self.state_dir() else { return Ok(()) };
         let snapshot = self.keyring.snapshot();
         for Leaving { mapping, key, .. } in leaving {
-            let label = &mapping.label;
-            let set = snapshot.find(mapping.realm.as_ref(), label);
+            let set = snapshot.find(mapping.realm.as_ref(), &mapping.label);
             let mut keys = set.iter().flat_map(|set| set.keys());
             let here = |one: &&Arc<LabelKey>| one.alias == key.alias && one.store == mapping.store;
             if let Some(key) = keys.find(here) {
-                archive::keep(&state_dir, label, key)?;
+                archive::keep(&state_dir, key.seen(&mapping.label), Durability::Now)?;
             }
         }
         Ok(())
+    }
+
+    /// Keeps the public halves of every key that is mapped now: who takes one out by hand asks nobody.
+    pub(super) fn note_unarchived(&mut self) {
+        if let Err(error) = self.keyring.archive() {
+            self.notes.push(format!(
+                "public halves are not kept, and `verify --at` will miss them: {}",
+                error.message()
+            ));
+        }
     }
 
     /// Ends the making with keys that left: processes that have not read the new configuration make nothing
@@ -220,7 +229,7 @@ fn unchanged(held: &mut Held<'_>, leaving: &[Leaving]) -> Result<()> {
 
 /// Writes a receipt; the file comes back.
 fn write_receipt(state_dir: &Path, receipt: &Receipt) -> Result<PathBuf> {
-    let folder = state_dir.join(FOLDER);
+    let folder = state_dir.join(RECEIPTS);
     atomic::create_folder(&folder)?;
     let number = receipt.journal_seq.unwrap_or(0);
     let path = folder.join(format!("{number:06}-{}.json", receipt.label));

@@ -182,7 +182,7 @@ impl Rotation {
             request.step = Step::Stage { alias };
             match self.generate(request, &next) {
                 Err(error) if error.kind() == ErrorKind::Usage && number < 10 => number += 1,
-                made => return made.map(|(_, plan)| plan),
+                made => return made,
             }
         }
     }

@@ -1,21 +1,41 @@
 //! What the configuration is to list, and the files of volumes to be named, after a step.
 
+use super::fresh::Fresh;
 use super::mappings::{Kind, Mapping};
 use super::request::{Request, Step};
+pub(super) use super::revocation::replaced;
+use super::revocation::revocation;
 use super::versions::FileChange;
-use super::wording::{is_active, names, not_listed};
+use super::wording::{is_active, names, not_listed, stands_already};
 use super::{Rotation, volume_steps};
-use crate::config::edit::ListedAlias;
+use crate::config::edit::{ListedAlias, lists_label, set_aliases};
+use crate::config::lines::{add_mapping, remove_mapping};
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{Action, Event, MappedKey, MappingName, Record};
 use crate::label::Alias;
-use crate::secret::SecretBytes;
 
 /// What the configuration is to list.
 pub(super) struct Wanted {
     pub(super) lists: Vec<WantedList>,
     pub(super) files: Vec<FileChange>,
     pub(super) revoked: Option<MappedKey>,
+}
+
+impl Wanted {
+    /// The text that lists it.
+    pub(super) fn text(&self, text: &str) -> Result<String> {
+        let mut text = text.to_owned();
+        for WantedList { mapping: MappingName { label, store, .. }, aliases } in &self.lists {
+            text = match aliases.as_slice() {
+                [] => remove_mapping(&text, store, label)?,
+                [one] if !lists_label(&text, store, label) => {
+                    add_mapping(&text, store, label, &one.alias)?
+                }
+                aliases => set_aliases(&text, store, label, aliases)?,
+            };
+        }
+        Ok(text)
+    }
 }
 
 pub(super) struct WantedList {
@@ -27,9 +47,13 @@ pub(super) fn wanted(
     rotation: &Rotation,
     request: &Request,
     (name, mapping): (&MappingName, &Mapping),
-    value: Option<SecretBytes>,
+    fresh: &mut Fresh,
 ) -> Result<Wanted> {
+    if fresh.begins.is_some() {
+        return begun(rotation, request, name, fresh);
+    }
     if mapping.kind == Kind::Versioned && !matches!(request.step, Step::Revoke { .. }) {
+        let value = fresh.take_value(name);
         let change = volume_steps::versioned(rotation, request, (name, mapping), value)?;
         return Ok(Wanted {
             lists: Vec::new(),
@@ -46,7 +70,7 @@ pub(super) fn wanted(
             if lists(mapping, alias) {
                 let text =
                     format!("alias \"{alias}\" already stands behind label \"{}\"", name.label);
-                return Err(refuse(text));
+                return Err(refuse(text).with_help(stands_already(mapping, name, alias)));
             }
             keys.push(unknown_key(alias));
         }
@@ -67,60 +91,35 @@ pub(super) fn wanted(
                 keys.remove(at);
             }
         }
-        Step::Revoke { alias, .. } => return revocation(rotation, name, mapping, alias),
+        Step::Revoke { .. } => return revocation(rotation, request, (name, mapping), fresh),
         Step::Undo => keys = undone(rotation, name, mapping)?,
     }
     let aliases = listed(&keys, &left_out);
     let lists = vec![WantedList { mapping: name.clone(), aliases }];
-    Ok(Wanted { lists, files: Vec::new(), revoked: None })
+    Ok(Wanted { lists, files: fresh.take_keystores(), revoked: None })
 }
 
-/// The key out of every mapping that has it, whatever its alias there.
-fn revocation(
+/// A mapping that is not there yet.
+fn begun(
     rotation: &Rotation,
+    request: &Request,
     name: &MappingName,
-    mapping: &Mapping,
-    alias: &Alias,
+    fresh: &mut Fresh,
 ) -> Result<Wanted> {
-    if rotation.state_dir().is_none() {
-        let text = "a revocation needs a place that outlives this file";
-        return Err(Error::new(ErrorKind::StepRefused, text).with_help(
-            "add state_dir = \"state\" to [keyring]: journal and tombstones live there",
-        ));
-    }
-    let at = position(mapping, alias).ok_or_else(|| not_listed(mapping, name, alias))?;
-    let key = mapping.keys.get(at).cloned().unwrap_or_else(|| unknown_key(alias));
     let config = rotation.keyring.config();
-    let (mut lists, mut files) = (Vec::new(), Vec::new());
-    for (other, mapping) in &rotation.mappings {
-        let holds = |one: &MappedKey| one.thumbprint.is_some() && one.is(&key);
-        if other != name && !mapping.keys.iter().any(holds) {
-            continue;
-        }
-        let keys: Vec<MappedKey> =
-            mapping.keys.iter().filter(|one| !one.is(&key)).cloned().collect();
-        if keys.is_empty() {
-            let text =
-                format!("alias \"{alias}\" is the only key behind label \"{}\"", other.label);
-            return Err(Error::new(ErrorKind::StepRefused, text).with_help(format!(
-                "make the next one first: claviger generate NEW --stage {}; then revoke",
-                other.label
-            )));
-        }
-        match mapping.kind {
-            Kind::Fixed => continue,
-            Kind::Listed => {}
-            Kind::Versioned => {
-                let held = mapping.keys.iter().find(|one| one.is(&key)).unwrap_or(&key);
-                files
-                    .push(volume_steps::files_of(&config, other, mapping)?.put_aside(&held.alias)?);
-                continue;
-            }
-        }
-        let aliases = listed(&keys, &mapping.left_out);
-        lists.push(WantedList { mapping: other.clone(), aliases });
+    let none = Mapping::default();
+    if let Ok(files) = volume_steps::files_of(&config, name, &none) {
+        let value = match (fresh.take_value(name), request.step.alias()) {
+            (Some(value), _) => value,
+            (None, Some(file)) => volume_steps::read_value(file)?,
+            (None, None) => return Err(Error::new(ErrorKind::Bug, "nothing begins")),
+        };
+        let file = files.first(name, value);
+        return Ok(Wanted { lists: Vec::new(), files: vec![file], revoked: None });
     }
-    Ok(Wanted { lists, files, revoked: Some(key) })
+    let keys: Vec<MappedKey> = request.step.alias().map(unknown_key).into_iter().collect();
+    let lists = vec![WantedList { mapping: name.clone(), aliases: listed(&keys, &[]) }];
+    Ok(Wanted { lists, files: fresh.take_keystores(), revoked: None })
 }
 
 /// The list of a mapping before its last step.
@@ -158,7 +157,13 @@ pub(super) fn last_step<'r>(
     let change = last.changes.iter().find(|change| change.mapping == *name);
     match change {
         Some(change) if change.after == mapping.keys => Ok(last),
-        _ => Err(refuse(format!("label \"{}\" was changed since its last step", name.label))),
+        _ => {
+            let text = format!("label \"{}\" was changed since its last step", name.label);
+            Err(refuse(text).with_help(format!(
+                "say what you want: claviger reorder {} ALIAS …; `claviger history --label {}` has what was done",
+                name.label, name.label
+            )))
+        }
     }
 }
 
@@ -182,7 +187,7 @@ pub(super) fn reordered(
     Err(Error::new(ErrorKind::StepRefused, text).with_help(format!("they are {}", names(mapping))))
 }
 
-fn listed(keys: &[MappedKey], left_out: &[Alias]) -> Vec<ListedAlias> {
+pub(super) fn listed(keys: &[MappedKey], left_out: &[Alias]) -> Vec<ListedAlias> {
     let known = keys.iter().map(|key| ListedAlias {
         alias: key.alias.clone(),
         kid: key.own_kid.then(|| key.kid.clone()),
@@ -191,7 +196,7 @@ fn listed(keys: &[MappedKey], left_out: &[Alias]) -> Vec<ListedAlias> {
     known.chain(rest).collect()
 }
 
-fn unknown_key(alias: &Alias) -> MappedKey {
+pub(super) fn unknown_key(alias: &Alias) -> MappedKey {
     let kid = String::new();
     MappedKey { alias: alias.clone(), kid, own_kid: false, thumbprint: None, published: false }
 }

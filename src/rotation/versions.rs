@@ -10,32 +10,24 @@
 //! Readers see the directory before or after each rename, both of them whole. The key stays the same, so its
 //! kid must not hang on the file's name: the plan refuses where it would.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::atomic;
 use crate::error::{Error, ErrorKind, Result};
-use crate::journal::MappedKey;
+use crate::journal::{MappedKey, MappingName};
+use crate::key_tools;
 use crate::label::{Alias, StoreName};
 use crate::secret::SecretBytes;
 use crate::stores::VolumeOptions;
+use crate::stores::draft::{Draft, FileEdit};
 
-/// A folder in which a step is tried; volumes skip names that start with two dots.
-const TRIAL: &str = "..claviger-trial-";
 const RETIRED: &str = "..retired-";
 
-/// What happens to the files of one volume, in this order.
+/// What happens to the files of one store.
 #[derive(Debug)]
 pub(super) struct FileChange {
-    pub(super) store: StoreName,
-    directory: PathBuf,
     extension: String,
-    steps: Vec<FileStep>,
-}
-
-#[derive(Debug)]
-enum FileStep {
-    Place { name: String, value: SecretBytes },
-    Rename { from: String, to: String },
+    pub(super) draft: Draft,
 }
 
 /// The files of a label in a volume: what each step needs to know.
@@ -77,7 +69,7 @@ impl Files<'_> {
                 below(top - 1)
             }
         };
-        steps.push(FileStep::Place { name: self.file(&self.name(stem, version)), value });
+        steps.push(FileEdit::Place { name: self.file(&self.name(stem, version)), value });
         Ok(self.change(steps))
     }
 
@@ -115,13 +107,40 @@ impl Files<'_> {
         self.refuse_mount()?;
         let from = self.file_of(alias);
         let to = self.aside(&from);
-        Ok(self.change(vec![FileStep::Rename { from, to }]))
+        Ok(self.change(vec![FileEdit::Rename { from, to }]))
+    }
+
+    /// The first file of a label.
+    pub(super) fn first(&self, name: &MappingName, value: SecretBytes) -> FileChange {
+        let label = name.label.as_str();
+        let version = if self.options.version_suffix.is_empty() { (0, 0) } else { (1, 1) };
+        self.change(vec![FileEdit::Place { name: self.file(&self.name(label, version)), value }])
+    }
+
+    /// The file of `alias` goes aside and a new value comes: to act where nothing is left, else as
+    /// [`Files::stage`] has it.
+    pub(super) fn replace(
+        &self,
+        alias: &Alias,
+        rest: &[MappedKey],
+        value: SecretBytes,
+    ) -> Result<FileChange> {
+        let FileChange { draft: mut aside, .. } = self.put_aside(alias)?;
+        let new = if rest.is_empty() {
+            let (stem, (number, digits)) = self.split(alias);
+            let version = if digits == 0 { (0, 0) } else { (number + 1, width_of(number + 1)) };
+            vec![FileEdit::Place { name: self.file(&self.name(stem, version)), value }]
+        } else {
+            Files { keys: rest, ..*self }.stage(value)?.draft.edits
+        };
+        aside.edits.extend(new);
+        Ok(self.change(aside.edits))
     }
 
     /// The renames of a recorded step, back.
     pub(super) fn undo(&self, recorded: &[(String, String)]) -> Result<FileChange> {
         self.refuse_mount()?;
-        let back = recorded.iter().rev().map(|(from, to)| FileStep::Rename {
+        let back = recorded.iter().rev().map(|(from, to)| FileEdit::Rename {
             from: to.clone(),
             // What was placed goes where retired files go.
             to: if from.is_empty() { self.aside(to) } else { from.clone() },
@@ -129,14 +148,13 @@ impl Files<'_> {
         Ok(self.change(back.collect()))
     }
 
-    fn change(&self, steps: Vec<FileStep>) -> FileChange {
-        let directory = self.options.directory.clone();
-        let extension = self.options.extension.clone();
-        FileChange { store: self.store.clone(), directory, extension, steps }
+    fn change(&self, edits: Vec<FileEdit>) -> FileChange {
+        let draft = Draft { path: self.options.directory.clone(), edits };
+        FileChange { extension: self.options.extension.clone(), draft }
     }
 
-    fn rename(&self, alias: &Alias, to: &str) -> FileStep {
-        FileStep::Rename { from: self.file_of(alias), to: self.file(to) }
+    fn rename(&self, alias: &Alias, to: &str) -> FileEdit {
+        FileEdit::Rename { from: self.file_of(alias), to: self.file(to) }
     }
 
     fn aliases(&self) -> impl Iterator<Item = &Alias> {
@@ -213,51 +231,45 @@ impl Files<'_> {
 }
 
 impl FileChange {
-    /// The files as they would be, in a folder of hard links that goes with the value.
-    pub(super) fn on_trial(&self) -> Result<tempfile::TempDir> {
-        let failed = |error: std::io::Error| {
-            Error::new(ErrorKind::Io, format!("a step cannot be tried here: {error}"))
-                .with_file(&self.directory)
-                .with_help(
-                    "nothing was changed; the volume must be writable, and is not if it is a mount",
-                )
-        };
-        let trial =
-            tempfile::Builder::new().prefix(TRIAL).tempdir_in(&self.directory).map_err(failed)?;
-        for entry in std::fs::read_dir(&self.directory).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let Ok(source) = entry.path().canonicalize() else { continue };
-            let name = entry.file_name().to_string_lossy().into_owned();
-            // What was retired may come back.
-            let unread = name.starts_with("..") && !name.starts_with(RETIRED);
-            if unread || !source.is_file() {
-                continue;
-            }
-            let target = trial.path().join(entry.file_name());
-            // Files of others cannot be linked everywhere.
-            std::fs::hard_link(&source, &target)
-                .or_else(|_| std::fs::copy(&source, &target).map(drop))
-                .map_err(failed)?;
-        }
-        self.carry_out_in(trial.path())?;
-        Ok(trial)
+    /// A keystore file that is written anew.
+    pub(super) fn of_keystore(path: &Path, before: SecretBytes, after: SecretBytes) -> Self {
+        let draft =
+            Draft { path: path.to_owned(), edits: vec![FileEdit::Rewrite { before, after }] };
+        Self { extension: String::new(), draft }
     }
 
-    /// Does it, one rename after the other.
+    /// Writes the keystore: before the configuration names what is new in it.
+    pub(super) fn write_keystore(&self) -> Result<()> {
+        self.keystore()
+            .map_or(Ok(()), |(_, after)| key_tools::replace_file(&self.draft.path, after))
+    }
+
+    /// Puts the keystore back as it was.
+    pub(super) fn restore_keystore(&self) -> Result<()> {
+        self.keystore()
+            .map_or(Ok(()), |(before, _)| key_tools::replace_file(&self.draft.path, before))
+    }
+
+    fn keystore(&self) -> Option<(&SecretBytes, &SecretBytes)> {
+        self.draft.edits.iter().find_map(|edit| match edit {
+            FileEdit::Rewrite { before, after } => Some((before, after)),
+            FileEdit::Place { .. } | FileEdit::Rename { .. } => None,
+        })
+    }
+
+    /// Changes the files of a volume, one after the other.
     pub(super) fn carry_out(&self) -> Result<()> {
-        self.carry_out_in(&self.directory)
-    }
-
-    fn carry_out_in(&self, directory: &Path) -> Result<()> {
-        for step in &self.steps {
-            match step {
-                FileStep::Place { name, value } => {
+        let directory = &self.draft.path;
+        for edit in &self.draft.edits {
+            match edit {
+                FileEdit::Place { name, value } => {
                     // EXPOSE: into the volume that holds it from now on.
                     atomic::create(&directory.join(name), value.expose_secret())?;
                 }
-                FileStep::Rename { from, to } => {
+                FileEdit::Rename { from, to } => {
                     atomic::rename(&directory.join(from), &directory.join(to))?;
                 }
+                FileEdit::Rewrite { .. } => {}
             }
         }
         Ok(())
@@ -265,26 +277,27 @@ impl FileChange {
 
     /// Whether there is nothing to do.
     pub(super) fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+        self.draft.edits.is_empty()
     }
 
     /// The aliases before and after of the files that stay in the volume.
     pub(super) fn renamed(&self) -> Vec<(Alias, Alias)> {
         let alias = |name: &str| name.strip_suffix(self.extension.as_str()).unwrap_or(name).parse();
-        let pair = |step: &FileStep| match step {
-            FileStep::Rename { from, to } => Some((alias(from).ok()?, alias(to).ok()?)),
-            FileStep::Place { .. } => None,
+        let pair = |edit: &FileEdit| match edit {
+            FileEdit::Rename { from, to } => Some((alias(from).ok()?, alias(to).ok()?)),
+            FileEdit::Place { .. } | FileEdit::Rewrite { .. } => None,
         };
-        self.steps.iter().filter_map(pair).collect()
+        self.draft.edits.iter().filter_map(pair).collect()
     }
 
-    /// From and to of each file, for the journal; what is placed comes from nowhere.
+    /// From and to of each file of a volume, for the journal; what is placed comes from nowhere.
     pub(super) fn names(&self) -> Vec<(String, String)> {
-        let pair = |step: &FileStep| match step {
-            FileStep::Place { name, .. } => (String::new(), name.clone()),
-            FileStep::Rename { from, to } => (from.clone(), to.clone()),
+        let pair = |edit: &FileEdit| match edit {
+            FileEdit::Place { name, .. } => Some((String::new(), name.clone())),
+            FileEdit::Rename { from, to } => Some((from.clone(), to.clone())),
+            FileEdit::Rewrite { .. } => None,
         };
-        self.steps.iter().map(pair).collect()
+        self.draft.edits.iter().filter_map(pair).collect()
     }
 }
 
@@ -298,17 +311,6 @@ pub(super) fn finish(directory: &Path, recorded: &[(String, String)]) -> Result<
     renames()
         .filter(|(from, to)| there(from) && !there(to))
         .try_for_each(|(from, to)| atomic::rename(&directory.join(from), &directory.join(to)))
-}
-
-/// Removes the folders in which killed commands tried a step. Only under the lock.
-pub(super) fn sweep(directory: &Path) {
-    let Ok(entries) = std::fs::read_dir(directory) else { return };
-    for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(TRIAL) {
-            // What cannot be removed now can be removed next time.
-            drop(std::fs::remove_dir_all(entry.path()));
-        }
-    }
 }
 
 fn width_of(number: u64) -> usize {

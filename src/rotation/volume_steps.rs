@@ -72,7 +72,7 @@ pub(super) fn files_of<'f>(
 }
 
 /// The value that a volume is to hold: what is named is the file that has it.
-fn read_value(file: &Alias) -> Result<SecretBytes> {
+pub(super) fn read_value(file: &Alias) -> Result<SecretBytes> {
     let bytes = std::fs::read(file.as_str()).map_err(|error| {
         Error::new(ErrorKind::Usage, format!("cannot read {file}: {error}")).with_help(
             "a volume stages a value: name the file that holds it, in the store's format; or make a key: \

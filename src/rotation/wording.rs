@@ -1,11 +1,14 @@
 //! What a step is told to mean: what breaks, what comes next, and the refusals that name what would fit.
 
+use std::time::SystemTime;
+
 use super::announce;
 use super::gates::{self, Gate, Situation};
 use super::mappings::Mapping;
+use super::steps::position;
 use crate::clock::rfc3339;
 use crate::error::{Error, ErrorKind};
-use crate::journal::MappingName;
+use crate::journal::{MappedKey, MappingName};
 use crate::keyring::Keyring;
 use crate::label::Alias;
 
@@ -28,19 +31,31 @@ pub(super) fn consequences(
             let until =
                 gate.opens_at.as_ref().map_or_else(String::new, |time| format!(" until {time}"));
             lines.push(format!("breaks{until}: whoever has an older key set refuses them"));
+        } else if situation.fresh().any(|key| key.is(new)) {
+            lines.extend(known_at(situation, after).map(|time| {
+                format!("breaks until {}: whoever has an older key set refuses them", rfc3339(time))
+            }));
         }
     }
     lines.extend(next_step(situation, after));
     lines
 }
 
+/// When everybody knows a key that comes now.
+fn known_at(situation: &Situation<'_>, after: &Keyring) -> Option<SystemTime> {
+    let config = after.config();
+    match announce::ready(&config, situation.set, situation.history, situation.now) {
+        announce::Ready::At(time) => Some(time),
+        announce::Ready::ReloadUnknown | announce::Ready::Unpublished => None,
+    }
+}
+
 /// When a key that was staged may act.
 fn next_step(situation: &Situation<'_>, after: &Keyring) -> Option<String> {
     let name = situation.mapping;
-    let staged = situation.fresh().next()?;
-    let config = after.config();
-    let ready = announce::ready(&config, situation.set, situation.history, situation.now);
-    let announce::Ready::At(time) = ready else { return None };
+    let waits = |key: &&MappedKey| situation.after.first().is_none_or(|active| !active.is(key));
+    let staged = situation.fresh().find(waits)?;
+    let time = known_at(situation, after)?;
     let realm = name.realm.as_ref().map_or_else(String::new, |realm| format!(" --realm {realm}"));
     Some(format!(
         "next: claviger promote {} {}{realm}, from {} on",
@@ -75,6 +90,16 @@ pub(super) fn not_listed(mapping: &Mapping, name: &MappingName, alias: &Alias) -
 pub(super) fn names(mapping: &Mapping) -> String {
     let quoted = mapping.keys.iter().map(|key| format!("\"{}\"", key.alias));
     quoted.collect::<Vec<_>>().join(", ")
+}
+
+/// What to do about an alias that is to be staged and stands there.
+pub(super) fn stands_already(mapping: &Mapping, name: &MappingName, alias: &Alias) -> String {
+    let label = &name.label;
+    match position(mapping, alias) {
+        Some(0) => format!("it acts; `claviger labels {label}` shows the others"),
+        Some(_) => format!("let it act: claviger promote {label} {alias}"),
+        None => format!("its key is revoked; take it out: claviger retire {label} {alias}"),
+    }
 }
 
 pub(super) fn is_active(mapping: &Mapping, name: &MappingName, alias: &Alias) -> Error {

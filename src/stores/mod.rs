@@ -2,6 +2,7 @@
 
 mod content;
 mod convert;
+pub(crate) mod draft;
 mod environment;
 mod files;
 mod generation;

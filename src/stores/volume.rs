@@ -19,7 +19,7 @@ use crate::stores::value::{Value, ValueReader};
 use crate::stores::{Loaded, Permissions, Resolve, SecretStore, VolumeOptions};
 
 /// Ping AM ignores larger files; we refuse them.
-const MAX_BYTES: usize = 2 << 20;
+pub(super) const MAX_BYTES: usize = 2 << 20;
 /// How often a directory is read that changes meanwhile.
 const TRIES: usize = 5;
 /// Fewer files are read on one thread.

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
-use claviger::journal::{Action, Actor, Event, Journal, Record};
+use claviger::journal::{Action, Actor, Event, History, Journal, Record};
 
-use crate::workshop::{ES256, NOW, Workshop, promote, revoke, stage};
+use crate::workshop::{ES256, NOW, Workshop, promote, retire, revoke, stage};
 
 fn file(shop: &Workshop) -> PathBuf {
     shop.path().join("state/journal.jsonl")
@@ -59,6 +59,86 @@ fn lines_that_are_missing_swapped_or_put_in_show_with_their_number() {
     shop.apply(stage("d"), ES256).unwrap();
     let problems = claviger::keyring::check(&shop.config(), &shop.clock()).unwrap();
     assert!(problems.iter().any(|one| one.code == "state_altered"), "{problems:?}");
+}
+
+/// What `history --verify` says, and how it ends.
+fn verified(shop: &Workshop, more: &[&str]) -> (Option<i32>, String) {
+    let output = shop.run(&[&["history", "--verify"], more].concat());
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn a_tail_that_was_cut_off_shows_in_what_names_its_records() {
+    let shop = with_records();
+    let text = std::fs::read_to_string(file(&shop)).unwrap();
+    let head = shop.history().head().unwrap();
+    let (code, told) = verified(&shop, &["--head", &head.hash]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("record 7") && told.contains(&head.hash), "{told}");
+
+    let cut: String = text.lines().take(5).map(|line| format!("{line}\n")).collect();
+    std::fs::write(file(&shop), &cut).unwrap();
+    let (code, told) = verified(&shop, &[]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("journal.head names record 7"), "{told}");
+    // The tombstone of the revocation names its record too.
+    assert!(told.contains("revoked.json"), "{told}");
+
+    // A whole directory of before is told by a head that was kept elsewhere, and by nothing else.
+    let old = History::head(&shop.history()).unwrap();
+    std::fs::write(
+        shop.path().join("state/journal.head"),
+        format!("{{\"seq\":{},\"hash\":\"{}\"}}", old.seq, old.hash),
+    )
+    .unwrap();
+    std::fs::remove_file(shop.path().join("state/revoked.json")).unwrap();
+    assert_eq!(verified(&shop, &[]).0, Some(0));
+    let (code, told) = verified(&shop, &["--head", &head.hash]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("no record has the hash"), "{told}");
+}
+
+#[test]
+fn the_next_step_after_a_cut_leaves_a_record_of_it() {
+    let shop = with_records();
+    let text = std::fs::read_to_string(file(&shop)).unwrap();
+    let lost = shop.history().head().unwrap();
+    let cut: String = text.lines().take(3).map(|line| format!("{line}\n")).collect();
+    std::fs::write(file(&shop), cut).unwrap();
+    let rotation = shop.rotation();
+    assert!(
+        rotation.notes().iter().any(|note| note.contains("record 7")),
+        "{:?}",
+        rotation.notes()
+    );
+    drop(rotation);
+    let history = shop.history();
+    assert_eq!(history.losses().next(), Some((4, lost)));
+    let (code, told) = verified(&shop, &[]);
+    assert!(told.contains("record 4 says that record 7 was missing"), "{told}");
+    // The tombstone still names a record that is not there.
+    assert_eq!(code, Some(1), "{told}");
+    shop.apply(stage("d"), ES256).unwrap();
+    assert_eq!(shop.history().losses().count(), 1, "once is enough");
+}
+
+#[test]
+fn a_receipt_names_its_record() {
+    let shop = Workshop::new();
+    shop.apply_over(promote("b"), ES256, NOW).unwrap();
+    shop.wait(10_000);
+    shop.apply(retire("a"), ES256).unwrap();
+    assert_eq!(verified(&shop, &[]).0, Some(0));
+    let text = std::fs::read_to_string(file(&shop)).unwrap();
+    let cut: String = text.lines().take(3).map(|line| format!("{line}\n")).collect();
+    std::fs::write(file(&shop), cut).unwrap();
+    std::fs::remove_file(shop.path().join("state/journal.head")).unwrap();
+    let (code, told) = verified(&shop, &[]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(
+        told.contains("receipts/") && told.contains("which the journal does not have"),
+        "{told}"
+    );
 }
 
 #[test]

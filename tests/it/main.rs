@@ -39,6 +39,7 @@ mod keystores;
 mod layers;
 mod mapping_life;
 mod mutation;
+mod next_keys;
 mod peer_keys;
 mod pem;
 mod promise;

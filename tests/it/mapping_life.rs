@@ -83,7 +83,8 @@ fn steps_that_do_not_fit_are_refused_with_what_to_type_and_recorded() {
     let shop = Workshop::new();
     let before = shop.text();
     for (step, label, kind, help) in [
-        (stage("a"), ES256, ErrorKind::StepRefused, ""),
+        (stage("a"), ES256, ErrorKind::StepRefused, "it acts"),
+        (stage("b"), ES256, ErrorKind::StepRefused, "claviger promote"),
         (stage("e"), ES256, ErrorKind::UnknownAlias, "did you mean"),
         (stage("t"), ES256, ErrorKind::StepRefused, ""),
         (promote("c"), ES256, ErrorKind::UnknownAlias, "claviger stage"),
@@ -104,7 +105,7 @@ fn steps_that_do_not_fit_are_refused_with_what_to_type_and_recorded() {
             revoke("s"),
             SEAL,
             ErrorKind::StepRefused,
-            "claviger generate NEW --stage app.session.seal",
+            "claviger revoke app.session.seal s --replace NEW",
         ),
         (
             Step::Reorder { aliases: vec!["b".parse().unwrap()] },

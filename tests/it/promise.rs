@@ -305,7 +305,8 @@ impl World {
         if !self.revoked.insert(key.clone()) {
             return;
         }
-        let step = Step::Revoke { alias: key.parse().unwrap(), compromised_at: None };
+        let step =
+            Step::Revoke { alias: key.parse().unwrap(), compromised_at: None, replace: None };
         let request = Request {
             realm: scope.map(|realm| realm.parse().unwrap()),
             store: Some(KEYSTORES[*at].0.parse().unwrap()),

@@ -152,7 +152,7 @@ fn the_phases_of_a_key_are_told() {
     shop.wait(5);
     shop.apply(retire("a"), ES256).unwrap();
     shop.wait(5);
-    let revoke = Step::Revoke { alias: "b".parse().unwrap(), compromised_at: None };
+    let revoke = Step::Revoke { alias: "b".parse().unwrap(), compromised_at: None, replace: None };
     shop.apply(revoke, ES256).unwrap();
     told(&[("c", Phase::Active), ("b", Phase::Revoked), ("a", Phase::Retired)]);
 
@@ -191,7 +191,8 @@ fn the_journal_answers_for_the_past() {
     assert_eq!(ask(&by_b, start - Duration::from_secs(9)).unwrap_err().kind(), ErrorKind::Damaged);
 
     let leaked = Some(at(500));
-    let revoke = Step::Revoke { alias: "b".parse().unwrap(), compromised_at: leaked };
+    let revoke =
+        Step::Revoke { alias: "b".parse().unwrap(), compromised_at: leaked, replace: None };
     shop.wait(10);
     shop.apply(revoke, ES256).unwrap();
     assert_eq!(ask(&by_b, at(499)).unwrap(), Past::ValidThen);
@@ -212,4 +213,72 @@ fn the_journal_answers_for_the_past() {
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(answer["outcome"], outcome, "{answer}");
     }
+}
+
+#[test]
+fn what_was_edited_by_hand_is_answered_for_as_far_as_it_is_known() {
+    let shop = shop();
+    let by_a = sign(&shop, 60);
+    shop.apply_over(promote("b"), ES256, NOW).unwrap();
+    let known = shop.now();
+    shop.wait(1_000);
+    // Somebody takes the alias out with an editor, its key out of the store, and nobody asks claviger.
+    shop.edit("\"a\", # first", "");
+    let keys = std::fs::read_to_string(shop.path().join("keys.jwks")).unwrap();
+    let mut set: Value = serde_json::from_str(&keys).unwrap();
+    set["keys"].as_array_mut().unwrap().retain(|key| key["kid"] != "a");
+    std::fs::write(shop.path().join("keys.jwks"), set.to_string()).unwrap();
+    shop.wait(1_000);
+    let found = shop.now();
+    shop.apply(stage("c"), ES256).unwrap();
+    shop.wait(10);
+    let ask = |time: SystemTime| {
+        let keyring = keyring(&shop);
+        let set = keyring.label(ES256).unwrap().keys().unwrap();
+        verify_at(&keyring, &set, None, &by_a, &VerifyOptions::default(), time).unwrap()
+    };
+    let second = Duration::from_secs(1);
+    for (time, outcome, unsure) in [
+        (known, Past::ValidThen, true),
+        (found - second, Past::ValidThen, true),
+        (found, Past::Never, false),
+    ] {
+        let answer = ask(time);
+        let between = unsure.then_some((known, found));
+        assert_eq!((answer.outcome, answer.unsure_between), (outcome, between), "{time:?}");
+    }
+    let file = shop.path().join("token");
+    std::fs::write(&file, &by_a).unwrap();
+    let at = claviger::clock::rfc3339(known + second);
+    let arguments = ["verify", "--label", ES256, "--in", file.to_str().unwrap(), "--at", &at];
+    let told = String::from_utf8(shop.run(&arguments).stdout).unwrap();
+    assert!(told.contains("changed outside of claviger between"), "{told}");
+    let told = String::from_utf8(shop.run(&["history"]).stdout).unwrap();
+    assert!(
+        told.contains("edited-by-hand") && told.contains("outside of claviger between"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_keyring_that_follows_its_files_keeps_the_public_halves_of_what_it_served() {
+    let shop = shop();
+    std::fs::create_dir_all(shop.path().join("state")).unwrap();
+    let keyring = Keyring::open(&shop.config()).unwrap();
+    let archived = |alias: &str| {
+        let key = keyring
+            .snapshot()
+            .keys(None, &ES256.parse().unwrap())
+            .unwrap()
+            .keys()
+            .iter()
+            .find(|key| key.alias.as_str() == alias)
+            .map(|key| key.key.thumbprint().to_owned());
+        let folder = shop.path().join("state/archive");
+        key.is_some_and(|thumbprint| folder.join(format!("{ES256}.{thumbprint}.json")).exists())
+    };
+    assert!(archived("a") && archived("b") && !archived("c"));
+    shop.edit("\"a\", # first", "\"a\", \"c\",");
+    keyring.reload().unwrap();
+    assert!(archived("c"));
 }

@@ -1,5 +1,6 @@
 //! Schedules: what is due is done through the gates, once, whatever the runs and clocks do; the time ahead.
 
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use claviger::clock::rfc3339;
@@ -267,21 +268,24 @@ fn what_cannot_be_made_fails_and_keeps_the_others() {
     let shop = shop(MONTHLY);
     let text = shop.text().replace(
         "[stores.keys]\n",
-        "[stores.jwks]\nkind = \"keystore\"\npath = \"keys.jwks\"\nintegrity = \"none\"\n[stores.jwks.mappings]\n\
-         \"app.jwks\" = [\"a\"]\n\n[stores.keys]\n",
+        "[stores.java]\nkind = \"keystore\"\npath = \"java.jceks\"\nstore_password = { file = \"pw\" }\n[stores.java.mappings]\n\
+         \"app.java\" = [\"es256\"]\n\n[stores.keys]\n",
     );
-    let more = "[labels.\"app.jwks\"]\nuse = \"sign\"\nalgorithms = [\"ES256\"]\n[rotation.\"app.jwks\"]\nperiod = \"30d\"\n\
+    let more = "[labels.\"app.java\"]\nuse = \"sign\"\nalgorithms = [\"ES256\"]\n[rotation.\"app.java\"]\nperiod = \"30d\"\n\
                 alias = \"j-{date}\"\n";
     std::fs::write(shop.config(), text + more).unwrap();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("keystores");
+    std::fs::copy(fixtures.join("legacy.jceks"), shop.path().join("java.jceks")).unwrap();
+    std::fs::copy(fixtures.join("storepass.txt"), shop.path().join("pw")).unwrap();
     due(&shop);
     shop.wait(31 * DAY);
-    let before = std::fs::read(shop.path().join("keys.jwks")).unwrap();
+    let before = std::fs::read(shop.path().join("java.jceks")).unwrap();
     let runs = due(&shop);
     let of =
         |label: &str| runs.iter().find(|run| run.step.mapping.label.as_str() == label).unwrap();
     assert_eq!(of(ES256).outcome, RunOutcome::Done);
-    assert_eq!(of("app.jwks").outcome, RunOutcome::Failed, "{runs:?}");
-    assert_eq!(std::fs::read(shop.path().join("keys.jwks")).unwrap(), before);
+    assert_eq!(of("app.java").outcome, RunOutcome::Failed, "{runs:?}");
+    assert_eq!(std::fs::read(shop.path().join("java.jceks")).unwrap(), before);
     let output = shop.command(&["rotate", "--due"]).output().unwrap();
     // The system's clock is before all this: nothing is due.
     assert!(output.status.success());

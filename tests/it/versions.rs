@@ -28,7 +28,7 @@ fn with_volume(suffix: &str, label: &str) -> Workshop {
 fn next(shop: &Workshop) -> Result<Plan> {
     let request = Request::new(stage("next"), TOKENS).unwrap();
     let options = NextKey { days: 30, ..NextKey::default() };
-    shop.rotation().generate(&request, &options).map(|(_, plan)| plan)
+    shop.rotation().generate(&request, &options)
 }
 
 fn names(shop: &Workshop) -> Vec<String> {

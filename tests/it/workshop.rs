@@ -156,7 +156,7 @@ pub(crate) fn retire(alias: &str) -> Step {
 }
 
 pub(crate) fn revoke(alias: &str) -> Step {
-    Step::Revoke { alias: alias.parse().unwrap(), compromised_at: None }
+    Step::Revoke { alias: alias.parse().unwrap(), compromised_at: None, replace: None }
 }
 
 pub(crate) const NOW: Overrides = Overrides { now: true, force: false };

@@ -1,0 +1,323 @@
+//! The next key of a label, made in whatever store the label has, rehearsed, begun, or in the place of a leaked one.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::SystemTime;
+
+use claviger::journal::{Action, Event};
+use serde_json::Value;
+
+use crate::workshop::{ES256, SEAL, TAIL, Workshop, jwk};
+
+/// Every file under a folder, with its bytes and the time of its last change; folders with theirs.
+fn everything(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let time = path.symlink_metadata().unwrap().modified().unwrap();
+        if path.is_dir() {
+            found.extend(everything(&path));
+            found.insert(path, (Vec::new(), time));
+        } else {
+            found.insert(path.clone(), (std::fs::read(&path).unwrap(), time));
+        }
+    }
+    found
+}
+
+fn said(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+fn run(shop: &Workshop, arguments: &[&str], code: i32) -> String {
+    let output = shop.run(arguments);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", said(&output));
+    said(&output)
+}
+
+/// A workshop whose signing label stands in a file of this name and content.
+fn in_file(name: &str, content: impl AsRef<[u8]>, aliases: &str) -> Workshop {
+    let shop = Workshop::new();
+    std::fs::write(shop.path().join(name), content).unwrap();
+    shop.edit("path = \"keys.jwks\"", &format!("path = \"{name}\""));
+    shop.edit(&format!("\"{SEAL}\" = [\"s\"]\n"), "");
+    shop.edit("\"a\", # first", aliases);
+    shop.edit("    \"b\", # second\n", "");
+    shop
+}
+
+#[test]
+fn a_key_is_added_to_a_key_set_and_every_other_byte_stays() {
+    let shop = Workshop::new();
+    let keys = shop.path().join("keys.jwks");
+    let odd = format!(
+        "{{ \"x\": [\"keys\", {{\"keys\": []}}],\n  \"keys\" : [\n    {},\n    {}\n  ] , \"y\":1 }}\n",
+        jwk("a", "ec"),
+        jwk("b", "ec")
+    );
+    for text in [std::fs::read_to_string(&keys).unwrap(), odd] {
+        let shop = Workshop::new();
+        let keys = shop.path().join("keys.jwks");
+        if text.contains("\"y\"") {
+            shop.edit(&format!("\"{SEAL}\" = [\"s\"]\n"), "");
+        }
+        std::fs::write(&keys, &text).unwrap();
+        let told = run(&shop, &["generate", "new", "--stage", ES256], 0);
+        assert!(told.contains("enters: \"new\""), "{told}");
+        assert_eq!(shop.aliases(ES256), ["a", "b", "new"]);
+        let after = std::fs::read_to_string(&keys).unwrap();
+        let end = text.rfind(']').unwrap();
+        let end = text[..end].trim_end().len();
+        assert!(
+            after.starts_with(&text[..end]) && after.ends_with(text[end..].trim_start()),
+            "{after}"
+        );
+        let taken = run(&shop, &["generate", "new", "--stage", ES256], 2);
+        assert!(taken.contains(&format!("claviger promote {ES256} new")), "{taken}");
+        let free = run(&shop, &["generate", "new2", "--type", "ec", "--store", "keys.jwks"], 0);
+        assert!(free.contains("generated: new2"), "{free}");
+        let unmapped = run(&shop, &["generate", "new2", "--stage", ES256], 2);
+        assert!(unmapped.contains(&format!("claviger stage {ES256} new2")), "{unmapped}");
+    }
+}
+
+#[test]
+fn a_single_key_becomes_a_set_of_two() {
+    let shop = in_file("one.jwk", jwk("a", "ec"), "\"a\",");
+    run(&shop, &["generate", "b", "--stage", ES256], 0);
+    assert_eq!(shop.aliases(ES256), ["a", "b"]);
+    let set: Value =
+        serde_json::from_slice(&std::fs::read(shop.path().join("one.jwk")).unwrap()).unwrap();
+    assert_eq!(set["keys"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn keys_of_a_pem_file_go_by_number() {
+    let shop = Workshop::new();
+    for name in ["1", "loose"] {
+        run(&shop, &["generate", name, "--type", "ec", "--out", &format!("{name}.pem")], 0);
+    }
+    let pem = std::fs::read_to_string(shop.path().join("1.pem")).unwrap();
+    let text = format!("# ours\n{pem}# end");
+    let shop = in_file("keys.pem", &text, "\"1\",");
+    let told = run(&shop, &["generate", "whatever", "--stage", ES256], 0);
+    assert!(
+        told.contains("enters: \"2\"") && told.contains(&format!("promote {ES256} 2")),
+        "{told}"
+    );
+    assert_eq!(shop.aliases(ES256), ["1", "2"]);
+    let after = std::fs::read_to_string(shop.path().join("keys.pem")).unwrap();
+    assert!(after.starts_with(&text) && after.contains("# end\n-----BEGIN PRIVATE KEY"), "{after}");
+
+    // A certificate of nobody has a number after the keys: it must keep it.
+    let other = Workshop::new();
+    run(&other, &["generate", "x", "--type", "ec", "--out", "x.pem"], 0);
+    let x = std::fs::read_to_string(other.path().join("x.pem")).unwrap();
+    let certificate = &x[x.find("-----BEGIN CERTIFICATE").unwrap()..];
+    let keys = format!("{after}{certificate}");
+    let shop = in_file("keys.pem", &keys, "\"1\",");
+    let told = run(&shop, &["generate", "3", "--stage", ES256], 2);
+    assert!(told.contains("other aliases"), "{told}");
+    assert_eq!(std::fs::read_to_string(shop.path().join("keys.pem")).unwrap(), keys);
+}
+
+#[test]
+fn java_keystores_are_refused_with_what_to_type() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("keystores");
+    let shop =
+        in_file("old.jceks", std::fs::read(fixtures.join("legacy.jceks")).unwrap(), "\"es256\",");
+    shop.edit("integrity = \"none\"", "store_password = { file = \"pw\" }");
+    std::fs::copy(fixtures.join("storepass.txt"), shop.path().join("pw")).unwrap();
+    let told = run(&shop, &["generate", "new", "--stage", ES256], 2);
+    for wanted in ["keytool -genkeypair", "claviger stage", "claviger import", "old.jceks"] {
+        assert!(told.contains(wanted), "{told}");
+    }
+    let last = shop.history().records.pop().unwrap();
+    assert_eq!((last.event, last.action), (Event::Refused, Action::Stage));
+    let told = run(&shop, &["revoke", ES256, "es256"], 1);
+    assert!(told.contains(&format!("claviger revoke {ES256} es256 --replace NEW")), "{told}");
+}
+
+#[test]
+fn a_dry_run_of_a_new_key_writes_nothing_at_all() {
+    let shop = Workshop::new();
+    std::fs::create_dir(shop.path().join("volume")).unwrap();
+    std::fs::write(shop.path().join("volume/app.volume.v1"), jwk("v", "ec")).unwrap();
+    shop.edit(
+        "[stores.keys]\n",
+        "[stores.volume]\nkind = \"volume\"\ndirectory = \"volume\"\nformat = \"jwk\"\nversion_suffix = \".v\"\n\
+         permissions = \"ignore\"\n[stores.keys]\n",
+    );
+    shop.edit(
+        TAIL,
+        &format!("[labels.\"app.volume\"]\nuse = \"sign\"\nalgorithms = [\"ES256\"]\n{TAIL}"),
+    );
+    shop.edit("[policy]\n", "[trace]\nrecord = true\n[policy]\n");
+    // One step, so that the state directory is there.
+    run(&shop, &["reorder", ES256, "b", "a", "--force"], 0);
+    let before = everything(shop.path());
+    for arguments in [
+        &["generate", "new", "--stage", ES256, "--dry-run"][..],
+        &["generate", "new", "--stage", "app.volume", "--dry-run"],
+        &["stage", ES256, "c", "--dry-run"],
+        &["stage", "app.volume", "volume/app.volume.v1", "--dry-run"],
+        &["promote", ES256, "a", "--dry-run"],
+        &["reorder", ES256, "a", "b", "--dry-run"],
+        &["retire", ES256, "a", "--dry-run"],
+        &["revoke", ES256, "b", "--dry-run"],
+        &["revoke", SEAL, "s", "--replace", "new", "--dry-run"],
+        &["revoke", "app.volume", "app.volume.v1", "--replace", "new", "--dry-run"],
+        &["undo", ES256, "--dry-run"],
+        &["drill"],
+        &["drill", ES256],
+    ] {
+        let output = shop.run(arguments);
+        assert!(matches!(output.status.code(), Some(0 | 1)), "{arguments:?}: {}", said(&output));
+        assert_eq!(everything(shop.path()), before, "{arguments:?}");
+    }
+    let told = run(&shop, &["generate", "new", "--stage", ES256, "--dry-run"], 0);
+    for wanted in
+        ["enters: \"new\"", "is added", "next: claviger promote", "another kid", "dry run"]
+    {
+        assert!(told.contains(wanted), "{told}");
+    }
+}
+
+#[test]
+fn a_label_begins_in_the_store_that_is_named() {
+    let shop = Workshop::new();
+    let label = "am.services.oauth2.oidc.signing.EDDSA";
+    let told = run(&shop, &["generate", "ed", "--stage", label], 2);
+    assert!(
+        told.contains(&format!("claviger generate NEW --stage {label} --store STORE")),
+        "{told}"
+    );
+    let told = run(&shop, &["generate", "ed", "--stage", label, "--store", "nope"], 2);
+    assert!(told.contains("\"keys\""), "{told}");
+    let told = run(&shop, &["generate", "ed", "--stage", label, "--store", "keys", "--dry-run"], 0);
+    assert!(told.contains("the label appears; \"ed\" acts"), "{told}");
+    run(&shop, &["generate", "ed", "--stage", label, "--store", "keys"], 0);
+    assert_eq!(shop.aliases(label), ["ed"]);
+    assert!(
+        shop.text().contains(&format!("\"{label}\" = [\"ed\"]\n")) && shop.text().ends_with(TAIL)
+    );
+    // A key that is there begins a label too; and a typo is no label.
+    let other = "am.services.oauth2.stateless.signing.ES256";
+    run(&shop, &["stage", other, "c", "--store", "keys"], 0);
+    assert_eq!(shop.aliases(other), ["c"]);
+    let told = run(&shop, &["promote", "am.services.oauth2.oidc.signing.ES265", "b"], 2);
+    assert!(told.contains(&format!("did you mean \"{ES256}\"?")), "{told}");
+}
+
+#[test]
+fn the_only_key_is_revoked_with_another_in_its_place_or_by_force() {
+    let shop = Workshop::new();
+    let sealed = shop.keyring().label(SEAL).unwrap().encrypt(b"plaintext").unwrap();
+    let told = run(&shop, &["revoke", SEAL, "s"], 1);
+    assert!(told.contains(&format!("claviger revoke {SEAL} s --replace NEW")), "{told}");
+    let told = run(&shop, &["revoke", SEAL, "s", "--replace", "s2", "--reason", "in a log"], 0);
+    for wanted in ["acts: \"s2\" instead of \"s\"", "breaks: what \"s\" made", "made with \"s2\""] {
+        assert!(told.contains(wanted), "{told}");
+    }
+    assert!(!told.contains("claviger promote"), "{told}");
+    assert_eq!(shop.aliases(SEAL), ["s2"]);
+    assert!(shop.keyring().label(SEAL).unwrap().decrypt(&sealed).is_err());
+    let steps: Vec<Action> = shop
+        .history()
+        .records
+        .iter()
+        .filter(|record| record.event == Event::Done)
+        .map(|record| record.action)
+        .collect();
+    assert_eq!(steps, [Action::Revoke], "one step: there is no moment between");
+
+    // Where others are left they act, for they are known; the new one waits its turn.
+    let told = run(&shop, &["revoke", ES256, "a", "--replace", "n"], 0);
+    assert!(told.contains("acts: \"b\" instead of \"a\""), "{told}");
+    assert!(told.contains(&format!("claviger promote {ES256} n")), "{told}");
+    assert_eq!(shop.aliases(ES256), ["b", "n"]);
+
+    let told = run(&shop, &["revoke", SEAL, "s2", "--force", "--dry-run"], 0);
+    assert!(told.contains("the label disappears"), "{told}");
+    run(&shop, &["revoke", SEAL, "s2", "--force"], 0);
+    assert!(
+        shop.keyring().label(SEAL).is_err() && !shop.text().contains(&format!("\"{SEAL}\" = ["))
+    );
+    run(&shop, &["check"], 0);
+    let told = run(&shop, &["generate", "s3", "--stage", SEAL, "--store", "keys"], 0);
+    assert!(told.contains("\"s3\" acts"), "{told}");
+}
+
+#[test]
+fn a_leaked_key_of_several_labels_leaves_none_of_them_empty() {
+    let shop = Workshop::new();
+    let other = "am.services.oauth2.stateless.signing.ES256";
+    shop.edit("# who signs\n", &format!("\"{other}\" = [\"b\"]\n# who signs\n"));
+    let told = run(&shop, &["revoke", ES256, "b"], 1);
+    assert!(told.contains(&format!("only key behind label \"{other}\"")), "{told}");
+    run(&shop, &["revoke", ES256, "b", "--replace", "n"], 0);
+    assert_eq!(shop.aliases(other), ["n"]);
+    assert_eq!(shop.aliases(ES256), ["a", "n"]);
+}
+
+#[test]
+fn the_only_file_of_a_volume_is_replaced() {
+    for (suffix, file, next) in
+        [(".v", "app.volume.v3", "app.volume.v4"), ("", "app.volume", "app.volume")]
+    {
+        let shop = Workshop::new();
+        let folder = shop.path().join("volume");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join(file), jwk("v", "ec")).unwrap();
+        shop.edit(
+            "[stores.keys]\n",
+            &format!(
+                "[stores.volume]\nkind = \"volume\"\ndirectory = \"volume\"\nformat = \"jwk\"\nversion_suffix = \
+                 \"{suffix}\"\npermissions = \"ignore\"\n[stores.keys]\n"
+            ),
+        );
+        shop.edit(
+            TAIL,
+            &format!("[labels.\"app.volume\"]\nuse = \"sign\"\nalgorithms = [\"ES256\"]\n{TAIL}"),
+        );
+        let old = shop.keyring().label("app.volume").unwrap().sign(b"x").unwrap();
+        run(&shop, &["revoke", "app.volume", file], 1);
+        run(&shop, &["revoke", "app.volume", file, "--replace", "new"], 0);
+        assert_eq!(shop.aliases("app.volume"), [next]);
+        assert!(shop.keyring().label("app.volume").unwrap().verify(&old).is_err());
+        assert!(folder.join(format!("..retired-{file}")).exists());
+    }
+}
+
+#[test]
+fn a_refusal_of_a_configuration_that_does_not_load_is_recorded() {
+    let shop = Workshop::new();
+    let good = shop.text();
+    for broken in [
+        good.replace("\"b\", # second", "\"nowhere\","),
+        good.replace("[policy]\n", "[policy]\nno_such_key = 1\n"),
+        good.replace("[policy]\n", "[policy]\nthis is no TOML\n"),
+    ] {
+        std::fs::write(shop.config(), &broken).unwrap();
+        for (arguments, action) in [
+            (&["promote", ES256, "b", "--reason", "why not"][..], Action::Promote),
+            (&["generate", "n", "--stage", ES256], Action::Stage),
+            (&["rotate", "--due"], Action::Schedule),
+        ] {
+            let told = run(&shop, arguments, 2);
+            assert!(told.contains("error"), "{told}");
+            let last = shop.history().records.pop().unwrap();
+            assert_eq!((last.event, last.action), (Event::Refused, action), "{broken}");
+            assert_eq!(last.refusal.unwrap().code, "config_invalid");
+        }
+        assert_eq!(shop.text(), broken);
+    }
+    std::fs::write(shop.config(), good).unwrap();
+    run(&shop, &["reorder", ES256, "b", "a", "--force"], 0);
+    run(&shop, &["history", "--verify"], 0);
+}
