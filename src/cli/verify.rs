@@ -121,6 +121,7 @@ pub(crate) fn claims_of(
         skew: Duration::from_secs(args.skew.into()),
         required: args.require.clone(),
         max_json_depth: set.policy().limits.max_json_depth,
+        ..ClaimRules::default()
     };
     Ok(Some(Value::Object(claims::check(&verified.payload, &rules, time)?)))
 }

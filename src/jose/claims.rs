@@ -21,6 +21,8 @@ pub struct ClaimRules {
     pub required: Vec<String>,
     /// How deep objects and lists may nest: `policy.limits.max_json_depth`.
     pub max_json_depth: usize,
+    /// Takes a token whose `exp` has passed, for those few uses that a specification allows it.
+    pub accept_expired: bool,
 }
 
 impl Default for ClaimRules {
@@ -31,6 +33,7 @@ impl Default for ClaimRules {
             skew: Duration::ZERO,
             required: Vec::new(),
             max_json_depth: KeySetPolicy::default().limits.max_json_depth,
+            accept_expired: false,
         }
     }
 }
@@ -49,7 +52,8 @@ pub fn check(payload: &[u8], rules: &ClaimRules, now: SystemTime) -> Result<Map<
     }
     let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let skew = rules.skew.as_secs_f64();
-    if date(&claims, "exp")?.is_some_and(|exp| now >= exp + skew) {
+    let exp = date(&claims, "exp")?;
+    if !rules.accept_expired && exp.is_some_and(|exp| now >= exp + skew) {
         return Err(rejected("the token has expired"));
     }
     if date(&claims, "nbf")?.is_some_and(|nbf| now + skew < nbf) {
@@ -93,7 +97,7 @@ fn check_audience(claims: &Map<String, Value>, rules: &ClaimRules) -> Result<()>
 }
 
 /// A NumericDate: any JSON number that is finite (RFC 7519 §2).
-fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<f64>> {
+pub(crate) fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<f64>> {
     let Some(value) = claims.get(name) else { return Ok(None) };
     let seconds = value.as_f64().filter(|seconds| seconds.is_finite());
     seconds.map(Some).ok_or_else(|| rejected(&format!("{name} is not a number")))

@@ -81,6 +81,11 @@ impl Snapshot {
         self
     }
 
+    /// Of this snapshot alone in this process.
+    pub(crate) const fn id(&self) -> u64 {
+        self.id
+    }
+
     /// Counts the snapshots of a keyring, from 1.
     #[must_use]
     pub const fn generation(&self) -> u64 {

@@ -1,7 +1,8 @@
 //! What a product means by a message: labels and rules over the keys of a keyring, and no cryptography.
 //!
 //! Every token of a profile names its kind in `typ`, in each of its headers (RFC 8725 §3.11), so that no kind
-//! is taken for another even where two labels share a key. What is wrong with a token is one error to the
+//! is taken for another even where two labels share a key. Where a standard has none, as for ID tokens, every typ
+//! but `JWT` is refused, and the claims tell the kinds apart. What is wrong with a token is one error to the
 //! outside, [`crate::error::ErrorKind::TokenRefused`]; the reason is the error's source, for logs.
 
 mod accepted;
@@ -9,6 +10,7 @@ mod choice;
 mod claims;
 mod denylist;
 pub mod jwks;
+pub mod oidc;
 mod parts;
 #[cfg(feature = "saml")]
 pub mod saml;

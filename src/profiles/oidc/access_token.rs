@@ -1,0 +1,156 @@
+//! Access tokens as JWTs (RFC 9068).
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::client::Client;
+use super::layers::VerifiedToken;
+use super::provider::Provider;
+use super::rules::{self, Claims, text};
+use crate::error::{ErrorKind, Result};
+use crate::jose::claims::ClaimRules;
+use crate::profiles::refused;
+
+/// RFC 9068 §2.1.
+const TYP: &str = "at+jwt";
+/// The claims that are set here.
+const OWN: [&str; 5] = ["iss", "aud", "client_id", "iat", "exp"];
+/// RFC 9068 §2.2.
+const REQUIRED: [&str; 7] = ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"];
+
+/// What goes into an access token besides the caller's claims.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "callers build it over its default")]
+pub struct AccessTokenOptions<'a> {
+    /// How long it lives; an hour by default.
+    pub lifetime: Duration,
+    /// The resource servers that it is for; empty: the provider itself, for its own endpoints.
+    pub audiences: &'a [&'a str],
+}
+
+impl Default for AccessTokenOptions<'_> {
+    fn default() -> Self {
+        Self { lifetime: Duration::from_secs(3_600), audiences: &[] }
+    }
+}
+
+/// What an access token must say.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "callers build it over its default")]
+pub struct AccessTokenRules<'a> {
+    /// The resource server that it must be for; `None`: whoever it is for, as an introspection asks.
+    pub audience: Option<&'a str>,
+    /// The client that it must be of.
+    pub client_id: Option<&'a str>,
+    /// The scopes that it must have.
+    pub scopes: &'a [&'a str],
+    /// Whom it is bound to.
+    pub binding: Binding<'a>,
+}
+
+/// Whom an access token is bound to (`cnf`, RFC 7800 §3).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "RFC 8705 has this one way")]
+pub enum Binding<'a> {
+    /// The client's certificate, by its SHA-256 thumbprint in base64url (RFC 8705 §3.1).
+    Certificate(&'a str),
+    /// Nobody: a token that is bound is refused.
+    #[default]
+    Nobody,
+    /// Whoever gets the claims checks it.
+    Unchecked,
+}
+
+impl Provider {
+    /// Makes an access token for a client. `claims` say whom it is about (`sub`), its `scope` and whatever else there
+    /// is to say; a `jti` is drawn unless they hold one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for claims that are set here, are missing or of a wrong type;
+    /// [`ErrorKind::UnknownLabel`], [`ErrorKind::AlgorithmNotAllowed`].
+    pub fn issue_access_token(
+        &self,
+        client: &Client,
+        mut claims: Claims,
+        options: &AccessTokenOptions<'_>,
+    ) -> Result<String> {
+        rules::refuse_own(&claims, &OWN)?;
+        rules::check_given(&claims, &["sub"])?;
+        claims.insert("iss".into(), self.issuer().into());
+        claims.insert("client_id".into(), client.id().into());
+        let own = [self.issuer()];
+        let audiences = if options.audiences.is_empty() { &own } else { options.audiences };
+        rules::set_audience(&mut claims, audiences);
+        rules::set_times(&mut claims, self.oidc().now(), options.lifetime)?;
+        rules::set_jti(&mut claims)?;
+        self.protect(claims, TYP)
+    }
+
+    /// Checks an access token of this provider.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TokenRefused`]; those of [`Provider::issue_access_token`] for the keys.
+    pub fn verify_access_token(
+        &self,
+        token: &str,
+        rules: &AccessTokenRules<'_>,
+    ) -> Result<VerifiedToken> {
+        let accepted = self.unprotect(
+            token,
+            TYP,
+            &ClaimRules {
+                issuer: Some(self.issuer().to_owned()),
+                audience: rules.audience.map(str::to_owned),
+                required: REQUIRED.map(str::to_owned).to_vec(),
+                ..self.oidc().claim_rules()
+            },
+        )?;
+        let claims = &accepted.claims;
+        if rules.client_id.is_some() && text(claims, "client_id") != rules.client_id {
+            return Err(refused("the token is of another client"));
+        }
+        let granted = text(claims, "scope").unwrap_or_default();
+        if rules.scopes.iter().any(|scope| !granted.split(' ').any(|one| one == *scope)) {
+            return Err(refused("the token lacks a scope"));
+        }
+        check_binding(claims, rules.binding)?;
+        Ok(accepted)
+    }
+
+    /// What an introspection endpoint answers (RFC 7662 §2.2): the claims of a live access or refresh token of this
+    /// provider, and of anything else only that it is not active. Whether a token was revoked is the caller's to know,
+    /// by its `jti`.
+    ///
+    /// # Errors
+    /// Those of [`Provider::verify_access_token`] that are not about the token.
+    pub fn introspect(&self, token: &str) -> Result<Value> {
+        let rules = AccessTokenRules { binding: Binding::Unchecked, ..Default::default() };
+        let mut found = self.verify_access_token(token, &rules);
+        if matches!(&found, Err(error) if error.kind() == ErrorKind::TokenRefused) {
+            found = self.verify_any_refresh_token(token);
+        }
+        match found {
+            Ok(accepted) => {
+                let mut answer = accepted.claims;
+                answer.insert("active".into(), true.into());
+                Ok(Value::Object(answer))
+            }
+            Err(error) if error.kind() == ErrorKind::TokenRefused => Ok(json!({ "active": false })),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn check_binding(claims: &Claims, binding: Binding<'_>) -> Result<()> {
+    let bound = claims.get("cnf");
+    let holds = match binding {
+        Binding::Certificate(thumbprint) => {
+            let found = bound.and_then(|cnf| cnf.get("x5t#S256")).and_then(Value::as_str);
+            found == Some(thumbprint)
+        }
+        Binding::Nobody => bound.is_none(),
+        Binding::Unchecked => true,
+    };
+    if holds { Ok(()) } else { Err(refused("the token is bound to another certificate or key")) }
+}

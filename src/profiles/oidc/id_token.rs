@@ -1,0 +1,332 @@
+//! ID tokens (OpenID Connect Core §2): made and checked again by the provider, checked by relying parties.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Oidc;
+use super::client::Client;
+use super::hashes::half_hash;
+use super::keys::{Keys, SigningLabels};
+use super::layers::{Layers, Opened, Signing, VerifiedToken};
+use super::provider::Provider;
+use super::rules::{self, Claims, Untyped, text};
+use crate::alg::{Algorithm, Family};
+use crate::error::{Error, ErrorKind, Result};
+use crate::jose::claims::{ClaimRules, date};
+use crate::jose::jws::{self, SignOptions, VerifyOptions};
+use crate::profiles::{refused, refused_by};
+
+/// Signs ID tokens of agents.
+const AGENT_LABEL: &str = "am.global.services.oauth2.oidc.agent.idtoken.signing";
+/// Proves that a token that comes back was made here.
+const AUTHENTICITY_LABEL: &str = "am.services.oauth2.jwt.authenticity.signing";
+/// The header member with the second signature of a token that is signed with a client's secret: a detached JWS
+/// (RFC 7515 appendix F) over the same claims.
+const AUTHENTICITY: &str = "authenticity";
+/// The typ of that signature (RFC 8725 §3.11): nothing else is taken for it, nor it for anything else.
+const AUTHENTICITY_TYP: &str = "authenticity+jwt";
+/// The claims that are set here.
+const OWN: [&str; 8] = ["iss", "aud", "azp", "iat", "exp", "at_hash", "c_hash", "s_hash"];
+
+/// What goes into an ID token besides the caller's claims.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "callers build it over its default")]
+pub struct IdTokenOptions<'a> {
+    /// How long it lives; an hour by default.
+    pub lifetime: Duration,
+    /// Audiences besides the client; with any there is an `azp`.
+    pub audiences: &'a [&'a str],
+    /// The access token that is answered beside it, for `at_hash`.
+    pub access_token: Option<&'a str>,
+    /// The authorization code that is answered beside it, for `c_hash`.
+    pub code: Option<&'a str>,
+    /// The state of the request, for `s_hash` (FAPI 1.0 part 2 §5.1.1).
+    pub state: Option<&'a str>,
+}
+
+impl Default for IdTokenOptions<'_> {
+    fn default() -> Self {
+        let lifetime = Duration::from_secs(3_600);
+        Self { lifetime, audiences: &[], access_token: None, code: None, state: None }
+    }
+}
+
+/// What an ID token must say. The default is that of a token endpoint's answer to a request without a nonce.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "callers build it over its default")]
+pub struct IdTokenRules<'a> {
+    /// Where it came from, which decides what it must hold.
+    pub from: Endpoint,
+    /// The nonce of the request.
+    pub nonce: Nonce<'a>,
+    /// How long ago the user may have authenticated at most.
+    pub max_age: Option<Duration>,
+    /// The authentication contexts of which one must have been met; empty: any.
+    pub acr: &'a [&'a str],
+    /// Whom it must be about.
+    pub subject: Option<&'a str>,
+    /// The access token that came with it.
+    pub access_token: Option<&'a str>,
+    /// The authorization code that came with it.
+    pub code: Option<&'a str>,
+    /// The state that came with it.
+    pub state: Option<&'a str>,
+    /// Audiences besides the client that are no reason to refuse it.
+    pub trusted_audiences: &'a [&'a str],
+    /// Whether it may have expired, as an `id_token_hint` may (OpenID Connect Core §3.1.2.1).
+    pub expired: Expired,
+}
+
+/// Where an ID token came from.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the two endpoints of OpenID Connect")]
+pub enum Endpoint {
+    /// Through the browser: what came with it must be bound by a hash, and there must be a nonce
+    /// (OpenID Connect Core §3.2.2.11, §3.3.2.11).
+    Authorization,
+    /// From the provider itself: hashes are checked where they are.
+    #[default]
+    Token,
+}
+
+/// The nonce of a request.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a request has one or has none, or nobody knows")]
+pub enum Nonce<'a> {
+    /// It had none, so the token must hold none.
+    #[default]
+    Absent,
+    /// Nobody knows: a hint is not checked against a request.
+    Any,
+    /// It was this.
+    Is(&'a str),
+}
+
+/// Whether a token may have expired.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "there is no third")]
+pub enum Expired {
+    /// Its `exp` must be there and does not count.
+    Accepted,
+    /// It must live.
+    #[default]
+    Refused,
+}
+
+impl Provider {
+    /// Makes an ID token for a client: by its registered algorithms, RS256 where it registered none. `claims` say whom
+    /// it is about (`sub`) and whatever else there is to say; issuer, audience, times and hashes are set here. What is
+    /// signed with the client's secret bears a second signature by `am.services.oauth2.jwt.authenticity.signing`, for
+    /// the client could have made the first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for claims that are set here, are missing or of a wrong type, and for a client without the
+    /// secret or the keys that its algorithms need; [`ErrorKind::UnknownLabel`], [`ErrorKind::AlgorithmNotAllowed`].
+    pub fn issue_id_token(
+        &self,
+        client: &Client,
+        mut claims: Claims,
+        options: &IdTokenOptions<'_>,
+    ) -> Result<String> {
+        rules::refuse_own(&claims, &OWN)?;
+        rules::check_given(&claims, &["sub"])?;
+        if !rules::is_subject(&claims) {
+            return Err(Error::new(ErrorKind::Usage, "sub is not 1 to 255 ASCII characters"));
+        }
+        claims.insert("iss".into(), self.issuer().into());
+        let audiences: Vec<&str> =
+            std::iter::once(client.id()).chain(options.audiences.iter().copied()).collect();
+        rules::set_audience(&mut claims, &audiences);
+        if audiences.len() > 1 {
+            claims.insert("azp".into(), client.id().into());
+        }
+        rules::set_times(&mut claims, self.oidc().now(), options.lifetime)?;
+        let (keys, algorithm) = self.oidc().id_token_keys(client)?;
+        for (name, value) in hashed(options.access_token, options.code, options.state) {
+            let hash = value.and_then(|value| half_hash(algorithm, value));
+            claims.extend(hash.map(|hash| (name.to_owned(), hash.into())));
+        }
+        let signing = Signing { keys: &keys, algorithm: Some(algorithm) };
+        self.oidc().seal_for_client(client, signing, claims, "JWT")
+    }
+
+    /// Checks an ID token of this provider that comes back, as an `id_token_hint` does: decrypted, as OpenID Connect Core
+    /// §3.1.2.1 asks of the client. One that was signed with a client's secret must bear the second signature.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TokenRefused`]; those of [`Provider::issue_id_token`] for the keys.
+    pub fn verify_id_token(
+        &self,
+        client: &Client,
+        token: &str,
+        rules: &IdTokenRules<'_>,
+    ) -> Result<VerifiedToken> {
+        let (keys, algorithm) = self.oidc().id_token_keys(client)?;
+        let signing = Signing { keys: &keys, algorithm: Some(algorithm) };
+        let opened = Layers { signing, encryption: None }.open(token)?;
+        if keys.shared {
+            self.oidc().check_authenticity(&opened)?;
+        }
+        check(self.oidc(), &opened, self.issuer(), client, rules)
+    }
+}
+
+impl Oidc {
+    /// What signs tokens of OpenID Connect for a client, and what checks them here.
+    pub(super) fn id_token_keys(&self, client: &Client) -> Result<(Keys, &'static Algorithm)> {
+        let algorithm = id_token_algorithm(client)?;
+        let keys = match algorithm.family {
+            _ if client.is_agent() => self.label(AGENT_LABEL)?,
+            Family::Hmac(_) => self.secret_for_signing(client)?,
+            _ => self.label(SigningLabels::Oidc.of(algorithm)?)?,
+        };
+        Ok((keys, algorithm))
+    }
+
+    /// Signs claims for a client and encrypts them as it registered.
+    pub(super) fn seal_for_client(
+        &self,
+        client: &Client,
+        signing: Signing<'_>,
+        claims: Claims,
+        typ: &str,
+    ) -> Result<String> {
+        let payload = Value::Object(claims).to_string().into_bytes();
+        let extra = if signing.keys.shared { self.authenticity(&payload)? } else { Claims::new() };
+        let agreed = client.id_token().encryption;
+        let keys = agreed.map(|one| self.encryption_keys_of(client, one)).transpose()?;
+        let encryption = keys.as_ref().zip(agreed);
+        Layers { signing, encryption }.seal(&payload, typ, extra)
+    }
+
+    /// The second signature over claims, as a header member.
+    fn authenticity(&self, payload: &[u8]) -> Result<Claims> {
+        let typ = Some(AUTHENTICITY_TYP.to_owned());
+        let options = SignOptions { typ, detached: true, ..SignOptions::default() };
+        let signature = jws::sign(&self.label(AUTHENTICITY_LABEL)?.set, payload, &options)?;
+        Ok(Claims::from_iter([(AUTHENTICITY.to_owned(), signature.into())]))
+    }
+
+    /// Checks the second signature.
+    fn check_authenticity(&self, opened: &Opened) -> Result<()> {
+        let signature = opened.header.get(AUTHENTICITY).and_then(Value::as_str);
+        let signature =
+            signature.ok_or_else(|| refused("it is signed with the client's secret alone"))?;
+        let detached_payload = Some(opened.payload.as_slice());
+        let options = VerifyOptions { detached_payload, typ: Some(AUTHENTICITY_TYP) };
+        let keys = self.label(AUTHENTICITY_LABEL)?;
+        jws::verify(&keys.set, signature, &options).map(drop).map_err(refused_by)
+    }
+}
+
+/// RS256 where a client registered nothing (OpenID Connect Registration §2).
+pub(super) fn id_token_algorithm(client: &Client) -> Result<&'static Algorithm> {
+    client.id_token().signing.map_or_else(|| Algorithm::named("RS256"), Ok)
+}
+
+/// Checks the claims of an ID token (OpenID Connect Core §3.1.3.7).
+pub(super) fn check(
+    oidc: &Oidc,
+    opened: &Opened,
+    issuer: &str,
+    client: &Client,
+    rules: &IdTokenRules<'_>,
+) -> Result<VerifiedToken> {
+    // There is no typ for ID tokens; what has one of its own is something else.
+    rules::check_typ(&opened.header, None, Untyped::Accepted)?;
+    let required = ["iss", "sub", "aud", "exp", "iat"];
+    let (now, skew) = (oidc.now(), oidc.skew());
+    let accepted = opened.accept(
+        &ClaimRules {
+            issuer: Some(issuer.to_owned()),
+            audience: Some(client.id().to_owned()),
+            required: required.map(str::to_owned).to_vec(),
+            accept_expired: rules.expired == Expired::Accepted,
+            ..oidc.claim_rules()
+        },
+        now,
+    )?;
+    let claims = &accepted.claims;
+    if !rules::is_subject(claims) {
+        return Err(refused("sub is not 1 to 255 ASCII characters"));
+    }
+    if rules.subject.is_some() && text(claims, "sub") != rules.subject {
+        return Err(refused("the token is about another subject"));
+    }
+    // An ID token and a logout token differ by this claim alone where neither has a typ (Back-Channel Logout §2.4).
+    if claims.contains_key("events") {
+        return Err(refused("the token has events: it is no ID token"));
+    }
+    check_parties(claims, client.id(), rules.trusted_audiences)?;
+    check_nonce(claims, rules)?;
+    check_authentication(claims, rules, rules::seconds(now), skew)?;
+    check_hashes(claims, accepted.algorithm, rules)?;
+    Ok(accepted)
+}
+
+/// Who else may use it (§3.1.3.7, 3 to 5).
+fn check_parties(claims: &Claims, client: &str, trusted: &[&str]) -> Result<()> {
+    let audiences = rules::audiences(claims);
+    if audiences.iter().any(|one| *one != client && !trusted.contains(one)) {
+        return Err(refused("the token has another audience besides, which is not trusted"));
+    }
+    match text(claims, "azp") {
+        None if audiences.len() > 1 => Err(refused("azp is missing beside several audiences")),
+        Some(azp) if azp != client => Err(refused("the token is for another authorized party")),
+        _ => Ok(()),
+    }
+}
+
+fn check_nonce(claims: &Claims, rules: &IdTokenRules<'_>) -> Result<()> {
+    match (rules.nonce, text(claims, "nonce")) {
+        (Nonce::Any, _) => Ok(()),
+        (Nonce::Absent, None) if rules.from == Endpoint::Token => Ok(()),
+        (Nonce::Absent, None) => Err(refused("nonce is missing")),
+        (Nonce::Absent, Some(_)) => Err(refused("the token has a nonce that the request had not")),
+        (Nonce::Is(expected), found) if found == Some(expected) => Ok(()),
+        (Nonce::Is(_), _) => Err(refused("the nonce is not that of the request")),
+    }
+}
+
+fn check_authentication(
+    claims: &Claims,
+    rules: &IdTokenRules<'_>,
+    now: u64,
+    skew: Duration,
+) -> Result<()> {
+    if !rules.acr.is_empty() && !text(claims, "acr").is_some_and(|acr| rules.acr.contains(&acr)) {
+        return Err(refused("acr is none of those that were asked for"));
+    }
+    let Some(max_age) = rules.max_age else { return Ok(()) };
+    let auth_time = date(claims, "auth_time")
+        .map_err(refused_by)?
+        .ok_or_else(|| refused("auth_time is missing"))?;
+    let now = Duration::from_secs(now).as_secs_f64();
+    if auth_time + max_age.as_secs_f64() + skew.as_secs_f64() < now {
+        return Err(refused("the user authenticated too long ago"));
+    }
+    Ok(())
+}
+
+fn check_hashes(claims: &Claims, algorithm: &Algorithm, rules: &IdTokenRules<'_>) -> Result<()> {
+    for (name, value) in hashed(rules.access_token, rules.code, rules.state) {
+        let Some(value) = value else { continue };
+        match text(claims, name) {
+            None if rules.from == Endpoint::Token => {}
+            None => return Err(refused(format!("{name} is missing"))),
+            Some(found) if half_hash(algorithm, value).as_deref() == Some(found) => {}
+            Some(_) => return Err(refused(format!("{name} is of something else"))),
+        }
+    }
+    Ok(())
+}
+
+/// What is hashed into which claim.
+fn hashed<'a>(
+    access_token: Option<&'a str>,
+    code: Option<&'a str>,
+    state: Option<&'a str>,
+) -> [(&'static str, Option<&'a str>); 3] {
+    [("at_hash", access_token), ("c_hash", code), ("s_hash", state)]
+}

@@ -1,0 +1,124 @@
+//! A token of one or two layers: signed, and where it was agreed on encrypted around that.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde_json::{Map, Value};
+
+use super::keys::Keys;
+use super::registration::Encryption;
+use super::rules::{Claims, check_shapes};
+use crate::alg::{Algorithm, Operation};
+use crate::crypto::Role;
+use crate::error::Result;
+use crate::jose::claims::{self, ClaimRules};
+use crate::jose::jwe::{self, EncryptOptions};
+use crate::jose::jws::{self, SignOptions, VerifyOptions};
+use crate::ops::LabelKey;
+use crate::profiles::{refused, refused_by};
+
+/// A token whose signature and claims hold.
+#[derive(Clone, Debug)]
+#[must_use]
+#[non_exhaustive]
+pub struct VerifiedToken {
+    /// What it says.
+    pub claims: Map<String, Value>,
+    /// The key that verified it, or that decrypted it where encryption is its only protection.
+    pub key: Arc<LabelKey>,
+    /// The algorithm of that key.
+    pub algorithm: &'static Algorithm,
+}
+
+/// The layers that a token has by agreement.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layers<'k> {
+    pub(super) signing: Signing<'k>,
+    pub(super) encryption: Option<(&'k Keys, Encryption)>,
+}
+
+/// Who signs, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Signing<'k> {
+    pub(super) keys: &'k Keys,
+    /// `None`: any that the keys allow.
+    pub(super) algorithm: Option<&'static Algorithm>,
+}
+
+/// A token whose signature holds and whose claims nobody has looked at yet.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) payload: Vec<u8>,
+    pub(super) header: Map<String, Value>,
+    pub(super) key: Arc<LabelKey>,
+    pub(super) algorithm: &'static Algorithm,
+}
+
+impl Signing<'_> {
+    /// The algorithm with which the active key signs.
+    pub(super) fn acting(&self) -> Result<&'static Algorithm> {
+        let default = || self.keys.set.preferred(Operation::Sign, Role::Sign);
+        self.algorithm.map_or_else(default, Ok)
+    }
+
+    /// Checks a signed token. It chooses nothing: another algorithm than the one that was agreed on is refused.
+    fn verify(&self, token: &str) -> Result<Opened> {
+        let verified =
+            jws::verify(&self.keys.set, token, &VerifyOptions::default()).map_err(refused_by)?;
+        if self.algorithm.is_some_and(|agreed| agreed != verified.algorithm) {
+            return Err(refused("the algorithm is not the one that was agreed on"));
+        }
+        let (header, algorithm) = (verified.header(), verified.algorithm);
+        Ok(Opened { header, payload: verified.payload, key: verified.key, algorithm })
+    }
+}
+
+impl Layers<'_> {
+    /// Signs; `extra` are more members of the header. Encrypts that with `cty` JWT (RFC 7519 §5.2).
+    pub(super) fn seal(&self, claims: &[u8], typ: &str, extra: Claims) -> Result<String> {
+        let options = SignOptions {
+            algorithm: Some(self.signing.acting()?.name.to_owned()),
+            typ: Some(typ.to_owned()),
+            extra,
+            ..SignOptions::default()
+        };
+        let signed = jws::sign(&self.signing.keys.set, claims, &options)?;
+        let Some((keys, encryption)) = self.encryption else { return Ok(signed) };
+        let options = EncryptOptions {
+            algorithm: Some(encryption.alg.name.to_owned()),
+            content: Some(encryption.enc.name.to_owned()),
+            cty: Some("JWT".into()),
+            ..EncryptOptions::default()
+        };
+        jwe::encrypt(&keys.set, signed.as_bytes(), &options)
+    }
+
+    /// Opens what [`Layers::seal`] makes. Every layer must be there: what is inside an encryption is signed, and
+    /// nothing else is in its place (attacks.md J28).
+    pub(super) fn open(&self, token: &str) -> Result<Opened> {
+        let Some((keys, encryption)) = self.encryption else { return self.signing.verify(token) };
+        let decrypted = decrypt(keys, encryption, token)?;
+        // EXPOSE: the inner token is verified as text; its claims go to the caller.
+        let inner = std::str::from_utf8(decrypted.plaintext.expose_secret())
+            .map_err(|_| refused("what is inside is no token"))?;
+        self.signing.verify(inner)
+    }
+}
+
+impl Opened {
+    /// The claims, if they hold.
+    pub(super) fn accept(&self, rules: &ClaimRules, now: SystemTime) -> Result<VerifiedToken> {
+        let claims = claims::check(&self.payload, rules, now).map_err(refused_by)?;
+        check_shapes(&claims)?;
+        Ok(VerifiedToken { claims, key: Arc::clone(&self.key), algorithm: self.algorithm })
+    }
+}
+
+/// Decrypts with the algorithms that were agreed on.
+pub(super) fn decrypt(keys: &Keys, encryption: Encryption, token: &str) -> Result<jwe::Decrypted> {
+    let decrypted = jwe::decrypt(&keys.set, token).map_err(refused_by)?;
+    if (decrypted.algorithm, decrypted.content) != (encryption.alg, encryption.enc) {
+        return Err(refused("the algorithms are not those that were agreed on"));
+    }
+    Ok(decrypted)
+}

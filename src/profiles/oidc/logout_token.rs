@@ -1,0 +1,110 @@
+//! Logout tokens (OpenID Connect Back-Channel Logout 1.0 §2.4).
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::Oidc;
+use super::client::Client;
+use super::layers::{Opened, Signing, VerifiedToken};
+use super::provider::Provider;
+use super::replay::{JtiUse, ReplayGuard};
+use super::rules::{self, Claims, Untyped, text};
+use crate::error::{Error, ErrorKind, Result};
+use crate::jose::claims::ClaimRules;
+use crate::profiles::refused;
+
+const TYP: &str = "logout+jwt";
+/// The member of `events` that makes it a logout token.
+const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
+/// The claims that are set here.
+const OWN: [&str; 5] = ["iss", "aud", "iat", "exp", "events"];
+
+/// What goes into a logout token besides the caller's claims.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "callers build it over its default")]
+pub struct LogoutTokenOptions {
+    /// How long it lives; two minutes by default, the most that the specification advises.
+    pub lifetime: Duration,
+}
+
+impl Default for LogoutTokenOptions {
+    fn default() -> Self {
+        Self { lifetime: Duration::from_secs(120) }
+    }
+}
+
+/// What a logout token must say.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "callers say all of it")]
+pub struct LogoutTokenRules<'a> {
+    /// Whether it may come without its typ, as those of older providers do.
+    pub untyped: Untyped,
+    /// Remembers the tokens that were seen.
+    pub replay: &'a dyn ReplayGuard,
+}
+
+impl Provider {
+    /// Makes a logout token for a client, by the algorithms of its ID tokens. `claims` say who is logged out: `sub`,
+    /// `sid`, or both; a `jti` is drawn unless they hold one.
+    ///
+    /// # Errors
+    /// As [`Provider::issue_id_token`].
+    pub fn issue_logout_token(
+        &self,
+        client: &Client,
+        mut claims: Claims,
+        options: &LogoutTokenOptions,
+    ) -> Result<String> {
+        rules::refuse_own(&claims, &OWN)?;
+        rules::check_given(&claims, &[])?;
+        let usage = |text: &'static str| Err(Error::new(ErrorKind::Usage, text));
+        if !claims.contains_key("sub") && !claims.contains_key("sid") {
+            return usage("a logout token says who is logged out: sub, sid, or both");
+        }
+        if claims.contains_key("nonce") {
+            return usage("a logout token has no nonce");
+        }
+        claims.insert("iss".into(), self.issuer().into());
+        claims.insert("events".into(), json!({ EVENT: {} }));
+        rules::set_audience(&mut claims, &[client.id()]);
+        rules::set_times(&mut claims, self.oidc().now(), options.lifetime)?;
+        rules::set_jti(&mut claims)?;
+        let (keys, algorithm) = self.oidc().id_token_keys(client)?;
+        let signing = Signing { keys: &keys, algorithm: Some(algorithm) };
+        self.oidc().seal_for_client(client, signing, claims, TYP)
+    }
+}
+
+/// Checks the claims of a logout token (§2.6).
+pub(super) fn check(
+    oidc: &Oidc,
+    opened: &Opened,
+    issuer: &str,
+    client: &Client,
+    rules: &LogoutTokenRules<'_>,
+) -> Result<VerifiedToken> {
+    rules::check_typ(&opened.header, Some(TYP), rules.untyped)?;
+    let accepted = opened.accept(
+        &ClaimRules {
+            issuer: Some(issuer.to_owned()),
+            audience: Some(client.id().to_owned()),
+            required: ["iss", "aud", "iat", "exp", "jti", "events"].map(str::to_owned).to_vec(),
+            ..oidc.claim_rules()
+        },
+        oidc.now(),
+    )?;
+    let claims = &accepted.claims;
+    let event = claims.get("events").and_then(|events| events.get(EVENT));
+    if !event.is_some_and(Value::is_object) {
+        return Err(refused("events does not hold the logout event"));
+    }
+    if claims.contains_key("nonce") {
+        return Err(refused("the token has a nonce: it is no logout token"));
+    }
+    if text(claims, "sub").is_none() && text(claims, "sid").is_none() {
+        return Err(refused("the token names neither subject nor session"));
+    }
+    JtiUse::of(claims, oidc.skew())?.first(rules.replay)?;
+    Ok(accepted)
+}

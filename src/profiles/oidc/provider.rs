@@ -1,0 +1,134 @@
+//! The provider: who it is, and how its own tokens are protected.
+
+use serde_json::Value;
+
+use super::Oidc;
+use super::keys::{Keys, SigningLabels};
+use super::layers::{Layers, Opened, Signing, VerifiedToken};
+use super::rules::{self, Claims, Untyped};
+use crate::alg::Algorithm;
+use crate::error::{Error, ErrorKind, Result};
+use crate::jose::claims::ClaimRules;
+use crate::jose::jwe::{self, EncryptOptions};
+use crate::profiles::{refused, refused_by};
+
+/// Encrypts client-side access and refresh tokens.
+const ENCRYPTION_LABEL: &str = "am.services.oauth2.stateless.token.encryption";
+
+/// An OpenID provider under one issuer identifier. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    oidc: Oidc,
+    issuer: String,
+    tokens: Vec<TokenProtection>,
+}
+
+/// How access and refresh tokens are protected.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "Ping AM has these two, one or the other")]
+pub enum TokenProtection {
+    /// Encrypted with `am.services.oauth2.stateless.token.encryption`, a symmetric key that only the provider has: its
+    /// tag proves who made the token. Encryption takes the place of a signature, as in Ping AM.
+    Encrypted,
+    /// Signed with this algorithm, by the label `am.services.oauth2.stateless.signing.*` of it.
+    Signed(&'static Algorithm),
+}
+
+impl Provider {
+    pub(super) fn new(oidc: Oidc, issuer: String) -> Self {
+        let rs256 = Algorithm::find("RS256").map(TokenProtection::Signed);
+        Self { oidc, issuer, tokens: rs256.into_iter().collect() }
+    }
+
+    /// The same provider with other protections of access and refresh tokens: the first acts, each still opens, so that
+    /// a change of algorithm is a change of order too.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] if there is none, [`ErrorKind::AlgorithmNotAllowed`] for an algorithm without a label.
+    pub fn with_tokens(self, tokens: &[TokenProtection]) -> Result<Self> {
+        if tokens.is_empty() {
+            return Err(Error::new(ErrorKind::Usage, "access tokens need a protection"));
+        }
+        for token in tokens {
+            if let TokenProtection::Signed(algorithm) = token {
+                SigningLabels::Stateless.of(algorithm)?;
+            }
+        }
+        Ok(Self { tokens: tokens.to_vec(), ..self })
+    }
+
+    /// The issuer identifier.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    pub(super) const fn oidc(&self) -> &Oidc {
+        &self.oidc
+    }
+
+    /// Protects the claims of an access or refresh token.
+    pub(super) fn protect(&self, claims: Claims, typ: &str) -> Result<String> {
+        let payload = Value::Object(claims).to_string().into_bytes();
+        let first = self.tokens.first().copied().unwrap_or(TokenProtection::Encrypted);
+        match first {
+            TokenProtection::Encrypted => {
+                let options = EncryptOptions { typ: Some(typ.into()), ..Default::default() };
+                jwe::encrypt(&self.encryption()?.set, &payload, &options)
+            }
+            TokenProtection::Signed(algorithm) => {
+                let keys = self.signing(algorithm)?;
+                let signing = Signing { keys: &keys, algorithm: Some(algorithm) };
+                Layers { signing, encryption: None }.seal(&payload, typ, Claims::new())
+            }
+        }
+    }
+
+    /// Opens an access or refresh token of this provider, in any protection that it has; the typ must be there.
+    pub(super) fn unprotect(
+        &self,
+        token: &str,
+        typ: &str,
+        rules: &ClaimRules,
+    ) -> Result<VerifiedToken> {
+        let mut last = refused("the provider has no protection for tokens");
+        for protection in &self.tokens {
+            let opened = match protection {
+                TokenProtection::Encrypted => self.decrypt_token(token),
+                TokenProtection::Signed(algorithm) => self.verify_token(token, algorithm),
+            };
+            match opened {
+                Ok(opened) => {
+                    rules::check_typ(&opened.header, Some(typ), Untyped::Refused)?;
+                    return opened.accept(rules, self.oidc.now());
+                }
+                Err(error) if error.kind() == ErrorKind::TokenRefused => last = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last)
+    }
+
+    fn verify_token(&self, token: &str, algorithm: &'static Algorithm) -> Result<Opened> {
+        let keys = self.signing(algorithm)?;
+        let signing = Signing { keys: &keys, algorithm: Some(algorithm) };
+        Layers { signing, encryption: None }.open(token)
+    }
+
+    fn decrypt_token(&self, token: &str) -> Result<Opened> {
+        let decrypted = jwe::decrypt(&self.encryption()?.set, token).map_err(refused_by)?;
+        // EXPOSE: the claims of a token, which go to the caller.
+        let payload = decrypted.plaintext.expose_secret().to_vec();
+        let (header, algorithm) = (decrypted.header(), decrypted.content);
+        Ok(Opened { header, payload, key: decrypted.key, algorithm })
+    }
+
+    fn signing(&self, algorithm: &Algorithm) -> Result<Keys> {
+        self.oidc.label(SigningLabels::Stateless.of(algorithm)?)
+    }
+
+    /// Symmetric keys: the catalogue lets no others stand behind this label.
+    fn encryption(&self) -> Result<Keys> {
+        self.oidc.label(ENCRYPTION_LABEL)
+    }
+}

@@ -1,0 +1,80 @@
+//! Refresh tokens as JWTs of a kind of their own, for the provider alone.
+
+use std::time::Duration;
+
+use super::client::Client;
+use super::layers::VerifiedToken;
+use super::provider::Provider;
+use super::rules::{self, Claims, text};
+use crate::error::Result;
+use crate::jose::claims::ClaimRules;
+use crate::profiles::refused;
+
+/// No standard names one: a typ of ours, so that neither it nor an access token is taken for the other.
+const TYP: &str = "rt+jwt";
+/// The claims that are set here.
+const OWN: [&str; 5] = ["iss", "aud", "client_id", "iat", "exp"];
+const REQUIRED: [&str; 7] = ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"];
+
+/// What goes into a refresh token besides the caller's claims.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "callers build it over its default")]
+pub struct RefreshTokenOptions {
+    /// How long it lives; a week by default, as in Ping AM.
+    pub lifetime: Duration,
+}
+
+impl Default for RefreshTokenOptions {
+    fn default() -> Self {
+        Self { lifetime: Duration::from_secs(7 * 24 * 3_600) }
+    }
+}
+
+impl Provider {
+    /// Makes a refresh token for a client. `claims` say whom it is about (`sub`), what was granted (`scope`), and
+    /// whatever the provider wants to see again; a `jti` is drawn unless they hold one.
+    ///
+    /// # Errors
+    /// As [`Provider::issue_access_token`].
+    pub fn issue_refresh_token(
+        &self,
+        client: &Client,
+        mut claims: Claims,
+        options: &RefreshTokenOptions,
+    ) -> Result<String> {
+        rules::refuse_own(&claims, &OWN)?;
+        rules::check_given(&claims, &["sub"])?;
+        claims.insert("iss".into(), self.issuer().into());
+        claims.insert("client_id".into(), client.id().into());
+        rules::set_audience(&mut claims, &[self.issuer()]);
+        rules::set_times(&mut claims, self.oidc().now(), options.lifetime)?;
+        rules::set_jti(&mut claims)?;
+        self.protect(claims, TYP)
+    }
+
+    /// Checks a refresh token that this client presents.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::TokenRefused`]; those of [`Provider::issue_refresh_token`] for the keys.
+    pub fn verify_refresh_token(&self, client: &Client, token: &str) -> Result<VerifiedToken> {
+        let accepted = self.verify_any_refresh_token(token)?;
+        if text(&accepted.claims, "client_id") != Some(client.id()) {
+            return Err(refused("the token is of another client"));
+        }
+        Ok(accepted)
+    }
+
+    /// The same, whichever client it is of.
+    pub(super) fn verify_any_refresh_token(&self, token: &str) -> Result<VerifiedToken> {
+        self.unprotect(
+            token,
+            TYP,
+            &ClaimRules {
+                issuer: Some(self.issuer().to_owned()),
+                audience: Some(self.issuer().to_owned()),
+                required: REQUIRED.map(str::to_owned).to_vec(),
+                ..self.oidc().claim_rules()
+            },
+        )
+    }
+}

@@ -1,0 +1,199 @@
+//! What the claims of all tokens here have in common: who sets them, what they look like, when they end.
+
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Map, Value};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::jose::claims::date;
+use crate::profiles::claims::generate_id;
+pub(super) use crate::profiles::times::seconds;
+use crate::profiles::{refused, refused_by};
+
+/// The claims of a token.
+pub(super) type Claims = Map<String, Value>;
+
+/// Claims that are strings wherever they stand.
+const TEXTS: [&str; 12] = [
+    "acr",
+    "at_hash",
+    "azp",
+    "c_hash",
+    "client_id",
+    "iss",
+    "jti",
+    "nonce",
+    "s_hash",
+    "scope",
+    "sid",
+    "sub",
+];
+
+fn usage(why: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Usage, why.into())
+}
+
+/// Refuses claims that the profile sets itself, so that nobody wonders which of two values is signed.
+pub(super) fn refuse_own(claims: &Claims, own: &[&str]) -> Result<()> {
+    match own.iter().find(|name| claims.contains_key(**name)) {
+        None => Ok(()),
+        Some(name) => Err(usage(format!("the claim \"{name}\" is set here, not by the caller"))
+            .with_help(
+                "leave it out; issuer, audience, lifetime and the rest have options of their own",
+            )),
+    }
+}
+
+/// The first thing that is wrong with the types of well-known claims.
+fn misshapen(claims: &Claims) -> Option<String> {
+    if let Some(name) =
+        TEXTS.into_iter().find(|name| claims.get(*name).is_some_and(|value| !value.is_string()))
+    {
+        return Some(format!("{name} is not a string"));
+    }
+    if claims.get("auth_time").is_some_and(|value| !value.is_number()) {
+        return Some("auth_time is not a number".into());
+    }
+    let texts =
+        |value: &Value| value.as_array().is_some_and(|list| list.iter().all(Value::is_string));
+    if claims.get("amr").is_some_and(|value| !texts(value)) {
+        return Some("amr is no list of strings".into());
+    }
+    None
+}
+
+/// Checks the types of well-known claims of a token that was received.
+pub(super) fn check_shapes(claims: &Claims) -> Result<()> {
+    misshapen(claims).map_or(Ok(()), |why| Err(refused(why)))
+}
+
+/// The same for a token that is to be made, and that the required ones are there.
+pub(super) fn check_given(claims: &Claims, required: &[&str]) -> Result<()> {
+    if let Some(name) = required.iter().find(|name| !claims.contains_key(**name)) {
+        return Err(usage(format!("the claim \"{name}\" is missing")));
+    }
+    misshapen(claims).map_or(Ok(()), |why| Err(usage(why)))
+}
+
+/// A string claim.
+pub(super) fn text<'c>(claims: &'c Claims, name: &str) -> Option<&'c str> {
+    claims.get(name).and_then(Value::as_str)
+}
+
+/// Sets `iat` and `exp`.
+pub(super) fn set_times(claims: &mut Claims, now: SystemTime, lifetime: Duration) -> Result<()> {
+    let iat = seconds(now);
+    let exp = iat.checked_add(lifetime.as_secs()).filter(|exp| *exp > iat);
+    let exp = exp.ok_or_else(|| usage("a lifetime is at least one second, and ends some day"))?;
+    claims.insert("iat".into(), iat.into());
+    claims.insert("exp".into(), exp.into());
+    Ok(())
+}
+
+/// Draws a `jti` of 128 bits unless there is one.
+pub(super) fn set_jti(claims: &mut Claims) -> Result<()> {
+    if !claims.contains_key("jti") {
+        claims.insert("jti".into(), generate_id()?.into());
+    }
+    Ok(())
+}
+
+/// `aud`: one string, or a list of several.
+pub(super) fn set_audience(claims: &mut Claims, audiences: &[&str]) {
+    let value = match audiences {
+        [one] => Value::from(*one),
+        many => many.iter().copied().map(Value::from).collect(),
+    };
+    claims.insert("aud".into(), value);
+}
+
+/// The audiences of a token whose `aud` was found to be a string or a list of strings.
+pub(super) fn audiences(claims: &Claims) -> Vec<&str> {
+    match claims.get("aud") {
+        Some(Value::String(one)) => vec![one],
+        Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Refuses a token whose `exp` is further ahead than this, or that says it was made longer ago.
+pub(super) fn check_lifetime(claims: &Claims, now: SystemTime, most: Duration) -> Result<()> {
+    let time = |name| date(claims, name).map_err(refused_by);
+    let now = Duration::from_secs(seconds(now)).as_secs_f64();
+    let most = most.as_secs_f64();
+    if time("exp")?.is_none_or(|exp| exp > now + most) {
+        return Err(refused("exp is too far ahead"));
+    }
+    if time("iat")?.is_some_and(|iat| iat + most < now) {
+        return Err(refused("the token was made too long ago"));
+    }
+    Ok(())
+}
+
+/// A `sub` of OpenID Connect: 1 to 255 ASCII characters (OpenID Connect Core §2).
+pub(super) fn is_subject(claims: &Claims) -> bool {
+    text(claims, "sub").is_some_and(|sub| (1..=255).contains(&sub.len()) && sub.is_ascii())
+}
+
+/// Checks that one of the media types stands in the header, or, if `untyped`, none or plain `JWT` (RFC 8725 §3.11).
+pub(super) fn check_typ(
+    header: &Map<String, Value>,
+    accepted: Option<&str>,
+    untyped: Untyped,
+) -> Result<()> {
+    let other = || refused("the token is of another typ");
+    let Some(typ) = header.get("typ") else {
+        return if untyped == Untyped::Accepted { Ok(()) } else { Err(other()) };
+    };
+    // RFC 7515 §4.1.9: compared without case; `application/` may be left out.
+    let typ = typ.as_str().ok_or_else(other)?.to_ascii_lowercase();
+    let typ = typ.strip_prefix("application/").unwrap_or(&typ);
+    let plain = typ == "jwt" && untyped == Untyped::Accepted;
+    if plain || accepted == Some(typ) { Ok(()) } else { Err(other()) }
+}
+
+/// Whether a token may come without a typ of its own: none, or `JWT`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "there is no third")]
+pub enum Untyped {
+    /// It is taken for what was expected.
+    Accepted,
+    /// It is refused.
+    #[default]
+    Refused,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_typ_is_compared_as_a_media_type() {
+        let header = |typ: &str| json!({ "typ": typ }).as_object().unwrap().clone();
+        for typ in ["at+jwt", "AT+JWT", "application/at+jwt", "Application/at+JWT"] {
+            assert!(check_typ(&header(typ), Some("at+jwt"), Untyped::Refused).is_ok(), "{typ}");
+        }
+        for typ in ["JWT", "jwt", "rt+jwt", "at+jwt ", "", "text/at+jwt"] {
+            assert!(check_typ(&header(typ), Some("at+jwt"), Untyped::Refused).is_err(), "{typ}");
+        }
+        assert!(check_typ(&header("application/JWT"), None, Untyped::Accepted).is_ok());
+        assert!(check_typ(&Map::new(), None, Untyped::Accepted).is_ok());
+        assert!(check_typ(&Map::new(), Some("at+jwt"), Untyped::Refused).is_err());
+        let number = json!({ "typ": 1 }).as_object().unwrap().clone();
+        assert!(check_typ(&number, None, Untyped::Accepted).is_err());
+    }
+
+    #[test]
+    fn a_lifetime_must_end_and_last() {
+        let mut claims = Claims::new();
+        let now = UNIX_EPOCH + Duration::from_secs(10);
+        set_times(&mut claims, now, Duration::from_secs(5)).unwrap();
+        assert_eq!((claims["iat"].as_u64(), claims["exp"].as_u64()), (Some(10), Some(15)));
+        assert!(set_times(&mut claims, now, Duration::ZERO).is_err());
+        assert!(set_times(&mut claims, now, Duration::MAX).is_err());
+    }
+}
