@@ -89,6 +89,40 @@ pub enum JwkAlg {
     Single,
 }
 
+/// Which part of the program uses a label.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Home {
+    /// A row of `profiles::journey::PROFILES`.
+    Journey,
+    /// Nothing but plain calls on the label.
+    Label,
+    /// OpenID Connect and OAuth 2.0.
+    Oidc,
+    /// SAML 2.0.
+    Saml,
+    /// Client-side sessions.
+    Session,
+    /// Identities and trust anchors of TLS.
+    Tls,
+}
+
+impl Home {
+    /// The word in the catalogue and in documents.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Journey => "journey",
+            Self::Label => "label",
+            Self::Oidc => "oidc",
+            Self::Saml => "saml",
+            Self::Session => "session",
+            Self::Tls => "tls",
+        }
+    }
+}
+
 /// What kind of secret a label wants.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq)]
 #[serde(rename_all = "kebab-case")]
@@ -163,6 +197,8 @@ pub struct LabelSpec {
     pub name: String,
     /// The feature it belongs to.
     pub section: String,
+    /// Which part of the program uses it.
+    pub home: Home,
     /// One line on what it is for.
     pub help: String,
     /// What it is for.

@@ -186,11 +186,11 @@ mod tests {
         let mut seen = 0;
         for one in all {
             let found = catalogue::find(&one.label).unwrap();
-            assert_eq!(found.spec.section, "sessions", "{}", one.label);
+            assert_eq!(found.spec.home, catalogue::Home::Session, "{}", one.label);
             seen += 1;
         }
         // The other two are the deprecated ones, to which these fall back.
-        let section = catalogue::all().iter().filter(|spec| spec.section == "sessions");
-        assert_eq!(section.filter(|spec| !spec.deprecated).count(), seen);
+        let home = catalogue::all().iter().filter(|spec| spec.home == catalogue::Home::Session);
+        assert_eq!(home.filter(|spec| !spec.deprecated).count(), seen);
     }
 }

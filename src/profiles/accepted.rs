@@ -54,6 +54,10 @@ impl Accepted {
         &self.claims
     }
 
+    pub(super) fn has_claim(&self, name: &str) -> bool {
+        self.claims.contains_key(name)
+    }
+
     /// The claims of the caller, to keep.
     #[must_use]
     pub fn into_claims(mut self) -> Map<String, Value> {

@@ -27,6 +27,8 @@ pub(super) struct Head {
     pub(super) realm: Option<String>,
     /// The deployment that it was made by.
     pub(super) issuer: Option<String>,
+    /// The identifier of the node that it is for, where a profile has them: then `aud` is no claim of the caller.
+    pub(super) audience: Option<String>,
 }
 
 /// An id that nobody guesses: 128 random bits.
@@ -42,9 +44,10 @@ pub(super) fn generate_id() -> Result<String> {
 pub(super) fn write(
     head: &Head,
     claims: &Map<String, Value>,
+    reserved: &[&str],
     max_depth: usize,
 ) -> Result<Zeroizing<Vec<u8>>> {
-    if let Some(name) = RESERVED.into_iter().find(|name| claims.contains_key(*name)) {
+    if let Some(name) = reserved.iter().find(|name| claims.contains_key(**name)) {
         let text = format!("the claim \"{name}\" is set by the profile");
         return Err(
             Error::new(ErrorKind::Usage, text).with_help("take it out, or call it something else")
@@ -72,6 +75,9 @@ pub(super) fn write(
     }
     if let Some(issuer) = &head.issuer {
         out.add("iss", issuer)?;
+    }
+    if let Some(audience) = &head.audience {
+        out.add("aud", audience)?;
     }
     for (name, value) in claims {
         out.add(name, value)?;
@@ -106,11 +112,11 @@ pub(super) fn read(
         return Err(refused("nbf is not a claim of this profile"));
     }
     let (realm, issuer) = (text(&mut claims, "realm")?, text(&mut claims, "iss")?);
-    Ok((Head { id, times, realm, issuer }, claims))
+    Ok((Head { id, times, realm, issuer, audience: None }, claims))
 }
 
 /// A claim that must be a string if it is there.
-fn text(claims: &mut Map<String, Value>, name: &'static str) -> Result<Option<String>> {
+pub(super) fn text(claims: &mut Map<String, Value>, name: &'static str) -> Result<Option<String>> {
     match claims.remove(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
@@ -171,6 +177,7 @@ mod tests {
             times: Some(times),
             realm: Some("alpha".into()),
             issuer: Some("https://a".into()),
+            audience: None,
         }
     }
 
@@ -178,10 +185,10 @@ mod tests {
     fn what_is_written_is_read() {
         let claims = json!({ "sub": "\"alice\"", "roles": ["a", { "b": null }] });
         let claims = claims.as_object().unwrap();
-        let payload = write(&head(), claims, 16).unwrap();
+        let payload = write(&head(), claims, &RESERVED, 16).unwrap();
         assert_eq!(read(&payload, true, 16).unwrap(), (head(), claims.clone()));
-        let endless = Head { id: None, times: None, realm: None, issuer: None };
-        let empty = write(&endless, &Map::new(), 16).unwrap();
+        let endless = Head { id: None, times: None, realm: None, issuer: None, audience: None };
+        let empty = write(&endless, &Map::new(), &RESERVED, 16).unwrap();
         assert_eq!(&**empty, b"{}");
         assert_eq!(read(&empty, false, 16).unwrap().0, endless);
         assert!(read(&empty, true, 16).is_err());
@@ -191,12 +198,16 @@ mod tests {
     fn claims_of_the_profile_and_what_cannot_be_read_again_are_refused() {
         for name in RESERVED {
             let claims = Map::from_iter([(name.to_owned(), json!(1))]);
-            assert_eq!(write(&head(), &claims, 16).unwrap_err().kind(), ErrorKind::Usage, "{name}");
+            assert_eq!(
+                write(&head(), &claims, &RESERVED, 16).unwrap_err().kind(),
+                ErrorKind::Usage,
+                "{name}"
+            );
         }
         let nested = |depth: usize| (0..depth).fold(json!(1), |inner, _| json!([inner]));
         for (depth, fits) in [(3, true), (4, false)] {
             let claims = Map::from_iter([("a".to_owned(), nested(depth))]);
-            let written = write(&head(), &claims, 4);
+            let written = write(&head(), &claims, &RESERVED, 4);
             assert_eq!(written.is_ok(), fits, "{depth}");
             if let Ok(payload) = written {
                 assert!(read(&payload, true, 4).is_ok());

@@ -9,7 +9,9 @@ mod accepted;
 mod choice;
 mod claims;
 mod denylist;
+pub mod journey;
 pub mod jwks;
+mod kind;
 pub mod oidc;
 mod parts;
 #[cfg(feature = "saml")]
@@ -24,7 +26,7 @@ use crate::error::{Error, ErrorKind};
 pub use accepted::Accepted;
 pub use choice::Choice;
 pub use denylist::{DeniedIds, Denylist};
-pub use parts::{Form, Parts, Unsealed, open, seal};
+pub use parts::{Form, Parts, Typ, Unsealed, open, seal};
 pub use times::{TimeRules, Times};
 
 /// The one error of a token that a profile does not accept; `reason` is for logs, and quotes no claim.

@@ -41,20 +41,29 @@ impl<K> Parts<K> {
     ///
     /// # Errors
     /// Those of `change`.
-    pub fn try_map<'p, T>(
+    pub fn try_map<'p, T>(&'p self, change: impl Fn(&'p K) -> Result<T>) -> Result<Parts<T>> {
+        self.try_map_each(&change, &change)
+    }
+
+    /// As [`Parts::try_map`], what signs and what encrypts each in its own way.
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn try_map_each<'p, T>(
         &'p self,
-        mut change: impl FnMut(&'p K) -> Result<T>,
+        signs: impl Fn(&'p K) -> Result<T>,
+        encrypts: impl Fn(&'p K) -> Result<T>,
     ) -> Result<Parts<T>> {
         Ok(match self {
-            Self::Encrypted(one) => Parts::Encrypted(change(one)?),
+            Self::Encrypted(one) => Parts::Encrypted(encrypts(one)?),
             Self::EncryptedThenSigned { encryption, signing } => Parts::EncryptedThenSigned {
-                encryption: change(encryption)?,
-                signing: change(signing)?,
+                encryption: encrypts(encryption)?,
+                signing: signs(signing)?,
             },
-            Self::Signed(one) => Parts::Signed(change(one)?),
+            Self::Signed(one) => Parts::Signed(signs(one)?),
             Self::SignedThenEncrypted { signing, encryption } => Parts::SignedThenEncrypted {
-                signing: change(signing)?,
-                encryption: change(encryption)?,
+                signing: signs(signing)?,
+                encryption: encrypts(encryption)?,
             },
         })
     }
@@ -93,12 +102,33 @@ impl<K> Parts<K> {
     }
 }
 
+/// What the `typ` of a token says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "explicit, or not")]
+pub enum Typ {
+    /// The kind of token, in each of its headers (RFC 8725 §3.11).
+    Explicit(&'static str),
+    /// `JWT`, or nothing, as foreign programs write it: claims and keys tell the kind (RFC 8725 §3.12).
+    Jwt,
+}
+
+impl Typ {
+    /// As it is written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Explicit(name) => name,
+            Self::Jwt => "JWT",
+        }
+    }
+}
+
 /// What the headers of a token say besides its algorithms and kids.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "what a profile chooses")]
-pub struct Form<'a> {
-    /// `typ` of each layer (RFC 8725 §3.11).
-    pub typ: &'a str,
+pub struct Form {
+    /// `typ` of each layer.
+    pub typ: Typ,
     /// Compresses before encrypting; the label must allow it.
     pub zip: bool,
 }
@@ -128,7 +158,7 @@ impl fmt::Debug for Unsealed {
 ///
 /// # Errors
 /// Those of [`jws::sign`] and [`jwe::encrypt`].
-pub fn seal(form: &Form<'_>, keys: &Parts<&KeySet>, payload: &[u8]) -> Result<String> {
+pub fn seal(form: &Form, keys: &Parts<&KeySet>, payload: &[u8]) -> Result<String> {
     let (outer, token) = match keys {
         Parts::Encrypted(set) => (set, encrypt(form, set, payload, false)?),
         Parts::EncryptedThenSigned { encryption, signing } => {
@@ -148,17 +178,18 @@ pub fn seal(form: &Form<'_>, keys: &Parts<&KeySet>, payload: &[u8]) -> Result<St
 }
 
 /// `nested`: what is inside is a token too (RFC 7519 §5.2).
-fn sign(form: &Form<'_>, set: &KeySet, payload: &[u8], nested: bool) -> Result<String> {
+fn sign(form: &Form, set: &KeySet, payload: &[u8], nested: bool) -> Result<String> {
     let cty = nested.then(|| "JWT".to_owned());
-    let options = SignOptions { typ: Some(form.typ.to_owned()), cty, ..SignOptions::default() };
+    let options =
+        SignOptions { typ: Some(form.typ.name().to_owned()), cty, ..SignOptions::default() };
     jws::sign(set, payload, &options)
 }
 
-fn encrypt(form: &Form<'_>, set: &KeySet, payload: &[u8], nested: bool) -> Result<String> {
+fn encrypt(form: &Form, set: &KeySet, payload: &[u8], nested: bool) -> Result<String> {
     if form.zip && payload.len() > set.policy().limits.max_inflated_bytes {
         return Err(too_large(payload, "max_inflated_bytes"));
     }
-    let (typ, cty) = (Some(form.typ.to_owned()), nested.then(|| "JWT".to_owned()));
+    let (typ, cty) = (Some(form.typ.name().to_owned()), nested.then(|| "JWT".to_owned()));
     let options = EncryptOptions { typ, cty, zip: form.zip, ..EncryptOptions::default() };
     jwe::encrypt(set, payload, &options)
 }
@@ -177,7 +208,7 @@ fn too_large(content: &[u8], bound: &str) -> Error {
 ///
 /// # Errors
 /// [`crate::error::ErrorKind::TokenRefused`], [`crate::error::ErrorKind::WrongUse`] for the labels.
-pub fn open(typ: &str, keys: &Parts<Vec<&KeySet>>, token: &str) -> Result<Unsealed> {
+pub fn open(typ: Typ, keys: &Parts<Vec<&KeySet>>, token: &str) -> Result<Unsealed> {
     match keys {
         Parts::Encrypted(sets) => {
             let outer = decrypt(typ, sets, token)?;
@@ -207,14 +238,29 @@ pub fn open(typ: &str, keys: &Parts<Vec<&KeySet>>, token: &str) -> Result<Unseal
     }
 }
 
-fn verify(typ: &str, sets: &[&KeySet], token: &str) -> Result<Verified> {
-    let options = VerifyOptions { typ: Some(typ), ..VerifyOptions::default() };
-    select::verify(sets, token, &options).map_err(refused_by)
+fn verify(typ: Typ, sets: &[&KeySet], token: &str) -> Result<Verified> {
+    let expected = match typ {
+        Typ::Explicit(name) => Some(name),
+        Typ::Jwt => None,
+    };
+    let options = VerifyOptions { typ: expected, ..VerifyOptions::default() };
+    let found = select::verify(sets, token, &options).map_err(refused_by)?;
+    if typ == Typ::Jwt && found.has_typ() && !found.is_of_type(typ.name()) {
+        return Err(another_typ());
+    }
+    Ok(found)
 }
 
-fn decrypt(typ: &str, sets: &[&KeySet], token: &str) -> Result<jwe::Decrypted> {
+fn decrypt(typ: Typ, sets: &[&KeySet], token: &str) -> Result<jwe::Decrypted> {
     let opened = select::decrypt(sets, token).map_err(refused_by)?;
-    if opened.is_of_type(typ) { Ok(opened) } else { Err(refused("it is of another typ")) }
+    if opened.is_of_type(typ.name()) || (typ == Typ::Jwt && !opened.has_typ()) {
+        return Ok(opened);
+    }
+    Err(another_typ())
+}
+
+fn another_typ() -> Error {
+    refused("it is of another typ")
 }
 
 fn text(bytes: &[u8]) -> Result<&str> {

@@ -219,11 +219,12 @@ fn the_configuration_of_the_readme_passes_check_with_its_keys() {
 }
 
 #[test]
-fn the_readme_has_every_label_in_its_section() {
+fn the_readme_has_every_label_in_its_section_and_at_its_home() {
     let text = section("Labels");
     for spec in claviger::catalogue::all() {
-        let row = text.lines().find(|line| line.starts_with(&format!("| {} |", spec.section)));
-        let row = row.unwrap_or_else(|| panic!("no row {}", spec.section));
+        let start = format!("| {} | {} |", spec.section, spec.home.name());
+        let row = text.lines().find(|line| line.starts_with(&start));
+        let row = row.unwrap_or_else(|| panic!("no row {start}"));
         let mark = if spec.deprecated { " †" } else { "" };
         let wanted = format!("`{}`{mark}", spec.name);
         assert!(row.split(['|', '<', '>']).any(|cell| cell.trim() == wanted), "{wanted}");

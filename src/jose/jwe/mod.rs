@@ -65,6 +65,12 @@ impl Decrypted {
         matches!(self.header.text("typ"), Ok(Some(found)) if same_type(found, typ))
     }
 
+    /// Whether its header has a `typ`.
+    #[must_use]
+    pub fn has_typ(&self) -> bool {
+        self.header.contains("typ")
+    }
+
     /// The header of the recipient that held, all members together.
     #[must_use]
     pub fn header(&self) -> Map<String, Value> {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::Serialization;
 use super::header::Header;
+use super::{Serialization, same_type};
 use crate::alg::Algorithm;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::{KeySet, LabelKey};
@@ -63,6 +63,18 @@ pub struct Verified {
 }
 
 impl Verified {
+    /// Whether its `typ` is this one, compared as [`VerifyOptions::typ`] is.
+    #[must_use]
+    pub fn is_of_type(&self, typ: &str) -> bool {
+        matches!(self.header.text("typ"), Ok(Some(found)) if same_type(found, typ))
+    }
+
+    /// Whether its header has a `typ`.
+    #[must_use]
+    pub fn has_typ(&self) -> bool {
+        self.header.contains("typ")
+    }
+
     /// The header of the signature that held, protected and unprotected members together.
     #[must_use]
     pub fn header(&self) -> Map<String, Value> {

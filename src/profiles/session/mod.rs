@@ -10,17 +10,18 @@ mod size;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::claims::{self, Head};
-use super::{Accepted, Denylist, Form, Parts, TimeRules, Times, choice, open, refused, seal};
+use super::claims::Head;
+use super::kind::{Audience, Kind, Made};
+use super::{Accepted, Denylist, Parts, TimeRules, Times, Typ, choice};
 use crate::config::{SessionLabel, SessionOrder, SessionSettings};
 use crate::error::{Error, ErrorKind, Result};
-use crate::keyring::{Keyring, Snapshot};
+use crate::keyring::Keyring;
 use crate::label::Realm;
-use crate::ops::{KeySet, RealmView};
+use crate::ops::RealmView;
 
 pub use size::CookieSize;
 
@@ -77,7 +78,8 @@ impl Sessions {
             return Err(Error::new(ErrorKind::Usage, why)
                 .with_help("name labels that sign, and AES to encrypt without them"));
         }
-        self.rules(&settings).validate()?;
+        let SessionSettings { absolute, idle, .. } = settings;
+        TimeRules { absolute, idle, skew: Duration::ZERO }.validate()?;
         self.given = Some(Arc::new(settings));
         Ok(self)
     }
@@ -92,20 +94,16 @@ impl Sessions {
     /// How sessions are made now.
     #[must_use]
     pub fn settings(&self) -> SessionSettings {
-        self.with_settings_of_now(SessionSettings::clone)
+        self.now(|settings, _| settings.clone())
     }
 
     /// A new session of these claims.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownLabel`] if no label is mapped; [`ErrorKind::Usage`] for claims that the session sets
-    /// itself, and for more than anybody could open again; those of [`seal`].
+    /// itself, and for more than anybody could open again; those of [`super::seal`].
     pub fn seal(&self, claims: &Map<String, Value>) -> Result<Sealed> {
-        self.with_settings_of_now(|settings| {
-            let times = Times::start(&self.rules(settings), self.keyring.clock().now());
-            let head = self.head(settings, claims::generate_id()?, times);
-            self.make(settings, head, claims)
-        })
+        self.now(|settings, kind| self.make(settings, kind, kind.start()?, claims))
     }
 
     /// Opens a session that anybody presents.
@@ -125,21 +123,13 @@ impl Sessions {
     /// # Errors
     /// As [`Sessions::open`].
     pub fn open_at_any_time(&self, token: &str) -> Result<Accepted> {
-        self.with_settings_of_now(|settings| {
+        self.now(|settings, kind| {
             let snapshot = self.keyring.load();
             let keys = parts(settings)?.try_map(|labels| {
                 let labels = labels.iter().map(|one| &one.label);
                 choice::opening(labels, &snapshot, self.realm.as_ref())
             })?;
-            let unsealed = open(TYP, &keys, token)?;
-            let (head, claims) = claims::read(&unsealed.payload, true, self.max_json_depth())?;
-            if head.realm.as_deref() != self.realm.as_ref().map(Realm::as_str) {
-                return Err(refused("it is of another realm"));
-            }
-            if head.issuer != settings.issuer {
-                return Err(refused("it is of another deployment"));
-            }
-            Ok(Accepted::new(head, claims, unsealed))
+            kind.open(&keys, token)
         })
     }
 
@@ -148,16 +138,7 @@ impl Sessions {
     /// # Errors
     /// [`ErrorKind::TokenRefused`], and what the denylist fails with.
     pub fn check(&self, session: &Accepted) -> Result<()> {
-        let now = self.keyring.clock().now();
-        self.with_settings_of_now(|settings| {
-            let times = session.times().ok_or_else(|| refused("it has no times"))?;
-            times.check(&self.rules(settings), now)
-        })?;
-        let id = session.id().unwrap_or_default();
-        match &self.denylist {
-            Some(list) if list.denies(id)? => Err(refused("it was logged out")),
-            _ => Ok(()),
-        }
+        self.now(|_, kind| kind.check(session, self.denylist.as_deref()))
     }
 
     /// The same session, used now: a new idle time-out, the same id and absolute end.
@@ -174,84 +155,54 @@ impl Sessions {
     /// As [`Sessions::refresh`].
     pub fn refresh_with(&self, session: &Accepted, claims: &Map<String, Value>) -> Result<Sealed> {
         self.check(session)?;
-        self.with_settings_of_now(|settings| {
-            let head = session.head();
-            let (Some(id), Some(times)) = (&head.id, head.times) else {
-                return Err(refused("it has no id or no times"));
-            };
-            let rules = self.rules(settings);
-            let times = times.used(&rules, self.keyring.clock().now());
-            self.make(settings, self.head(settings, id.clone(), times), claims)
-        })
+        self.now(|settings, kind| self.make(settings, kind, kind.used(session.head()), claims))
     }
 
     /// When a session ends unless somebody uses it, and when it ends anyway, in seconds since 1970.
     #[must_use]
     pub fn ends(&self, times: &Times) -> (Option<u64>, u64) {
-        self.with_settings_of_now(|settings| {
-            let rules = self.rules(settings);
-            (times.idle_end(&rules), times.end(&rules))
+        self.now(|_, kind| {
+            let end = kind.rules.as_ref().map_or(times.expires, |rules| times.end(rules));
+            (kind.rules.as_ref().and_then(|rules| times.idle_end(rules)), end)
         })
-    }
-
-    /// The present, as the time-outs are reckoned.
-    #[must_use]
-    pub fn now(&self) -> SystemTime {
-        self.keyring.clock().now()
     }
 
     fn make(
         &self,
         settings: &SessionSettings,
+        kind: &Kind<'_>,
         head: Head,
         claims: &Map<String, Value>,
     ) -> Result<Sealed> {
         let snapshot = self.keyring.load();
-        let keys = self.acting(settings, &snapshot)?;
-        let payload = claims::write(&head, claims, self.max_json_depth())?;
-        let token = seal(&Form { typ: TYP, zip: settings.zip }, &keys, &payload)?;
-        let size = CookieSize::of(&settings.cookie, &token, payload.len(), &keys, settings.zip);
-        let Head { id, times, .. } = head;
-        let (Some(id), Some(times)) = (id, times) else {
+        let keys = parts(settings)?.try_map(|labels| {
+            let labels = labels.iter().map(|one| &one.label);
+            choice::acting(labels, &snapshot, self.realm.as_ref()).map(|set| &**set)
+        })?;
+        let Made { token, claims_bytes } = kind.seal(&keys, &head, claims)?;
+        let size = CookieSize::of(&settings.cookie, &token, claims_bytes, &keys, settings.zip);
+        let (Some(id), Some(times)) = (head.id, head.times) else {
             return Err(Error::new(ErrorKind::Bug, "a session without an id"));
         };
         Ok(Sealed { token, id, times, size })
     }
 
-    fn acting<'s>(
-        &self,
-        settings: &SessionSettings,
-        snapshot: &'s Snapshot,
-    ) -> Result<Parts<&'s KeySet>> {
-        parts(settings)?.try_map(|labels| {
-            let labels = labels.iter().map(|one| &one.label);
-            choice::acting(labels, snapshot, self.realm.as_ref()).map(|set| &**set)
-        })
-    }
-
-    fn head(&self, settings: &SessionSettings, id: String, times: Times) -> Head {
-        Head {
-            id: Some(id),
-            times: Some(times),
-            realm: self.realm.as_ref().map(ToString::to_string),
-            issuer: settings.issuer.clone(),
-        }
-    }
-
-    fn rules(&self, settings: &SessionSettings) -> TimeRules {
+    /// With the settings and the kind of session of now.
+    fn now<T>(&self, act: impl FnOnce(&SessionSettings, &Kind<'_>) -> T) -> T {
+        let config = self.keyring.load_config();
+        let settings = self.given.as_deref().unwrap_or(&config.sessions);
         let SessionSettings { absolute, idle, .. } = *settings;
-        TimeRules { absolute, idle, skew: self.keyring.load_config().policy.clock_skew }
-    }
-
-    fn max_json_depth(&self) -> usize {
-        self.keyring.load_config().policy.limits.max_json_depth
-    }
-
-    fn with_settings_of_now<T>(&self, act: impl FnOnce(&SessionSettings) -> T) -> T {
-        match &self.given {
-            Some(given) => act(given),
-            None => act(&self.keyring.load_config().sessions),
-        }
+        let kind = Kind {
+            typ: Typ::Explicit(TYP),
+            zip: settings.zip,
+            rules: Some(TimeRules { absolute, idle, skew: config.policy.clock_skew }),
+            realm: self.realm.as_ref(),
+            issuer: settings.issuer.as_deref(),
+            audience: Audience::Free,
+            max_json_depth: config.policy.limits.max_json_depth,
+            now: self.keyring.clock().now(),
+        };
+        act(settings, &kind)
     }
 }
 
