@@ -73,7 +73,8 @@ pub(crate) fn expected() -> Expected {
 /// The public halves of a label, as a peer knows them.
 pub(crate) fn published(keyring: &Keyring, label: &str, rules: &PeerRules) -> Arc<KeySet> {
     let keys = keyring.realm(REALM).unwrap().label(label).unwrap().keys().unwrap();
-    let jwks = jwk::set([&*keys], true).to_string();
+    let public = keys.keys().iter().filter_map(|key| jwk::public(&keys, key));
+    let jwks = json!({ "keys": public.collect::<Vec<Value>>() }).to_string();
     Arc::clone(PeerKeySet::from_jwks(jwks.as_bytes(), rules).unwrap().keys().unwrap())
 }
 
