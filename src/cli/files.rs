@@ -41,13 +41,18 @@ impl Files {
 
     /// Puts `data` where the operator wants it. `json` is what `--json` shows; with `--out` its `members`, which
     /// hold the data, give way to the file's name.
-    pub(crate) fn answer(
-        &self,
+    pub(crate) fn answer(&self, json: Value, members: &[&str], data: Vec<u8>) -> Result<Outcome> {
+        Self::write(self.out.as_deref(), json, members, data)
+    }
+
+    /// As [`Files::answer`], for a command without input.
+    pub(crate) fn write(
+        out: Option<&Path>,
         mut json: Value,
         members: &[&str],
         data: Vec<u8>,
     ) -> Result<Outcome> {
-        let Some(out) = self.out.as_ref().filter(|out| *out != Path::new("-")) else {
+        let Some(out) = out.filter(|out| *out != Path::new("-")) else {
             return Ok(Outcome::new(json, data));
         };
         key_tools::create_file(out, &SecretBytes::from_vec(data))?;

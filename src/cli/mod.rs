@@ -29,6 +29,7 @@ mod key_life;
 mod key_status;
 mod labels;
 mod man;
+mod oidc;
 mod on_label;
 mod output;
 mod password_input;
@@ -106,6 +107,8 @@ enum Command {
     Labels(labels::Args),
     /// Print the manual page of the program or of one command
     Man(man::Args),
+    /// Issue and verify tokens of OAuth 2.0 and OpenID Connect
+    Oidc(oidc::Args),
     /// Let an alias act: put it at the front of its mapping
     Promote(promote::Args),
     /// Put all aliases of a mapping in a new order
@@ -149,6 +152,7 @@ impl Command {
             Self::Jwks(args) => jwks::run(context, &args),
             Self::Labels(args) => labels::run(context, &args),
             Self::Man(args) => man::run(context, &args),
+            Self::Oidc(args) => oidc::run(context, &args),
             Self::Promote(args) => promote::run(context, &args),
             Self::Reorder(args) => reorder::run(context, &args),
             Self::Retire(args) => retire::run(context, &args),

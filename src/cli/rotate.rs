@@ -69,7 +69,7 @@ fn require_schedules(rotation: &Rotation) -> Result<()> {
 }
 
 /// `365d`, as in the configuration.
-fn duration(text: &str) -> Result<Duration> {
+pub(super) fn duration(text: &str) -> Result<Duration> {
     let wrong = || {
         Error::new(ErrorKind::Usage, format!("\"{}\" is no time ahead", text.escape_debug()))
             .with_help("write a number and s, m, h or d: 365d")

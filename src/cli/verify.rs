@@ -142,12 +142,14 @@ fn verify_raw(set: &KeySet, args: &Args) -> Result<Outcome> {
 
 /// The operator at the command line may know why: with `-v`, and never in a service.
 pub(crate) fn with_reason(context: &Context, error: Error) -> Error {
-    if !matches!(error.kind(), ErrorKind::NotDecrypted | ErrorKind::NotVerified) {
+    let of_a_token = [ErrorKind::NotDecrypted, ErrorKind::NotVerified, ErrorKind::TokenRefused];
+    if !of_a_token.contains(&error.kind()) {
         return error;
     }
     let reason = std::error::Error::source(&error).map(ToString::to_string);
     match reason {
         Some(reason) if context.verbosity > 0 => error.with_help(reason),
+        _ if error.kind() == ErrorKind::TokenRefused => error.with_help("-v says why"),
         _ => error.with_help(
             "-v says why; `claviger explain LABEL --token FILE` says which key it needs",
         ),

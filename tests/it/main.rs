@@ -41,6 +41,7 @@ mod layers;
 mod mapping_life;
 mod mutation;
 mod next_keys;
+mod oidc_cli;
 mod oidc_house;
 mod oidc_requests;
 mod oidc_tokens;
