@@ -13,13 +13,15 @@ use crate::key_tools::{self, GenerateOptions};
 use crate::secret::{SecretBytes, SecretString};
 
 /// Alias, type and size of each key.
-const KEYS: [(&str, &str, Option<usize>); 6] = [
+const KEYS: [(&str, &str, Option<usize>); 8] = [
     ("es256-1", "ec", None),
     ("es256-2", "ec", None),
     ("ed25519-1", "ed25519", None),
     ("rsa-1", "rsa", Some(3072)),
     ("hmac-1", "hmac", Some(512)),
     ("aes-1", "aes", Some(256)),
+    ("session-hmac-1", "hmac", Some(512)),
+    ("session-aes-1", "aes", Some(256)),
 ];
 
 const CONFIG: &str = r#"# claviger: labels name purposes, aliases stand behind them.
@@ -43,6 +45,9 @@ store_password = { label = "storepass" }
 "am.services.oauth2.oidc.signing.EDDSA" = ["ed25519-1"]
 "am.services.oauth2.oidc.signing.RSA" = ["rsa-1"]
 "am.services.oauth2.jwt.authenticity.signing" = ["hmac-1"]
+"am.authn.authid.signing.HMAC" = ["hmac-1"]
+"am.global.services.session.clientbased.signing.HMAC" = ["session-hmac-1"]
+"am.global.services.session.clientbased.encryption.AES" = ["session-aes-1"]
 "app.session.seal" = ["aes-1"]
 
 # A label of your own.
@@ -50,6 +55,14 @@ store_password = { label = "storepass" }
 use = "encrypt"
 algorithms = ["A256GCMKW", "A256GCM"]
 max_token_lifetime = "12h"
+
+# Client-side sessions: claviger session --help. What is encrypted lives no longer than they do.
+[sessions]
+absolute = "2h"
+idle = "30m"
+
+[labels."am.global.services.session.clientbased.encryption.AES"]
+max_token_lifetime = "2h"
 "#;
 
 /// The text of the starter's configuration.

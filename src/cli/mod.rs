@@ -13,6 +13,7 @@ mod check;
 mod completions;
 mod decrypt;
 mod delete;
+mod denied_file;
 mod diagnostics;
 mod drill;
 mod encrypt;
@@ -39,10 +40,12 @@ mod retire;
 mod revoke;
 mod rotate;
 mod seal;
+mod session;
 mod sign;
 mod stage;
 mod status;
 mod step;
+mod token;
 mod token_needs;
 mod undo;
 mod verify;
@@ -119,12 +122,16 @@ enum Command {
     Revoke(revoke::Args),
     /// Do what schedules have due, or show the year ahead
     Rotate(rotate::Args),
+    /// Make, open and end client-side sessions
+    Session(session::Args),
     /// Sign with the active alias of a label
     Sign(sign::Args),
     /// Add an alias at the end of a mapping: published and tried, not acting
     Stage(stage::Args),
     /// Show what would serve now, and of each key until when what it made may live
     Status(status::Args),
+    /// Make and open the tokens of journeys and services
+    Token(token::Args),
     /// Take the last step of a label back
     Undo(undo::Args),
     /// Verify with every valid alias of a label
@@ -158,9 +165,11 @@ impl Command {
             Self::Retire(args) => retire::run(context, &args),
             Self::Revoke(args) => revoke::run(context, &args),
             Self::Rotate(args) => rotate::run(context, &args),
+            Self::Session(args) => session::run(context, &args),
             Self::Sign(args) => sign::run(context, &args),
             Self::Stage(args) => stage::run(context, &args),
             Self::Status(args) => status::run(context, &args),
+            Self::Token(args) => token::run(context, &args),
             Self::Undo(args) => undo::run(context, &args),
             Self::Verify(args) => verify::run(context, &args),
         }

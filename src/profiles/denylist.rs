@@ -1,5 +1,6 @@
 //! Tokens that are refused before their end: ids that somebody logged out.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,14 +25,15 @@ impl<F: Fn(&str) -> bool + Send + Sync> Denylist for F {
     }
 }
 
-/// A denylist in memory, and as text: a line for each id, `ID END` with the end in RFC 3339.
+/// A denylist in memory, and as text: a line for each id, `ID END` with the end in RFC 3339. Ids of other people,
+/// who may write anything into them, are percent-encoded.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct DeniedIds(HashMap<String, u64>);
 
 impl DeniedIds {
     /// Refuses an id until its absolute end, in seconds since 1970; of two ends the later counts.
     pub fn deny(&mut self, id: &str, end: u64) {
-        let known = self.0.entry(id.to_owned()).or_default();
+        let known = self.0.entry(word(id).into_owned()).or_default();
         *known = end.max(*known);
     }
 
@@ -75,7 +77,8 @@ impl DeniedIds {
                 return Err(Error::new(ErrorKind::Malformed, text)
                     .with_help("write the id, a space and the end: \"x1 2026-11-25T08:00:00Z\""));
             };
-            list.deny(id, end);
+            let known = list.0.entry(id.to_owned()).or_default();
+            *known = end.max(*known);
         }
         Ok(list)
     }
@@ -98,8 +101,25 @@ impl DeniedIds {
 
 impl Denylist for DeniedIds {
     fn denies(&self, id: &str) -> Result<bool> {
-        Ok(self.0.contains_key(id))
+        Ok(self.0.contains_key(&*word(id)))
     }
+}
+
+/// An id as a word of the text form: what is no visible ASCII character, `%` and `#` are percent-encoded.
+fn word(id: &str) -> Cow<'_, str> {
+    let plain = |byte: &u8| byte.is_ascii_graphic() && !b"%#".contains(byte);
+    if id.as_bytes().iter().all(plain) && !id.is_empty() {
+        return id.into();
+    }
+    let mut text = String::from("%");
+    for byte in id.as_bytes() {
+        if plain(byte) {
+            text.push(char::from(*byte))
+        } else {
+            text.push_str(&format!("%{byte:02X}"))
+        }
+    }
+    text.into()
 }
 
 /// Whole seconds, rounded up: an entry is kept until its token has ended.
@@ -127,6 +147,14 @@ mod tests {
         list.forget_ended(UNIX_EPOCH + Duration::from_secs(1_000));
         let denied = |id: &str| list.denies(id).unwrap();
         assert!(!denied("a") && denied("b") && denied("never"));
+        // Ids of other people cannot add lines, nor hide as comments.
+        let ids = ["", "#a", "a b", "a\nb 2030-01-01T00:00:00Z", "%", "%23a", "ä", "% 0A"];
+        let mut list = DeniedIds::default();
+        ids.into_iter().for_each(|id| list.deny(id, 2_000));
+        assert_eq!((list.len(), list.to_text().lines().count()), (ids.len(), ids.len()));
+        let read = DeniedIds::parse(&list.to_text()).unwrap();
+        assert!(read == list && ids.into_iter().all(|id| read.denies(id).unwrap()));
+        assert!(!read.denies("b").unwrap());
         for bad in ["a tomorrow", "a 1970-01-01T00:16:40Z more"] {
             assert_eq!(DeniedIds::parse(bad).unwrap_err().kind(), ErrorKind::Malformed);
         }

@@ -151,6 +151,8 @@ fn the_commands_of_the_readme_answer_as_it_shows() {
     let mut count = 0;
     for name in [
         "Demo",
+        "Sessions",
+        "Token profiles",
         "Drills",
         "Rotating a key, step by step",
         "A key has leaked, now what",
@@ -243,7 +245,7 @@ fn the_readme_shows_the_help_as_it_is() {
 }
 
 /// In an order in which each finds what the ones before it made.
-const COMMANDS: [&str; 28] = [
+const COMMANDS: [&str; 30] = [
     "init",
     "check",
     "encode",
@@ -265,6 +267,8 @@ const COMMANDS: [&str; 28] = [
     "inspect",
     "import",
     "delete",
+    "session",
+    "token",
     "jwks",
     "labels",
     "status",

@@ -58,6 +58,7 @@ mod saml;
 mod schedule;
 mod seeds;
 mod session;
+mod session_cli;
 mod stores;
 mod support;
 mod token_kinds;

@@ -91,9 +91,8 @@ pub(crate) fn sides(keyring: &Keyring, variant: Variant) -> (Tokens, Tokens) {
     }
     // The service has the keys that sign, we have those that decrypt.
     let Parts::SignedThenEncrypted { signing, encryption } = &row.parts else { panic!("{row:?}") };
-    let verify = published(keyring, signing.plain[0], &PeerRules::verify(&["RS256"]).unwrap());
-    let encrypt = PeerRules::encrypt(&["RSA-OAEP-256", "A256GCM"]).unwrap();
-    let encrypt = published(keyring, encryption.plain[0], &encrypt);
+    let verify = published(keyring, signing.plain[0], &row.peer_signs().unwrap());
+    let encrypt = published(keyring, encryption.plain[0], &row.peer_encrypts().unwrap());
     (tokens.with_peer(encrypt).unwrap(), opener.with_peer(verify).unwrap())
 }
 

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crate::catalogue;
+use crate::error::Result;
+use crate::ops::PeerRules;
 use crate::profiles::{Parts, Typ};
 
 /// What a kind of token is: its labels, how it is put together, how long it lives.
@@ -59,11 +62,33 @@ impl Profile {
         self.labels().any(|label| label.contains("{identifier}"))
     }
 
+    /// What the keys of a peer do that signs: the algorithms of the labels that stand for it.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Usage`] if nothing is signed.
+    pub fn peer_signs(&self) -> Result<PeerRules> {
+        PeerRules::verify(&algorithms(self.parts.signing()))
+    }
+
+    /// What the keys of a peer do that decrypts.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Usage`] if nothing is encrypted.
+    pub fn peer_encrypts(&self) -> Result<PeerRules> {
+        PeerRules::encrypt(&algorithms(self.parts.encryption()))
+    }
+
     /// Every label of the catalogue that it names.
     pub fn labels(&self) -> impl Iterator<Item = &'static str> {
         let lists = [self.parts.signing(), self.parts.encryption()].into_iter().flatten();
         lists.flat_map(|labels| labels.plain.iter().chain(labels.identified).copied())
     }
+}
+
+fn algorithms(labels: Option<&Labels>) -> Vec<&'static str> {
+    let names = labels.map_or(&[][..], |labels| labels.plain);
+    let specs = catalogue::all().iter().filter(|spec| names.contains(&spec.name.as_str()));
+    specs.flat_map(|spec| spec.algorithms.iter().map(String::as_str)).collect()
 }
 
 /// Labels without an identifier.
