@@ -10,6 +10,7 @@ use claviger::alg::Algorithm;
 use claviger::catalogue::LabelUse;
 use claviger::clock::Clock;
 use claviger::error::{Error, ErrorKind};
+use claviger::jose::jwk;
 use claviger::jose::jws::{self, SignOptions};
 use claviger::key_tools::{self, GenerateOptions};
 use claviger::ops::{KeySet, KeySetPolicy, PeerKeySet, PeerRules};
@@ -144,6 +145,14 @@ impl House {
     pub(crate) fn published(&self, algorithms: &[&str]) -> Arc<KeySet> {
         let jwks = self.keyring.jwks(None, Party::Provider).document();
         let jwks = serde_json::from_str(&jwks.json).unwrap();
+        peer(&jwks, &PeerRules::verify(algorithms).unwrap())
+    }
+
+    /// The public keys of one label alone.
+    pub(crate) fn published_by(&self, label: &str, algorithms: &[&str]) -> Arc<KeySet> {
+        let keys = self.keyring.label(label).unwrap().keys().unwrap();
+        let public = keys.keys().iter().filter_map(|key| jwk::public(&keys, key));
+        let jwks = json!({ "keys": public.collect::<Vec<Value>>() });
         peer(&jwks, &PeerRules::verify(algorithms).unwrap())
     }
 }

@@ -12,6 +12,7 @@ use claviger::profiles::journey::{Between, Expected, PROFILES, Profile, Tokens};
 use serde_json::{Map, Value, json};
 
 use crate::deployment::{Mapped, aliases, kind_of};
+use crate::oidc_kinds;
 
 /// The realm that makes and opens them.
 pub(crate) const REALM: &str = "alpha";
@@ -108,6 +109,9 @@ pub(crate) fn mappings() -> Vec<Mapped<'static>> {
     for label in variants().into_iter().flat_map(labels_of) {
         map(Some(REALM), label);
     }
+    for label in oidc_kinds::LABELS {
+        map(Some(REALM), label.to_owned());
+    }
     for name in ["signing.HMAC", "encryption.AES"] {
         map(None, format!("am.global.services.session.clientbased.{name}"));
     }
@@ -133,5 +137,6 @@ pub(crate) fn kinds(keyring: &Keyring) -> Vec<Kind> {
         make: Box::new(move || sessions.seal(&Map::new()).unwrap().token),
         open: Box::new(move |token| opener.open(token).map(drop)),
     });
+    kinds.extend(oidc_kinds::kinds(keyring));
     kinds
 }
