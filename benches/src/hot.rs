@@ -3,13 +3,15 @@
 //! `hot OPERATION COUNT`; without an operation their names. Only what `collected` runs is counted.
 
 use std::hint::black_box;
+use std::path::Path;
 
 use crate::fixture::{CLAIMS, label, material, row};
+use crate::profiles::{CLAIMS as CLAIMS_OF_USER, Shop};
 use claviger::jose::jws::SignOptions;
 use claviger::jose::{jwe, jws};
 
 /// Operation, algorithm, content algorithm.
-const OPERATIONS: [(&str, &str, &str); 10] = [
+const OPERATIONS: [(&str, &str, &str); 12] = [
     ("sign-HS256", "HS256", ""),
     ("verify-HS256", "HS256", ""),
     ("verify-HS256-full-header", "HS256", ""),
@@ -20,6 +22,8 @@ const OPERATIONS: [(&str, &str, &str); 10] = [
     ("verify-RS256", "RS256", ""),
     ("encrypt-dir", "dir", "A256GCM"),
     ("decrypt-dir", "dir", "A256GCM"),
+    ("seal-session", "HS256", "A256KW"),
+    ("open-session", "HS256", "A256KW"),
 ];
 
 /// Runs an operation, or names them.
@@ -32,8 +36,11 @@ pub fn run() {
     let count: usize = count.parse().expect("a number");
     let (name, algorithm, enc) =
         OPERATIONS.iter().find(|(known, ..)| known == name).expect("one of the operations");
-    let enc = (!enc.is_empty()).then(|| row(enc));
     let folder = tempfile::tempdir().expect("a directory");
+    if name.ends_with("-session") {
+        return session(folder.path(), name, (algorithm, enc), count);
+    }
+    let enc = (!enc.is_empty()).then(|| row(enc));
     let (_, key) = material(row(algorithm), enc);
     let rows: Vec<_> = std::iter::once(row(algorithm)).chain(enc).collect();
     let label = label(folder.path(), &[key], &rows, 16);
@@ -56,6 +63,16 @@ pub fn run() {
             let token = jwe::encrypt(&keys, payload, &Default::default()).expect("encrypted");
             repeat(count, || label.decrypt(&token).expect("decrypted"));
         }
+    }
+}
+
+fn session(folder: &Path, name: &str, (signs, wraps): (&str, &str), count: usize) {
+    let Shop { sessions, .. } = Shop::new(folder, "HMAC", signs, wraps);
+    let claims = serde_json::from_str(CLAIMS_OF_USER).expect("claims");
+    let token = sessions.seal(&claims).expect("sealed").token;
+    match name {
+        "seal-session" => repeat(count, || sessions.seal(&claims).expect("sealed")),
+        _ => repeat(count, || sessions.open(&token).expect("opened")),
     }
 }
 

@@ -7,6 +7,7 @@ mod hot;
 mod jwks;
 mod many_keys;
 mod primitive;
+mod profiles;
 mod scaling;
 mod sign_verify;
 
@@ -16,10 +17,13 @@ fn main() {
         Some("hot") => hot::run(),
         Some("jwks") => jwks::run(),
         Some("many_keys") => many_keys::run(),
+        Some("profiles") => profiles::run(),
         Some("scaling") => scaling::run(),
         Some("sign_verify") => sign_verify::run(),
         _ => {
-            eprintln!("measure sign_verify | encrypt_decrypt | many_keys | scaling | jwks | hot");
+            eprintln!(
+                "measure sign_verify | encrypt_decrypt | many_keys | scaling | jwks | profiles | hot"
+            );
             std::process::exit(2);
         }
     }

@@ -97,9 +97,6 @@ pub(super) fn read(
     let mut claims = json::parse_strict_object(payload, max_depth)
         .map_err(|error| refused(format!("the payload is no JSON object: {}", error.message())))?;
     let times = if lives { Some(Times::read(&claims)?) } else { None };
-    for name in Times::CLAIMS {
-        claims.remove(name);
-    }
     let id = text(&mut claims, "jti")?;
     match &id {
         None if lives => return Err(refused("jti is missing")),
@@ -112,16 +109,22 @@ pub(super) fn read(
         return Err(refused("nbf is not a claim of this profile"));
     }
     let (realm, issuer) = (text(&mut claims, "realm")?, text(&mut claims, "iss")?);
+    keep_others(&mut claims, &RESERVED);
     Ok((Head { id, times, realm, issuer, audience: None }, claims))
 }
 
-/// A claim that must be a string if it is there.
+/// Takes a claim that must be a string if it is there; its name stays.
 pub(super) fn text(claims: &mut Map<String, Value>, name: &'static str) -> Result<Option<String>> {
-    match claims.remove(name) {
+    match claims.get_mut(name) {
         None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
+        Some(Value::String(text)) => Ok(Some(std::mem::take(text))),
         Some(_) => Err(refused(format!("{name} is not a string"))),
     }
+}
+
+/// Leaves the claims of the caller, in their order.
+pub(super) fn keep_others(claims: &mut Map<String, Value>, ours: &[&str]) {
+    claims.retain(|name, _| !ours.contains(&name.as_str()));
 }
 
 fn is_shallow(value: &Value, depth: usize) -> bool {

@@ -90,6 +90,7 @@ impl Kind<'_> {
         }
         if let Audience::Node(identifier) = self.audience {
             head.audience = claims::text(&mut claims, "aud")?;
+            claims::keep_others(&mut claims, &["aud"]);
             if head.audience.as_deref() != identifier {
                 return Err(refused("it is for another node"));
             }

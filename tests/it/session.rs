@@ -28,7 +28,7 @@ fn encryption(name: &str) -> String {
 }
 
 fn claims() -> Map<String, Value> {
-    json!({ "sub": "alice", "roles": ["admin"] }).as_object().unwrap().clone()
+    json!({ "sub": "alice", "roles": ["admin"], "name": "Alice" }).as_object().unwrap().clone()
 }
 
 /// HMAC inside AES, unless something else is said.
@@ -86,6 +86,8 @@ fn a_session_comes_back_however_it_is_put_together() {
         let sealed = sessions.seal(&claims()).unwrap();
         let session = sessions.open(&sealed.token).unwrap();
         assert_eq!(session.claims(), &claims(), "{way:?}");
+        let names: Vec<&String> = session.claims().keys().collect();
+        assert_eq!(names, ["sub", "roles", "name"], "in their order");
         assert_eq!(session.id(), Some(sealed.id.as_str()));
         assert_eq!(session.times(), Some(&sealed.times));
         assert_eq!(session.verified_by().is_some(), !way.signing.is_empty());

@@ -10,7 +10,7 @@ use crate::jose::claims::{self as jwt, ClaimRules};
 use crate::ops::KeySet;
 use crate::profiles::claims::{self, Head};
 use crate::profiles::kind::Kind;
-use crate::profiles::{Accepted, Form, Parts, Times, open as unseal, refused, refused_by};
+use crate::profiles::{Accepted, Form, Parts, Times, open as unseal, refused_by};
 
 /// Who made a token of a peer, and for whom.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -96,14 +96,8 @@ pub(super) fn open(
     if let Some(rules) = &kind.rules {
         times.check(rules, kind.now)?;
     }
-    let id = match claims.remove("jti") {
-        None => None,
-        Some(Value::String(id)) => Some(id),
-        Some(_) => return Err(refused("jti is not a string")),
-    };
-    for name in ["iat", "exp", "nbf"] {
-        claims.remove(name);
-    }
+    let id = claims::text(&mut claims, "jti")?;
+    claims::keep_others(&mut claims, &RESERVED);
     let head = Head { id, times: Some(times), realm: None, issuer: None, audience: None };
     Ok(Accepted::new(head, claims, unsealed))
 }
