@@ -17,7 +17,8 @@ if [ -n "$missing" ]; then
 fi
 command -v cargo >/dev/null 2>&1 || { echo "install Rust 1.88 or later: https://rustup.rs" >&2; exit 1; }
 
-# Peers of the interoperability tests, in a folder of their own: npm's `jose` and PyPI's `joserfc` and `lxml`; xmlsec1.
+# Peers of the interoperability tests, in a folder of their own: npm's `jose`, `oidc-provider` and `openid-client`,
+# PyPI's `joserfc`, `jwcrypto`, `lxml` and `pyjwt`; xmlsec1.
 cd "$(dirname "$0")/.."
 PEERS="${CARGO_TARGET_DIR:-target}/interop"
 missing=''
@@ -31,11 +32,12 @@ if [ -n "$missing" ]; then
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing python3-venv
 fi
 mkdir -p "$PEERS"
-if [ ! -d "$PEERS/node_modules/jose" ]; then
+if [ ! -d "$PEERS/node_modules/jose" ] || [ ! -d "$PEERS/node_modules/oidc-provider" ]; then
   [ -f "$PEERS/package.json" ] || printf '{"private":true}\n' > "$PEERS/package.json"
-  npm install --prefix "$PEERS" --silent --no-fund --no-audit jose@6
+  npm install --prefix "$PEERS" --silent --no-fund --no-audit jose@6 oidc-provider@9 openid-client@6
 fi
-if [ ! -x "$PEERS/venv/bin/python" ] || ! "$PEERS/venv/bin/python" -c 'import joserfc, lxml' 2>/dev/null; then
+if [ ! -x "$PEERS/venv/bin/python" ] || ! "$PEERS/venv/bin/python" -c 'import joserfc, jwcrypto, jwt, lxml' 2>/dev/null; then
   python3 -m venv "$PEERS/venv"
-  "$PEERS/venv/bin/pip" install --quiet --disable-pip-version-check 'joserfc>=1.6,<2' 'lxml>=6,<7'
+  "$PEERS/venv/bin/python" -m pip install --quiet --disable-pip-version-check 'joserfc>=1.6,<2' 'jwcrypto>=1.5,<2' 'lxml>=6,<7' \
+    'pyjwt[crypto]>=2.10,<3'
 fi

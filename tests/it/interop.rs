@@ -14,7 +14,7 @@ use claviger::ops::{KeySet, KeySetPolicy};
 use serde_json::{Value, json};
 
 /// What `scripts/setup.sh` installs the peers into.
-fn peers() -> Option<PathBuf> {
+pub(crate) fn peers() -> Option<PathBuf> {
     // target/debug/claviger
     let target = Path::new(env!("CARGO_BIN_EXE_claviger")).parent().unwrap().parent().unwrap();
     let folder = target.join("interop");

@@ -44,6 +44,7 @@ mod next_keys;
 mod oidc_cli;
 mod oidc_house;
 mod oidc_kinds;
+mod oidc_peers;
 mod oidc_requests;
 mod oidc_rotation;
 mod oidc_tokens;
