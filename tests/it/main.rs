@@ -48,6 +48,7 @@ mod oidc_peers;
 mod oidc_requests;
 mod oidc_rotation;
 mod oidc_tokens;
+mod oidc_vectors;
 mod peer_keys;
 mod pem;
 mod promise;

@@ -129,6 +129,10 @@ impl House {
         self.now.fetch_add(seconds, Ordering::SeqCst);
     }
 
+    pub(crate) fn set(&self, seconds: u64) {
+        self.now.store(seconds, Ordering::SeqCst);
+    }
+
     pub(crate) fn provider(&self) -> Provider {
         self.keyring.oidc(None).provider(ISSUER)
     }
