@@ -6,6 +6,7 @@ mod harness;
 mod hot;
 mod jwks;
 mod many_keys;
+mod oidc;
 mod primitive;
 mod profiles;
 mod scaling;
@@ -17,12 +18,13 @@ fn main() {
         Some("hot") => hot::run(),
         Some("jwks") => jwks::run(),
         Some("many_keys") => many_keys::run(),
+        Some("oidc") => oidc::run(),
         Some("profiles") => profiles::run(),
         Some("scaling") => scaling::run(),
         Some("sign_verify") => sign_verify::run(),
         _ => {
             eprintln!(
-                "measure sign_verify | encrypt_decrypt | many_keys | scaling | jwks | profiles | hot"
+                "measure sign_verify | encrypt_decrypt | many_keys | scaling | jwks | oidc | profiles | hot"
             );
             std::process::exit(2);
         }
