@@ -63,6 +63,7 @@ mod schedule;
 mod seeds;
 mod session;
 mod session_cli;
+mod session_peers;
 mod stores;
 mod support;
 mod token_kinds;
