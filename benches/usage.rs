@@ -18,7 +18,7 @@ use claviger::jose::jws::{self, SignOptions, VerifyOptions};
 use claviger::label::LabelName;
 use claviger::ops::{KeySet, KeySetPolicy, LabelKey};
 use claviger::secret::SecretBytes;
-use claviger::usage::{GCM_MESSAGES, KeyUsage, UsageBook};
+use claviger::usage::{GCM_MESSAGES, KeyUsage, Life, UsageBook};
 use rustix::time::{ClockId, clock_gettime};
 
 const ROUNDS: usize = 400;
@@ -145,7 +145,7 @@ fn main() {
     let key = |book: &UsageBook| book.reading().key(&label, None, "alone");
     let (none, memory_key, durable_key) = (KeyUsage::default(), key(&memory), key(&durable));
     let layer = |key: &KeyUsage, payload: &[u8]| {
-        key.before_signing_payload(std::hint::black_box(payload)).unwrap();
+        key.before_signing_payload(std::hint::black_box(payload), Life::Open).unwrap();
     };
     report(
         "layer/sign/flat claims",

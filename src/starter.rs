@@ -56,13 +56,10 @@ use = "encrypt"
 algorithms = ["A256GCMKW", "A256GCM"]
 max_token_lifetime = "12h"
 
-# Client-side sessions: claviger session --help. What is encrypted lives no longer than they do.
+# Client-side sessions: claviger session --help.
 [sessions]
 absolute = "2h"
 idle = "30m"
-
-[labels."am.global.services.session.clientbased.encryption.AES"]
-max_token_lifetime = "2h"
 "#;
 
 /// The text of the starter's configuration.

@@ -9,10 +9,10 @@ use crate::crypto::sign::{self, MAX_SIGNATURE_BYTES};
 use crate::error::Result;
 use crate::keyring::keyset::{KeySet, LabelKey};
 use crate::secret::SecretBytes;
-use crate::usage::Life;
+use crate::usage::{Life, NEVER};
 
 impl KeySet {
-    /// Signs `input` with the active key; the `exp` of `payload` says how long that lives.
+    /// Signs `input` with the active key; the `exp` of `payload` says how long that lives, else `expires`.
     ///
     /// # Errors
     /// Those of [`crate::usage::KeyUsage::before_signing`];
@@ -20,12 +20,12 @@ impl KeySet {
     pub(crate) fn sign_payload<'b>(
         &self,
         algorithm: &Algorithm,
-        payload: &[u8],
+        (payload, expires): (&[u8], Option<u64>),
         input: &[u8],
         buffer: &'b mut [u8; MAX_SIGNATURE_BYTES],
     ) -> Result<&'b [u8]> {
         let active = self.active();
-        active.usage.before_signing_payload(payload)?;
+        active.usage.before_signing_payload(payload, expires.map_or(Life::Open, until))?;
         sign::sign_into(&active.key, algorithm, input, buffer)
     }
 
@@ -44,7 +44,8 @@ impl KeySet {
         sign::sign_into(&active.key, algorithm, bytes, buffer)
     }
 
-    /// Makes or agrees on a content key for the active key, as [`cipher::establish`] does.
+    /// Makes or agrees on a content key for the active key, as [`cipher::establish`] does; `expires` is when the
+    /// token ends, if that is known.
     ///
     /// # Errors
     /// Those of [`crate::usage::KeyUsage::before_encrypting`] and of [`cipher::establish`].
@@ -53,9 +54,13 @@ impl KeySet {
         algorithm: &Algorithm,
         enc: &Algorithm,
         given: &KeyManagementHeader,
+        expires: Option<u64>,
     ) -> Result<EstablishedKey> {
         let active = self.active();
-        active.usage.before_encrypting(matches!(algorithm.family, Family::AesGcmKw(_)))?;
+        let life = expires.map_or(Life::Open, until);
+        active
+            .usage
+            .before_encrypting_for(life, matches!(algorithm.family, Family::AesGcmKw(_)))?;
         cipher::establish(&active.key, algorithm, enc, given, None)
     }
 
@@ -71,7 +76,8 @@ impl KeySet {
         Ok(&active.key)
     }
 
-    /// Encrypts under the active key itself, as [`cipher::seal_direct`] does.
+    /// Encrypts under the active key itself, as [`cipher::seal_direct`] does; `expires` as of
+    /// [`KeySet::establish`].
     ///
     /// # Errors
     /// Those of [`crate::usage::KeyUsage::before_encrypting`] and of [`cipher::seal_direct`].
@@ -80,9 +86,11 @@ impl KeySet {
         enc: &Algorithm,
         authenticated: &[u8],
         content: &[u8],
+        expires: Option<u64>,
     ) -> Result<Sealed> {
         let active = self.active();
-        active.usage.before_encrypting(matches!(enc.family, Family::AesGcm(_)))?;
+        let life = expires.map_or(Life::Open, until);
+        active.usage.before_encrypting_for(life, matches!(enc.family, Family::AesGcm(_)))?;
         cipher::seal_direct(&active.key, enc, authenticated, content)
     }
 }
@@ -120,4 +128,9 @@ impl LabelKey {
         self.usage.decrypted();
         Ok(value)
     }
+}
+
+/// The life of what ends at this second since 1970.
+fn until(end: u64) -> Life {
+    Life::Until(end.min(NEVER))
 }

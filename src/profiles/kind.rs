@@ -73,7 +73,8 @@ impl Kind<'_> {
             return Err(Error::new(ErrorKind::Usage, text));
         }
         let payload = claims::write(head, claims, &claims::RESERVED, self.max_json_depth)?;
-        let token = seal(&Form { typ: self.typ, zip: self.zip }, keys, &payload)?;
+        let expires = head.times.map(|times| times.expires);
+        let token = seal(&Form { typ: self.typ, zip: self.zip, expires }, keys, &payload)?;
         Ok(Made { token, claims_bytes: payload.len() })
     }
 

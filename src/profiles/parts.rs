@@ -131,6 +131,8 @@ pub struct Form {
     pub typ: Typ,
     /// Compresses before encrypting; the label must allow it.
     pub zip: bool,
+    /// When the token ends, in seconds since 1970, if it does: the keys stay for as long.
+    pub expires: Option<u64>,
 }
 
 /// What was inside a token that a profile accepts in form, and who made it.
@@ -180,8 +182,8 @@ pub fn seal(form: &Form, keys: &Parts<&KeySet>, payload: &[u8]) -> Result<String
 /// `nested`: what is inside is a token too (RFC 7519 §5.2).
 fn sign(form: &Form, set: &KeySet, payload: &[u8], nested: bool) -> Result<String> {
     let cty = nested.then(|| "JWT".to_owned());
-    let options =
-        SignOptions { typ: Some(form.typ.name().to_owned()), cty, ..SignOptions::default() };
+    let (typ, expires) = (Some(form.typ.name().to_owned()), form.expires);
+    let options = SignOptions { typ, cty, expires, ..SignOptions::default() };
     jws::sign(set, payload, &options)
 }
 
@@ -190,7 +192,8 @@ fn encrypt(form: &Form, set: &KeySet, payload: &[u8], nested: bool) -> Result<St
         return Err(too_large(payload, "max_inflated_bytes"));
     }
     let (typ, cty) = (Some(form.typ.name().to_owned()), nested.then(|| "JWT".to_owned()));
-    let options = EncryptOptions { typ, cty, zip: form.zip, ..EncryptOptions::default() };
+    let (zip, expires) = (form.zip, form.expires);
+    let options = EncryptOptions { typ, cty, zip, expires, ..EncryptOptions::default() };
     jwe::encrypt(set, payload, &options)
 }
 

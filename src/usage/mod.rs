@@ -259,15 +259,19 @@ impl KeyUsage {
         self.before(Act::Signed, life, false)
     }
 
-    /// As [`KeyUsage::before_signing`], of a payload whose `exp` says how long it lives.
+    /// As [`KeyUsage::before_signing`], of a payload whose `exp` says how long it lives; `otherwise` counts if it has
+    /// none.
     ///
     /// # Errors
     /// As [`KeyUsage::before_signing`].
-    pub fn before_signing_payload(&self, payload: &[u8]) -> Result<()> {
+    pub fn before_signing_payload(&self, payload: &[u8], otherwise: Life) -> Result<()> {
         if self.0.is_none() {
             return Ok(());
         }
-        self.before_signing(Life::of_payload(payload))
+        match Life::of_payload(payload) {
+            Life::Open => self.before_signing(otherwise),
+            known => self.before_signing(known),
+        }
     }
 
     /// Something is about to be encrypted; its end is the label's `max_token_lifetime` from now. With
@@ -277,6 +281,14 @@ impl KeyUsage {
     /// As [`KeyUsage::before_signing`], and [`crate::error::ErrorKind::BudgetSpent`].
     pub fn before_encrypting(&self, random_nonce: bool) -> Result<()> {
         self.before(Act::Encrypted, Life::Open, random_nonce)
+    }
+
+    /// As [`KeyUsage::before_encrypting`], of something whose end is known.
+    ///
+    /// # Errors
+    /// As [`KeyUsage::before_encrypting`].
+    pub fn before_encrypting_for(&self, life: Life, random_nonce: bool) -> Result<()> {
+        self.before(Act::Encrypted, life, random_nonce)
     }
 
     /// The key verified something.

@@ -4,6 +4,7 @@ use claviger::catalogue;
 use claviger::error::ErrorKind;
 use claviger::profiles::journey::{Between, PROFILES};
 use claviger::profiles::{DeniedIds, Parts};
+use claviger::usage::Horizon;
 use serde_json::json;
 
 use crate::deployment::{Deployment, Mapped, START, aliases, kind_of, reason};
@@ -331,4 +332,36 @@ fn a_token_that_was_taken_back_is_refused() {
     let mut list = DeniedIds::default();
     list.deny(opened.id().unwrap(), opened.times().unwrap().expires);
     assert!(reason(authid.with_denylist(list).open(&token)).contains("logged out"));
+}
+
+#[test]
+fn a_key_stays_for_as_long_as_any_token_that_it_made_however_it_is_wrapped() {
+    for variant in variants() {
+        let deployment = Deployment::new();
+        let labels = labels_of(variant);
+        deployment.configure(&with_keys(&labels, "", &[]), "[keyring]\nstate_dir = \"state\"\n");
+        let keyring = deployment.keyring();
+        let (maker, opener) = sides(&keyring, variant);
+        let token = maker.seal(&claims_of(variant.0)).unwrap();
+        let end = opener.open(&token).unwrap().times().map(|times| times.expires);
+        // To the key of a peer nothing of ours is bound.
+        let parts = [
+            variant.0.parts.signing(),
+            variant.0.parts.encryption().filter(|_| maker.peer().is_none()),
+        ];
+        for part in parts.into_iter().flatten() {
+            let identified = variant.1.is_some() && !part.identified.is_empty();
+            let label = if identified { part.identified[0] } else { part.plain[0] };
+            let label = label.replace("{identifier}", NODE);
+            let keys = keyring.realm(REALM).unwrap().label(&label).unwrap().keys().unwrap();
+            let (name, realm) = (label.parse().unwrap(), REALM.parse().unwrap());
+            let thumbprint = keys.active().key.thumbprint().to_owned();
+            let report = keyring.usage().report(&name, Some(&realm), &thumbprint).unwrap();
+            let horizon = report.horizon(None);
+            match end {
+                Some(end) => assert_eq!(horizon, Horizon::Until(end), "{variant:?} {label}"),
+                None => assert!(matches!(horizon, Horizon::Unknown(_)), "{variant:?} {label}"),
+            }
+        }
+    }
 }

@@ -32,7 +32,7 @@ pub fn encrypt(set: &KeySet, plaintext: &[u8], options: &EncryptOptions) -> Resu
             apv: options.apv.clone(),
             ..KeyManagementHeader::default()
         };
-        Some(set.establish(algorithm, enc, &given)?)
+        Some(set.establish(algorithm, enc, &given, options.expires)?)
     };
     let header = header(set, algorithm, enc, made.as_ref(), options);
     let aad = options.aad.as_deref().map(encode);
@@ -51,7 +51,7 @@ pub fn encrypt(set: &KeySet, plaintext: &[u8], options: &EncryptOptions) -> Resu
     let sealed = match &made {
         // EXPOSE: into the cipher.
         Some(made) => cipher::seal(enc, made.cek.expose_secret(), &authenticated, content)?,
-        None => set.seal_direct(enc, &authenticated, content)?,
+        None => set.seal_direct(enc, &authenticated, content, options.expires)?,
     };
     let key = made.as_ref().map_or(&[][..], |made| made.encrypted_key.as_slice());
     Ok(match options.serialization {

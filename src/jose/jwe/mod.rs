@@ -41,6 +41,9 @@ pub struct EncryptOptions {
     pub serialization: Serialization,
     /// Leaves `kid` out.
     pub without_kid: bool,
+    /// When the token ends, in seconds since 1970: the key stays for as long. Absent: for the label's
+    /// `max_token_lifetime` from now. It does not stand in the token.
+    pub expires: Option<u64>,
 }
 
 /// A token that decrypted.

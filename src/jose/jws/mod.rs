@@ -37,6 +37,9 @@ pub struct SignOptions {
     pub unencoded: bool,
     /// Leaves `kid` out.
     pub without_kid: bool,
+    /// When a token ends whose payload has no `exp`, in seconds since 1970: the key stays for as long. Absent:
+    /// for the label's `max_token_lifetime` from now. It does not stand in the token.
+    pub expires: Option<u64>,
 }
 
 /// How a token is checked.

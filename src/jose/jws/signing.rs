@@ -27,6 +27,7 @@ pub fn sign(set: &KeySet, payload: &[u8], options: &SignOptions) -> Result<Strin
             .with_help("ask for a detached signature as well"));
     }
     let (algorithm, header) = header(set, options)?;
+    let made = (payload, options.expires);
     if options.serialization == Serialization::Compact && !options.detached {
         let body_characters = payload.len().div_ceil(3) * 4;
         let capacity = header.len() + body_characters + SIGNATURE_CHARACTERS + 2;
@@ -35,7 +36,7 @@ pub fn sign(set: &KeySet, payload: &[u8], options: &SignOptions) -> Result<Strin
         token.push('.');
         encode_onto(payload, &mut token);
         let mut buffer = [0; MAX_SIGNATURE_BYTES];
-        let signature = set.sign_payload(algorithm, payload, token.as_bytes(), &mut buffer)?;
+        let signature = set.sign_payload(algorithm, made, token.as_bytes(), &mut buffer)?;
         token.push('.');
         encode_onto(signature, &mut token);
         return Ok(token);
@@ -46,7 +47,7 @@ pub fn sign(set: &KeySet, payload: &[u8], options: &SignOptions) -> Result<Strin
     input.push(b'.');
     input.extend_from_slice(if options.unencoded { payload } else { body.as_bytes() });
     let mut buffer = [0; MAX_SIGNATURE_BYTES];
-    let signature = encode(set.sign_payload(algorithm, payload, &input, &mut buffer)?);
+    let signature = encode(set.sign_payload(algorithm, made, &input, &mut buffer)?);
     Ok(write(&header, body, &signature, options))
 }
 

@@ -68,8 +68,10 @@ pub(super) fn seal(
     keys: &Parts<&KeySet>,
     claims: &Map<String, Value>,
 ) -> Result<String> {
-    let payload = claims::write(&kind.start()?, claims, &RESERVED, kind.max_json_depth)?;
-    super::super::seal(&Form { typ: kind.typ, zip: kind.zip }, keys, &payload)
+    let head = kind.start()?;
+    let payload = claims::write(&head, claims, &RESERVED, kind.max_json_depth)?;
+    let expires = head.times.map(|times| times.expires);
+    super::super::seal(&Form { typ: kind.typ, zip: kind.zip, expires }, keys, &payload)
 }
 
 pub(super) fn open(
