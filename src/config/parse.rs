@@ -110,10 +110,11 @@ impl Config {
         let keyring = read_keyring(&source, root.table("keyring", "[keyring]"));
         let policy = read_policy(&source, root.table("policy", "[policy]"));
         let trace = read_trace(&source, root.table("trace", "[trace]"), &keyring);
-        let sessions = sessions::read(&source, root.table("sessions", "[sessions]"));
         let labels = read_labels(&source, root.table("labels", "[labels]"));
         let schedules = rotation::read(&source, root.table("rotation", "[rotation]"));
         let stores = stores::read(&source, root.table("stores", "[stores]"));
+        let sessions = root.table("sessions", "[sessions]");
+        let sessions = sessions::read(&source, sessions, &labels, &stores);
         root.finish();
         let mut config = Self {
             file: file.to_owned(),

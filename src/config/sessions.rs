@@ -1,10 +1,12 @@
 //! `[sessions]`: how client-side sessions are put together, and how long they live.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::config::parse::duration;
 use crate::config::reader::{Source, Table, as_string, suggest};
+use crate::config::{LabelSettings, Placed, StoreEntry};
 use crate::label::LabelName;
 
 /// A label of the catalogue that client-side sessions use.
@@ -80,7 +82,12 @@ impl Default for SessionSettings {
     }
 }
 
-pub(super) fn read(source: &Source<'_>, table: Option<Table<'_>>) -> SessionSettings {
+pub(super) fn read(
+    source: &Source<'_>,
+    table: Option<Table<'_>>,
+    labels: &BTreeMap<LabelName, Placed<LabelSettings>>,
+    stores: &[StoreEntry],
+) -> SessionSettings {
     let mut settings = SessionSettings::default();
     let Some(table) = table else { return settings };
     if let Some(labels) = read_labels(source, &table, "signing", SessionLabel::signing()) {
@@ -106,8 +113,30 @@ pub(super) fn read(source: &Source<'_>, table: Option<Table<'_>>) -> SessionSett
         let help = "name labels: signing = [\"HMAC\"], encryption = [\"AES\"]";
         source.error_with("unsafe_sessions", why, help, table.span());
     }
+    if settings.zip {
+        for label in uncompressed(&settings, labels, stores) {
+            let text = format!("`zip` of [sessions] needs label \"{label}\" to allow it");
+            let help = format!("write zip = true under [labels.\"{label}\"], or take it out here");
+            source.error_with("zip_not_allowed", text, help, table.key_span("zip"));
+        }
+    }
     table.finish();
     settings
+}
+
+/// The labels that are mapped to encrypt sessions and allow no compression.
+fn uncompressed<'s>(
+    settings: &'s SessionSettings,
+    labels: &BTreeMap<LabelName, Placed<LabelSettings>>,
+    stores: &[StoreEntry],
+) -> Vec<&'s LabelName> {
+    let mapped = |label: &LabelName| {
+        let mut mappings = stores.iter().flat_map(|store| &store.mappings);
+        mappings.any(|mapping| mapping.label.value == *label)
+    };
+    let allows = |label: &LabelName| labels.get(label).is_some_and(|one| one.value.zip);
+    let asked = settings.encryption.iter().map(|one| &one.label);
+    asked.filter(|label| mapped(label) && !allows(label)).collect()
 }
 
 impl SessionSettings {

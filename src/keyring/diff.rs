@@ -217,6 +217,7 @@ mod tests {
     use super::*;
     use crate::alg::{Algorithm, Curve};
     use crate::catalogue::{LabelUse, Publish};
+    use crate::config::Config;
     use crate::crypto::Key;
     use crate::crypto::generate::{KeySpec, generate};
     use crate::formats::JwkHints;
@@ -250,7 +251,8 @@ mod tests {
             let global = Some(Arc::new(set.unwrap()));
             labels.insert("app.tokens".parse().unwrap(), Scopes { global, realms: HashMap::new() });
         }
-        Snapshot::new(1, labels)
+        let (config, _) = Config::parse("", "claviger.toml".as_ref());
+        Snapshot::new(1, labels, Arc::new(config.unwrap()))
     }
 
     fn diff(before: &[&LabelKey], after: &[&LabelKey], publish: Publish) -> Option<LabelDiff> {

@@ -61,7 +61,6 @@ struct Inner {
     clock: Clock,
     usage: UsageBook,
     recorder: Option<Recorder>,
-    config: ArcSwap<Config>,
     snapshot: ArcSwap<Snapshot>,
     warnings: ArcSwap<Vec<Problem>>,
     /// One reload at a time.
@@ -130,7 +129,6 @@ impl Keyring {
             clock,
             usage,
             recorder,
-            config: ArcSwap::new(config),
             snapshot: ArcSwap::from_pointee(snapshot),
             warnings: ArcSwap::from_pointee(warnings),
             loader: Mutex::new(loader),
@@ -190,12 +188,7 @@ impl Keyring {
     /// The configuration behind the snapshot.
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
-        self.0.config.load_full()
-    }
-
-    /// As [`Keyring::config`], for the length of one call.
-    pub(crate) fn load_config(&self) -> arc_swap::Guard<Arc<Config>> {
-        self.0.config.load()
+        Arc::clone(self.load().config())
     }
 
     /// The clock that tokens are checked against.

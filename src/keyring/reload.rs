@@ -101,7 +101,6 @@ impl Inner {
             archive::keep_soon(&config, &snapshot);
         }
         let status = Status::new(&snapshot, &config, &stores, paths, self.clock.now());
-        self.config.store(config);
         self.warnings.store(Arc::new(warnings));
         self.snapshot.store(Arc::new(snapshot));
         let mut board = self.board.lock();

@@ -34,7 +34,7 @@ pub(crate) struct Resolved {
 
 /// Loads and checks every label of stores that are open. Never stops at the first problem.
 pub(crate) fn resolve(
-    config: &Config,
+    config: &Arc<Config>,
     opened: &OpenStores,
     usage: &Reading,
     generation: u64,
@@ -102,7 +102,7 @@ struct List {
 type Scope = Option<Realm>;
 
 struct Resolver<'a> {
-    config: &'a Config,
+    config: &'a Arc<Config>,
     usage: &'a Reading,
     now: SystemTime,
     tombstones: Tombstones,
@@ -409,7 +409,7 @@ impl Resolver<'_> {
                 }
             }
         }
-        Some(Snapshot::new(generation, labels))
+        Some(Snapshot::new(generation, labels, Arc::clone(self.config)))
     }
 
     fn note_shadow(&mut self, label: &LabelName, scope: Option<&Realm>, list: &List) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::catalogue;
+use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::keyring::keyset::KeySet;
 use crate::label::{LabelName, Realm};
@@ -34,6 +35,7 @@ pub struct Snapshot {
     /// Of this snapshot alone in this process, from 1.
     id: u64,
     generation: u64,
+    config: Arc<Config>,
     sets: Vec<Arc<KeySet>>,
     labels: HashMap<LabelName, Positions>,
     /// What labels of the catalogue that are not mapped fall back to, within their own algorithms.
@@ -58,12 +60,16 @@ const POSITION_BITS: u32 = 24;
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Snapshot {
-    pub(crate) fn new(generation: u64, labels: HashMap<LabelName, Scopes>) -> Self {
+    pub(crate) fn new(
+        generation: u64,
+        labels: HashMap<LabelName, Scopes>,
+        config: Arc<Config>,
+    ) -> Self {
         let mut sets = Vec::new();
         let fallbacks = placed(&mut sets, fallbacks(&labels));
         let labels = placed(&mut sets, labels);
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        Self { id, generation, sets, labels, fallbacks }
+        Self { id, generation, config, sets, labels, fallbacks }
     }
 
     /// The same snapshot, whose sets record what is checked with them.
@@ -90,6 +96,12 @@ impl Snapshot {
     #[must_use]
     pub const fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// The configuration that it is of.
+    #[must_use]
+    pub const fn config(&self) -> &Arc<Config> {
+        &self.config
     }
 
     /// What stands behind a label as `realm` sees it: the realm's keys, else the global ones.

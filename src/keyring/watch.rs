@@ -138,7 +138,7 @@ impl Follower {
     }
 
     fn arm(&mut self, keyring: &Inner, loader: &Loader) -> bool {
-        if keyring.config.load().keyring.reload != Reload::Watch {
+        if keyring.snapshot.load().config().keyring.reload != Reload::Watch {
             self.arming.disarm();
             return false;
         }
@@ -147,7 +147,8 @@ impl Follower {
 
     /// `None`: nothing changed that is whole, or it was refused already.
     fn read_and_take(&mut self, keyring: &Inner, loader: &mut Loader) -> Option<Result<Change>> {
-        let config = keyring.config.load_full();
+        let snapshot = keyring.snapshot.load_full();
+        let config = snapshot.config();
         let leases_only = config.keyring.reload == Reload::Off;
         let remote_due = loader.expire(Due::Leases);
         if leases_only && !keyring.board.read().stores.iter().any(|store| store.lease.is_some()) {
@@ -239,7 +240,7 @@ impl Follower {
         if settling.is_none() {
             self.written = Written::default();
         }
-        let period = match keyring.config.load().keyring.reload {
+        let period = match keyring.snapshot.load().config().keyring.reload {
             Reload::Off => None,
             Reload::Poll(period) => Some(period),
             Reload::Watch if watching => Some(SAFETY_NET),

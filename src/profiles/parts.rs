@@ -161,22 +161,18 @@ impl fmt::Debug for Unsealed {
 /// # Errors
 /// Those of [`jws::sign`] and [`jwe::encrypt`].
 pub fn seal(form: &Form, keys: &Parts<&KeySet>, payload: &[u8]) -> Result<String> {
-    let (outer, token) = match keys {
-        Parts::Encrypted(set) => (set, encrypt(form, set, payload, false)?),
+    match keys {
+        Parts::Encrypted(set) => encrypt(form, set, payload, false),
         Parts::EncryptedThenSigned { encryption, signing } => {
             let inner = encrypt(form, encryption, payload, false)?;
-            (signing, sign(form, signing, inner.as_bytes(), true)?)
+            sign(form, signing, inner.as_bytes(), true)
         }
-        Parts::Signed(set) => (set, sign(form, set, payload, false)?),
+        Parts::Signed(set) => sign(form, set, payload, false),
         Parts::SignedThenEncrypted { signing, encryption } => {
             let inner = Zeroizing::new(sign(form, signing, payload, false)?);
-            (encryption, encrypt(form, encryption, inner.as_bytes(), true)?)
+            encrypt(form, encryption, inner.as_bytes(), true)
         }
-    };
-    if token.len() > outer.policy().limits.max_token_bytes {
-        return Err(too_large(payload, "max_token_bytes"));
     }
-    Ok(token)
 }
 
 /// `nested`: what is inside is a token too (RFC 7519 §5.2).
@@ -184,24 +180,30 @@ fn sign(form: &Form, set: &KeySet, payload: &[u8], nested: bool) -> Result<Strin
     let cty = nested.then(|| "JWT".to_owned());
     let (typ, expires) = (Some(form.typ.name().to_owned()), form.expires);
     let options = SignOptions { typ, cty, expires, ..SignOptions::default() };
-    jws::sign(set, payload, &options)
+    opened_again(set, jws::sign(set, payload, &options)?)
 }
 
 fn encrypt(form: &Form, set: &KeySet, payload: &[u8], nested: bool) -> Result<String> {
     if form.zip && payload.len() > set.policy().limits.max_inflated_bytes {
-        return Err(too_large(payload, "max_inflated_bytes"));
+        return Err(too_large(payload.len(), "max_inflated_bytes"));
     }
     let (typ, cty) = (Some(form.typ.name().to_owned()), nested.then(|| "JWT".to_owned()));
     let (zip, expires) = (form.zip, form.expires);
     let options = EncryptOptions { typ, cty, zip, expires, ..EncryptOptions::default() };
-    jwe::encrypt(set, payload, &options)
+    opened_again(set, jwe::encrypt(set, payload, &options)?)
 }
 
-/// Nobody here would open it again.
+/// A layer, if whoever opens it reads tokens of its size.
+fn opened_again(set: &KeySet, token: String) -> Result<String> {
+    if token.len() <= set.policy().limits.max_token_bytes {
+        return Ok(token);
+    }
+    Err(too_large(token.len(), "max_token_bytes"))
+}
+
 #[cold]
-fn too_large(content: &[u8], bound: &str) -> Error {
-    let text =
-        format!("a token of {} bytes is larger than {bound} lets anybody open", content.len());
+fn too_large(bytes: usize, bound: &str) -> Error {
+    let text = format!("a token of {bytes} bytes is larger than {bound} lets anybody open");
     Error::new(ErrorKind::Usage, text)
         .with_help(format!("put less into it, or raise {bound} in [policy.limits]"))
 }

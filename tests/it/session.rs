@@ -562,7 +562,13 @@ fn claims_are_compressed_on_request_and_within_a_bound() {
     assert_eq!(sessions.open(&sealed.token).unwrap().claims(), large);
     // More than anybody inflates is not made, and a bomb is refused.
     let bomb = json!({ "a": "a".repeat(256_000) });
-    let refused = sessions.seal(bomb.as_object().unwrap()).unwrap_err();
+    let alone = SessionSettings {
+        signing: Vec::new(),
+        encryption: vec![&SessionLabel::encryption()[0]],
+        ..sessions.settings()
+    };
+    let alone = sessions.clone().with_settings(alone).unwrap();
+    let refused = alone.seal(bomb.as_object().unwrap()).unwrap_err();
     assert!(refused.kind() == ErrorKind::Usage && refused.help().unwrap().contains("inflated"));
     let seal = keyring.label(&encryption("AES")).unwrap().keys().unwrap();
     let options = EncryptOptions { typ: Some(TYP.into()), zip: true, ..EncryptOptions::default() };
@@ -571,8 +577,12 @@ fn claims_are_compressed_on_request_and_within_a_bound() {
     // Off by default, both ways.
     let plain = default_deployment("").keyring().sessions();
     assert!(reason(plain.open(&sealed.token)).contains("zip"));
-    let asked = default_deployment("[sessions]\nzip = true\n").keyring().sessions();
-    assert_eq!(asked.seal(&claims()).unwrap_err().kind(), ErrorKind::Usage);
+    // What is inside must be of a size that is opened, however well it compresses.
+    let long = json!({ "a": "a".repeat(60_000) });
+    let refused = sessions.seal(long.as_object().unwrap()).unwrap_err();
+    assert!(refused.kind() == ErrorKind::Usage && refused.help().unwrap().contains("max_token"));
+    let asked = default_deployment("[sessions]\nzip = true\n").try_keyring().unwrap_err();
+    assert!(asked.problems().iter().any(|one| one.code == "zip_not_allowed"), "{asked:?}");
 }
 
 #[test]
@@ -623,4 +633,43 @@ fn claims_of_the_session_are_not_those_of_the_caller() {
     let ids: std::collections::HashSet<String> =
         (0..1_000).map(|_| sessions.seal(&Map::new()).unwrap().id).collect();
     assert_eq!(ids.len(), 1_000);
+}
+
+#[test]
+fn a_reload_that_changes_settings_and_labels_together_is_seen_whole() {
+    let deployment = Deployment::new();
+    let (mac, aes, rsa) = (signing("HMAC"), encryption("AES"), encryption("RSA"));
+    let write = |label: &str, name: &str| {
+        let mapped = [
+            (None, mac.as_str(), aliases("hmac", &[1])),
+            (None, label, aliases(kind_of(label), &[1])),
+        ];
+        deployment.configure(&mapped, &format!("[sessions]\nencryption = [\"{name}\"]\n"));
+    };
+    write(&aes, "AES");
+    let keyring = deployment.keyring();
+    let sessions = keyring.sessions();
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let relaxed = std::sync::atomic::Ordering::Relaxed;
+    std::thread::scope(|scope| {
+        let maker = scope.spawn(|| {
+            let mut made = 0_u32;
+            while !over.load(relaxed) {
+                let sealed = sessions.seal(&Map::new());
+                assert!(sealed.is_ok(), "after {made}: {sealed:?}");
+                made += 1;
+            }
+            made
+        });
+        for round in 0..100 {
+            if round % 2 == 0 {
+                write(&rsa, "RSA")
+            } else {
+                write(&aes, "AES")
+            }
+            drop(keyring.reload().unwrap());
+        }
+        over.store(true, relaxed);
+        assert!(maker.join().unwrap() > 10);
+    });
 }

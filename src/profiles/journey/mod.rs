@@ -138,9 +138,8 @@ impl Tokens {
     /// [`ErrorKind::TokenRefused`] whatever is wrong with it; the source says what. [`ErrorKind::UnknownLabel`]
     /// if no label is mapped, and what the denylist fails with.
     pub fn open(&self, token: &str) -> Result<Accepted> {
-        let config = self.keyring.load_config();
-        let kind = self.kind(&config);
         let snapshot = self.keyring.load();
+        let kind = self.kind(snapshot.config());
         let ours = |choice: &Choice| choice.opening(&snapshot, self.realm.as_ref());
         let peer = |_: &Choice| Ok(self.peer.as_deref().into_iter().collect());
         let keys = match &self.peer {
@@ -185,7 +184,6 @@ impl Tokens {
         &self,
         act: impl FnOnce(&Kind<'_>, &Parts<&KeySet>) -> Result<T>,
     ) -> Result<T> {
-        let config = self.keyring.load_config();
         let snapshot = self.keyring.load();
         let ours =
             |choice: &Choice| choice.acting(&snapshot, self.realm.as_ref()).map(|set| &**set);
@@ -193,7 +191,7 @@ impl Tokens {
             Some(peer) => self.labels.try_map_each(ours, |_| Ok(peer))?,
             None => self.labels.try_map(ours)?,
         };
-        act(&self.kind(&config), &keys)
+        act(&self.kind(snapshot.config()), &keys)
     }
 
     fn kind<'k>(&'k self, config: &'k Config) -> Kind<'k> {

@@ -19,7 +19,7 @@ use super::kind::{Audience, Kind, Made};
 use super::{Accepted, Denylist, Parts, TimeRules, Times, Typ, choice};
 use crate::config::{SessionLabel, SessionOrder, SessionSettings};
 use crate::error::{Error, ErrorKind, Result};
-use crate::keyring::Keyring;
+use crate::keyring::{Keyring, Snapshot};
 use crate::label::Realm;
 use crate::ops::RealmView;
 
@@ -94,7 +94,7 @@ impl Sessions {
     /// How sessions are made now.
     #[must_use]
     pub fn settings(&self) -> SessionSettings {
-        self.now(|settings, _| settings.clone())
+        self.now(|now| now.settings.clone())
     }
 
     /// A new session of these claims.
@@ -103,7 +103,7 @@ impl Sessions {
     /// [`ErrorKind::UnknownLabel`] if no label is mapped; [`ErrorKind::Usage`] for claims that the session sets
     /// itself, and for more than anybody could open again; those of [`super::seal`].
     pub fn seal(&self, claims: &Map<String, Value>) -> Result<Sealed> {
-        self.now(|settings, kind| self.make(settings, kind, kind.start()?, claims))
+        self.now(|now| now.make(now.kind.start()?, claims))
     }
 
     /// Opens a session that anybody presents.
@@ -123,13 +123,12 @@ impl Sessions {
     /// # Errors
     /// As [`Sessions::open`].
     pub fn open_at_any_time(&self, token: &str) -> Result<Accepted> {
-        self.now(|settings, kind| {
-            let snapshot = self.keyring.load();
-            let keys = parts(settings)?.try_map(|labels| {
+        self.now(|now| {
+            let keys = parts(now.settings)?.try_map(|labels| {
                 let labels = labels.iter().map(|one| &one.label);
-                choice::opening(labels, &snapshot, self.realm.as_ref())
+                choice::opening(labels, now.snapshot, now.kind.realm)
             })?;
-            kind.open(&keys, token)
+            now.kind.open(&keys, token)
         })
     }
 
@@ -138,7 +137,7 @@ impl Sessions {
     /// # Errors
     /// [`ErrorKind::TokenRefused`], and what the denylist fails with.
     pub fn check(&self, session: &Accepted) -> Result<()> {
-        self.now(|_, kind| kind.check(session, self.denylist.as_deref()))
+        self.now(|now| now.kind.check(session, self.denylist.as_deref()))
     }
 
     /// The same session, used now: a new idle time-out, the same id and absolute end.
@@ -154,42 +153,26 @@ impl Sessions {
     /// # Errors
     /// As [`Sessions::refresh`].
     pub fn refresh_with(&self, session: &Accepted, claims: &Map<String, Value>) -> Result<Sealed> {
-        self.check(session)?;
-        self.now(|settings, kind| self.make(settings, kind, kind.used(session.head()), claims))
+        self.now(|now| {
+            now.kind.check(session, self.denylist.as_deref())?;
+            now.make(now.kind.used(session.head()), claims)
+        })
     }
 
     /// When a session ends unless somebody uses it, and when it ends anyway, in seconds since 1970.
     #[must_use]
     pub fn ends(&self, times: &Times) -> (Option<u64>, u64) {
-        self.now(|_, kind| {
-            let end = kind.rules.as_ref().map_or(times.expires, |rules| times.end(rules));
-            (kind.rules.as_ref().and_then(|rules| times.idle_end(rules)), end)
+        self.now(|now| {
+            let rules = now.kind.rules.as_ref();
+            let end = rules.map_or(times.expires, |rules| times.end(rules));
+            (rules.and_then(|rules| times.idle_end(rules)), end)
         })
     }
 
-    fn make(
-        &self,
-        settings: &SessionSettings,
-        kind: &Kind<'_>,
-        head: Head,
-        claims: &Map<String, Value>,
-    ) -> Result<Sealed> {
+    /// With the keys, the settings and the kind of session of one moment.
+    fn now<T>(&self, act: impl FnOnce(&Now<'_>) -> T) -> T {
         let snapshot = self.keyring.load();
-        let keys = parts(settings)?.try_map(|labels| {
-            let labels = labels.iter().map(|one| &one.label);
-            choice::acting(labels, &snapshot, self.realm.as_ref()).map(|set| &**set)
-        })?;
-        let Made { token, claims_bytes } = kind.seal(&keys, &head, claims)?;
-        let size = CookieSize::of(&settings.cookie, &token, claims_bytes, &keys, settings.zip);
-        let (Some(id), Some(times)) = (head.id, head.times) else {
-            return Err(Error::new(ErrorKind::Bug, "a session without an id"));
-        };
-        Ok(Sealed { token, id, times, size })
-    }
-
-    /// With the settings and the kind of session of now.
-    fn now<T>(&self, act: impl FnOnce(&SessionSettings, &Kind<'_>) -> T) -> T {
-        let config = self.keyring.load_config();
+        let config = snapshot.config();
         let settings = self.given.as_deref().unwrap_or(&config.sessions);
         let SessionSettings { absolute, idle, .. } = *settings;
         let kind = Kind {
@@ -202,7 +185,30 @@ impl Sessions {
             max_json_depth: config.policy.limits.max_json_depth,
             now: self.keyring.clock().now(),
         };
-        act(settings, &kind)
+        act(&Now { snapshot: &snapshot, settings, kind })
+    }
+}
+
+/// What one call works with, from start to end.
+struct Now<'n> {
+    snapshot: &'n Snapshot,
+    settings: &'n SessionSettings,
+    kind: Kind<'n>,
+}
+
+impl Now<'_> {
+    fn make(&self, head: Head, claims: &Map<String, Value>) -> Result<Sealed> {
+        let keys = parts(self.settings)?.try_map(|labels| {
+            let labels = labels.iter().map(|one| &one.label);
+            choice::acting(labels, self.snapshot, self.kind.realm).map(|set| &**set)
+        })?;
+        let Made { token, claims_bytes } = self.kind.seal(&keys, &head, claims)?;
+        let SessionSettings { cookie, zip, .. } = self.settings;
+        let size = CookieSize::of(cookie, &token, claims_bytes, &keys, *zip);
+        let (Some(id), Some(times)) = (head.id, head.times) else {
+            return Err(Error::new(ErrorKind::Bug, "a session without an id"));
+        };
+        Ok(Sealed { token, id, times, size })
     }
 }
 
