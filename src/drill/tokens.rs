@@ -8,6 +8,7 @@ use crate::jose::jwe::{self, EncryptOptions};
 use crate::jose::jws::{self, SignOptions, VerifyOptions};
 use crate::jose::{Serialization, nested};
 use crate::ops::{self, KeySet, LabelKey, Role};
+use crate::profiles::{self, Form, TokenForm};
 use crate::secret::SecretBytes;
 
 /// What every token carries.
@@ -19,6 +20,7 @@ enum Make {
     Jwe(&'static Algorithm, &'static Algorithm, Serialization),
     Jws(&'static Algorithm, Serialization),
     Nested(&'static Algorithm, &'static Algorithm),
+    Profile(TokenForm),
     Raw(&'static Algorithm),
     Sealed,
 }
@@ -62,6 +64,13 @@ pub(super) fn kinds(set: &KeySet, key: &LabelKey) -> Vec<Kind> {
     if let Some((row, enc)) = sealing.first() {
         add(format!("nested JWT {row} {enc}"), Make::Nested(row, enc));
     }
+    let acts = |signs: bool| if signs { signs_with(set, key) } else { !sealing.is_empty() };
+    for form in profiles::forms(set.label()) {
+        if acts(form.parts.signing() == Some(&true)) {
+            let (name, make) = (form.name.to_owned(), Make::Profile(form));
+            kinds.push(Kind { name, kid: Some(true), make });
+        }
+    }
     let plain = |name: String, make: Make| Kind { name, kid: None, make };
     for row in rows(set, Operation::Sign).filter(|row| set.fits(key, row, Role::Sign)) {
         kinds.push(plain(format!("raw {row}"), Make::Raw(row)));
@@ -89,7 +98,16 @@ pub(super) fn make(set: &KeySet, kind: &Kind) -> Result<Token> {
         Make::Nested(row, enc) => {
             let options = encryption(row, enc, Serialization::Compact, without_kid);
             let sign = SignOptions::default();
-            nested::seal(&inner_signer()?, set, PAYLOAD, &sign, &options)?.into_bytes()
+            nested::seal(&Others::new()?.signs, set, PAYLOAD, &sign, &options)?.into_bytes()
+        }
+        Make::Profile(form) => {
+            let others = Others::new()?;
+            let keys = form.parts.try_map_each(
+                |ours| Ok(if *ours { set } else { &others.signs }),
+                |ours| Ok(if *ours { set } else { &others.seals }),
+            )?;
+            let form = Form { typ: form.typ, zip: false, expires: None };
+            profiles::seal(&form, &keys, PAYLOAD)?.into_bytes()
         }
         Make::Raw(row) => ops::sign_raw(set, PAYLOAD, Some(row.name))?.0,
         Make::Sealed => set.active().seal(&SecretBytes::from_slice(PAYLOAD))?.into_bytes(),
@@ -118,9 +136,25 @@ pub(super) fn opens(set: &KeySet, token: &Token) -> bool {
         }
         // What is inside was signed for the occasion: that the outer layer opens is the question.
         Make::Nested(..) => jwe::decrypt(set, text).is_ok(),
+        Make::Profile(form) => opens_profile(set, &form, text),
         Make::Raw(_) => opens_raw(set, token),
         Make::Sealed => set.unseal(text).is_ok_and(|value| value.ct_eq(PAYLOAD)),
     }
+}
+
+fn opens_profile(set: &KeySet, form: &TokenForm, token: &str) -> bool {
+    let Ok(others) = Others::new() else { return false };
+    let keys = form.parts.try_map_each(
+        |ours| Ok(vec![if *ours { set } else { &others.signs }]),
+        |ours| Ok(vec![if *ours { set } else { &others.seals }]),
+    );
+    let opened = keys.and_then(|keys| profiles::open(form.typ, &keys, token));
+    opened.is_ok_and(|found| *found.payload == PAYLOAD)
+}
+
+/// Whether `key` signs under any algorithm of `set`.
+fn signs_with(set: &KeySet, key: &LabelKey) -> bool {
+    rows(set, Operation::Sign).any(|row| set.fits(key, row, Role::Sign))
 }
 
 fn opens_raw(set: &KeySet, token: &Token) -> bool {
@@ -168,18 +202,28 @@ fn rows(set: &KeySet, operation: Operation) -> impl Iterator<Item = &'static Alg
     set.algorithms().iter().copied().filter(move |row| row.operation == operation)
 }
 
-/// Who signs what is put into a nested token: not the subject of the drill.
-fn inner_signer() -> Result<KeySet> {
-    let jwk = r#"{"keys":[{"kty":"oct","alg":"HS256","k":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"}]}"#;
-    let rows = vec![Algorithm::named("HS256")?];
-    let uses = vec![LabelUse::Sign, LabelUse::Verify];
-    KeySet::from_jwks(
-        "drill.inner".parse()?,
-        uses,
-        jwk.as_bytes(),
-        rows,
-        ops::KeySetPolicy::default(),
-    )
+/// Who makes the other layers of a token: not the subject of the drill.
+struct Others {
+    signs: KeySet,
+    seals: KeySet,
+}
+
+impl Others {
+    fn new() -> Result<Self> {
+        let set = |alg: &str, more: &[&str], uses: Vec<LabelUse>| {
+            let jwk = format!(
+                r#"{{"keys":[{{"kty":"oct","alg":"{alg}","k":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"}}]}}"#
+            );
+            let rows = std::iter::once(&alg).chain(more).map(|name| Algorithm::named(name));
+            let rows = rows.collect::<Result<_>>()?;
+            let policy = ops::KeySetPolicy::default();
+            KeySet::from_jwks("drill.inner".parse()?, uses, jwk.as_bytes(), rows, policy)
+        };
+        Ok(Self {
+            signs: set("HS256", &[], vec![LabelUse::Sign, LabelUse::Verify])?,
+            seals: set("A256KW", &["A256GCM"], vec![LabelUse::Encrypt, LabelUse::Decrypt])?,
+        })
+    }
 }
 
 const FORMS: [Serialization; 3] =

@@ -9,6 +9,7 @@ mod accepted;
 mod choice;
 mod claims;
 mod denylist;
+mod forms;
 pub mod journey;
 pub mod jwks;
 mod kind;
@@ -26,6 +27,7 @@ use crate::error::{Error, ErrorKind};
 pub use accepted::Accepted;
 pub use choice::Choice;
 pub use denylist::{DeniedIds, Denylist};
+pub use forms::{TokenForm, forms};
 pub use parts::{Form, Parts, Typ, Unsealed, open, seal};
 pub use times::{TimeRules, Times};
 

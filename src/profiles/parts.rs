@@ -38,6 +38,22 @@ pub enum Parts<K> {
 
 impl<K> Parts<K> {
     /// The same parts of something else.
+    pub fn map<T>(&self, change: impl Fn(&K) -> T) -> Parts<T> {
+        match self {
+            Self::Encrypted(one) => Parts::Encrypted(change(one)),
+            Self::EncryptedThenSigned { encryption, signing } => Parts::EncryptedThenSigned {
+                encryption: change(encryption),
+                signing: change(signing),
+            },
+            Self::Signed(one) => Parts::Signed(change(one)),
+            Self::SignedThenEncrypted { signing, encryption } => Parts::SignedThenEncrypted {
+                signing: change(signing),
+                encryption: change(encryption),
+            },
+        }
+    }
+
+    /// The same parts of something else.
     ///
     /// # Errors
     /// Those of `change`.

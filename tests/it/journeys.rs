@@ -365,3 +365,22 @@ fn a_key_stays_for_as_long_as_any_token_that_it_made_however_it_is_wrapped() {
         }
     }
 }
+
+#[test]
+fn a_drill_of_every_label_has_its_profile_tokens_and_breaks_nothing() {
+    let keyring = whole("").keyring();
+    let (config, snapshot) = (keyring.config(), keyring.snapshot());
+    for (realm, label, _) in mappings() {
+        let label = label.parse().unwrap();
+        let forms = claviger::profiles::forms(&label);
+        let Some(form) = forms.first() else { continue };
+        let realm = realm.map(|realm| realm.parse().unwrap());
+        for found in claviger::drill::rehearse(&config, &snapshot, &label, realm.as_ref()).unwrap()
+        {
+            assert!(found.breaks.is_empty(), "{label}: {:?}", found.breaks);
+            let lines = serde_json::to_value(&found.lines).unwrap();
+            let named = lines.as_array().unwrap().iter().any(|line| line["token"] == form.name);
+            assert!(named, "{label}: {lines}");
+        }
+    }
+}

@@ -100,6 +100,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "stores",
             "config",
             "keyring",
+            "profiles",
             "ops",
             "jose",
             "trace",
