@@ -86,10 +86,17 @@ pub(crate) struct House {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) keyring: Keyring,
     now: Arc<AtomicU64>,
+    /// What stands in the configuration instead of what.
+    edit: (&'static str, &'static str),
 }
 
 impl House {
     pub(crate) fn new() -> Self {
+        Self::with("", "")
+    }
+
+    /// A house whose configuration says one thing otherwise.
+    pub(crate) fn with(from: &'static str, to: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let secrets = folder.path().join("secrets");
         std::fs::create_dir(&secrets).unwrap();
@@ -106,7 +113,9 @@ impl House {
         let keys: Vec<&str> = POOL.iter().map(|(_, jwk)| jwk.as_str()).collect();
         let jwks = format!("{{\"keys\":[{}]}}", keys.join(","));
         std::fs::write(folder.path().join("keys.jwks"), jwks).unwrap();
-        configure(folder.path(), |_, name| vec![format!("{name}-1"), format!("{name}-2")]);
+        configure(folder.path(), (from, to), |_, name| {
+            vec![format!("{name}-1"), format!("{name}-2")]
+        });
         let now = Arc::new(AtomicU64::new(NOW));
         let clock = {
             let now = Arc::clone(&now);
@@ -116,12 +125,12 @@ impl House {
         let (config, problems) = Config::parse(&text, &folder.path().join("claviger.toml"));
         let keyring =
             Keyring::from_config(config.unwrap_or_else(|| panic!("{problems:?}")), clock).unwrap();
-        Self { folder, keyring, now }
+        Self { folder, keyring, now, edit: (from, to) }
     }
 
     /// Other aliases behind each label.
     pub(crate) fn remap(&self, aliases: impl Fn(&str, &str) -> Vec<String>) {
-        configure(self.folder.path(), aliases);
+        configure(self.folder.path(), self.edit, aliases);
         self.keyring.reload().unwrap();
     }
 
@@ -161,7 +170,7 @@ impl House {
     }
 }
 
-fn configure(folder: &Path, aliases: impl Fn(&str, &str) -> Vec<String>) {
+fn configure(folder: &Path, edit: (&str, &str), aliases: impl Fn(&str, &str) -> Vec<String>) {
     let mappings: String = LABELS
         .iter()
         .map(|(label, name)| (label, aliases(label, name)))
@@ -174,6 +183,7 @@ fn configure(folder: &Path, aliases: impl Fn(&str, &str) -> Vec<String>) {
          [stores.keys]\nkind = \"keystore\"\npath = \"keys.jwks\"\nintegrity = \"none\"\n\
          [stores.keys.mappings]\n{mappings}"
     );
+    let text = text.replacen(edit.0, edit.1, 1);
     std::fs::write(folder.join("claviger.toml"), text).unwrap();
 }
 

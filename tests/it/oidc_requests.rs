@@ -351,6 +351,11 @@ fn userinfo_is_signed_encrypted_or_both_and_about_the_subject_of_the_id_token() 
         let token = forge(&private("es256-1"), "ES256", json!({}), &all);
         assert!(open(&signing, &token, "alice").is_err(), "{name}");
     }
+    // An ID token of the same provider, to the same client, about the same user.
+    let mut id_token = alice.clone();
+    id_token["nonce"] = "n-1".into();
+    let id_token = forge(&private("es256-1"), "ES256", json!({}), &id_token);
+    assert!(reason(&open(&signing, &id_token, "alice").unwrap_err()).contains("another kind"));
     let logout = forge(&private("es256-1"), "ES256", json!({ "typ": "logout+jwt" }), &alice);
     assert!(open(&signing, &logout, "alice").is_err());
     assert_eq!(open(&json!({}), &signed, "alice").unwrap_err().kind(), ErrorKind::Usage);

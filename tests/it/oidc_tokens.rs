@@ -9,6 +9,7 @@ use claviger::profiles::oidc::{
     JtiUse, LogoutTokenOptions, LogoutTokenRules, NoReplayCheck, Nonce, RefreshTokenOptions,
     TokenProtection, Untyped, half_hash,
 };
+use claviger::usage::Horizon;
 use serde_json::{Value, json};
 
 use crate::oidc_house::{
@@ -436,6 +437,7 @@ fn what_nobody_can_make_is_an_error_that_says_why() {
     for (metadata, given, kind, why) in [
         (json!({}), json!({}), ErrorKind::Usage, "\"sub\" is missing"),
         (json!({}), json!({ "sub": "" }), ErrorKind::Usage, "1 to 255"),
+        (json!({}), json!({ "sub": "a", "events": {} }), ErrorKind::Usage, "no events"),
         (json!({}), json!({ "sub": 1 }), ErrorKind::Usage, "sub is not a string"),
         (json!({}), json!({ "sub": "a", "exp": 1 }), ErrorKind::Usage, "\"exp\" is set here"),
         (
@@ -717,4 +719,76 @@ fn pairwise_subjects_are_those_of_ping_am() {
     let several = pairwise(json!({ "redirect_uris": ["https://a.example", "https://b.example"] }));
     let error = subject(&several).unwrap_err();
     assert!(error.kind() == ErrorKind::Usage && error.message().contains("several hosts"));
+}
+
+#[test]
+fn a_registration_does_not_switch_on_what_the_policy_has_off() {
+    let metadata = json!({ "id_token_signed_response_alg": "ES256", "id_token_encrypted_response_alg": "RSA1_5",
+        "request_object_signing_alg": "ES256", "request_object_encryption_alg": "RSA1_5",
+        "jwks": { "keys": [public("es256-1"), public("enc-1")] } });
+    let shop = client(metadata);
+    let issue = |house: &House| {
+        let given = claims(json!({ "sub": "alice" }));
+        house.provider().issue_id_token(&shop, given, &IdTokenOptions::default())
+    };
+    let strict = House::with("legacy = [\"RSA1_5\"]", "");
+    let error = issue(&strict).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlgorithmNotAllowed);
+    assert!(error.help().unwrap().contains("[policy] legacy"));
+    let opened = strict.provider().open_request_object(&shop, "a.b.c.d.e", &Default::default());
+    assert!(opened.is_err());
+    if cfg!(feature = "compat") {
+        assert_eq!(part(&issue(&House::new()).unwrap(), 0)["alg"], "RSA1_5");
+    }
+}
+
+#[test]
+fn the_keys_stay_for_as_long_as_the_tokens_that_they_made() {
+    let house = House::with("[keyring]\n", "[keyring]\nstate_dir = \"state\"\n");
+    let shop = client(json!({ "id_token_signed_response_alg": "HS256", "client_secret": SECRET }));
+    let given = || claims(json!({ "sub": "alice" }));
+    let provider = house.provider();
+    drop(provider.issue_id_token(&shop, given(), &IdTokenOptions::default()).unwrap());
+    let sealed = house.provider_with(&[TokenProtection::Encrypted]);
+    drop(sealed.issue_refresh_token(&shop, given(), &RefreshTokenOptions::default()).unwrap());
+    let signing = house.provider_with(&[signed("ES256")]);
+    drop(signing.issue_access_token(&shop, given(), &AccessTokenOptions::default()).unwrap());
+    for (label, lifetime) in [
+        ("am.services.oauth2.jwt.authenticity.signing", 3_600),
+        ("am.services.oauth2.stateless.token.encryption", 7 * 24 * 3_600),
+        ("am.services.oauth2.stateless.signing.ES256", 3_600),
+    ] {
+        let keys = house.keyring.label(label).unwrap().keys().unwrap();
+        let thumbprint = keys.active().key.thumbprint().to_owned();
+        let report = house.keyring.usage().report(&label.parse().unwrap(), None, &thumbprint);
+        assert_eq!(report.unwrap().horizon(None), Horizon::Until(NOW + lifetime), "{label}");
+    }
+}
+
+#[test]
+fn one_call_works_with_one_configuration_and_the_next_with_the_next() {
+    let house = House::new();
+    let provider = house.provider();
+    let shop = client(
+        json!({ "id_token_signed_response_alg": "ES256", "id_token_encrypted_response_alg": "RSA-OAEP",
+        "jwks": { "keys": [public("es256-1"), public("enc-1")] } }),
+    );
+    let issue = || {
+        let given = claims(json!({ "sub": "alice" }));
+        provider.issue_id_token(&shop, given, &IdTokenOptions::default())
+    };
+    assert!(issue().is_ok());
+    // What was made of the registration is made anew under a new configuration.
+    house.remap(|label, name| {
+        if label.contains("signing.ES256") { Vec::new() } else { vec![format!("{name}-1")] }
+    });
+    assert_eq!(issue().unwrap_err().kind(), ErrorKind::UnknownLabel);
+    house.remap(|_, name| vec![format!("{name}-2")]);
+    let token = issue().unwrap();
+    let rp = house.relying_party(&shop);
+    let published = house.published(&["ES256"]);
+    // Encrypted to the client's key, which is no longer behind our label.
+    assert!(rp.verify_id_token(Some(&published), &token, &IdTokenRules::default()).is_err());
+    house.remap(|_, name| vec![format!("{name}-2"), format!("{name}-1")]);
+    assert!(rp.verify_id_token(Some(&published), &token, &IdTokenRules::default()).is_ok());
 }

@@ -82,9 +82,10 @@ impl Provider {
         let own = [self.issuer()];
         let audiences = if options.audiences.is_empty() { &own } else { options.audiences };
         rules::set_audience(&mut claims, audiences);
-        rules::set_times(&mut claims, self.oidc().now(), options.lifetime)?;
+        let now = self.oidc().now();
+        rules::set_times(&mut claims, now.time, options.lifetime)?;
         rules::set_jti(&mut claims)?;
-        self.protect(claims, TYP)
+        self.protect(&now, claims, TYP)
     }
 
     /// Checks an access token of this provider.
@@ -96,14 +97,16 @@ impl Provider {
         token: &str,
         rules: &AccessTokenRules<'_>,
     ) -> Result<VerifiedToken> {
+        let now = self.oidc().now();
         let accepted = self.unprotect(
+            &now,
             token,
             TYP,
             &ClaimRules {
                 issuer: Some(self.issuer().to_owned()),
                 audience: rules.audience.map(str::to_owned),
                 required: REQUIRED.map(str::to_owned).to_vec(),
-                ..self.oidc().claim_rules()
+                ..now.claim_rules()
             },
         )?;
         let claims = &accepted.claims;

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
-use super::Oidc;
+use super::Now;
 use super::client::{Client, JwtMethod};
 use super::keys::Keys;
 use super::layers::{Layers, Signing, VerifiedToken};
@@ -97,8 +95,8 @@ impl Provider {
         token: &str,
         rules: &AssertionRules<'_>,
     ) -> Result<VerifiedToken> {
-        let oidc = self.oidc();
-        let keys = oidc.authentication_keys_of(client)?;
+        let now = self.oidc().now();
+        let keys = now.authentication_keys_of(client)?;
         let signing = Signing { keys: &keys, algorithm: client.authentication().algorithm };
         let opened = Layers { signing, encryption: None }.open(token)?;
         rules::check_typ(&opened.header, Some(TYP), rules.untyped)?;
@@ -106,9 +104,9 @@ impl Provider {
             &ClaimRules {
                 issuer: Some(client.id().to_owned()),
                 required: ["iss", "sub", "aud", "exp", "jti"].map(str::to_owned).to_vec(),
-                ..oidc.claim_rules()
+                ..now.claim_rules()
             },
-            oidc.now(),
+            now.time,
         )?;
         let claims = &accepted.claims;
         // RFC 7523 §3: both are the client.
@@ -116,8 +114,9 @@ impl Provider {
             return Err(refused("sub is not the client"));
         }
         check_audience(claims, rules)?;
-        rules::check_lifetime(claims, oidc.now(), rules.max_lifetime + oidc.skew())?;
-        JtiUse::of(claims, oidc.skew())?.first(rules.replay)?;
+        let most = rules.max_lifetime.saturating_add(now.skew());
+        rules::check_lifetime(claims, now.time, most)?;
+        JtiUse::of(claims, now.skew())?.first(rules.replay)?;
         Ok(accepted)
     }
 }
@@ -130,31 +129,28 @@ impl RelyingParty {
     /// # Errors
     /// [`ErrorKind::Usage`], [`ErrorKind::UnknownLabel`], [`ErrorKind::AlgorithmNotAllowed`].
     pub fn client_assertion(&self, audience: &str, options: &AssertionOptions) -> Result<String> {
-        let (oidc, client) = (self.oidc(), self.client());
+        let (now, client) = (self.oidc().now(), self.client());
         let registered = client.authentication();
         let keys = match registered.method {
-            Some(JwtMethod::ClientSecret) => oidc.secret_for_signing(client)?,
-            Some(JwtMethod::PrivateKey) | None => {
-                oidc.label(super::relying_party::SIGNING_LABEL)?
-            }
+            Some(JwtMethod::ClientSecret) => now.secret_for_signing(client)?,
+            Some(JwtMethod::PrivateKey) | None => now.label(super::relying_party::SIGNING_LABEL)?,
         };
         let mut claims = Claims::new();
         claims.insert("iss".into(), client.id().into());
         claims.insert("sub".into(), client.id().into());
         claims.insert("aud".into(), audience.into());
-        rules::set_times(&mut claims, oidc.now(), options.lifetime)?;
+        rules::set_times(&mut claims, now.time, options.lifetime)?;
         rules::set_jti(&mut claims)?;
         let typ = match options.typed {
             Typed::Own => TYP,
             Typed::Plain => "JWT",
         };
         let signing = Signing { keys: &keys, algorithm: registered.algorithm };
-        let payload = Value::Object(claims).to_string();
-        Layers { signing, encryption: None }.seal(payload.as_bytes(), typ, Claims::new())
+        Layers { signing, encryption: None }.seal(&claims.into(), typ, Claims::new())
     }
 }
 
-impl Oidc {
+impl Now<'_> {
     /// The keys that a client's registered method is checked with.
     fn authentication_keys_of(&self, client: &Client) -> Result<Keys> {
         match client.authentication().method {

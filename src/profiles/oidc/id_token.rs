@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::Oidc;
+use super::Now;
 use super::client::Client;
 use super::hashes::half_hash;
 use super::keys::{Keys, SigningLabels};
-use super::layers::{Layers, Opened, Signing, VerifiedToken};
+use super::layers::{Layers, Opened, Payload, Signing, VerifiedToken};
 use super::provider::Provider;
 use super::rules::{self, Claims, Untyped, text};
 use crate::alg::{Algorithm, Family};
@@ -134,6 +134,10 @@ impl Provider {
         if !rules::is_subject(&claims) {
             return Err(Error::new(ErrorKind::Usage, "sub is not 1 to 255 ASCII characters"));
         }
+        if claims.contains_key("events") {
+            return Err(Error::new(ErrorKind::Usage, "an ID token has no events"));
+        }
+        let now = self.oidc().now();
         claims.insert("iss".into(), self.issuer().into());
         let audiences: Vec<&str> =
             std::iter::once(client.id()).chain(options.audiences.iter().copied()).collect();
@@ -141,14 +145,14 @@ impl Provider {
         if audiences.len() > 1 {
             claims.insert("azp".into(), client.id().into());
         }
-        rules::set_times(&mut claims, self.oidc().now(), options.lifetime)?;
-        let (keys, algorithm) = self.oidc().id_token_keys(client)?;
+        rules::set_times(&mut claims, now.time, options.lifetime)?;
+        let (keys, algorithm) = now.id_token_keys(client)?;
         for (name, value) in hashed(options.access_token, options.code, options.state) {
             let hash = value.and_then(|value| half_hash(algorithm, value));
             claims.extend(hash.map(|hash| (name.to_owned(), hash.into())));
         }
         let signing = Signing { keys: &keys, algorithm: Some(algorithm) };
-        self.oidc().seal_for_client(client, signing, claims, "JWT")
+        now.seal_for_client(client, signing, claims, "JWT")
     }
 
     /// Checks an ID token of this provider that comes back, as an `id_token_hint` does: decrypted, as OpenID Connect Core
@@ -162,17 +166,18 @@ impl Provider {
         token: &str,
         rules: &IdTokenRules<'_>,
     ) -> Result<VerifiedToken> {
-        let (keys, algorithm) = self.oidc().id_token_keys(client)?;
+        let now = self.oidc().now();
+        let (keys, algorithm) = now.id_token_keys(client)?;
         let signing = Signing { keys: &keys, algorithm: Some(algorithm) };
         let opened = Layers { signing, encryption: None }.open(token)?;
         if keys.shared {
-            self.oidc().check_authenticity(&opened)?;
+            now.check_authenticity(&opened)?;
         }
-        check(self.oidc(), &opened, self.issuer(), client, rules)
+        check(&now, &opened, self.issuer(), client, rules)
     }
 }
 
-impl Oidc {
+impl Now<'_> {
     /// What signs tokens of OpenID Connect for a client, and what checks them here.
     pub(super) fn id_token_keys(&self, client: &Client) -> Result<(Keys, &'static Algorithm)> {
         let algorithm = id_token_algorithm(client)?;
@@ -192,8 +197,9 @@ impl Oidc {
         claims: Claims,
         typ: &str,
     ) -> Result<String> {
-        let payload = Value::Object(claims).to_string().into_bytes();
-        let extra = if signing.keys.shared { self.authenticity(&payload)? } else { Claims::new() };
+        let payload = Payload::from(claims);
+        let extra =
+            if signing.keys.shared { self.authenticity(&payload.json)? } else { Claims::new() };
         let agreed = client.id_token().encryption;
         let keys = agreed.map(|one| self.encryption_keys_of(client, one)).transpose()?;
         let encryption = keys.as_ref().zip(agreed);
@@ -227,7 +233,7 @@ pub(super) fn id_token_algorithm(client: &Client) -> Result<&'static Algorithm> 
 
 /// Checks the claims of an ID token (OpenID Connect Core §3.1.3.7).
 pub(super) fn check(
-    oidc: &Oidc,
+    now: &Now<'_>,
     opened: &Opened,
     issuer: &str,
     client: &Client,
@@ -236,16 +242,15 @@ pub(super) fn check(
     // There is no typ for ID tokens; what has one of its own is something else.
     rules::check_typ(&opened.header, None, Untyped::Accepted)?;
     let required = ["iss", "sub", "aud", "exp", "iat"];
-    let (now, skew) = (oidc.now(), oidc.skew());
     let accepted = opened.accept(
         &ClaimRules {
             issuer: Some(issuer.to_owned()),
             audience: Some(client.id().to_owned()),
             required: required.map(str::to_owned).to_vec(),
             accept_expired: rules.expired == Expired::Accepted,
-            ..oidc.claim_rules()
+            ..now.claim_rules()
         },
-        now,
+        now.time,
     )?;
     let claims = &accepted.claims;
     if !rules::is_subject(claims) {
@@ -260,7 +265,7 @@ pub(super) fn check(
     }
     check_parties(claims, client.id(), rules.trusted_audiences)?;
     check_nonce(claims, rules)?;
-    check_authentication(claims, rules, rules::seconds(now), skew)?;
+    check_authentication(claims, rules, rules::seconds(now.time), now.skew())?;
     check_hashes(claims, accepted.algorithm, rules)?;
     Ok(accepted)
 }

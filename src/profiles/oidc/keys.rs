@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 
-use super::Oidc;
+use super::Now;
 use super::client::Client;
 use super::registration::Encryption;
 use crate::alg::{ALGORITHMS, Algorithm, Curve, Family, Operation, Status};
 use crate::catalogue::LabelUse;
 use crate::error::{Error, ErrorKind, Result};
-use crate::label::Realm;
-use crate::ops::{KeySet, KeySetPolicy, Label, PeerKeySet, PeerRules};
+use crate::label::{LabelName, Realm};
+use crate::ops::{KeySet, KeySetPolicy, PeerKeySet, PeerRules};
 
 /// The keys of one side of a token.
 #[derive(Clone, Debug)]
@@ -95,16 +95,16 @@ const fn is_symmetric(algorithm: &Algorithm) -> bool {
 pub(super) struct Memo(ArcSwapOption<(u64, Option<Realm>, Keys)>);
 
 impl Memo {
-    fn get(&self, oidc: &Oidc, make: impl FnOnce() -> Result<Keys>) -> Result<Keys> {
-        let id = oidc.keyring.load().id();
-        if let Some(known) = &*self.0.load()
-            && known.0 == id
-            && known.1 == oidc.realm
+    fn get(&self, now: &Now<'_>, make: impl FnOnce() -> Result<Keys>) -> Result<Keys> {
+        let id = now.snapshot.id();
+        if let Some((made_under, realm, keys)) = self.0.load().as_deref()
+            && *made_under == id
+            && realm.as_ref() == now.realm
         {
-            return Ok(known.2.clone());
+            return Ok(keys.clone());
         }
         let keys = make()?;
-        self.0.store(Some(Arc::new((id, oidc.realm.clone(), keys.clone()))));
+        self.0.store(Some(Arc::new((id, now.realm.cloned(), keys.clone()))));
         Ok(keys)
     }
 }
@@ -119,18 +119,16 @@ pub(super) struct Memos {
     userinfo_secret: Memo,
 }
 
-impl Oidc {
-    /// A handle on a label here.
-    pub(super) fn handle(&self, name: &str) -> Result<Label> {
-        match &self.realm {
-            Some(realm) => self.keyring.realm(realm.as_str())?.label(name),
-            None => self.keyring.label(name),
-        }
-    }
-
-    /// What stands behind a label here.
+impl Now<'_> {
+    /// What stands behind a label here. Where uses are recorded, and another label or the global scope stands in, they
+    /// are recorded as what was asked for.
     pub(super) fn label(&self, name: &str) -> Result<Keys> {
-        self.handle(name)?.keys().map(Keys::of)
+        let name: LabelName = name.parse()?;
+        let set = self.snapshot.keys(self.realm, &name)?;
+        Ok(Keys::of(match set.witness().asked_as(&name, self.realm) {
+            Some(witness) => Arc::new(KeySet::clone(set).seen_by(witness)),
+            None => Arc::clone(set),
+        }))
     }
 
     /// A label of the client itself, if it has an identifier and something is mapped.
@@ -179,9 +177,21 @@ impl Oidc {
         if let Some(keys) = self.label_of_client(client, "id.token.enc.public.key")? {
             return Ok(keys);
         }
+        self.refuse_off(agreed)?;
         memo.get(self, || {
             self.keys_of_jwks(client, &PeerRules::encrypt(&[agreed.alg.name, agreed.enc.name])?)
         })
+    }
+
+    /// A registration switches nothing on: RSA1_5 is for whom the policy says so.
+    fn refuse_off(&self, agreed: Encryption) -> Result<()> {
+        let on = agreed.alg.status == Status::On;
+        if on || self.snapshot.config().policy.legacy.contains(&agreed.alg) {
+            return Ok(());
+        }
+        let text = format!("{} is registered, and switched off", agreed.alg);
+        let help = format!("[policy] legacy = [\"{}\"] switches it on", agreed.alg);
+        Err(Error::new(ErrorKind::AlgorithmNotAllowed, text).with_help(help))
     }
 
     /// The keys that decrypt request objects of a client.
@@ -193,7 +203,7 @@ impl Oidc {
         self.label(decryption_label(agreed.alg)?)
     }
 
-    /// As [`Oidc::request_decryption`], to encrypt: without a shared secret to `provider`.
+    /// As [`Now::request_decryption`], to encrypt: without a shared secret to `provider`.
     pub(super) fn request_encryption(
         &self,
         client: &Client,
@@ -203,6 +213,7 @@ impl Oidc {
         if is_symmetric(agreed.alg) {
             return self.request_decryption(client, agreed);
         }
+        self.refuse_off(agreed)?;
         required(provider)
     }
 
@@ -252,7 +263,7 @@ impl Oidc {
 
     /// The rules under the policy of this keyring.
     fn here(&self, rules: &PeerRules) -> PeerRules {
-        let policy = &self.keyring.config().policy;
+        let policy = &self.snapshot.config().policy;
         PeerRules {
             policy: KeySetPolicy {
                 limits: policy.limits.clone(),

@@ -30,6 +30,21 @@ pub struct VerifiedToken {
     pub algorithm: &'static Algorithm,
 }
 
+/// Claims as they are signed.
+#[derive(Debug)]
+pub(super) struct Payload {
+    pub(super) json: Vec<u8>,
+    /// Their `exp`: for as long the keys that made the token must stay.
+    pub(super) expires: Option<u64>,
+}
+
+impl From<Claims> for Payload {
+    fn from(claims: Claims) -> Self {
+        let expires = claims.get("exp").and_then(Value::as_u64);
+        Self { json: Value::Object(claims).to_string().into_bytes(), expires }
+    }
+}
+
 /// The layers that a token has by agreement.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layers<'k> {
@@ -75,19 +90,20 @@ impl Signing<'_> {
 
 impl Layers<'_> {
     /// Signs; `extra` are more members of the header. Encrypts that with `cty` JWT (RFC 7519 §5.2).
-    pub(super) fn seal(&self, claims: &[u8], typ: &str, extra: Claims) -> Result<String> {
+    pub(super) fn seal(&self, payload: &Payload, typ: &str, extra: Claims) -> Result<String> {
         let options = SignOptions {
             algorithm: Some(self.signing.acting()?.name.to_owned()),
             typ: Some(typ.to_owned()),
             extra,
             ..SignOptions::default()
         };
-        let signed = jws::sign(&self.signing.keys.set, claims, &options)?;
+        let signed = jws::sign(&self.signing.keys.set, &payload.json, &options)?;
         let Some((keys, encryption)) = self.encryption else { return Ok(signed) };
         let options = EncryptOptions {
             algorithm: Some(encryption.alg.name.to_owned()),
             content: Some(encryption.enc.name.to_owned()),
             cty: Some("JWT".into()),
+            expires: payload.expires,
             ..EncryptOptions::default()
         };
         jwe::encrypt(&keys.set, signed.as_bytes(), &options)

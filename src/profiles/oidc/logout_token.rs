@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::Oidc;
+use super::Now;
 use super::client::Client;
 use super::layers::{Opened, Signing, VerifiedToken};
 use super::provider::Provider;
@@ -68,17 +68,18 @@ impl Provider {
         claims.insert("iss".into(), self.issuer().into());
         claims.insert("events".into(), json!({ EVENT: {} }));
         rules::set_audience(&mut claims, &[client.id()]);
-        rules::set_times(&mut claims, self.oidc().now(), options.lifetime)?;
+        let now = self.oidc().now();
+        rules::set_times(&mut claims, now.time, options.lifetime)?;
         rules::set_jti(&mut claims)?;
-        let (keys, algorithm) = self.oidc().id_token_keys(client)?;
+        let (keys, algorithm) = now.id_token_keys(client)?;
         let signing = Signing { keys: &keys, algorithm: Some(algorithm) };
-        self.oidc().seal_for_client(client, signing, claims, TYP)
+        now.seal_for_client(client, signing, claims, TYP)
     }
 }
 
 /// Checks the claims of a logout token (§2.6).
 pub(super) fn check(
-    oidc: &Oidc,
+    now: &Now<'_>,
     opened: &Opened,
     issuer: &str,
     client: &Client,
@@ -90,9 +91,9 @@ pub(super) fn check(
             issuer: Some(issuer.to_owned()),
             audience: Some(client.id().to_owned()),
             required: ["iss", "aud", "iat", "exp", "jti", "events"].map(str::to_owned).to_vec(),
-            ..oidc.claim_rules()
+            ..now.claim_rules()
         },
-        oidc.now(),
+        now.time,
     )?;
     let claims = &accepted.claims;
     let event = claims.get("events").and_then(|events| events.get(EVENT));
@@ -105,6 +106,6 @@ pub(super) fn check(
     if text(claims, "sub").is_none() && text(claims, "sid").is_none() {
         return Err(refused("the token names neither subject nor session"));
     }
-    JtiUse::of(claims, oidc.skew())?.first(rules.replay)?;
+    JtiUse::of(claims, now.skew())?.first(rules.replay)?;
     Ok(accepted)
 }

@@ -37,11 +37,14 @@ pub use replay::{JtiUse, NoReplayCheck, ReplayGuard};
 pub use request_object::{RequestObjectOptions, RequestObjectRules};
 pub use rules::Untyped;
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::error::Result;
 use crate::jose::claims::ClaimRules;
-use crate::keyring::Keyring;
+use crate::keyring::{Keyring, Snapshot};
 use crate::label::Realm;
+use crate::ops::Label;
 
 /// OAuth 2.0 and OpenID Connect as one realm sees its labels. Cheap to clone; it follows reloads.
 #[derive(Clone, Debug)]
@@ -72,19 +75,37 @@ impl Oidc {
         RelyingParty::new(self.clone(), client, issuer.into())
     }
 
+    /// A handle on a label here.
+    fn handle(&self, name: &str) -> Result<Label> {
+        match &self.realm {
+            Some(realm) => self.keyring.realm(realm.as_str())?.label(name),
+            None => self.keyring.label(name),
+        }
+    }
+
+    /// What one call works with from start to end.
+    fn now(&self) -> Now<'_> {
+        let (snapshot, time) = (self.keyring.snapshot(), self.keyring.clock().now());
+        Now { realm: self.realm.as_ref(), snapshot, time }
+    }
+}
+
+/// One call: it works with one snapshot and one time, whatever is reloaded meanwhile.
+struct Now<'o> {
+    realm: Option<&'o Realm>,
+    snapshot: Arc<Snapshot>,
+    time: SystemTime,
+}
+
+impl Now<'_> {
     /// The rules of every token's claims: clocks may differ by `policy.clock_skew`.
     fn claim_rules(&self) -> ClaimRules {
-        let policy = &self.keyring.config().policy;
+        let policy = &self.snapshot.config().policy;
         let max_json_depth = policy.limits.max_json_depth;
         ClaimRules { skew: policy.clock_skew, max_json_depth, ..ClaimRules::default() }
     }
 
-    fn now(&self) -> SystemTime {
-        self.keyring.clock().now()
-    }
-
-    /// How far clocks may differ: `policy.clock_skew`.
     fn skew(&self) -> Duration {
-        self.keyring.config().policy.clock_skew
+        self.snapshot.config().policy.clock_skew
     }
 }

@@ -1,11 +1,9 @@
 //! The provider: who it is, and how its own tokens are protected.
 
-use serde_json::Value;
-
-use super::Oidc;
-use super::keys::{Keys, SigningLabels};
-use super::layers::{Layers, Opened, Signing, VerifiedToken};
+use super::keys::SigningLabels;
+use super::layers::{Layers, Opened, Payload, Signing, VerifiedToken};
 use super::rules::{self, Claims, Untyped};
+use super::{Now, Oidc};
 use crate::alg::Algorithm;
 use crate::error::{Error, ErrorKind, Result};
 use crate::jose::claims::ClaimRules;
@@ -68,16 +66,17 @@ impl Provider {
     }
 
     /// Protects the claims of an access or refresh token.
-    pub(super) fn protect(&self, claims: Claims, typ: &str) -> Result<String> {
-        let payload = Value::Object(claims).to_string().into_bytes();
+    pub(super) fn protect(&self, now: &Now<'_>, claims: Claims, typ: &str) -> Result<String> {
+        let payload = Payload::from(claims);
         let first = self.tokens.first().copied().unwrap_or(TokenProtection::Encrypted);
         match first {
             TokenProtection::Encrypted => {
-                let options = EncryptOptions { typ: Some(typ.into()), ..Default::default() };
-                jwe::encrypt(&self.encryption()?.set, &payload, &options)
+                let (typ, expires) = (Some(typ.to_owned()), payload.expires);
+                let options = EncryptOptions { typ, expires, ..EncryptOptions::default() };
+                jwe::encrypt(&now.label(ENCRYPTION_LABEL)?.set, &payload.json, &options)
             }
             TokenProtection::Signed(algorithm) => {
-                let keys = self.signing(algorithm)?;
+                let keys = now.label(SigningLabels::Stateless.of(algorithm)?)?;
                 let signing = Signing { keys: &keys, algorithm: Some(algorithm) };
                 Layers { signing, encryption: None }.seal(&payload, typ, Claims::new())
             }
@@ -87,6 +86,7 @@ impl Provider {
     /// Opens an access or refresh token of this provider, in any protection that it has; the typ must be there.
     pub(super) fn unprotect(
         &self,
+        now: &Now<'_>,
         token: &str,
         typ: &str,
         rules: &ClaimRules,
@@ -94,13 +94,13 @@ impl Provider {
         let mut last = refused("the provider has no protection for tokens");
         for protection in &self.tokens {
             let opened = match protection {
-                TokenProtection::Encrypted => self.decrypt_token(token),
-                TokenProtection::Signed(algorithm) => self.verify_token(token, algorithm),
+                TokenProtection::Encrypted => decrypt_token(now, token),
+                TokenProtection::Signed(algorithm) => verify_token(now, token, algorithm),
             };
             match opened {
                 Ok(opened) => {
                     rules::check_typ(&opened.header, Some(typ), Untyped::Refused)?;
-                    return opened.accept(rules, self.oidc.now());
+                    return opened.accept(rules, now.time);
                 }
                 Err(error) if error.kind() == ErrorKind::TokenRefused => last = error,
                 Err(error) => return Err(error),
@@ -108,27 +108,19 @@ impl Provider {
         }
         Err(last)
     }
+}
 
-    fn verify_token(&self, token: &str, algorithm: &'static Algorithm) -> Result<Opened> {
-        let keys = self.signing(algorithm)?;
-        let signing = Signing { keys: &keys, algorithm: Some(algorithm) };
-        Layers { signing, encryption: None }.open(token)
-    }
+fn verify_token(now: &Now<'_>, token: &str, algorithm: &'static Algorithm) -> Result<Opened> {
+    let keys = now.label(SigningLabels::Stateless.of(algorithm)?)?;
+    let signing = Signing { keys: &keys, algorithm: Some(algorithm) };
+    Layers { signing, encryption: None }.open(token)
+}
 
-    fn decrypt_token(&self, token: &str) -> Result<Opened> {
-        let decrypted = jwe::decrypt(&self.encryption()?.set, token).map_err(refused_by)?;
-        // EXPOSE: the claims of a token, which go to the caller.
-        let payload = decrypted.plaintext.expose_secret().to_vec();
-        let (header, algorithm) = (decrypted.header(), decrypted.content);
-        Ok(Opened { header, payload, key: decrypted.key, algorithm })
-    }
-
-    fn signing(&self, algorithm: &Algorithm) -> Result<Keys> {
-        self.oidc.label(SigningLabels::Stateless.of(algorithm)?)
-    }
-
-    /// Symmetric keys: the catalogue lets no others stand behind this label.
-    fn encryption(&self) -> Result<Keys> {
-        self.oidc.label(ENCRYPTION_LABEL)
-    }
+/// Symmetric keys: the catalogue lets no others stand behind this label.
+fn decrypt_token(now: &Now<'_>, token: &str) -> Result<Opened> {
+    let decrypted = jwe::decrypt(&now.label(ENCRYPTION_LABEL)?.set, token).map_err(refused_by)?;
+    // EXPOSE: the claims of a token, which go to the caller.
+    let payload = decrypted.plaintext.expose_secret().to_vec();
+    let (header, algorithm) = (decrypted.header(), decrypted.content);
+    Ok(Opened { header, payload, key: decrypted.key, algorithm })
 }

@@ -47,9 +47,10 @@ impl Provider {
         claims.insert("iss".into(), self.issuer().into());
         claims.insert("client_id".into(), client.id().into());
         rules::set_audience(&mut claims, &[self.issuer()]);
-        rules::set_times(&mut claims, self.oidc().now(), options.lifetime)?;
+        let now = self.oidc().now();
+        rules::set_times(&mut claims, now.time, options.lifetime)?;
         rules::set_jti(&mut claims)?;
-        self.protect(claims, TYP)
+        self.protect(&now, claims, TYP)
     }
 
     /// Checks a refresh token that this client presents.
@@ -66,14 +67,16 @@ impl Provider {
 
     /// The same, whichever client it is of.
     pub(super) fn verify_any_refresh_token(&self, token: &str) -> Result<VerifiedToken> {
+        let now = self.oidc().now();
         self.unprotect(
+            &now,
             token,
             TYP,
             &ClaimRules {
                 issuer: Some(self.issuer().to_owned()),
                 audience: Some(self.issuer().to_owned()),
                 required: REQUIRED.map(str::to_owned).to_vec(),
-                ..self.oidc().claim_rules()
+                ..now.claim_rules()
             },
         )
     }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::Oidc;
 use super::client::Client;
 use super::id_token::{self, IdTokenRules};
 use super::keys::{Keys, Response, required};
 use super::layers::{Layers, Opened, Signing, VerifiedToken};
 use super::logout_token::{self, LogoutTokenRules};
 use super::registration::Encryption;
+use super::{Now, Oidc};
 use crate::alg::{Algorithm, Family};
 use crate::error::Result;
 use crate::ops::KeySet;
@@ -60,8 +60,9 @@ impl RelyingParty {
         token: &str,
         rules: &IdTokenRules<'_>,
     ) -> Result<VerifiedToken> {
-        let opened = self.open(provider_keys, token)?;
-        id_token::check(&self.oidc, &opened, &self.issuer, &self.client, rules)
+        let now = self.oidc.now();
+        let opened = self.open(&now, provider_keys, token)?;
+        id_token::check(&now, &opened, &self.issuer, &self.client, rules)
     }
 
     /// Checks a logout token of the provider, by the algorithms of ID tokens.
@@ -74,32 +75,45 @@ impl RelyingParty {
         token: &str,
         rules: &LogoutTokenRules<'_>,
     ) -> Result<VerifiedToken> {
-        let opened = self.open(provider_keys, token)?;
-        logout_token::check(&self.oidc, &opened, &self.issuer, &self.client, rules)
+        let now = self.oidc.now();
+        let opened = self.open(&now, provider_keys, token)?;
+        logout_token::check(&now, &opened, &self.issuer, &self.client, rules)
     }
 
     /// Opens what the provider made as it makes ID tokens.
-    fn open(&self, provider_keys: Option<&Arc<KeySet>>, token: &str) -> Result<Opened> {
+    fn open(
+        &self,
+        now: &Now<'_>,
+        provider_keys: Option<&Arc<KeySet>>,
+        token: &str,
+    ) -> Result<Opened> {
         let algorithm = Some(id_token::id_token_algorithm(&self.client)?);
-        let keys = self.verification(provider_keys, algorithm)?;
+        let keys = self.verification(now, provider_keys, algorithm)?;
         let agreed = self.client.id_token().encryption;
-        let decryption = agreed.map(|one| self.decryption(one, Response::IdToken)).transpose()?;
+        let decryption =
+            agreed.map(|one| self.decryption(now, one, Response::IdToken)).transpose()?;
         let signing = Signing { keys: &keys, algorithm };
         Layers { signing, encryption: decryption.as_ref().zip(agreed) }.open(token)
     }
 
-    pub(super) fn decryption(&self, agreed: Encryption, response: Response) -> Result<Keys> {
-        self.oidc.response_decryption(&self.client, agreed, response, DECRYPTION_LABEL)
+    pub(super) fn decryption(
+        &self,
+        now: &Now<'_>,
+        agreed: Encryption,
+        response: Response,
+    ) -> Result<Keys> {
+        now.response_decryption(&self.client, agreed, response, DECRYPTION_LABEL)
     }
 
     /// What verifies the provider's signatures of this algorithm.
     pub(super) fn verification(
         &self,
+        now: &Now<'_>,
         provider_keys: Option<&Arc<KeySet>>,
         algorithm: Option<&Algorithm>,
     ) -> Result<Keys> {
         match algorithm.map(|algorithm| algorithm.family) {
-            Some(Family::Hmac(_)) => self.oidc.secret_for_signing(&self.client),
+            Some(Family::Hmac(_)) => now.secret_for_signing(&self.client),
             _ => required(provider_keys),
         }
     }

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::client::Client;
 use super::layers::{Layers, Signing, VerifiedToken};
 use super::provider::Provider;
@@ -70,13 +68,13 @@ impl Provider {
         token: &str,
         rules: &RequestObjectRules,
     ) -> Result<VerifiedToken> {
-        let oidc = self.oidc();
+        let now = self.oidc().now();
         let agreed = client.request_object();
         let keys = match agreed.signing.map(|algorithm| algorithm.family) {
-            Some(Family::Hmac(_)) => oidc.secret_for_signing(client)?,
-            _ => oidc.public_keys_of(client)?,
+            Some(Family::Hmac(_)) => now.secret_for_signing(client)?,
+            _ => now.public_keys_of(client)?,
         };
-        let decryption = agreed.encryption.map(|one| oidc.request_decryption(client, one));
+        let decryption = agreed.encryption.map(|one| now.request_decryption(client, one));
         let decryption = decryption.transpose()?;
         let signing = Signing { keys: &keys, algorithm: agreed.signing };
         let encryption = decryption.as_ref().zip(agreed.encryption);
@@ -89,13 +87,14 @@ impl Provider {
                 issuer: Some(client.id().to_owned()),
                 audience: Some(self.issuer().to_owned()),
                 required,
-                ..oidc.claim_rules()
+                ..now.claim_rules()
             },
-            oidc.now(),
+            now.time,
         )?;
         check_parameters(&accepted.claims, client)?;
         if let Some(most) = rules.max_lifetime {
-            rules::check_lifetime(&accepted.claims, oidc.now(), most + oidc.skew())?;
+            let most = most.saturating_add(now.skew());
+            rules::check_lifetime(&accepted.claims, now.time, most)?;
         }
         Ok(accepted)
     }
@@ -131,23 +130,21 @@ impl RelyingParty {
         rules::refuse_own(&parameters, &OWN)?;
         rules::refuse_own(&parameters, &OUTSIDE)?;
         rules::check_given(&parameters, &[])?;
-        let (oidc, client) = (self.oidc(), self.client());
+        let (now, client) = (self.oidc().now(), self.client());
         parameters.insert("iss".into(), client.id().into());
         parameters.insert("client_id".into(), client.id().into());
         rules::set_audience(&mut parameters, &[self.issuer()]);
-        rules::set_times(&mut parameters, oidc.now(), options.lifetime)?;
+        rules::set_times(&mut parameters, now.time, options.lifetime)?;
         let agreed = client.request_object();
         let keys = match agreed.signing.map(|algorithm| algorithm.family) {
-            Some(Family::Hmac(_)) => oidc.secret_for_signing(client)?,
-            _ => oidc.label(SIGNING_LABEL)?,
+            Some(Family::Hmac(_)) => now.secret_for_signing(client)?,
+            _ => now.label(SIGNING_LABEL)?,
         };
-        let to = agreed
-            .encryption
-            .map(|one| oidc.request_encryption(client, one, options.provider_keys));
+        let to =
+            agreed.encryption.map(|one| now.request_encryption(client, one, options.provider_keys));
         let to = to.transpose()?;
         let signing = Signing { keys: &keys, algorithm: agreed.signing };
-        let payload = Value::Object(parameters).to_string();
         let layers = Layers { signing, encryption: to.as_ref().zip(agreed.encryption) };
-        layers.seal(payload.as_bytes(), TYP, Claims::new())
+        layers.seal(&parameters.into(), TYP, Claims::new())
     }
 }
