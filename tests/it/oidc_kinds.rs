@@ -2,7 +2,7 @@
 //! rules that it has, over keys that the labels share as far as they can.
 
 use claviger::Keyring;
-use claviger::error::Result;
+use claviger::error::{ErrorKind, Result};
 use claviger::jose::jwk;
 use claviger::ops::PeerRules;
 use claviger::profiles::oidc::{
@@ -13,8 +13,9 @@ use claviger::profiles::oidc::{
 };
 use serde_json::{Map, Value, json};
 
+use crate::deployment::Deployment;
 use crate::oidc_house::{ISSUER, SECRET, claims, client, signed};
-use crate::token_kinds::{Kind, REALM, published};
+use crate::token_kinds::{Kind, REALM, mappings, published};
 
 /// What the kinds need, besides a client's registration.
 pub(crate) const LABELS: [&str; 9] = [
@@ -221,4 +222,24 @@ pub(crate) fn kinds(keyring: &Keyring) -> Vec<Kind> {
         kinds.push(refresh_token(&format!("refresh token {name}"), plain().protected(protection)));
     }
     kinds
+}
+
+#[test]
+fn every_changed_character_is_noticed() {
+    let deployment = Deployment::new();
+    deployment.configure(&mappings(), "");
+    let keyring = deployment.keyring();
+    for kind in kinds(&keyring) {
+        let token = (kind.make)();
+        // A prime step reaches every part of every kind.
+        for at in (0..token.len()).step_by(13) {
+            let mut bytes = token.clone().into_bytes();
+            bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(bytes).unwrap();
+            for other in [changed.as_str(), &token[..at], &format!("{token}.{}", &token[..at])] {
+                let error = (kind.open)(other).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::TokenRefused, "{} at {at}", kind.name);
+            }
+        }
+    }
 }

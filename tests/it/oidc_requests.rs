@@ -392,3 +392,56 @@ fn metadata_that_nobody_knows_or_that_contradicts_itself_is_refused() {
     let shown = format!("{:?}", client(json!({ "client_secret": SECRET })));
     assert!(!shown.contains(SECRET) && shown.contains("shop"));
 }
+
+#[test]
+fn no_metadata_of_whatever_type_is_more_than_an_error() {
+    let names = [
+        "agent",
+        "client_id",
+        "client_secret",
+        "id_token_encrypted_response_alg",
+        "id_token_encrypted_response_enc",
+        "id_token_signed_response_alg",
+        "jwks",
+        "redirect_uris",
+        "request_object_encryption_alg",
+        "secret_label_identifier",
+        "sector_identifier_uri",
+        "subject_type",
+        "token_endpoint_auth_method",
+        "token_endpoint_auth_signing_alg",
+        "userinfo_signed_response_alg",
+    ];
+    let odd = [
+        json!(null),
+        json!(true),
+        json!(-1),
+        json!(1e300),
+        json!(""),
+        json!("x"),
+        json!("\u{0}\u{202e}"),
+        json!("a".repeat(10_000)),
+        json!([]),
+        json!([1]),
+        json!(["https://["]),
+        json!({}),
+        json!({ "keys": [1, {}] }),
+    ];
+    let house = House::new();
+    for name in names {
+        for value in &odd {
+            let mut all = json!({ "client_id": "shop", "subject_type": "pairwise" });
+            all[name] = value.clone();
+            let Ok(client) = Client::from_json(all.to_string().as_bytes()) else { continue };
+            assert!(!client.id().is_empty());
+            // What is taken is used without harm: an answer or an error.
+            let provider = house.provider();
+            let given = claims(json!({ "sub": "alice" }));
+            drop(provider.issue_id_token(&client, given, &Default::default()));
+            drop(provider.open_request_object(&client, "a.b.c", &RULES));
+            let rules = AssertionRules::new(&[ISSUER], &NoReplayCheck);
+            assert!(provider.verify_client_assertion(&client, "a.b.c", &rules).is_err());
+            drop(provider.subject(&client, "alice"));
+        }
+    }
+}
