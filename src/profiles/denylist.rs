@@ -72,7 +72,8 @@ impl DeniedIds {
                 None => Some(u64::MAX),
                 Some(end) => parse_rfc3339(end).map(seconds_up),
             };
-            let (Some(end), None) = (end, words.next()) else {
+            let is_word = id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+            let (true, Some(end), None) = (is_word, end, words.next()) else {
                 let text = format!("line {} of the denylist is no id and its end", index + 1);
                 return Err(Error::new(ErrorKind::Malformed, text)
                     .with_help("write the id, a space and the end: \"x1 2026-11-25T08:00:00Z\""));
@@ -92,8 +93,8 @@ impl DeniedIds {
         for (id, end) in lines {
             let time = UNIX_EPOCH.checked_add(Duration::from_secs(*end));
             let end = time.filter(|_| *end < super::times::NEVER).map(rfc3339).unwrap_or_default();
-            text.push_str(format!("{id} {end}").trim_end());
-            text.push('\n');
+            let space = if end.is_empty() { "" } else { " " };
+            text.push_str(&format!("{id}{space}{end}\n"));
         }
         text
     }
@@ -155,7 +156,7 @@ mod tests {
         let read = DeniedIds::parse(&list.to_text()).unwrap();
         assert!(read == list && ids.into_iter().all(|id| read.denies(id).unwrap()));
         assert!(!read.denies("b").unwrap());
-        for bad in ["a tomorrow", "a 1970-01-01T00:16:40Z more"] {
+        for bad in ["a\u{b}", "ä", "a#b", "a tomorrow", "a 1970-01-01T00:16:40Z more"] {
             assert_eq!(DeniedIds::parse(bad).unwrap_err().kind(), ErrorKind::Malformed);
         }
     }

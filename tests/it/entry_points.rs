@@ -2,19 +2,23 @@
 //! targets and the mutation tests call the same functions.
 
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
 use claviger::alg::{ALGORITHMS, Operation};
 use claviger::catalogue::{self, LabelUse};
+use claviger::clock::Clock;
 use claviger::crypto::{Key, OctType};
 use claviger::formats::{self, Container, Entry, Limits, Material, Passwords};
 use claviger::formats::{der, jks, jwk, pem, pkcs12, sealed};
 use claviger::jose::claims::{self, ClaimRules};
-use claviger::jose::jws::{self, VerifyOptions};
+use claviger::jose::jws::{self, SignOptions, VerifyOptions};
 use claviger::jose::{jwe, nested};
+use claviger::keyring::Keyring;
 use claviger::label::{Alias, LabelName, Realm, StoreName};
 use claviger::ops::{KeySet, KeySetPolicy};
+use claviger::profiles::DeniedIds;
+use claviger::profiles::session::{self, Sessions};
 use claviger::secret::{SecretBytes, SecretString};
 use claviger::{Config, json, stores};
 
@@ -27,7 +31,7 @@ pub(crate) const PASSWORD: &str = "changeit";
 type EntryPoint = fn(&[u8]);
 
 /// Every entry point by its name, which is also the name of its fuzz target.
-pub(crate) const TARGETS: [(&str, EntryPoint); 12] = [
+pub(crate) const TARGETS: [(&str, EntryPoint); 13] = [
     ("config", config),
     ("der", read_der),
     ("jceks", read_java),
@@ -40,6 +44,7 @@ pub(crate) const TARGETS: [(&str, EntryPoint); 12] = [
     ("pem", read_pem),
     ("pkcs12", read_pkcs12),
     ("sealed", unseal),
+    ("session", open_session),
 ];
 
 /// Hands `bytes` to one entry point.
@@ -98,6 +103,54 @@ fn decrypt(bytes: &[u8]) {
         }
     }
     drop(nested::open(sealing(), signing(), token, &VerifyOptions::default()));
+}
+
+/// Whoever has the keys of sessions may put anything into one.
+fn open_session(bytes: &[u8]) {
+    static SESSIONS: OnceLock<(Sessions, Arc<KeySet>)> = OnceLock::new();
+    let (sessions, keys) = SESSIONS.get_or_init(sessions);
+    let typ = Some(session::TYP.to_owned());
+    let options = SignOptions { typ, ..SignOptions::default() };
+    let token = jws::sign(keys, bytes, &options).expect("signed");
+    if let Ok(session) = sessions.open_at_any_time(&token) {
+        let claims = json::parse_strict_object(bytes, 16).expect("strict JSON was accepted");
+        let id = claims.get("jti").and_then(serde_json::Value::as_str);
+        assert!(session.id() == id && id.is_some_and(|id| !id.is_empty()));
+        assert!(session.times().is_some() && session.realm().is_none());
+        // Nothing but what is ours is taken off.
+        let ours = ["jti", "iat", "exp", "idle", "seen"];
+        let kept = session.claims().keys().filter(|name| claims.contains_key(*name)).count();
+        let taken = ours.iter().filter(|name| claims.contains_key(**name)).count();
+        assert_eq!(kept + taken, claims.len());
+        if sessions.check(&session).is_ok() {
+            let again = sessions.refresh(&session).expect("used");
+            let opened = sessions.open(&again.token).expect("opened again");
+            assert_eq!(opened.claims(), session.claims());
+        }
+    }
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        assert!(sessions.open(text).is_err(), "a forged session was accepted");
+        if let Ok(denied) = DeniedIds::parse(text) {
+            assert_eq!(DeniedIds::parse(&denied.to_text()).expect("our own text"), denied);
+        }
+    }
+}
+
+/// Sessions that are signed with a key of the repository, and that key.
+fn sessions() -> (Sessions, Arc<KeySet>) {
+    const LABEL: &str = "am.global.services.session.clientbased.signing.HMAC";
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let keys = ["keystores/tokens.jwks", "../keystores/tokens.jwks"].map(|name| root.join(name));
+    let path = keys.iter().find(|path| path.exists()).expect("the keys of the repository");
+    let text = format!(
+        "[sessions]\nsigning = [\"HMAC\"]\nencryption = []\n[stores.keys]\nkind = \"keystore\"\npath = {path:?}\n\
+         integrity = \"none\"\n[stores.keys.mappings]\n\"{LABEL}\" = [\"sign-hmac\"]\n"
+    );
+    let config = Config::from_text(&text, "claviger.toml".as_ref()).expect("a configuration");
+    let clock = Clock::from_fn(|| UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+    let keyring = Keyring::from_config(config, clock).expect("a keyring");
+    let keys = keyring.label(LABEL).and_then(|label| label.keys()).expect("mapped");
+    (keyring.sessions(), keys)
 }
 
 fn read_json(bytes: &[u8]) {

@@ -55,6 +55,7 @@ mutations! {
     pem_texts: "pem",
     pkcs12_keystores: "pkcs12",
     sealed_values: "sealed",
+    sessions: "session",
 }
 
 #[test]

@@ -33,6 +33,7 @@ pub(crate) fn own(target: &str) -> Vec<Seed> {
         "jws" => signed_tokens(),
         "names" => names(),
         "sealed" => sealed_values(),
+        "session" => session_claims(),
         container => containers(&["keystores", "fuzz/seeds"].map(in_repository), container),
     }
 }
@@ -42,7 +43,7 @@ pub(crate) fn foreign(target: &str) -> Vec<Seed> {
     let (jose, keystores) = (vectors("jose"), vectors("keystores"));
     match target {
         "jwe" | "jwk" | "jws" => jose.map(|root| from_jose(&root, target)).unwrap_or_default(),
-        "config" | "json" | "names" | "sealed" => Vec::new(),
+        "config" | "json" | "names" | "sealed" | "session" => Vec::new(),
         container => keystores.map(|root| containers(&[root], container)).unwrap_or_default(),
     }
 }
@@ -60,6 +61,17 @@ fn configurations() -> Vec<Seed> {
         found.push((format!("readme-{index}"), text.as_bytes().to_vec()));
     }
     found
+}
+
+fn session_claims() -> Vec<Seed> {
+    let own = [
+        r#"{"jti":"x","iat":1800000000,"exp":1800003600,"idle":600,"seen":1800000000,"sub":"alice"}"#,
+        r#"{"jti":"\u0061","iat":1.8e9,"exp":1800003600.5,"idle":600,"seen":1800000000.25,"a":{"b":[1]}}"#,
+        r#"{"jti":"x","iat":1799999999,"exp":18446744073709551615}"#,
+        "x1 2027-01-15T09:00:00Z\n# logged out\n%23 2027-01-15T09:00:00Z\nx2\n",
+    ];
+    let seeds = own.iter().enumerate();
+    seeds.map(|(at, text)| (format!("own-{at}"), text.as_bytes().to_vec())).collect()
 }
 
 fn json_texts() -> Vec<Seed> {
