@@ -50,7 +50,8 @@ fn house() -> House {
         "mac.json",
         &json!({ "client_id": "shop", "id_token_signed_response_alg": "HS256", "client_secret": SECRET,
             "request_object_signing_alg": "HS384", "request_object_encryption_alg": "dir",
-            "token_endpoint_auth_method": "client_secret_jwt" })
+            "token_endpoint_auth_method": "client_secret_jwt", "userinfo_signed_response_alg": "HS256",
+            "userinfo_encrypted_response_alg": "A128KW" })
         .to_string(),
     );
     let jwks = support::claviger(house.folder.path(), &["jwks", "--provider"], &[]);
@@ -118,6 +119,11 @@ fn every_kind_of_token_is_issued_and_verified_by_the_program() {
         (dead.status.code(), dead.stdout.as_slice()),
         (Some(1), &b"{\"active\":false}\n"[..])
     );
+    let both = ["--issuer", ISSUER, "--client", "mac.json"];
+    let issue = [&["userinfo", "issue"][..], &both].concat();
+    let response = text(&oidc(&house, &issue, r#"{"sub":"alice","email":"a@example.com"}"#));
+    let verify = [&["userinfo", "verify", "--subject", "alice"][..], &both].concat();
+    assert!(text(&oidc(&house, &verify, &response)).contains("a@example.com"));
     let subject = text(&oidc(&house, &["subject", "alice", "--client", "mac.json"], ""));
     assert_eq!(subject, "alice\n");
 }

@@ -243,3 +243,20 @@ fn every_changed_character_is_noticed() {
         }
     }
 }
+
+#[test]
+fn a_userinfo_response_is_taken_for_no_token() {
+    let deployment = Deployment::new();
+    deployment.configure(&mappings(), "");
+    let keyring = deployment.keyring();
+    let mut given = given();
+    given.insert("client_id".into(), "shop".into());
+    for alg in ["RS256", "ES256", "HS256"] {
+        let sides = Sides::new(&keyring, json!({ "userinfo_signed_response_alg": alg }));
+        let response = sides.provider.issue_userinfo(&sides.client, given.clone()).unwrap();
+        for kind in crate::token_kinds::kinds(&keyring) {
+            let error = (kind.open)(&response).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::TokenRefused, "{alg} as {}", kind.name);
+        }
+    }
+}

@@ -362,6 +362,49 @@ fn userinfo_is_signed_encrypted_or_both_and_about_the_subject_of_the_id_token() 
 }
 
 #[test]
+fn userinfo_goes_to_the_relying_party_as_it_registered() {
+    let house = House::new();
+    let published = house.published(&["ES256", "RS256"]);
+    let keys = json!({ "keys": [public("es256-1"), public("enc-1")] });
+    for signing in [None, Some("ES256"), Some("RS256"), Some("HS256")] {
+        for encryption in
+            [None, Some("RSA-OAEP"), Some("RSA-OAEP-256"), Some("A256KW"), Some("dir")]
+        {
+            let mut metadata = json!({ "client_secret": SECRET, "jwks": keys,
+                // Other algorithms for ID tokens: neither is taken for the other's.
+                "id_token_encrypted_response_alg": "A128KW", "id_token_encrypted_response_enc": "A128GCM" });
+            if let Some(alg) = signing {
+                metadata["userinfo_signed_response_alg"] = alg.into();
+            }
+            if let Some(alg) = encryption {
+                metadata["userinfo_encrypted_response_alg"] = alg.into();
+                metadata["userinfo_encrypted_response_enc"] = "A256GCM".into();
+            }
+            let shop = client(metadata);
+            let given = || claims(json!({ "sub": "alice", "email": "a@example.com" }));
+            drop(house.provider().issue_id_token(&shop, given(), &Default::default()).unwrap());
+            let made = house.provider().issue_userinfo(&shop, given());
+            if (signing, encryption) == (None, None) {
+                assert_eq!(made.unwrap_err().kind(), ErrorKind::Usage);
+                continue;
+            }
+            let rp = house.relying_party(&shop);
+            let found = rp.open_userinfo(Some(&published), &made.unwrap(), "alice");
+            assert_eq!(found.unwrap()["email"], "a@example.com", "{signing:?} {encryption:?}");
+        }
+    }
+    let shop = client(json!({ "userinfo_signed_response_alg": "ES256" }));
+    for name in ["iss", "aud", "exp", "iat", "nonce", "events", "at_hash"] {
+        let given = claims(json!({ "sub": "alice", name: "x" }));
+        assert_eq!(
+            house.provider().issue_userinfo(&shop, given).unwrap_err().kind(),
+            ErrorKind::Usage
+        );
+    }
+    assert!(house.provider().issue_userinfo(&shop, claims(json!({}))).is_err());
+}
+
+#[test]
 fn metadata_that_nobody_knows_or_that_contradicts_itself_is_refused() {
     for (metadata, why) in [
         (

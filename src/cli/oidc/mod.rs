@@ -21,6 +21,7 @@ mod refresh_token;
 mod replay_file;
 mod request_object;
 mod subject;
+mod userinfo;
 
 use super::files::Files;
 use super::password_input::read_input;
@@ -61,6 +62,8 @@ enum What {
     RequestObject(request_object::Args),
     /// How a client knows a user: pairwise or public
     Subject(subject::Args),
+    /// Userinfo responses: issue as the provider, verify as a relying party
+    Userinfo(userinfo::Args),
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
@@ -72,6 +75,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         What::RefreshToken(args) => refresh_token::run(context, args),
         What::RequestObject(args) => request_object::run(context, args),
         What::Subject(args) => subject::run(context, args),
+        What::Userinfo(args) => userinfo::run(context, args),
     };
     outcome.map_err(|error| with_reason(context, error))
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Now;
 use super::client::Client;
 use super::hashes::half_hash;
-use super::keys::{Keys, SigningLabels};
+use super::keys::{Keys, Response, SigningLabels};
 use super::layers::{Layers, Opened, Payload, Signing, VerifiedToken};
 use super::provider::Provider;
 use super::rules::{self, Claims, Untyped, text};
@@ -181,12 +181,20 @@ impl Now<'_> {
     /// What signs tokens of OpenID Connect for a client, and what checks them here.
     pub(super) fn id_token_keys(&self, client: &Client) -> Result<(Keys, &'static Algorithm)> {
         let algorithm = id_token_algorithm(client)?;
-        let keys = match algorithm.family {
-            _ if client.is_agent() => self.label(AGENT_LABEL)?,
-            Family::Hmac(_) => self.secret_for_signing(client)?,
-            _ => self.label(SigningLabels::Oidc.of(algorithm)?)?,
+        let keys = if client.is_agent() {
+            self.label(AGENT_LABEL)?
+        } else {
+            self.signing(client, algorithm)?
         };
         Ok((keys, algorithm))
+    }
+
+    /// The client's secret for an HMAC, else the label of the algorithm.
+    pub(super) fn signing(&self, client: &Client, algorithm: &Algorithm) -> Result<Keys> {
+        match algorithm.family {
+            Family::Hmac(_) => self.secret_for_signing(client),
+            _ => self.label(SigningLabels::Oidc.of(algorithm)?),
+        }
     }
 
     /// Signs claims for a client and encrypts them as it registered.
@@ -201,7 +209,9 @@ impl Now<'_> {
         let extra =
             if signing.keys.shared { self.authenticity(&payload.json)? } else { Claims::new() };
         let agreed = client.id_token().encryption;
-        let keys = agreed.map(|one| self.encryption_keys_of(client, one)).transpose()?;
+        let keys = agreed
+            .map(|one| self.encryption_keys_of(client, one, Response::IdToken))
+            .transpose()?;
         let encryption = keys.as_ref().zip(agreed);
         Layers { signing, encryption }.seal(&payload, typ, extra)
     }

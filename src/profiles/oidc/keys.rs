@@ -116,7 +116,17 @@ pub(super) struct Memos {
     public: Memo,
     request_secret: Memo,
     secret: Memo,
-    userinfo_secret: Memo,
+    userinfo: Memo,
+}
+
+impl Memos {
+    /// Those with which what a provider answers is encrypted, on either side.
+    const fn of(&self, response: Response) -> &Memo {
+        match response {
+            Response::IdToken => &self.encryption,
+            Response::Userinfo => &self.userinfo,
+        }
+    }
 }
 
 impl Now<'_> {
@@ -169,8 +179,13 @@ impl Now<'_> {
 
     /// The keys to which tokens for a client are encrypted: of the client's secret where both sides need the same,
     /// else its label, else its JWK set.
-    pub(super) fn encryption_keys_of(&self, client: &Client, agreed: Encryption) -> Result<Keys> {
-        let memo = &client.memos().encryption;
+    pub(super) fn encryption_keys_of(
+        &self,
+        client: &Client,
+        agreed: Encryption,
+        response: Response,
+    ) -> Result<Keys> {
+        let memo = client.memos().of(response);
         if is_symmetric(agreed.alg) {
             return memo.get(self, || self.keys_of_secret(client, &both_ways(agreed)?));
         }
@@ -229,10 +244,7 @@ impl Now<'_> {
         if !is_symmetric(agreed.alg) {
             return self.label(label);
         }
-        let memo = match response {
-            Response::IdToken => &client.memos().encryption,
-            Response::Userinfo => &client.memos().userinfo_secret,
-        };
+        let memo = client.memos().of(response);
         memo.get(self, || self.keys_of_secret(client, &both_ways(agreed)?))
     }
 

@@ -44,7 +44,7 @@ use crate::error::Result;
 use crate::jose::claims::ClaimRules;
 use crate::keyring::{Keyring, Snapshot};
 use crate::label::Realm;
-use crate::ops::Label;
+use crate::ops::{Label, RealmView};
 
 /// OAuth 2.0 and OpenID Connect as one realm sees its labels. Cheap to clone; it follows reloads.
 #[derive(Clone, Debug)]
@@ -58,6 +58,14 @@ impl Keyring {
     #[must_use]
     pub fn oidc(&self, realm: Option<Realm>) -> Oidc {
         Oidc { keyring: self.clone(), realm }
+    }
+}
+
+impl RealmView {
+    /// OAuth 2.0 and OpenID Connect in this realm.
+    #[must_use]
+    pub fn oidc(&self) -> Oidc {
+        self.keyring().oidc(Some(self.name().clone()))
     }
 }
 

@@ -5,17 +5,60 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::Now;
+use super::client::Client;
 use super::keys::Response;
-use super::layers::{self, Layers, Signing};
+use super::layers::{self, Layers, Payload, Signing};
+use super::provider::Provider;
 use super::relying_party::RelyingParty;
 use super::rules::{self, Claims, Untyped, text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::jose::claims;
+use crate::jose::jwe::{self, EncryptOptions};
 use crate::ops::KeySet;
 use crate::profiles::{refused, refused_by};
 
+/// The claims that are set here, or left out.
+const OWN: [&str; 4] = ["iss", "aud", "exp", "iat"];
 /// Claims of ID tokens and logout tokens.
 const OTHERS: [&str; 5] = ["at_hash", "c_hash", "events", "nonce", "s_hash"];
+
+impl Provider {
+    /// Makes a userinfo response of these claims: signed as ID tokens are, encrypted, or both, as the client registered.
+    /// Issuer and audience are set here. It has no times: it is no token that lives, and nobody takes it for one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for claims that are set here, that make another kind of token, or without a `sub`, and if the
+    /// client registered neither; those of [`Provider::issue_id_token`] for the keys.
+    pub fn issue_userinfo(&self, client: &Client, mut claims: Claims) -> Result<String> {
+        rules::refuse_own(&claims, &OWN)?;
+        rules::refuse_own(&claims, &OTHERS)?;
+        rules::check_given(&claims, &["sub"])?;
+        claims.insert("iss".into(), self.issuer().into());
+        rules::set_audience(&mut claims, &[client.id()]);
+        let (now, agreed) = (self.oidc().now(), client.userinfo());
+        let keys = agreed.encryption;
+        let keys = keys.map(|one| now.encryption_keys_of(client, one, Response::Userinfo));
+        let keys = keys.transpose()?;
+        let encryption = keys.as_ref().zip(agreed.encryption);
+        let payload = Payload::from(claims);
+        match (agreed.signing, encryption) {
+            (Some(algorithm), encryption) => {
+                let keys = now.signing(client, algorithm)?;
+                let signing = Signing { keys: &keys, algorithm: Some(algorithm) };
+                Layers { signing, encryption }.seal(&payload, "JWT", Claims::new())
+            }
+            (None, Some((keys, encryption))) => {
+                let options = EncryptOptions {
+                    algorithm: Some(encryption.alg.name.to_owned()),
+                    content: Some(encryption.enc.name.to_owned()),
+                    ..EncryptOptions::default()
+                };
+                jwe::encrypt(&keys.set, &payload.json, &options)
+            }
+            (None, None) => Err(plain()),
+        }
+    }
+}
 
 impl RelyingParty {
     /// Opens a userinfo response: signed, encrypted, or both, as the client registered. Its `sub` must be `subject`, that
@@ -77,4 +120,9 @@ impl RelyingParty {
         }
         Ok(claims)
     }
+}
+
+fn plain() -> Error {
+    let text = "the client registered no signed or encrypted userinfo: it is plain JSON";
+    Error::new(ErrorKind::Usage, text)
 }
