@@ -44,6 +44,7 @@ mod next_keys;
 mod oidc_cli;
 mod oidc_flows;
 mod oidc_house;
+mod oidc_id_tokens;
 mod oidc_kinds;
 mod oidc_peers;
 mod oidc_requests;

@@ -222,11 +222,35 @@ fn the_client_file_names_its_secrets_and_says_what_is_wrong_without_showing_them
         (format!("{mac}client_secret_env = \"NOT_SET_ANYWHERE\""), "NOT_SET_ANYWHERE"),
         (format!("{mac}client_secret = \"{SECRET}\nclient_name = 1"), "try.toml"),
         (format!("{mac}id_token_encrypted_response_al = \"dir\""), "did you mean"),
-        ("id = \"shop\"".to_owned(), "unknown client metadata \"id\""),
+        ("id = \"shop\"".to_owned(), "\"client_id\" is missing"),
     ] {
         let output = try_file(&content);
         let shown = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && shown.contains(why), "{content}: {shown}");
         assert!(!shown.contains(SECRET), "{shown}");
     }
+}
+
+#[test]
+fn every_kind_has_help_with_an_example() {
+    let help = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_claviger"));
+        let output = command.arg("oidc").args(arguments).arg("--help").output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let all = help(&[]);
+    let kinds = all.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let mut count = 0;
+    for kind in kinds.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   ")) {
+        let kind = kind.split_whitespace().next().unwrap();
+        if kind != "help" {
+            let text = help(&[kind]);
+            assert!(
+                text.contains("Example") && text.contains(&format!("claviger oidc {kind}")),
+                "{text}"
+            );
+            count += 1;
+        }
+    }
+    assert_eq!(count, 8);
 }

@@ -405,13 +405,14 @@ fn userinfo_goes_to_the_relying_party_as_it_registered() {
 }
 
 #[test]
-fn metadata_that_nobody_knows_or_that_contradicts_itself_is_refused() {
+fn metadata_that_is_misspelled_or_contradicts_itself_is_refused() {
     for (metadata, why) in [
         (
             json!({ "id_token_encrypted_response_al": "RSA-OAEP" }),
             "id_token_encrypted_response_alg",
         ),
-        (json!({ "vendor_setting": 1 }), "vendor_setting"),
+        (json!({ "client_secrets": "x" }), "did you mean \"client_secret\""),
+        (json!({ "Subject_Type": "pairwise" }), "did you mean \"subject_type\""),
         (json!({ "id_token_encrypted_response_enc": "A128GCM" }), "stands without"),
         (json!({ "id_token_signed_response_alg": "none" }), "no algorithm"),
         (json!({ "id_token_signed_response_alg": "RSA-OAEP" }), "no algorithm"),
@@ -429,7 +430,9 @@ fn metadata_that_nobody_knows_or_that_contradicts_itself_is_refused() {
         assert!(text.contains(why), "{all}: {text}");
     }
     let answered = json!({ "client_id": "shop", "client_name": "Shop", "client_name#fr": "Boutique",
-        "client_secret_expires_at": 0, "grant_types": ["authorization_code"], "jwks_uri": "https://shop/jwks",
+        "client_secret_expires_at": 0, "grant_types": ["authorization_code"], "jwks_uri": "https://shop/jwks", "nfv_token_signed_response_alg": "RS256",
+        // Of Ping AM.
+        "jwt_token_lifetime": 0, "public_key_selector": "jwks_uri", "userinfo_response_format": "JSON",
         "token_endpoint_auth_method": "client_secret_basic", "default_max_age": null });
     assert!(Client::from_json(answered.to_string().as_bytes()).is_ok());
     let shown = format!("{:?}", client(json!({ "client_secret": SECRET })));

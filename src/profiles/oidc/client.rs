@@ -80,7 +80,7 @@ impl Client {
     /// A client from its metadata in JSON, as a registration answers it.
     ///
     /// # Errors
-    /// [`ErrorKind::Malformed`] for JSON that is none, [`ErrorKind::Usage`] for metadata that is unknown or of a wrong
+    /// [`ErrorKind::Malformed`] for JSON that is none, [`ErrorKind::Usage`] for metadata that is misspelled or of a wrong
     /// type, [`ErrorKind::AlgorithmNotAllowed`].
     pub fn from_json(metadata: &[u8]) -> Result<Self> {
         Self::new(&json::parse_strict_object(metadata, MAX_METADATA_DEPTH)?, Vec::new())

@@ -6,7 +6,7 @@ use crate::alg::{Algorithm, Family, Operation, Status};
 use crate::catalogue;
 use crate::error::{Error, ErrorKind, Result};
 
-/// What is read here; any other name is a slip, unless it is among [`ELSEWHERE`].
+/// What is read here.
 const KNOWN: &[&str] = &[
     "agent",
     "client_id",
@@ -29,13 +29,23 @@ const KNOWN: &[&str] = &[
     "userinfo_signed_response_alg",
 ];
 
-/// Other names of the registry (IANA, OAuth Dynamic Client Registration Metadata), which say nothing about keys.
+/// Other names of the registry (IANA, OAuth Dynamic Client Registration Metadata), some of which look like one that is read.
 const ELSEWHERE: &[&str] = &[
     "application_type",
+    "authorization_details_types",
+    "authorization_encrypted_response_alg",
+    "authorization_encrypted_response_enc",
+    "authorization_signed_response_alg",
+    "backchannel_authentication_request_signing_alg",
+    "backchannel_client_notification_endpoint",
     "backchannel_logout_session_required",
     "backchannel_logout_uri",
+    "backchannel_token_delivery_mode",
+    "backchannel_user_code_parameter",
+    "claims_redirect_uris",
     "client_id_issued_at",
     "client_name",
+    "client_registration_types",
     "client_secret_expires_at",
     "client_uri",
     "contacts",
@@ -46,8 +56,14 @@ const ELSEWHERE: &[&str] = &[
     "frontchannel_logout_uri",
     "grant_types",
     "initiate_login_uri",
+    "introspection_encrypted_response_alg",
+    "introspection_encrypted_response_enc",
+    "introspection_signed_response_alg",
     "jwks_uri",
     "logo_uri",
+    "nfv_token_encrypted_response_alg",
+    "nfv_token_encrypted_response_enc",
+    "nfv_token_signed_response_alg",
     "policy_uri",
     "post_logout_redirect_uris",
     "registration_access_token",
@@ -69,26 +85,26 @@ const ELSEWHERE: &[&str] = &[
     "tls_client_auth_subject_dn",
     "tls_client_certificate_bound_access_tokens",
     "tos_uri",
+    "use_mtls_endpoint_aliases",
 ];
 
 /// The metadata, read member by member.
 pub(super) struct Registration<'m>(&'m Map<String, Value>);
 
 impl<'m> Registration<'m> {
-    /// Refuses names that nobody knows: a slip in an encryption algorithm would send tokens in the clear.
+    /// Refuses names that are nearly one that is read: a slip in an encryption algorithm would send tokens in the clear.
+    /// Servers have settings of their own, which are left alone.
     pub(super) fn new(members: &'m Map<String, Value>) -> Result<Self> {
         for name in members.keys() {
             // A language tag follows `#` (OpenID Connect Registration §2.1).
             let plain = name.split('#').next().unwrap_or(name);
-            if !KNOWN.contains(&plain) && !ELSEWHERE.contains(&plain) {
+            if KNOWN.contains(&plain) || ELSEWHERE.contains(&plain) {
+                continue;
+            }
+            if let Some(near) = catalogue::nearest_of(plain, KNOWN.iter().copied()) {
                 let text = format!("unknown client metadata \"{}\"", plain.escape_debug());
-                let error = Error::new(ErrorKind::Usage, text);
-                let near = catalogue::nearest_of(plain, KNOWN.iter().copied());
-                let help = near.map_or_else(
-                    || "the names are those of OpenID Connect Dynamic Client Registration".into(),
-                    |near| format!("did you mean \"{near}\"?"),
-                );
-                return Err(error.with_help(help));
+                let help = format!("did you mean \"{near}\"?");
+                return Err(Error::new(ErrorKind::Usage, text).with_help(help));
             }
         }
         Ok(Self(members))
