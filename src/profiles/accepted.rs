@@ -6,22 +6,21 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::Times;
-use super::claims::Head;
+use super::claims::{Claims, Head};
 use super::parts::Unsealed;
-use crate::json;
 use crate::ops::LabelKey;
 
 /// A token of a profile that was opened and holds. Its texts are wiped when it goes.
 #[must_use]
 pub struct Accepted {
     head: Head,
-    claims: Map<String, Value>,
+    claims: Claims,
     verified_by: Option<Arc<LabelKey>>,
     decrypted_by: Option<Arc<LabelKey>>,
 }
 
 impl Accepted {
-    pub(super) fn new(head: Head, claims: Map<String, Value>, unsealed: Unsealed) -> Self {
+    pub(super) fn new(head: Head, claims: Claims, unsealed: Unsealed) -> Self {
         let Unsealed { verified_by, decrypted_by, .. } = unsealed;
         Self { head, claims, verified_by, decrypted_by }
     }
@@ -51,17 +50,17 @@ impl Accepted {
     /// The claims of the caller.
     #[must_use]
     pub const fn claims(&self) -> &Map<String, Value> {
-        &self.claims
+        &self.claims.0
     }
 
     pub(super) fn has_claim(&self, name: &str) -> bool {
-        self.claims.contains_key(name)
+        self.claims.0.contains_key(name)
     }
 
     /// The claims of the caller, to keep.
     #[must_use]
     pub fn into_claims(mut self) -> Map<String, Value> {
-        std::mem::take(&mut self.claims)
+        std::mem::take(&mut self.claims.0)
     }
 
     /// The key that verified it, if it is signed.
@@ -74,12 +73,6 @@ impl Accepted {
     #[must_use]
     pub const fn decrypted_by(&self) -> Option<&Arc<LabelKey>> {
         self.decrypted_by.as_ref()
-    }
-}
-
-impl Drop for Accepted {
-    fn drop(&mut self) {
-        self.claims.values_mut().for_each(json::wipe);
     }
 }
 

@@ -1,5 +1,7 @@
 //! The claims that a profile adds to those of the caller, and takes off again: `jti`, times, `realm`, `iss`.
 
+use std::io::{self, Write};
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
@@ -82,22 +84,19 @@ pub(super) fn write(
     for (name, value) in claims {
         out.add(name, value)?;
     }
-    Ok(out.finish())
+    out.finish()
 }
 
 /// Takes the payload apart: what the profile says, and the claims of the caller.
 ///
 /// # Errors
 /// [`ErrorKind::TokenRefused`].
-pub(super) fn read(
-    payload: &[u8],
-    lives: bool,
-    max_depth: usize,
-) -> Result<(Head, Map<String, Value>)> {
+pub(super) fn read(payload: &[u8], lives: bool, max_depth: usize) -> Result<(Head, Claims)> {
     let mut claims = json::parse_strict_object(payload, max_depth)
+        .map(Claims)
         .map_err(|error| refused(format!("the payload is no JSON object: {}", error.message())))?;
-    let times = if lives { Some(Times::read(&claims)?) } else { None };
-    let id = text(&mut claims, "jti")?;
+    let times = if lives { Some(Times::read(&claims.0)?) } else { None };
+    let id = claims.take_text("jti")?;
     match &id {
         None if lives => return Err(refused("jti is missing")),
         Some(id) if id.is_empty() || id.len() > MAX_ID_BYTES => {
@@ -105,26 +104,37 @@ pub(super) fn read(
         }
         _ => {}
     }
-    if claims.contains_key("nbf") {
+    if claims.0.contains_key("nbf") {
         return Err(refused("nbf is not a claim of this profile"));
     }
-    let (realm, issuer) = (text(&mut claims, "realm")?, text(&mut claims, "iss")?);
-    keep_others(&mut claims, &RESERVED);
+    let (realm, issuer) = (claims.take_text("realm")?, claims.take_text("iss")?);
+    claims.keep_others(&RESERVED);
     Ok((Head { id, times, realm, issuer, audience: None }, claims))
 }
 
-/// Takes a claim that must be a string if it is there; its name stays.
-pub(super) fn text(claims: &mut Map<String, Value>, name: &'static str) -> Result<Option<String>> {
-    match claims.get_mut(name) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(std::mem::take(text))),
-        Some(_) => Err(refused(format!("{name} is not a string"))),
+/// Claims of a token that was opened: their texts are wiped when they go.
+pub(super) struct Claims(pub(super) Map<String, Value>);
+
+impl Claims {
+    /// Takes a claim that must be a string if it is there; its name stays.
+    pub(super) fn take_text(&mut self, name: &'static str) -> Result<Option<String>> {
+        match self.0.get_mut(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(std::mem::take(text))),
+            Some(_) => Err(refused(format!("{name} is not a string"))),
+        }
+    }
+
+    /// Leaves the claims of the caller, in their order.
+    pub(super) fn keep_others(&mut self, ours: &[&str]) {
+        self.0.retain(|name, _| !ours.contains(&name.as_str()));
     }
 }
 
-/// Leaves the claims of the caller, in their order.
-pub(super) fn keep_others(claims: &mut Map<String, Value>, ours: &[&str]) {
-    claims.retain(|name, _| !ours.contains(&name.as_str()));
+impl Drop for Claims {
+    fn drop(&mut self) {
+        self.0.values_mut().for_each(json::wipe);
+    }
 }
 
 fn is_shallow(value: &Value, depth: usize) -> bool {
@@ -137,8 +147,25 @@ fn is_shallow(value: &Value, depth: usize) -> bool {
     }
 }
 
-/// A JSON object that is written member by member.
+/// A JSON object that is written member by member; where it moves to, it leaves nothing behind.
 struct Members(Zeroizing<Vec<u8>>);
+
+impl Write for Members {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let needed = self.0.len() + bytes.len();
+        if needed > self.0.capacity() {
+            let mut larger = Zeroizing::new(Vec::with_capacity(needed.max(self.0.capacity() * 2)));
+            larger.extend_from_slice(&self.0);
+            self.0 = larger;
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 impl Members {
     fn new(capacity: usize) -> Self {
@@ -146,24 +173,27 @@ impl Members {
     }
 
     fn add(&mut self, name: &str, value: &impl Serialize) -> Result<()> {
-        let between = if self.0.is_empty() { b'{' } else { b',' };
-        self.0.push(between);
-        self.put(name)?;
-        self.0.push(b':');
-        self.put(value)
+        let between = if self.0.is_empty() { b"{" } else { b"," };
+        self.put(between)?;
+        self.put_json(name)?;
+        self.put(b":")?;
+        self.put_json(value)
     }
 
-    fn put(&mut self, value: &(impl Serialize + ?Sized)) -> Result<()> {
-        serde_json::to_writer(&mut *self.0, value)
+    fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        self.write_all(bytes)
             .map_err(|error| Error::new(ErrorKind::Bug, "JSON encoding").with_source(error))
     }
 
-    fn finish(mut self) -> Zeroizing<Vec<u8>> {
-        if self.0.is_empty() {
-            self.0.push(b'{');
-        }
-        self.0.push(b'}');
-        self.0
+    fn put_json(&mut self, value: &(impl Serialize + ?Sized)) -> Result<()> {
+        serde_json::to_writer(self, value)
+            .map_err(|error| Error::new(ErrorKind::Bug, "JSON encoding").with_source(error))
+    }
+
+    fn finish(mut self) -> Result<Zeroizing<Vec<u8>>> {
+        let end: &[u8] = if self.0.is_empty() { b"{}" } else { b"}" };
+        self.put(end)?;
+        Ok(self.0)
     }
 }
 
@@ -189,7 +219,8 @@ mod tests {
         let claims = json!({ "sub": "\"alice\"", "roles": ["a", { "b": null }] });
         let claims = claims.as_object().unwrap();
         let payload = write(&head(), claims, &RESERVED, 16).unwrap();
-        assert_eq!(read(&payload, true, 16).unwrap(), (head(), claims.clone()));
+        let (read_head, read_claims) = read(&payload, true, 16).unwrap();
+        assert_eq!((&read_head, &read_claims.0), (&head(), claims));
         let endless = Head { id: None, times: None, realm: None, issuer: None, audience: None };
         let empty = write(&endless, &Map::new(), &RESERVED, 16).unwrap();
         assert_eq!(&**empty, b"{}");

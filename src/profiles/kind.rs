@@ -90,8 +90,8 @@ impl Kind<'_> {
             return Err(refused("it is of another deployment"));
         }
         if let Audience::Node(identifier) = self.audience {
-            head.audience = claims::text(&mut claims, "aud")?;
-            claims::keep_others(&mut claims, &["aud"]);
+            head.audience = claims.take_text("aud")?;
+            claims.keep_others(&["aud"]);
             if head.audience.as_deref() != identifier {
                 return Err(refused("it is for another node"));
             }

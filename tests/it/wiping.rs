@@ -42,6 +42,7 @@ store_password = { label = "storepass" }
 "app.seal" = ["aes"]
 "app.direct" = ["aes2"]
 "app.rsa" = ["rsa2"]
+"am.authn.trees.transientstate.encryption" = ["aes"]
 
 [stores.jks]
 kind = "keystore"
@@ -365,8 +366,38 @@ fn use_and_drop(folder: &Path) {
         let passwords = Passwords { store: Some(&password), entry: None };
         drop(formats::open(bytes.expose_secret(), None, &passwords, &Limits::default(), false));
     }
+    // The last thing that is done: nothing writes over what it leaves.
+    carry_state(&keyring, folder);
     drop(keyring);
     pause("dropped");
+}
+
+/// The secure state of a journey, accepted and refused: its plaintext comes from the file too.
+fn carry_state(keyring: &Keyring, folder: &Path) {
+    let state = keyring.tokens("tree-state", None).unwrap();
+    // Of a size that nothing else has: what is left is not written over by chance.
+    let mut text = String::with_capacity(3_000);
+    while text.len() < 2_900 {
+        let mut part = std::fs::read_to_string(folder.join("plaintext")).unwrap();
+        text.push_str(&part);
+        zeroize::Zeroize::zeroize(&mut part);
+    }
+    let mut claims = serde_json::Map::new();
+    claims.insert("password".into(), text.into());
+    // Enough members that what is written moves.
+    for index in 0..64 {
+        claims
+            .insert(format!("member {index}"), "of sixty-four, each with a text of its own".into());
+    }
+    let token = state.seal(&claims).unwrap();
+    drop(state.open(&token).unwrap());
+    let elsewhere = keyring.realm("beta").unwrap().tokens("tree-state", None).unwrap();
+    drop(elsewhere.open(&token).unwrap_err());
+    for value in claims.values_mut() {
+        if let serde_json::Value::String(text) = value {
+            zeroize::Zeroize::zeroize(text);
+        }
+    }
 }
 
 fn pause(what: &str) {

@@ -8,7 +8,7 @@ use super::{Between, Profile, Tokens};
 use crate::error::{Error, ErrorKind, Result};
 use crate::jose::claims::{self as jwt, ClaimRules};
 use crate::ops::KeySet;
-use crate::profiles::claims::{self, Head};
+use crate::profiles::claims::{self, Claims, Head};
 use crate::profiles::kind::Kind;
 use crate::profiles::{Accepted, Form, Parts, Times, open as unseal, refused_by};
 
@@ -93,13 +93,14 @@ pub(super) fn open(
         max_json_depth: kind.max_json_depth,
         ..ClaimRules::default()
     };
-    let mut claims = jwt::check(&unsealed.payload, &rules, kind.now).map_err(refused_by)?;
-    let times = Times::read(&claims)?;
+    let claims = jwt::check(&unsealed.payload, &rules, kind.now).map_err(refused_by)?;
+    let mut claims = Claims(claims);
+    let times = Times::read(&claims.0)?;
     if let Some(rules) = &kind.rules {
         times.check(rules, kind.now)?;
     }
-    let id = claims::text(&mut claims, "jti")?;
-    claims::keep_others(&mut claims, &RESERVED);
+    let id = claims.take_text("jti")?;
+    claims.keep_others(&RESERVED);
     let head = Head { id, times: Some(times), realm: None, issuer: None, audience: None };
     Ok(Accepted::new(head, claims, unsealed))
 }
