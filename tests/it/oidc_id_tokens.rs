@@ -60,6 +60,8 @@ fn id_tokens_go_to_the_relying_party_and_back_in_every_algorithm() {
             assert_eq!(&found.claims[claim], value, "{name}");
         }
         assert_eq!(found.claims["iss"], ISSUER);
+        let shown = format!("{found:?}");
+        assert!(shown.contains("email") && !shown.contains("alice"), "{shown}");
         assert_eq!(found.claims["aud"], "shop");
         assert_eq!(
             (&found.claims["iat"], &found.claims["exp"]),

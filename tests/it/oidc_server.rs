@@ -124,7 +124,11 @@ impl Server {
             match query.get("request") {
                 Some(request) => {
                     let rules = RequestObjectRules::default();
-                    Ok(self.provider().open_request_object(client, request, &rules)?.claims)
+                    Ok(self
+                        .provider()
+                        .open_request_object(client, request, &rules)?
+                        .claims
+                        .into_map())
                 }
                 None => Ok(query.iter().map(|(k, v)| (k.clone(), v.as_str().into())).collect()),
             }

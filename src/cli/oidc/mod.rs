@@ -185,7 +185,7 @@ fn issued(files: &Files, token: &str) -> Result<Outcome> {
 fn accepted(files: &Files, what: &str, token: VerifiedToken) -> Result<Outcome> {
     let VerifiedToken { claims, key, algorithm, .. } = token;
     let note = format!("{what} accepted: alias \"{}\" ({algorithm})", key.alias);
-    let claims = Value::Object(claims);
+    let claims = Value::Object(claims.into_map());
     let text = format!("{claims}\n").into_bytes();
     let json = json!({ "verified": true, "alias": key.alias, "store": key.store, "kid": key.kid,
         "algorithm": algorithm.name, "claims": claims });

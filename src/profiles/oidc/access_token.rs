@@ -135,7 +135,7 @@ impl Provider {
         }
         match found {
             Ok(accepted) => {
-                let mut answer = accepted.claims;
+                let mut answer = accepted.claims.into_map();
                 answer.insert("active".into(), true.into());
                 Ok(Value::Object(answer))
             }

@@ -1,9 +1,12 @@
 //! A token of one or two layers: signed, and where it was agreed on encrypted around that.
 
+use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
 use super::keys::Keys;
 use super::registration::Encryption;
@@ -14,26 +17,57 @@ use crate::error::Result;
 use crate::jose::claims::{self, ClaimRules};
 use crate::jose::jwe::{self, EncryptOptions};
 use crate::jose::jws::{self, SignOptions, VerifyOptions};
+use crate::json;
 use crate::ops::LabelKey;
 use crate::profiles::{refused, refused_by};
 
 /// A token whose signature and claims hold.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 #[must_use]
 #[non_exhaustive]
 pub struct VerifiedToken {
     /// What it says.
-    pub claims: Map<String, Value>,
+    pub claims: TokenClaims,
     /// The key that verified it, or that decrypted it where encryption is its only protection.
     pub key: Arc<LabelKey>,
     /// The algorithm of that key.
     pub algorithm: &'static Algorithm,
 }
 
+/// The claims of a token that holds: a JSON object, whose texts are wiped when it goes and not shown by `Debug`.
+pub struct TokenClaims(Claims);
+
+impl TokenClaims {
+    /// The object, to keep.
+    #[must_use]
+    pub fn into_map(mut self) -> Map<String, Value> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl Deref for TokenClaims {
+    type Target = Map<String, Value>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Drop for TokenClaims {
+    fn drop(&mut self) {
+        self.0.values_mut().for_each(json::wipe);
+    }
+}
+
+impl fmt::Debug for TokenClaims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
 /// Claims as they are signed.
-#[derive(Debug)]
 pub(super) struct Payload {
-    pub(super) json: Vec<u8>,
+    pub(super) json: Zeroizing<Vec<u8>>,
     /// Their `exp`: for as long the keys that made the token must stay.
     pub(super) expires: Option<u64>,
 }
@@ -41,7 +75,10 @@ pub(super) struct Payload {
 impl From<Claims> for Payload {
     fn from(claims: Claims) -> Self {
         let expires = claims.get("exp").and_then(Value::as_u64);
-        Self { json: Value::Object(claims).to_string().into_bytes(), expires }
+        let mut claims = Value::Object(claims);
+        let text = Zeroizing::new(claims.to_string().into_bytes());
+        json::wipe(&mut claims);
+        Self { json: text, expires }
     }
 }
 
@@ -61,9 +98,8 @@ pub(super) struct Signing<'k> {
 }
 
 /// A token whose signature holds and whose claims nobody has looked at yet.
-#[derive(Debug)]
 pub(super) struct Opened {
-    pub(super) payload: Vec<u8>,
+    pub(super) payload: Zeroizing<Vec<u8>>,
     pub(super) header: Map<String, Value>,
     pub(super) key: Arc<LabelKey>,
     pub(super) algorithm: &'static Algorithm,
@@ -84,7 +120,8 @@ impl Signing<'_> {
             return Err(refused("the algorithm is not the one that was agreed on"));
         }
         let (header, algorithm) = (verified.header(), verified.algorithm);
-        Ok(Opened { header, payload: verified.payload, key: verified.key, algorithm })
+        let payload = Zeroizing::new(verified.payload);
+        Ok(Opened { header, payload, key: verified.key, algorithm })
     }
 }
 
@@ -125,6 +162,7 @@ impl Opened {
     /// The claims, if they hold.
     pub(super) fn accept(&self, rules: &ClaimRules, now: SystemTime) -> Result<VerifiedToken> {
         let claims = claims::check(&self.payload, rules, now).map_err(refused_by)?;
+        let claims = TokenClaims(claims);
         check_shapes(&claims)?;
         Ok(VerifiedToken { claims, key: Arc::clone(&self.key), algorithm: self.algorithm })
     }

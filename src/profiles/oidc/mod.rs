@@ -27,7 +27,7 @@ pub use assertion::{AssertionOptions, AssertionRules, AudienceForm, Typed};
 pub use client::{Algorithms, Authentication, Client, JwtMethod};
 pub use hashes::half_hash;
 pub use id_token::{Endpoint, Expired, IdTokenOptions, IdTokenRules, Nonce};
-pub use layers::VerifiedToken;
+pub use layers::{TokenClaims, VerifiedToken};
 pub use logout_token::{LogoutTokenOptions, LogoutTokenRules};
 pub use provider::{Provider, TokenProtection};
 pub use refresh_token::RefreshTokenOptions;

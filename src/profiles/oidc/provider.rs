@@ -1,5 +1,7 @@
 //! The provider: who it is, and how its own tokens are protected.
 
+use zeroize::Zeroizing;
+
 use super::keys::SigningLabels;
 use super::layers::{Layers, Opened, Payload, Signing, VerifiedToken};
 use super::rules::{self, Claims, Untyped};
@@ -119,8 +121,8 @@ fn verify_token(now: &Now<'_>, token: &str, algorithm: &'static Algorithm) -> Re
 /// Symmetric keys: the catalogue lets no others stand behind this label.
 fn decrypt_token(now: &Now<'_>, token: &str) -> Result<Opened> {
     let decrypted = jwe::decrypt(&now.label(ENCRYPTION_LABEL)?.set, token).map_err(refused_by)?;
-    // EXPOSE: the claims of a token, which go to the caller.
-    let payload = decrypted.plaintext.expose_secret().to_vec();
+    // EXPOSE: into the next owner, wiped too.
+    let payload = Zeroizing::new(decrypted.plaintext.expose_secret().to_vec());
     let (header, algorithm) = (decrypted.header(), decrypted.content);
     Ok(Opened { header, payload, key: decrypted.key, algorithm })
 }
