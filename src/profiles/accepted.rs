@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::Times;
 use super::claims::{Claims, Head};
 use super::parts::Unsealed;
+use super::{Times, Typ};
 use crate::ops::LabelKey;
 
 /// A token of a profile that was opened and holds. Its texts are wiped when it goes.
 #[must_use]
 pub struct Accepted {
+    typ: Typ,
     head: Head,
     claims: Claims,
     verified_by: Option<Arc<LabelKey>>,
@@ -20,9 +21,15 @@ pub struct Accepted {
 }
 
 impl Accepted {
-    pub(super) fn new(head: Head, claims: Claims, unsealed: Unsealed) -> Self {
+    pub(super) fn new(typ: Typ, head: Head, claims: Claims, unsealed: Unsealed) -> Self {
         let Unsealed { verified_by, decrypted_by, .. } = unsealed;
-        Self { head, claims, verified_by, decrypted_by }
+        Self { typ, head, claims, verified_by, decrypted_by }
+    }
+
+    /// What its `typ` had to be.
+    #[must_use]
+    pub const fn typ(&self) -> Typ {
+        self.typ
     }
 
     pub(super) const fn head(&self) -> &Head {

@@ -83,24 +83,38 @@ impl Kind<'_> {
         let unsealed = open(self.typ, keys, token)?;
         let lives = self.rules.is_some();
         let (mut head, mut claims) = claims::read(&unsealed.payload, lives, self.max_json_depth)?;
+        if self.audience != Audience::Free {
+            head.audience = claims.take_text("aud")?;
+            claims.keep_others(&["aud"]);
+        }
+        let token = Accepted::new(self.typ, head, claims, unsealed);
+        self.check_whose(&token)?;
+        Ok(token)
+    }
+
+    /// Whether a token is of this kind, realm, deployment and node: also of one that another handle opened.
+    fn check_whose(&self, token: &Accepted) -> Result<()> {
+        let head = token.head();
+        if token.typ() != self.typ {
+            return Err(refused("it is of another typ"));
+        }
         if head.realm.as_deref() != self.realm.map(Realm::as_str) {
             return Err(refused("it is of another realm"));
         }
         if head.issuer.as_deref() != self.issuer {
             return Err(refused("it is of another deployment"));
         }
-        if let Audience::Node(identifier) = self.audience {
-            head.audience = claims.take_text("aud")?;
-            claims.keep_others(&["aud"]);
-            if head.audience.as_deref() != identifier {
-                return Err(refused("it is for another node"));
+        match self.audience {
+            Audience::Node(identifier) if head.audience.as_deref() != identifier => {
+                Err(refused("it is for another node"))
             }
+            _ => Ok(()),
         }
-        Ok(Accepted::new(head, claims, unsealed))
     }
 
     /// Whether a token that was opened is accepted now.
     pub(super) fn check(&self, token: &Accepted, denylist: Option<&dyn Denylist>) -> Result<()> {
+        self.check_whose(token)?;
         if let Some(rules) = &self.rules {
             let times = token.times().ok_or_else(|| refused("it has no times"))?;
             times.check(rules, self.now)?;

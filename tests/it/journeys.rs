@@ -195,6 +195,15 @@ fn a_persistent_cookie_lives_on_with_use_and_no_longer_than_it_may() {
     }
     deployment.set(START + 100);
     assert!(reason(cookies.open(&token)).contains("expired"));
+    // What was opened as something else is not refreshed as a cookie.
+    deployment.set(START);
+    for (other, identifier) in
+        [("authid", None), ("persistent-cookie", Some(NODE)), ("persistent-cookie-module", None)]
+    {
+        let other = keyring.tokens(other, identifier).unwrap();
+        let opened = other.open(&other.seal(&claims).unwrap()).unwrap();
+        reason(cookies.refresh(&opened));
+    }
     let stored = keyring.tokens("device-oath", None).unwrap();
     assert_eq!(stored.clone().with_times(seconds(1), None).unwrap_err().kind(), ErrorKind::Usage);
     let opened = stored.open(&stored.seal(&claims).unwrap()).unwrap();

@@ -381,6 +381,10 @@ fn a_session_of_another_realm_or_deployment_is_foreign() {
             }
         }
     }
+    // What one realm opened is not refreshed as a session of another one.
+    let opened = all[1].open(&tokens[1]).unwrap();
+    assert!(reason(all[2].refresh(&opened)).contains("realm"));
+    assert!(reason(all[2].check(&opened)).contains("realm"));
     // The same keys in another deployment, which says who it is.
     let named = default_deployment("[sessions]\nissuer = \"https://b\"\n");
     let theirs = named.keyring().sessions();

@@ -102,5 +102,5 @@ pub(super) fn open(
     let id = claims.take_text("jti")?;
     claims.keep_others(&RESERVED);
     let head = Head { id, times: Some(times), realm: None, issuer: None, audience: None };
-    Ok(Accepted::new(head, claims, unsealed))
+    Ok(Accepted::new(kind.typ, head, claims, unsealed))
 }
