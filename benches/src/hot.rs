@@ -11,7 +11,7 @@ use claviger::jose::jws::SignOptions;
 use claviger::jose::{jwe, jws};
 
 /// Operation, algorithm, content algorithm.
-const OPERATIONS: [(&str, &str, &str); 12] = [
+const OPERATIONS: [(&str, &str, &str); 14] = [
     ("sign-HS256", "HS256", ""),
     ("verify-HS256", "HS256", ""),
     ("verify-HS256-full-header", "HS256", ""),
@@ -22,6 +22,8 @@ const OPERATIONS: [(&str, &str, &str); 12] = [
     ("verify-RS256", "RS256", ""),
     ("encrypt-dir", "dir", "A256GCM"),
     ("decrypt-dir", "dir", "A256GCM"),
+    ("encrypt-ECDH-ES", "ECDH-ES", "A256GCM"),
+    ("decrypt-ECDH-ES", "ECDH-ES", "A256GCM"),
     ("seal-session", "HS256", "A256KW"),
     ("open-session", "HS256", "A256KW"),
 ];

@@ -282,6 +282,7 @@ fn read_limits(table: &Table<'_>, limits: &mut TokenLimits) {
     size("max_signatures", 1..257, &mut limits.max_signatures);
     size("max_recipients", 1..257, &mut limits.max_recipients);
     size("max_inflated_bytes", 1024..16_777_217, &mut limits.max_inflated_bytes);
+    size("max_kid_bytes", 0..65_537, &mut limits.max_kid_bytes);
     size("max_tries", 1..1025, &mut limits.max_tries);
     if let Some(count) = table.number("max_p2c", 1..10_000_001) {
         limits.max_p2c = u32::try_from(count).unwrap_or(limits.max_p2c);

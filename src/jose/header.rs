@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value};
 
+use super::jwk;
 use super::plain_header::PlainHeader;
+use crate::crypto::PublicParameters;
 use crate::json;
 use crate::ops::KeySet;
 
@@ -16,14 +18,11 @@ pub(super) type Reason = &'static str;
 
 /// The joined header of a signature or recipient.
 #[derive(Clone, Debug)]
-#[cfg_attr(
-    not(feature = "compat"),
-    expect(clippy::large_enum_variant, reason = "a box would be one more allocation a token")
-)]
+#[expect(clippy::large_enum_variant, reason = "a box would be one more allocation a token")]
 pub(super) enum Header {
     /// All members, and the names of those that are not protected.
     Full { all: Map<String, Value>, unprotected: Vec<String> },
-    /// Protected strings and nothing else.
+    /// Protected strings, and an `epk` of strings; nothing else.
     Plain(PlainHeader),
 }
 
@@ -35,9 +34,8 @@ impl Header {
             return Err("the header is larger than its bound");
         }
         let bytes = super::decode(text).ok_or("the protected header is not base64url")?;
-        let bytes = match PlainHeader::parse(bytes) {
-            Ok(plain) if limits.max_json_depth > 0 => return Ok(Self::Plain(plain)),
-            Ok(plain) => plain.json().to_vec(),
+        let bytes = match PlainHeader::parse(bytes, limits.max_json_depth) {
+            Ok(plain) => return Ok(Self::Plain(plain)),
             Err(bytes) => bytes,
         };
         json::parse_strict_object(&bytes, limits.max_json_depth)
@@ -71,14 +69,16 @@ impl Header {
         match self {
             Self::Full { all, .. } => all.clone(),
             // It was accepted by the stricter reader.
-            Self::Plain(plain) => json::parse_strict_object(plain.json(), 1).unwrap_or_default(),
+            Self::Plain(plain) => {
+                json::parse_strict_object(plain.json(), plain.depth()).unwrap_or_default()
+            }
         }
     }
 
     pub(super) fn contains(&self, name: &str) -> bool {
         match self {
             Self::Full { all, .. } => all.contains_key(name),
-            Self::Plain(plain) => plain.text(name).is_some(),
+            Self::Plain(plain) => plain.contains(name),
         }
     }
 
@@ -87,11 +87,11 @@ impl Header {
             Self::Full { all, unprotected } => {
                 all.contains_key(name) && !unprotected.iter().any(|one| one == name)
             }
-            Self::Plain(plain) => plain.text(name).is_some(),
+            Self::Plain(plain) => plain.contains(name),
         }
     }
 
-    /// A member of another type than string; `None` for strings of plain headers.
+    /// A member of another type than string; `None` for all of plain headers.
     pub(super) fn value(&self, name: &str) -> Option<&Value> {
         match self {
             Self::Full { all, .. } => all.get(name),
@@ -109,6 +109,22 @@ impl Header {
                 Some(_) => Err("a header member is not a string"),
             },
         }
+    }
+
+    /// The sender's public key of ECDH-ES (RFC 7518 §4.6.1.1).
+    pub(super) fn ephemeral_key(&self) -> Result<Option<PublicParameters>, Reason> {
+        let found = match self {
+            Self::Plain(plain) if !plain.has_ephemeral() => return Ok(None),
+            Self::Plain(plain) => jwk::public_from(|name| plain.ephemeral(name)),
+            Self::Full { all, .. } => match all.get("epk") {
+                None => return Ok(None),
+                Some(value) => {
+                    let members = value.as_object().ok_or("epk is not an object")?;
+                    jwk::public_from_members(members)
+                }
+            },
+        };
+        found.map(Some).ok_or("epk is no public key")
     }
 
     /// A string member that must be there.

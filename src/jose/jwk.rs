@@ -46,11 +46,15 @@ pub(super) fn text(public: &PublicParameters) -> String {
 
 /// A public EC or OKP key from its members; coordinates of the full length only (RFC 7518 §6.2.1.2).
 pub(super) fn public_from_members(members: &Map<String, Value>) -> Option<PublicParameters> {
-    let text = |name: &str| members.get(name).and_then(Value::as_str);
     // An ephemeral key with a private half is somebody's mistake (attacks.md J24).
     if members.contains_key("d") {
         return None;
     }
+    public_from(|name| members.get(name).and_then(Value::as_str))
+}
+
+/// As [`public_from_members`], from what `text` says of `kty`, `crv`, `x` and `y`.
+pub(super) fn public_from<'t>(text: impl Fn(&str) -> Option<&'t str>) -> Option<PublicParameters> {
     let curve = Curve::from_name(text("crv")?)?;
     let coordinate = |name: &str| {
         let mut bytes = decode(text(name)?)?;

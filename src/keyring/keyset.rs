@@ -321,7 +321,8 @@ impl KeySet {
         })
     }
 
-    /// The keys to try for a token: the named one alone, or every valid one that fits, bounded.
+    /// The keys to try for a token: the named one alone, or every valid one that fits, bounded. None for a kid
+    /// that names no key where the label rejects those, and for one that is longer than its bound.
     #[must_use]
     pub fn candidates<'a>(
         &'a self,
@@ -332,13 +333,19 @@ impl KeySet {
         let named = kid.and_then(|kid| self.by_kid.get(kid));
         let range = match (named, kid) {
             (Some(keys), _) => keys.clone(),
-            (None, Some(_)) if self.policy.unknown_kid == UnknownKid::Reject => 0..0,
+            (None, Some(kid)) if !self.tries_without(kid) => 0..0,
             _ => 0..self.keys.len(),
         };
         let position = self.algorithms.iter().position(|row| *row == algorithm);
         let bit = position.map_or(0, Abilities::bit);
         let left = self.policy.limits.max_tries;
         Candidates { set: self, range, bit, role, left }
+    }
+
+    /// Whether keys are tried for a token whose kid names none of them.
+    fn tries_without(&self, kid: &str) -> bool {
+        self.policy.unknown_kid != UnknownKid::Reject
+            && kid.len() <= self.policy.limits.max_kid_bytes
     }
 
     /// Whether `key` can do `algorithm` in this role under the policy of the set.

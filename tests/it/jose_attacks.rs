@@ -8,7 +8,7 @@ use claviger::alg::Algorithm;
 use claviger::catalogue::LabelUse;
 use claviger::config::{TokenLimits, UnknownKid};
 use claviger::crypto::generate::{KeySpec, generate};
-use claviger::crypto::{Key, OctType, cipher, sign};
+use claviger::crypto::{Key, OctType, Role, cipher, sign};
 use claviger::error::{Error, ErrorKind};
 use claviger::formats::JwkHints;
 use claviger::jose::claims::{self, ClaimRules};
@@ -201,6 +201,43 @@ fn named_or_valid() {
         assert_eq!(verify(&set, &token).is_ok(), open, "{made_by} {header}");
         assert_eq!(verify(&strict, &token).is_ok(), reject, "{made_by} {header}, reject");
     }
+}
+
+#[test]
+fn a_kid_that_names_no_key_and_is_longer_than_its_bound_reaches_no_key() {
+    let keys = || (1..=5).map(|n| oct(&format!("k{n}"), n)).collect::<Vec<_>>();
+    let rows = ["HS256", "A256KW", "A256GCM"];
+    let (signs, opens) = (row("HS256"), row("A256KW"));
+    let long = "k".repeat(257);
+    let check = |set: &KeySet, kid: &str, tried: usize| {
+        assert_eq!(set.candidates(Some(kid), signs, Role::Verify).count(), tried, "{kid}");
+        assert_eq!(set.candidates(Some(kid), opens, Role::Decrypt).count(), tried, "{kid}");
+        // Made with a valid key: the kid alone decides.
+        let header = json!({ "alg": "HS256", "kid": kid }).to_string();
+        assert_eq!(verify(set, &forged(set, &header, b"x")).is_ok(), tried > 0, "{kid}");
+        let options = EncryptOptions {
+            serialization: Serialization::Flattened,
+            without_kid: true,
+            ..EncryptOptions::default()
+        };
+        let token = jwe::encrypt(set, b"x", &options).unwrap();
+        let mut token: Value = serde_json::from_str(&token).unwrap();
+        token["header"] = json!({ "kid": kid });
+        assert_eq!(jwe::decrypt_json(set, &token.to_string()).is_ok(), tried > 0, "{kid}");
+    };
+    let set = label(keys(), &rows, KeySetPolicy::default());
+    check(&set, "", 5);
+    check(&set, &long[..256], 5);
+    check(&set, &long, 0);
+    // Bytes count, not characters.
+    check(&set, &"é".repeat(129), 0);
+    // However long it is, a kid that names a key selects it.
+    let mut named = keys();
+    named.insert(0, oct(&long, 6));
+    check(&label(named, &rows, KeySetPolicy::default()), &long, 1);
+    let limits = TokenLimits { max_kid_bytes: 300, ..TokenLimits::default() };
+    let wider = KeySetPolicy { limits, ..KeySetPolicy::default() };
+    check(&label(keys(), &rows, wider), &long, 5);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::crypto::Role;
 use crate::crypto::cipher::{self, KeyManagementHeader};
 use crate::error::{Error, Result};
 use crate::jose::header::{Header, Reason};
-use crate::jose::{Pass, jwk, not_decrypted};
+use crate::jose::{Pass, not_decrypted};
 use crate::ops::{KeySet, LabelKey};
 use crate::secret::SecretBytes;
 
@@ -152,15 +152,8 @@ fn read_header(set: &KeySet, header: &Header) -> Result<KeyManagementHeader, Rea
             u32::try_from(count).ok()
         }
     };
-    let epk = match header.value("epk") {
-        None => None,
-        Some(value) => {
-            let members = value.as_object().ok_or("epk is not an object")?;
-            Some(jwk::public_from_members(members).ok_or("epk is no public key")?)
-        }
-    };
     Ok(KeyManagementHeader {
-        epk,
+        epk: header.ephemeral_key()?,
         apu: header.bytes("apu")?,
         apv: header.bytes("apv")?,
         iv: header.bytes("iv")?,
