@@ -3,7 +3,6 @@
 use claviger::catalogue;
 use claviger::error::Result;
 use claviger::jose::jwks::{Extent, document};
-use claviger::keyring::Keyring;
 use claviger::label::{LabelName, Realm};
 use claviger::profiles::jwks::Party;
 use claviger::rotation::{Rotation, announce};
@@ -27,7 +26,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
-    let keyring = Keyring::open_once(&context.config)?;
+    let keyring = context.open()?;
     let snapshot = keyring.snapshot();
     let realm: Option<Realm> = context.realm.as_deref().map(str::parse).transpose()?;
     let alg = keyring.config().policy.jwks_alg;

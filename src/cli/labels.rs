@@ -25,7 +25,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
-    let keyring = Keyring::open_once(&context.config)?;
+    let keyring = context.open()?;
     let snapshot = keyring.snapshot();
     let wanted: Option<LabelName> = args.label.as_deref().map(str::parse).transpose()?;
     let asking: Option<Realm> = context.realm.as_deref().map(str::parse).transpose()?;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use claviger::clock::Clock;
 use claviger::error::{Error, ErrorKind, Result};
+use claviger::keyring::Keyring;
 
 mod args;
 mod check;
@@ -191,6 +192,15 @@ pub(crate) struct Context {
     pub(crate) verbosity: i16,
     /// The present.
     pub(crate) clock: Clock,
+}
+
+impl Context {
+    /// The keyring of the configuration; `-v` shows what its load warns of.
+    pub(crate) fn open(&self) -> Result<Keyring> {
+        let keyring = Keyring::open_once(&self.config)?;
+        output::warnings(self, &keyring.warnings());
+        Ok(keyring)
+    }
 }
 
 /// Parses `arguments`, runs the command and shows its answer; `refused` is what the system did not let us

@@ -16,7 +16,7 @@ pub(crate) fn keys(context: &Context, label: &str) -> Result<Arc<KeySet>> {
 
 /// The same with the keyring that they are from.
 pub(crate) fn keyring_and_keys(context: &Context, label: &str) -> Result<(Keyring, Arc<KeySet>)> {
-    let keyring = Keyring::open_once(&context.config)?;
+    let keyring = context.open()?;
     let label = match &context.realm {
         Some(realm) => keyring.realm(realm)?.label(label)?,
         None => keyring.label(label)?,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::key_tools::Change;
-use claviger::problem::Severity;
+use claviger::problem::{Problem, Severity};
 use claviger::secret::SecretBytes;
 use serde_json::{Value, json};
 
@@ -154,10 +154,7 @@ fn show_error(context: &Context, error: &Error) -> ExitCode {
     let file = file.map_or_else(String::new, |file| format!("{file}: "));
     let mut text = format!("{red}error{off}: {}{}\n", escape(&file), escape(error.message()));
     for problem in error.problems() {
-        let place = problem.location.as_ref().map_or_else(String::new, |place| {
-            format!("{}:{}:{}: ", place.file.display(), place.line, place.column)
-        });
-        text.push_str(&format!("  {}{}\n", escape(&place), escape(&problem.message)));
+        text.push_str(&format!("  {}{}\n", place_of(problem), escape(&problem.message)));
         if let Some(help) = &problem.help {
             text.push_str(&format!("    help: {}\n", escape(help)));
         }
@@ -191,6 +188,23 @@ pub(crate) fn verbose(context: &Context, lines: &[String]) {
     if context.verbosity > 0 && !context.json {
         say(&lines.iter().map(|line| format!("note: {line}\n")).collect::<String>());
     }
+}
+
+/// Shows what a load warns of, where `-v` asks for it.
+pub(crate) fn warnings(context: &Context, problems: &[Problem]) {
+    if context.verbosity <= 0 || context.json {
+        return;
+    }
+    for problem in problems {
+        say(&format!("warning: {}{}\n", place_of(problem), escape(&problem.message)));
+    }
+}
+
+/// `FILE:LINE:COLUMN: `, where there is one.
+fn place_of(problem: &Problem) -> String {
+    problem.location.as_ref().map_or_else(String::new, |place| {
+        escape(&format!("{}:{}:{}: ", place.file.display(), place.line, place.column))
+    })
 }
 
 /// Nobody can be told that stderr failed.

@@ -2,7 +2,7 @@
 
 use claviger::catalogue;
 use claviger::error::Result;
-use claviger::keyring::{Keyring, Status};
+use claviger::keyring::Status;
 use claviger::label::LabelName;
 
 use super::{Context, Outcome, key_status, output};
@@ -21,7 +21,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
-    let keyring = Keyring::open_once(&context.config)?;
+    let keyring = context.open()?;
     let label: Option<LabelName> = args.label.as_deref().map(str::parse).transpose()?;
     let label = label.map(|label| catalogue::canonical(&label));
     let keys = key_status::of(context, &keyring, label.as_ref())?;

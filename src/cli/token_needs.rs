@@ -6,7 +6,7 @@ use std::sync::Arc;
 use claviger::alg::{Algorithm, Operation};
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::jose::jws;
-use claviger::keyring::{Keyring, Snapshot};
+use claviger::keyring::Snapshot;
 use claviger::label::{LabelName, Realm};
 use claviger::ops::{KeySet, Role};
 use serde_json::{Map, Value, json};
@@ -20,7 +20,7 @@ pub(crate) fn explain(
     realm: Option<&Realm>,
     path: &Path,
 ) -> Result<Outcome> {
-    let keyring = Keyring::open_once(&context.config)?;
+    let keyring = context.open()?;
     let snapshot = keyring.snapshot();
     let sets = match label {
         Some(label) => vec![Arc::clone(snapshot.keys(realm, label)?)],

@@ -353,6 +353,7 @@ impl<'a> Opener<'a> {
             return self.opening.sources.password(source);
         };
         let mut waiting = Vec::new();
+        let mut others = Vec::new();
         for (index, entry) in self.opening.config.stores.iter().enumerate() {
             // Passwords come from global stores, also those of a realm's stores (spec: AM does so).
             if index == asking && mapped(entry, label).is_some() {
@@ -366,6 +367,7 @@ impl<'a> Opener<'a> {
                     if let Some(found) = read_password(entry, opened.store.as_ref(), label) {
                         return found;
                     }
+                    others.extend(opened.store.labels());
                 }
                 // A store that fails to open is reported where it stands.
                 State::Failed(_) => {}
@@ -373,18 +375,31 @@ impl<'a> Opener<'a> {
                 State::Opening | State::Waiting => waiting.push(entry.name.value.clone()),
             }
         }
-        Err(self.not_found(asking, label, &waiting))
+        Err(self.not_found(asking, label, &waiting, others))
     }
 
-    fn not_found(&self, asking: usize, label: &LabelName, waiting: &[StoreName]) -> Error {
+    /// `others`: labels that stores without mappings hold.
+    fn not_found(
+        &self,
+        asking: usize,
+        label: &LabelName,
+        waiting: &[StoreName],
+        mut others: Vec<LabelName>,
+    ) -> Error {
         let Some(first) = waiting.first() else {
-            return Error::new(
+            let global = self.opening.config.stores.iter().filter(|entry| entry.realm.is_none());
+            let mapped = global.flat_map(|entry| &entry.mappings);
+            others.extend(mapped.map(|mapping| mapping.label.value.clone()));
+            let error = Error::new(
                 ErrorKind::UnknownLabel,
                 format!("no other global store has the password label \"{label}\""),
-            )
-            .with_help(format!(
-                "add a store that holds \"{label}\", or use {{ env = \"…\" }} or {{ file = \"…\" }}"
-            ));
+            );
+            return error.with_help(match nearest(label, &others) {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => format!(
+                    "add a store that holds \"{label}\", or use {{ env = \"…\" }} or {{ file = \"…\" }}"
+                ),
+            });
         };
         let own = self.opening.config.stores.get(asking);
         let own = own.map_or("?", |entry| entry.name.value.as_str());
@@ -398,6 +413,13 @@ impl<'a> Opener<'a> {
         )
         .with_help(CYCLE_HELP)
     }
+}
+
+/// The name that was meant, if one is near.
+fn nearest<'n>(typed: &LabelName, names: &'n [LabelName]) -> Option<&'n LabelName> {
+    let distance = |name: &LabelName| strsim::damerau_levenshtein(name.as_str(), typed.as_str());
+    let near = names.iter().min_by_key(|name| distance(name))?;
+    (distance(near) <= 2.max(typed.as_str().len() / 4)).then_some(near)
 }
 
 const CYCLE_HELP: &str =

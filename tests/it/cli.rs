@@ -269,3 +269,28 @@ fn a_mistyped_label_of_a_mapping_is_one_error_and_not_one_for_each_of_its_aliase
     assert_eq!(found["errors"], 1, "{found}");
     assert_eq!(found["problems"][0]["code"], "unknown_label");
 }
+
+#[test]
+fn what_a_load_warns_of_is_shown_with_v_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("claviger.toml");
+    let path = config.to_str().unwrap();
+    assert!(claviger(&["init", folder.path().to_str().unwrap()]).status.success());
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{text}\n[labels.'app.gone']\nuse = 'secret'\n")).unwrap();
+    let label = "am.services.oauth2.oidc.signing.ES256";
+    let payload = folder.path().join("payload");
+    std::fs::write(&payload, "{}").unwrap();
+    let sign = |more: &[&str]| {
+        let arguments = ["-c", path, "sign", "--label", label, "--in", payload.to_str().unwrap()];
+        let output = claviger(&[&arguments[..], more].concat());
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let told = sign(&["-v"]);
+    assert!(told.contains("warning: ") && told.contains("claviger.toml:"), "{told}");
+    assert!(told.contains("app.gone"), "{told}");
+    for more in [&[][..], &["-q"], &["-v", "--json"]] {
+        assert_eq!(sign(more), "", "{more:?}");
+    }
+}

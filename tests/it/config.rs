@@ -446,6 +446,43 @@ fn a_password_that_is_not_there_hides_neither_the_other_nor_the_keystore() {
 }
 
 #[test]
+fn an_entry_password_that_opens_nothing_is_warned_of() {
+    let ground = Ground::new();
+    let mapping = "'am.services.oauth2.oidc.signing.ES256' = ['ec']\n";
+    for (entry_password, warned) in [("wrong", true), ("pw", false)] {
+        let entry =
+            format!("entry_password = {{ file = '{entry_password}' }}\n[stores.k.mappings]");
+        let text = STORE.replace("[stores.k.mappings]", &entry);
+        let problems = ground.check(&(text + mapping), 0);
+        let told = |problem: &Problem| problem.message.contains("entry_password");
+        assert_eq!(problems.iter().any(told), warned, "{problems:#?}");
+        assert!(problems.iter().all(|one| one.severity == Severity::Warning), "{problems:#?}");
+    }
+}
+
+#[test]
+fn a_mistyped_password_label_is_suggested() {
+    let ground = Ground::new();
+    std::fs::create_dir(ground.path("secrets")).unwrap();
+    ground.write("secrets/storepass", PASSWORD.as_bytes());
+    for (typed, suggested) in [("storepas", Some("storepass")), ("elsewhere", None)] {
+        let text = format!(
+            "[stores.v]\nkind = 'volume'\ndirectory = 'secrets'\n[labels.storepass]\nuse = 'secret'\n\
+             [stores.k]\nkind = 'keystore'\npath = 'keys.p12'\nstore_password = {{ label = '{typed}' }}\n"
+        );
+        let problems = ground.check(&text, 0);
+        let found = problems.iter().find(|problem| problem.code == "unknown_label").unwrap();
+        let help = found.help.as_deref().unwrap();
+        let expected = suggested.map(|near| format!("did you mean \"{near}\"?"));
+        assert_eq!(
+            expected.as_deref().is_some_and(|expected| help == expected),
+            suggested.is_some(),
+            "{help}"
+        );
+    }
+}
+
+#[test]
 fn a_cycle_of_password_labels_is_named() {
     let ground = Ground::new();
     let text = "[stores.a]\nkind = 'keystore'\npath = 'keys.p12'\nstore_password = { label = 'pass.b' }\n\

@@ -143,25 +143,27 @@ pub(crate) fn decrypt_private_key_info(
     work: &mut Work<'_>,
 ) -> Result<SecretBytes> {
     let node = asn1::parse(encrypted, work.limits)?;
-    private_key_info(&node, &[Password::new(password)], work)
+    private_key_info(&node, &[Password::new(password)], work).map(|(plain, _)| plain)
 }
 
-/// As [`decrypt_private_key_info`], with the readings of a password in turn.
+/// As [`decrypt_private_key_info`], with the readings of several passwords in turn; also, which of them fits.
 pub(crate) fn private_key_info(
     node: &Node<'_>,
     passwords: &[Password],
     work: &mut Work<'_>,
-) -> Result<SecretBytes> {
+) -> Result<(SecretBytes, usize)> {
     let [algorithm, text] = node.children(SEQUENCE)? else {
         return Err(damaged("an encrypted private key"));
     };
     let text = text.string(OCTET_STRING)?;
     let mut last = wrong();
-    for password in passwords {
+    for (index, password) in passwords.iter().enumerate() {
         match decrypt(algorithm, &text, password, work) {
             // Padding is right by chance once in 256 times: what is inside must be a SEQUENCE that fills it.
             // EXPOSE: the shape alone is looked at.
-            Ok(plain) if is_whole_sequence(plain.expose_secret()) => return Ok(plain),
+            Ok(plain) if is_whole_sequence(plain.expose_secret()) => {
+                return Ok((plain, index));
+            }
             Ok(_) => last = wrong(),
             Err(error) => last = error,
         }

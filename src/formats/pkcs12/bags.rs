@@ -39,9 +39,40 @@ pub(super) enum BagContent {
     Secret(Material),
 }
 
+/// The passwords of the bags, and what came of them.
+pub(super) struct BagPasswords {
+    /// In the order in which they are tried: the readings of the entry password, then those of the store's.
+    pub(super) all: Vec<Password>,
+    /// How many of them are the entry password's.
+    pub(super) of_entries: usize,
+    /// Whether the entry password opened a bag.
+    pub(super) entry_fits: bool,
+    /// Whether the store password did, where the entry password did not.
+    pub(super) store_fits: bool,
+}
+
+impl BagPasswords {
+    fn open(&mut self, encrypted: &Node<'_>, work: &mut Work<'_>) -> Result<SecretBytes> {
+        let (plain, index) = pbe::private_key_info(encrypted, &self.all, work)?;
+        self.entry_fits |= index < self.of_entries;
+        self.store_fits |= index >= self.of_entries;
+        Ok(plain)
+    }
+
+    /// An entry password that every key does without is a mistake, or one that was left behind.
+    pub(super) fn warning(&self) -> Option<String> {
+        let idle = self.of_entries > 0 && self.store_fits && !self.entry_fits;
+        idle.then(|| {
+            "the entry password opens no entry, and the store password does: correct entry_password, \
+             or take it out"
+                .into()
+        })
+    }
+}
+
 /// How bags are opened.
 pub(super) struct BagReader<'w, 'l> {
-    pub(super) passwords: &'w [Password],
+    pub(super) passwords: &'w mut BagPasswords,
     pub(super) work: &'w mut Work<'l>,
     pub(super) warnings: &'w mut Vec<String>,
     pub(super) bags: Vec<Bag>,
@@ -75,7 +106,7 @@ impl BagReader<'_, '_> {
             let opened = if value.children(SEQUENCE)?.first().is_some_and(Node::is_integer) {
                 Ok(SecretBytes::from_slice(&value.encode()))
             } else {
-                pbe::private_key_info(value, self.passwords, self.work)
+                self.passwords.open(value, self.work)
             };
             BagContent::Secret(keep(opened.map(Material::PrivateKey))?)
         } else if named == SECRET_BAG {
@@ -118,7 +149,7 @@ impl BagReader<'_, '_> {
         let [inner] = inner.context(0)? else { return Err(damaged("a secret bag")) };
         let encrypted = inner.string(OCTET_STRING)?;
         let encrypted = asn1::parse(&encrypted, self.work.limits)?;
-        let plain = pbe::private_key_info(&encrypted, self.passwords, self.work)?;
+        let plain = self.passwords.open(&encrypted, self.work)?;
         // EXPOSE: the raw key goes into a zeroizing owner.
         let info = PrivateKeyInfoRef::try_from(plain.expose_secret())
             .map_err(|_| damaged("the key of a secret bag"))?;

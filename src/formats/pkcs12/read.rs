@@ -6,7 +6,7 @@ use der::asn1::ObjectIdentifier;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
-use super::bags::{Bag, BagContent, BagReader};
+use super::bags::{Bag, BagContent, BagPasswords, BagReader};
 use super::mac;
 use crate::crypto::material::{encode_spki, parse_spki};
 use crate::error::{Error, ErrorKind, Result};
@@ -63,10 +63,13 @@ pub fn read(
     } else {
         warnings.push("the file has no MAC: nothing shows whether it was altered".into());
     }
-    let mut entry_passwords = readings(passwords.entry, 1);
-    entry_passwords.retain(|_| passwords.entry.is_some());
-    entry_passwords.extend(readings_of(&store, passwords));
-    let bags = read_safes(&content, &store, &entry_passwords, &mut work, &mut warnings)?;
+    let mut all = readings(passwords.entry, 1);
+    all.retain(|_| passwords.entry.is_some());
+    let of_entries = all.len();
+    all.extend(readings_of(&store, passwords));
+    let mut entry = BagPasswords { all, of_entries, entry_fits: false, store_fits: false };
+    let bags = read_safes(&content, &store, &mut entry, &mut work, &mut warnings)?;
+    warnings.extend(entry.warning());
     if !work.legacy.is_empty() {
         warnings.push(format!(
             "the file is protected with legacy algorithms ({}): write it again with \
@@ -106,7 +109,7 @@ fn content_info<'n, 'a>(info: &'n Node<'a>) -> Result<(ObjectIdentifier, &'n Nod
 fn read_safes(
     authenticated_safe: &[u8],
     store: &[Password],
-    entry: &[Password],
+    entry: &mut BagPasswords,
     work: &mut Work<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Bag>> {
