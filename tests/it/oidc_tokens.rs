@@ -284,3 +284,28 @@ fn the_keys_stay_for_as_long_as_the_tokens_that_they_made() {
         assert_eq!(report.unwrap().horizon(None), Horizon::Until(NOW + lifetime), "{label}");
     }
 }
+
+#[test]
+fn a_typ_is_compared_as_a_media_type() {
+    let house = House::new();
+    let provider = house.provider_with(&[signed("ES256")]);
+    let all = json!({ "iss": ISSUER, "aud": ISSUER, "sub": "alice", "iat": NOW, "exp": NOW + 60, "jti": "j",
+        "client_id": "shop" });
+    for (header, taken) in [
+        (json!({ "typ": "at+jwt" }), true),
+        (json!({ "typ": "AT+JWT" }), true),
+        (json!({ "typ": "Application/at+JWT" }), true),
+        (json!({}), false),
+        (json!({ "typ": "" }), false),
+        (json!({ "typ": "JWT" }), false),
+        (json!({ "typ": "rt+jwt" }), false),
+        (json!({ "typ": "at+jwt " }), false),
+        (json!({ "typ": "text/at+jwt" }), false),
+        (json!({ "typ": 1 }), false),
+        (json!({ "typ": ["at+jwt"] }), false),
+    ] {
+        let token = forge(&private("es256-1"), "ES256", header.clone(), &all);
+        let found = provider.verify_access_token(&token, &AccessTokenRules::default());
+        assert_eq!(found.is_ok(), taken, "{header}");
+    }
+}

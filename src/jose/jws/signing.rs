@@ -72,11 +72,34 @@ fn header<'s>(
     let made = set.acts().signing_header(algorithm).filter(|_| plain);
     Ok(match made {
         Some(header) => (algorithm, header.into()),
+        None if options.extra.is_empty() && !options.unencoded => {
+            (algorithm, encode(typed(algorithm, set, options).as_bytes()).into())
+        }
         None => {
             let members = protected(algorithm, set, options);
             (algorithm, encode(Value::Object(members).to_string().as_bytes()).into())
         }
     })
+}
+
+/// A header of strings alone, written without a JSON tree.
+fn typed(algorithm: &Algorithm, set: &KeySet, options: &SignOptions) -> String {
+    let mut text = format!(r#"{{"alg":"{algorithm}""#);
+    let mut put = |name: &str, json: &str| {
+        for part in [",\"", name, "\":", json] {
+            text.push_str(part);
+        }
+    };
+    if let Some(kid) = set.acts().kid.as_ref().filter(|_| !options.without_kid) {
+        put("kid", kid);
+    }
+    for (name, value) in [("typ", &options.typ), ("cty", &options.cty)] {
+        if let Some(value) = value {
+            put(name, &Value::from(value.as_str()).to_string());
+        }
+    }
+    text.push('}');
+    text
 }
 
 fn protected(algorithm: &Algorithm, set: &KeySet, options: &SignOptions) -> Map<String, Value> {

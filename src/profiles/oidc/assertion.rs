@@ -99,7 +99,7 @@ impl Provider {
         let keys = now.authentication_keys_of(client)?;
         let signing = Signing { keys: &keys, algorithm: client.authentication().algorithm };
         let opened = Layers { signing, encryption: None }.open(token)?;
-        rules::check_typ(&opened.header, Some(TYP), rules.untyped)?;
+        opened.check_typ(Some(TYP), rules.untyped)?;
         let accepted = opened.accept(
             &ClaimRules {
                 issuer: Some(client.id().to_owned()),

@@ -226,7 +226,8 @@ impl Now<'_> {
 
     /// Checks the second signature.
     fn check_authenticity(&self, opened: &Opened) -> Result<()> {
-        let signature = opened.header.get(AUTHENTICITY).and_then(Value::as_str);
+        let header = opened.header();
+        let signature = header.get(AUTHENTICITY).and_then(Value::as_str);
         let signature =
             signature.ok_or_else(|| refused("it is signed with the client's secret alone"))?;
         let detached_payload = Some(opened.payload.as_slice());
@@ -250,7 +251,7 @@ pub(super) fn check(
     rules: &IdTokenRules<'_>,
 ) -> Result<VerifiedToken> {
     // There is no typ for ID tokens; what has one of its own is something else.
-    rules::check_typ(&opened.header, None, Untyped::Accepted)?;
+    opened.check_typ(None, Untyped::Accepted)?;
     let required = ["iss", "sub", "aud", "exp", "iat"];
     let accepted = opened.accept(
         &ClaimRules {

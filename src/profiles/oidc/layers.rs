@@ -10,13 +10,13 @@ use zeroize::Zeroizing;
 
 use super::keys::Keys;
 use super::registration::Encryption;
-use super::rules::{Claims, check_shapes};
+use super::rules::{Claims, Untyped, check_shapes};
 use crate::alg::{Algorithm, Operation};
 use crate::crypto::Role;
 use crate::error::Result;
 use crate::jose::claims::{self, ClaimRules};
-use crate::jose::jwe::{self, EncryptOptions};
-use crate::jose::jws::{self, SignOptions, VerifyOptions};
+use crate::jose::jwe::{self, Decrypted, EncryptOptions};
+use crate::jose::jws::{self, SignOptions, Verified, VerifyOptions};
 use crate::json;
 use crate::ops::LabelKey;
 use crate::profiles::{refused, refused_by};
@@ -100,9 +100,13 @@ pub(super) struct Signing<'k> {
 /// A token whose signature holds and whose claims nobody has looked at yet.
 pub(super) struct Opened {
     pub(super) payload: Zeroizing<Vec<u8>>,
-    pub(super) header: Map<String, Value>,
-    pub(super) key: Arc<LabelKey>,
-    pub(super) algorithm: &'static Algorithm,
+    layer: Layer,
+}
+
+/// The layer that protects the claims, without them.
+enum Layer {
+    Encrypted(Decrypted),
+    Signed(Verified),
 }
 
 impl Signing<'_> {
@@ -114,14 +118,13 @@ impl Signing<'_> {
 
     /// Checks a signed token. It chooses nothing: another algorithm than the one that was agreed on is refused.
     fn verify(&self, token: &str) -> Result<Opened> {
-        let verified =
+        let mut verified =
             jws::verify(&self.keys.set, token, &VerifyOptions::default()).map_err(refused_by)?;
         if self.algorithm.is_some_and(|agreed| agreed != verified.algorithm) {
             return Err(refused("the algorithm is not the one that was agreed on"));
         }
-        let (header, algorithm) = (verified.header(), verified.algorithm);
-        let payload = Zeroizing::new(verified.payload);
-        Ok(Opened { header, payload, key: verified.key, algorithm })
+        let payload = Zeroizing::new(std::mem::take(&mut verified.payload));
+        Ok(Opened { payload, layer: Layer::Signed(verified) })
     }
 }
 
@@ -158,18 +161,54 @@ impl Layers<'_> {
     }
 }
 
+impl From<Decrypted> for Opened {
+    fn from(decrypted: Decrypted) -> Self {
+        // EXPOSE: into the next owner, wiped too.
+        let payload = Zeroizing::new(decrypted.plaintext.expose_secret().to_vec());
+        Self { payload, layer: Layer::Encrypted(decrypted) }
+    }
+}
+
 impl Opened {
+    /// Checks that the header has this media type as its typ, or, if `untyped`, none or plain `JWT` (RFC 8725 §3.11).
+    pub(super) fn check_typ(&self, accepted: Option<&str>, untyped: Untyped) -> Result<()> {
+        let (typed, plain) = match &self.layer {
+            Layer::Encrypted(layer) => (layer.has_typ(), layer.is_of_type("JWT")),
+            Layer::Signed(layer) => (layer.has_typ(), layer.is_of_type("JWT")),
+        };
+        let own = accepted.is_some_and(|typ| match &self.layer {
+            Layer::Encrypted(layer) => layer.is_of_type(typ),
+            Layer::Signed(layer) => layer.is_of_type(typ),
+        });
+        if own || (untyped == Untyped::Accepted && (plain || !typed)) {
+            return Ok(());
+        }
+        Err(refused("the token is of another typ"))
+    }
+
+    /// The header of a signature.
+    pub(super) fn header(&self) -> Claims {
+        match &self.layer {
+            Layer::Encrypted(layer) => layer.header(),
+            Layer::Signed(layer) => layer.header(),
+        }
+    }
+
     /// The claims, if they hold.
     pub(super) fn accept(&self, rules: &ClaimRules, now: SystemTime) -> Result<VerifiedToken> {
         let claims = claims::check(&self.payload, rules, now).map_err(refused_by)?;
         let claims = TokenClaims(claims);
         check_shapes(&claims)?;
-        Ok(VerifiedToken { claims, key: Arc::clone(&self.key), algorithm: self.algorithm })
+        let (key, algorithm) = match &self.layer {
+            Layer::Encrypted(layer) => (&layer.key, layer.content),
+            Layer::Signed(layer) => (&layer.key, layer.algorithm),
+        };
+        Ok(VerifiedToken { claims, key: Arc::clone(key), algorithm })
     }
 }
 
 /// Decrypts with the algorithms that were agreed on.
-pub(super) fn decrypt(keys: &Keys, encryption: Encryption, token: &str) -> Result<jwe::Decrypted> {
+pub(super) fn decrypt(keys: &Keys, encryption: Encryption, token: &str) -> Result<Decrypted> {
     let decrypted = jwe::decrypt(&keys.set, token).map_err(refused_by)?;
     if (decrypted.algorithm, decrypted.content) != (encryption.alg, encryption.enc) {
         return Err(refused("the algorithms are not those that were agreed on"));

@@ -85,7 +85,7 @@ pub(super) fn check(
     client: &Client,
     rules: &LogoutTokenRules<'_>,
 ) -> Result<VerifiedToken> {
-    rules::check_typ(&opened.header, Some(TYP), rules.untyped)?;
+    opened.check_typ(Some(TYP), rules.untyped)?;
     let accepted = opened.accept(
         &ClaimRules {
             issuer: Some(issuer.to_owned()),

@@ -1,10 +1,8 @@
 //! The provider: who it is, and how its own tokens are protected.
 
-use zeroize::Zeroizing;
-
 use super::keys::SigningLabels;
 use super::layers::{Layers, Opened, Payload, Signing, VerifiedToken};
-use super::rules::{self, Claims, Untyped};
+use super::rules::{Claims, Untyped};
 use super::{Now, Oidc};
 use crate::alg::Algorithm;
 use crate::error::{Error, ErrorKind, Result};
@@ -101,7 +99,7 @@ impl Provider {
             };
             match opened {
                 Ok(opened) => {
-                    rules::check_typ(&opened.header, Some(typ), Untyped::Refused)?;
+                    opened.check_typ(Some(typ), Untyped::Refused)?;
                     return opened.accept(rules, now.time);
                 }
                 Err(error) if error.kind() == ErrorKind::TokenRefused => last = error,
@@ -120,9 +118,6 @@ fn verify_token(now: &Now<'_>, token: &str, algorithm: &'static Algorithm) -> Re
 
 /// Symmetric keys: the catalogue lets no others stand behind this label.
 fn decrypt_token(now: &Now<'_>, token: &str) -> Result<Opened> {
-    let decrypted = jwe::decrypt(&now.label(ENCRYPTION_LABEL)?.set, token).map_err(refused_by)?;
-    // EXPOSE: into the next owner, wiped too.
-    let payload = Zeroizing::new(decrypted.plaintext.expose_secret().to_vec());
-    let (header, algorithm) = (decrypted.header(), decrypted.content);
-    Ok(Opened { header, payload, key: decrypted.key, algorithm })
+    let keys = now.label(ENCRYPTION_LABEL)?;
+    jwe::decrypt(&keys.set, token).map(Opened::from).map_err(refused_by)
 }

@@ -79,7 +79,7 @@ impl Provider {
         let signing = Signing { keys: &keys, algorithm: agreed.signing };
         let encryption = decryption.as_ref().zip(agreed.encryption);
         let opened = Layers { signing, encryption }.open(token)?;
-        rules::check_typ(&opened.header, Some(TYP), rules.untyped)?;
+        opened.check_typ(Some(TYP), rules.untyped)?;
         let mut required = vec!["iss".to_owned(), "aud".to_owned()];
         required.extend(rules.max_lifetime.map(|_| "exp".to_owned()));
         let accepted = opened.accept(

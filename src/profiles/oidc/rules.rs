@@ -135,23 +135,6 @@ pub(super) fn is_subject(claims: &Claims) -> bool {
     text(claims, "sub").is_some_and(|sub| (1..=255).contains(&sub.len()) && sub.is_ascii())
 }
 
-/// Checks that one of the media types stands in the header, or, if `untyped`, none or plain `JWT` (RFC 8725 §3.11).
-pub(super) fn check_typ(
-    header: &Map<String, Value>,
-    accepted: Option<&str>,
-    untyped: Untyped,
-) -> Result<()> {
-    let other = || refused("the token is of another typ");
-    let Some(typ) = header.get("typ") else {
-        return if untyped == Untyped::Accepted { Ok(()) } else { Err(other()) };
-    };
-    // RFC 7515 §4.1.9: compared without case; `application/` may be left out.
-    let typ = typ.as_str().ok_or_else(other)?.to_ascii_lowercase();
-    let typ = typ.strip_prefix("application/").unwrap_or(&typ);
-    let plain = typ == "jwt" && untyped == Untyped::Accepted;
-    if plain || accepted == Some(typ) { Ok(()) } else { Err(other()) }
-}
-
 /// Whether a token may come without a typ of its own: none, or `JWT`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "there is no third")]
@@ -167,25 +150,7 @@ pub enum Untyped {
 mod tests {
     use std::time::UNIX_EPOCH;
 
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn a_typ_is_compared_as_a_media_type() {
-        let header = |typ: &str| json!({ "typ": typ }).as_object().unwrap().clone();
-        for typ in ["at+jwt", "AT+JWT", "application/at+jwt", "Application/at+JWT"] {
-            assert!(check_typ(&header(typ), Some("at+jwt"), Untyped::Refused).is_ok(), "{typ}");
-        }
-        for typ in ["JWT", "jwt", "rt+jwt", "at+jwt ", "", "text/at+jwt"] {
-            assert!(check_typ(&header(typ), Some("at+jwt"), Untyped::Refused).is_err(), "{typ}");
-        }
-        assert!(check_typ(&header("application/JWT"), None, Untyped::Accepted).is_ok());
-        assert!(check_typ(&Map::new(), None, Untyped::Accepted).is_ok());
-        assert!(check_typ(&Map::new(), Some("at+jwt"), Untyped::Refused).is_err());
-        let number = json!({ "typ": 1 }).as_object().unwrap().clone();
-        assert!(check_typ(&number, None, Untyped::Accepted).is_err());
-    }
 
     #[test]
     fn a_lifetime_must_end_and_last() {

@@ -84,7 +84,7 @@ impl RelyingParty {
                 let keys = self.verification(&now, provider_keys, agreed.signing)?;
                 let signing = Signing { keys: &keys, algorithm: agreed.signing };
                 let opened = Layers { signing, encryption }.open(response)?;
-                rules::check_typ(&opened.header, None, Untyped::Accepted)?;
+                opened.check_typ(None, Untyped::Accepted)?;
                 self.claims_of(&now, &opened.payload)?
             }
             (None, Some((keys, encryption))) => {
