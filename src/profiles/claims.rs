@@ -152,14 +152,17 @@ struct Members(Zeroizing<Vec<u8>>);
 
 impl Write for Members {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let needed = self.0.len() + bytes.len();
-        if needed > self.0.capacity() {
-            let mut larger = Zeroizing::new(Vec::with_capacity(needed.max(self.0.capacity() * 2)));
-            larger.extend_from_slice(&self.0);
-            self.0 = larger;
+        self.write_all(bytes).map(|()| bytes.len())
+    }
+
+    /// What JSON is written with: character by character, often.
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.len() > self.0.capacity() - self.0.len() {
+            self.move_out(bytes.len());
         }
         self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -178,6 +181,15 @@ impl Members {
         self.put_json(name)?;
         self.put(b":")?;
         self.put_json(value)
+    }
+
+    /// Into room for so many bytes more.
+    #[cold]
+    fn move_out(&mut self, more: usize) {
+        let capacity = (self.0.len() + more).max(self.0.capacity() * 2);
+        let mut larger = Zeroizing::new(Vec::with_capacity(capacity));
+        larger.extend_from_slice(&self.0);
+        self.0 = larger;
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
