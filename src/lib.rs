@@ -44,6 +44,7 @@
 //! | [`jose`] | JWS, JWE, JWK sets, JWT claims, nested tokens |
 //! | [`profiles`] | what a product means by a token: labels, algorithms and claim rules |
 //! | `xmlsec` | XML signatures and encryption (feature `saml`) |
+//! | `tls` | identities and trust anchors for rustls (feature `tls`) |
 //! | [`config`], [`catalogue`], [`label`], [`alg`] | what may be configured: tables and names |
 //! | [`stores`], [`formats`] | where secrets lie, and the containers they come in |
 //! | [`usage`] | what was done with each key, and until when anything that it made lives |
@@ -86,6 +87,8 @@ pub mod rotation;
 pub mod secret;
 pub mod starter;
 pub mod stores;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod trace;
 pub mod usage;
 #[cfg(feature = "saml")]

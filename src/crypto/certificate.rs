@@ -93,7 +93,7 @@ const fn signature_row(kind: KeyKind) -> Option<(&'static str, &'static [u8])> {
 }
 
 /// `r‖s` as `SEQUENCE { r INTEGER, s INTEGER }` (RFC 3279 §2.2.3).
-fn ecdsa_der(signature: &[u8]) -> Vec<u8> {
+pub(crate) fn ecdsa_der(signature: &[u8]) -> Vec<u8> {
     let (r, s) = signature.split_at(signature.len() / 2);
     let integer = |bytes: &[u8]| {
         let start = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len());

@@ -69,6 +69,8 @@ mod session_cli;
 mod session_peers;
 mod stores;
 mod support;
+#[cfg(feature = "tls")]
+mod tls;
 mod token_kinds;
 mod usage;
 mod versions;

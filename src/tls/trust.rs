@@ -1,0 +1,198 @@
+//! The certificates of a label as trust anchors (RFC 5280 §6.1.1) of a server or a client.
+
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{
+    CryptoProvider, ring as provider, verify_tls12_signature, verify_tls13_signature,
+};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error as TlsError, RootCertStore,
+    SignatureScheme,
+};
+
+use crate::catalogue::LabelUse;
+use crate::error::Result;
+use crate::ops::Label;
+
+/// Checks client certificates against the anchors of a label: chain, dates, and that each is for client
+/// authentication. Whoever presents none is refused, unless [`ClientTrust::optional`].
+#[derive(Clone, Debug)]
+pub struct ClientTrust {
+    anchors: Anchors,
+    mandatory: bool,
+}
+
+impl ClientTrust {
+    /// The anchors of a label whose use is `trust`.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::WrongUse`], [`crate::error::ErrorKind::UnknownLabel`].
+    pub fn new(label: Label) -> Result<Self> {
+        Ok(Self { anchors: Anchors::new(label)?, mandatory: true })
+    }
+
+    /// The same, and clients without a certificate are let in.
+    #[must_use]
+    pub fn optional(self) -> Self {
+        Self { mandatory: false, ..self }
+    }
+}
+
+impl ClientCertVerifier for ClientTrust {
+    fn client_auth_mandatory(&self) -> bool {
+        self.mandatory
+    }
+
+    /// None: they would be those of one snapshot.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, TlsError> {
+        let roots = self.anchors.now()?;
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&self.anchors.provider));
+        let verifier = verifier.build().map_err(|_| unknown_issuer())?;
+        verifier.verify_client_cert(end_entity, intermediates, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.anchors.verify_tls12(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.anchors.verify_tls13(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.anchors.schemes()
+    }
+}
+
+/// Checks server certificates against the anchors of a label, and against no other: chain, dates, name, and that
+/// each is for server authentication.
+#[derive(Clone, Debug)]
+pub struct ServerTrust(Anchors);
+
+impl ServerTrust {
+    /// The anchors of a label whose use is `trust`.
+    ///
+    /// # Errors
+    /// As [`ClientTrust::new`].
+    pub fn new(label: Label) -> Result<Self> {
+        Anchors::new(label).map(Self)
+    }
+}
+
+impl ServerCertVerifier for ServerTrust {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        let roots = self.0.now()?;
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&self.0.provider));
+        let verifier = verifier.build().map_err(|_| unknown_issuer())?;
+        verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.0.verify_tls12(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.0.verify_tls13(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.schemes()
+    }
+}
+
+/// Every valid certificate of a label.
+#[derive(Clone, Debug)]
+struct Anchors {
+    label: Label,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Anchors {
+    fn new(label: Label) -> Result<Self> {
+        super::require(&label, LabelUse::Trust)?;
+        Ok(Self { label, provider: Arc::new(provider::default_provider()) })
+    }
+
+    /// Those of this moment; a label that is gone trusts nobody.
+    fn now(&self) -> Result<Arc<RootCertStore>, TlsError> {
+        let keys = self.label.keys().map_err(|_| unknown_issuer())?;
+        let mut roots = RootCertStore::empty();
+        for leaf in keys.keys().iter().filter_map(|key| key.key.chain().first()) {
+            if roots.add(CertificateDer::from(leaf.as_slice())).is_err() {
+                log::warn!("label \"{}\": a certificate is no trust anchor", self.label.name());
+            }
+        }
+        Ok(Arc::new(roots))
+    }
+
+    fn verify_tls12(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+const fn unknown_issuer() -> TlsError {
+    TlsError::InvalidCertificate(CertificateError::UnknownIssuer)
+}
