@@ -18,6 +18,19 @@ pub enum Hash {
     Sha512,
 }
 
+impl Hash {
+    /// As FIPS 180-4 writes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sha1 => "SHA-1",
+            Self::Sha256 => "SHA-256",
+            Self::Sha384 => "SHA-384",
+            Self::Sha512 => "SHA-512",
+        }
+    }
+}
+
 /// An elliptic curve, by its JOSE `crv` name.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the curves of the table below")]

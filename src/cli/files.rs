@@ -25,6 +25,12 @@ pub(crate) struct Files {
 }
 
 impl Files {
+    /// Of a command that reads nothing.
+    #[cfg(feature = "saml")]
+    pub(crate) fn writing(out: Option<PathBuf>) -> Self {
+        Self { input: PathBuf::new(), out }
+    }
+
     /// The whole input.
     pub(crate) fn read(&self) -> Result<SecretBytes> {
         read_input(&self.input, MAX_INPUT_BYTES)

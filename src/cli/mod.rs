@@ -40,6 +40,8 @@ mod reorder;
 mod retire;
 mod revoke;
 mod rotate;
+#[cfg(feature = "saml")]
+mod saml;
 mod seal;
 mod session;
 mod sign;
@@ -123,6 +125,9 @@ enum Command {
     Revoke(revoke::Args),
     /// Do what schedules have due, or show the year ahead
     Rotate(rotate::Args),
+    /// Sign, verify, encrypt, decrypt and publish for SAML 2.0 providers
+    #[cfg(feature = "saml")]
+    Saml(saml::Args),
     /// Make, open and end client-side sessions
     Session(session::Args),
     /// Sign with the active alias of a label
@@ -166,6 +171,8 @@ impl Command {
             Self::Retire(args) => retire::run(context, &args),
             Self::Revoke(args) => revoke::run(context, &args),
             Self::Rotate(args) => rotate::run(context, &args),
+            #[cfg(feature = "saml")]
+            Self::Saml(args) => saml::run(context, &args),
             Self::Session(args) => session::run(context, &args),
             Self::Sign(args) => sign::run(context, &args),
             Self::Stage(args) => stage::run(context, &args),

@@ -258,6 +258,19 @@ impl KeySet {
         Self { witness, ..self }
     }
 
+    /// The same set; where uses are recorded, one that is recorded as what was asked for.
+    #[cfg(feature = "saml")]
+    pub(crate) fn asked_as(
+        self: &Arc<Self>,
+        label: &LabelName,
+        realm: Option<&Realm>,
+    ) -> Arc<Self> {
+        match self.witness.asked_as(label, realm) {
+            Some(witness) => Arc::new(Self::clone(self).seen_by(witness)),
+            None => Arc::clone(self),
+        }
+    }
+
     /// Who records what is checked with it.
     pub(crate) const fn witness(&self) -> &Witness {
         &self.witness

@@ -31,6 +31,12 @@ impl KeySet {
         }
     }
 
+    /// A signature held over something that says nowhere how long it lives.
+    #[cfg(feature = "saml")]
+    pub(crate) fn witness_held(&self, key: &LabelKey, algorithm: &'static Algorithm) {
+        self.witness_verified(None, key, algorithm, Life::Open);
+    }
+
     /// A JWE was decrypted.
     pub(crate) fn witness_decrypted(
         &self,

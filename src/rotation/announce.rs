@@ -92,10 +92,20 @@ pub(super) fn ready(config: &Config, set: &KeySet, history: &History, since: Sys
         return Ready::At(since + noticed);
     }
     match set.policy().publish {
+        // What shows it is the metadata of its provider.
+        Publish::None if is_in_metadata(set) => {
+            Ready::At(caches_end(config, history, since) + noticed)
+        }
         Publish::Active => Ready::Unpublished,
         Publish::None => Ready::At(since + noticed),
         Publish::All => Ready::At(caches_end(config, history, since) + noticed),
     }
+}
+
+/// Whether SAML metadata shows every key of the label.
+fn is_in_metadata(set: &KeySet) -> bool {
+    let spec = crate::catalogue::find(set.label()).map(|found| found.spec);
+    spec.is_some_and(|spec| spec.section == "saml2" && !spec.name.contains("metadata"))
 }
 
 /// Whether peers learn from a key set what verifies: keys that sign. Who encrypts to an old key is

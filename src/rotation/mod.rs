@@ -25,6 +25,7 @@ mod retirement;
 mod revocation;
 mod schedule;
 mod steps;
+mod validity;
 mod versions;
 mod volume_steps;
 mod wording;
@@ -53,6 +54,7 @@ pub use plan::Plan;
 pub use request::{Request, Step};
 pub use retirement::Receipt;
 pub use schedule::{Run, RunOutcome, Scheduled};
+pub use validity::Validity;
 use versions::FileChange;
 
 /// A configuration whose mappings are about to change. Holds the lock from [`Rotation::open`] until it is

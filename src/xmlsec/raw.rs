@@ -29,14 +29,25 @@ pub(crate) fn verify(
     value: &[u8],
 ) -> Result<Signer> {
     trust.require()?;
+    let signer = find_signer(trust, policy, algorithm, octets, value);
+    signer.inspect_err(|_| trust.refused()).map_err(not_verified)
+}
+
+fn find_signer(
+    trust: Trust<'_>,
+    policy: &PeerPolicy,
+    algorithm: &'static Algorithm,
+    octets: &[u8],
+    value: &[u8],
+) -> Result<Signer, &'static str> {
     let signs = matches!(algorithm.operation, Operation::Sign | Operation::XmlSign);
     if !signs || !trust.allows(algorithm, policy) {
-        return Err(not_verified("the signature algorithm is not allowed"));
+        return Err("the signature algorithm is not allowed");
     }
     let candidates = trust.candidates(algorithm, policy, || None);
     let made = |one: &&Candidate<'_>| one.made(algorithm, policy, octets, value);
-    let signer = candidates.iter().find(made).map(Candidate::signer);
-    signer.ok_or_else(|| not_verified("no trusted key made the signature"))
+    let signer = candidates.iter().find(made).map(|one| one.signer(algorithm));
+    signer.ok_or("no trusted key made the signature")
 }
 
 /// Whether this is XML that may be read at all.

@@ -126,7 +126,7 @@ pub struct Signer {
 /// A key to try.
 pub(crate) struct Candidate<'a> {
     key: &'a Key,
-    of_label: Option<&'a LabelKey>,
+    of_label: Option<(&'a KeySet, &'a LabelKey)>,
 }
 
 impl<'a> Trust<'a> {
@@ -160,6 +160,13 @@ impl<'a> Trust<'a> {
         }
     }
 
+    /// A signature was refused: that is recorded, and nothing that it says.
+    pub(crate) fn refused(self) {
+        if let Self::Label(set) = self {
+            set.witness().refused();
+        }
+    }
+
     /// The keys to try for `row`, those whose certificate is `hint` first.
     pub(crate) fn candidates(
         self,
@@ -177,7 +184,7 @@ impl<'a> Trust<'a> {
             }
             Self::Label(set) => {
                 let keys = set.keys().iter().filter(|one| fits(&one.key));
-                keys.map(|one| Candidate { key: &one.key, of_label: Some(one) }).collect()
+                keys.map(|one| Candidate { key: &one.key, of_label: Some((set, one)) }).collect()
             }
         };
         if found.len() > 1
@@ -203,13 +210,15 @@ impl Candidate<'_> {
             || (policy.rsa1024 && sign::verify_small_rsa(self.key, row, message, value).is_ok())
     }
 
-    /// The key made a signature that holds: its use is counted.
-    pub(crate) fn signer(&self) -> Signer {
-        if let Some(one) = self.of_label {
+    /// The key made a signature that holds: its use is counted and recorded.
+    pub(crate) fn signer(&self, row: &'static Algorithm) -> Signer {
+        if let Some((set, one)) = self.of_label {
             one.usage.verified();
+            set.witness_held(one, row);
         }
         let sha256 = self.key.chain().first().map(|leaf| hex(&crate::crypto::sha256(leaf)));
-        Signer { alias: self.of_label.map(|one| one.alias.to_string()), certificate_sha256: sha256 }
+        let alias = self.of_label.map(|(_, one)| one.alias.to_string());
+        Signer { alias, certificate_sha256: sha256 }
     }
 }
 

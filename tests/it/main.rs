@@ -62,6 +62,8 @@ mod retirement;
 mod rotation;
 #[cfg(feature = "saml")]
 mod saml;
+#[cfg(feature = "saml")]
+mod saml_cli;
 mod schedule;
 mod seeds;
 mod session;

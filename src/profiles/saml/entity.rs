@@ -13,10 +13,10 @@ use crate::xmlsec::dsig::{SignOptions, Signed, VerifiedElement};
 use crate::xmlsec::enc::Decrypted;
 use crate::xmlsec::{PeerPolicy, Trust, XmlLimits};
 
-/// Seals SAML state that is kept in the browser, as a JWE.
-const STORAGE_LABEL: &str = "am.global.services.saml2.client.storage.jwt.encryption";
-/// Signs metadata that is exported.
-const METADATA_LABEL: &str = "am.services.saml2.metadata.signing.RSA";
+/// The label that seals SAML state kept in the browser, as a JWE.
+pub const STORAGE_LABEL: &str = "am.global.services.saml2.client.storage.jwt.encryption";
+/// The label that signs metadata.
+pub const METADATA_LABEL: &str = "am.services.saml2.metadata.signing.RSA";
 
 /// A hosted provider as one realm sees it. Cheap to clone; each call works with the snapshot of its moment.
 #[derive(Clone, Debug)]
@@ -70,7 +70,8 @@ impl SamlEntity {
     }
 
     fn find(&self, snapshot: &Snapshot, label: &LabelName) -> Option<Arc<KeySet>> {
-        snapshot.find(self.scope.realm.as_ref(), label).cloned()
+        let realm = self.scope.realm.as_ref();
+        snapshot.find(realm, label).map(|set| set.asked_as(label, realm))
     }
 
     /// The keys for a purpose, `None` if nothing is mapped.

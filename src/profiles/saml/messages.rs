@@ -129,13 +129,23 @@ impl Encryptable {
     pub const fn content(self) -> &'static [ElementName] {
         const ASSERTION: &[ElementName] = &[saml("Assertion")];
         const ATTRIBUTE: &[ElementName] = &[saml("Attribute")];
-        const ID: &[ElementName] = &[saml("NameID"), saml("BaseID")];
+        // SAML core §2.2.4: a whole assertion may stand in for a name.
+        const ID: &[ElementName] = &[saml("NameID"), saml("BaseID"), saml("Assertion")];
         const NEW_ID: &[ElementName] = &[samlp("NewID")];
         match self {
             Self::Assertion => ASSERTION,
             Self::Attribute => ATTRIBUTE,
             Self::Id => ID,
             Self::NewId => NEW_ID,
+        }
+    }
+
+    /// What [`encrypt`] looks for: an assertion is encrypted as one.
+    const fn encrypted(self) -> &'static [ElementName] {
+        const NAMES: &[ElementName] = &[saml("NameID"), saml("BaseID")];
+        match self {
+            Self::Id => NAMES,
+            _ => self.content(),
         }
     }
 
@@ -158,7 +168,7 @@ pub fn encrypt(
     kind: Encryptable,
     options: &EncryptOptions<'_>,
 ) -> Result<(String, Encrypted)> {
-    let wanted = Wanted { wrapper: kind.wrapper(), place: kind.place(), content: kind.content() };
+    let wanted = Wanted { wrapper: kind.wrapper(), place: kind.place(), content: kind.encrypted() };
     enc::encrypt_in(recipient, document, &wanted, options, &XmlLimits::MESSAGE)
 }
 

@@ -12,7 +12,7 @@ mod scope;
 
 use crate::xmlsec::ElementName;
 
-pub use entity::SamlEntity;
+pub use entity::{METADATA_LABEL, STORAGE_LABEL, SamlEntity};
 pub use messages::{Encryptable, Expect, Signing, decrypt, encrypt, sign, verify};
 pub use scope::{SamlRole, SamlScope, SamlUse};
 

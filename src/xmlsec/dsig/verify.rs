@@ -53,10 +53,10 @@ pub fn verify(
         return Err(not_verified("the document element is none that is signed here"));
     }
     let found = target.find(&tree).map_err(not_verified)?;
-    found
-        .into_iter()
-        .map(|node| verify_element(&tree, node, trust, policy).map_err(not_verified))
-        .collect()
+    let verify = |node| verify_element(&tree, node, trust, policy);
+    let verified: Result<Vec<VerifiedElement>, &'static str> =
+        found.into_iter().map(verify).collect();
+    verified.inspect_err(|_| trust.refused()).map_err(not_verified)
 }
 
 fn verify_element(
@@ -87,7 +87,7 @@ fn verify_element(
         id: id.to_owned(),
         namespace: node.tag_name().namespace().unwrap_or_default().to_owned(),
         local_name: node.tag_name().name().to_owned(),
-        signer: signer.signer(),
+        signer: signer.signer(shape.algorithm),
         algorithm: shape.algorithm,
         digest: shape.digest,
     })

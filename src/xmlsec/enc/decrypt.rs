@@ -85,7 +85,9 @@ pub fn decrypt(
         return Err(Error::new(ErrorKind::LimitExceeded, text));
     }
     let opener = Opener { set, wanted, policy, limits };
-    found.into_iter().map(|node| opener.open(node).map_err(not_decrypted)).collect()
+    let opened: Result<Vec<Decrypted>, &'static str> =
+        found.into_iter().map(|node| opener.open(node)).collect();
+    opened.inspect_err(|_| set.witness().refused()).map_err(not_decrypted)
 }
 
 struct Opener<'a> {
@@ -129,6 +131,9 @@ impl Opener<'_> {
                 let xml = plain.and_then(|plain| self.element(wrapper, plain.expose_secret()));
                 if let Some(xml) = xml {
                     one.usage.decrypted();
+                    let rows = (transported.row, content);
+                    // XML says nowhere how long it lives, and is no JSON.
+                    self.set.witness_decrypted(None, one, rows, b"");
                     return Ok(Decrypted {
                         xml: SecretBytes::from_vec(xml),
                         alias: one.alias.to_string(),

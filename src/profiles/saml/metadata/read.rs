@@ -125,6 +125,21 @@ impl PeerMetadata {
         self.valid_until.is_some_and(|until| until <= now)
     }
 
+    /// Refuses metadata that may no longer be used.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ClaimsRejected`].
+    pub fn require_current(&self, now: SystemTime) -> Result<()> {
+        let Some(until) = self.valid_until.filter(|_| self.is_expired(now)) else { return Ok(()) };
+        let text = format!(
+            "the metadata of \"{}\" ended at {}",
+            self.entity_id.escape_debug(),
+            times::date_time(until).unwrap_or_default()
+        );
+        Err(Error::new(ErrorKind::ClaimsRejected, text)
+            .with_help("fetch the peer's metadata again; what has ended is not believed"))
+    }
+
     /// The role, if the peer has it.
     #[must_use]
     pub fn role(&self, role: SamlRole) -> Option<&PeerRole> {

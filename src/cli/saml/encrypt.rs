@@ -1,0 +1,108 @@
+//! `saml encrypt`: an element encrypted in its place, for a peer or one of our labels.
+
+use claviger::error::{Error, ErrorKind, Result};
+use claviger::profiles::saml::{self, Encryptable, SamlUse};
+use claviger::xmlsec::enc::{EncryptOptions, Recipient};
+use serde_json::json;
+
+use super::parties::{Allowed, Digest, Own, Peer};
+use crate::cli::files::Files;
+use crate::cli::{Context, Outcome};
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Sign first, then encrypt: what is encrypted keeps its signature.\n\
+    Examples:\n  claviger saml encrypt --metadata sp.xml --in signed.xml --out encrypted.xml\n  \
+    claviger saml encrypt --metadata sp.xml --kind id --in signed.xml\n  \
+    claviger saml encrypt --role sp --content aes128-cbc --allow cbc --in signed.xml")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    own: Own,
+    #[command(flatten)]
+    peer: Peer,
+    /// Which element
+    #[arg(long, value_enum, default_value = "assertion")]
+    kind: Kind,
+    /// The content algorithm [default: the peer's first that is made here, else aes256-gcm]
+    #[arg(long, value_name = "NAME")]
+    content: Option<String>,
+    /// The key transport [default: the peer's first that is made here, else rsa-oaep-mgf1p]
+    #[arg(long, value_name = "NAME")]
+    key_transport: Option<String>,
+    /// The digest of OAEP
+    #[arg(long, value_enum)]
+    digest: Option<Digest>,
+    /// The digest of its mask (MGF1), of rsa-oaep alone
+    #[arg(long, value_enum)]
+    mgf: Option<Digest>,
+    #[command(flatten)]
+    allowed: Allowed,
+    #[command(flatten)]
+    files: Files,
+}
+
+/// `--kind`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub(super) enum Kind {
+    Assertion,
+    Attribute,
+    Id,
+    NewId,
+}
+
+impl From<Kind> for Encryptable {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Assertion => Self::Assertion,
+            Kind::Attribute => Self::Attribute,
+            Kind::Id => Self::Id,
+            Kind::NewId => Self::NewId,
+        }
+    }
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
+    let policy = args.allowed.policy()?;
+    let peer = args.peer.read(context)?;
+    let role = peer.as_ref().and_then(super::parties::Known::role);
+    let preferred = role.map(|role| role.encrypt_options(policy)).unwrap_or_default();
+    let options = EncryptOptions {
+        content: args.content.as_deref().or(preferred.content),
+        key_transport: args.key_transport.as_deref().or(preferred.key_transport),
+        // The peer's digests belong to the transport that it named.
+        digest: args
+            .digest
+            .map(Into::into)
+            .or(preferred.digest.filter(|_| args.key_transport.is_none())),
+        mgf: args.mgf.map(Into::into).or(preferred.mgf.filter(|_| args.key_transport.is_none())),
+        recipient: peer.as_ref().and_then(super::parties::Known::entity_id),
+        policy,
+    };
+    let document = args.files.read()?;
+    // EXPOSE: into the cipher.
+    let plain = document.expose_secret();
+    let kind = args.kind.into();
+    let (xml, made) = match (&peer, args.own.is_named()) {
+        (Some(known), false) => {
+            let key = known.encryption_key()?;
+            saml::encrypt(Recipient::Certificate(&key), plain, kind, &options)?
+        }
+        (None, true) => {
+            let keys = args.own.keys(context, SamlUse::Encryption)?;
+            saml::encrypt(Recipient::Label(&keys), plain, kind, &options)?
+        }
+        _ => {
+            return Err(Error::new(ErrorKind::Usage, "who shall read it is not said, or twice")
+                .with_help(
+                    "--metadata FILE or --certificate FILE for a peer; --role or --label for ours",
+                ));
+        }
+    };
+    let (transport, content) = (
+        made.key_transport.xml_name().unwrap_or_default(),
+        made.content.xml_name().unwrap_or_default(),
+    );
+    let json = json!({ "xml": xml, "key_transport": transport, "content_algorithm": content });
+    let note = format!("encrypted ({transport}, {content})");
+    Ok(args.files.answer(json, &["xml"], xml.into_bytes())?.with_notes([note]))
+}

@@ -1,0 +1,232 @@
+//! Who acts and whom one trusts: a hosted provider by role, identifier and realm, one label, or a peer by its
+//! metadata or certificate.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use claviger::alg::Hash;
+use claviger::error::{Error, ErrorKind, Result};
+use claviger::keyring::Keyring;
+use claviger::ops::KeySet;
+use claviger::profiles::saml::metadata::{PeerMetadata, PeerRole};
+use claviger::profiles::saml::{SamlEntity, SamlRole, SamlScope, SamlUse};
+use claviger::xmlsec::{PeerKey, PeerKeys, PeerPolicy, XmlLimits};
+
+use crate::cli::Context;
+use crate::cli::on_label::keys;
+use crate::cli::password_input::read_input;
+
+/// The largest metadata file, in bytes.
+const MAX_METADATA_BYTES: u64 = 4 << 20;
+
+/// `--role`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub(crate) enum Role {
+    // Identity provider.
+    Idp,
+    // Service provider.
+    Sp,
+}
+
+impl From<Role> for SamlRole {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Idp => Self::Idp,
+            Role::Sp => Self::Sp,
+        }
+    }
+}
+
+/// A digest, as XML names it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub(crate) enum Digest {
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+impl From<Digest> for Hash {
+    fn from(digest: Digest) -> Self {
+        match digest {
+            Digest::Sha256 => Self::Sha256,
+            Digest::Sha384 => Self::Sha384,
+            Digest::Sha512 => Self::Sha512,
+        }
+    }
+}
+
+/// One of our providers.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Provider {
+    /// The role of the hosted provider
+    #[arg(long, value_enum)]
+    role: Option<Role>,
+    /// Its secret label identifier; without one the labels of its role serve
+    #[arg(long, requires = "role", value_name = "NAME")]
+    identifier: Option<String>,
+}
+
+impl Provider {
+    pub(crate) fn is_named(&self) -> bool {
+        self.role.is_some()
+    }
+
+    pub(crate) fn entity(&self, context: &Context) -> Result<(Keyring, SamlEntity)> {
+        let role = self.role.ok_or_else(|| {
+            Error::new(ErrorKind::Usage, "which provider is not said").with_help(
+                "name it: --role idp or --role sp, and --identifier NAME if it has one of its own",
+            )
+        })?;
+        let keyring = Keyring::open_once(&context.config)?;
+        let scope = SamlScope {
+            realm: context.realm.as_deref().map(str::parse).transpose()?,
+            role: role.into(),
+            identifier: self.identifier.clone(),
+        };
+        let entity = keyring.saml(scope)?;
+        Ok((keyring, entity))
+    }
+}
+
+/// One of our providers, or one label.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Own {
+    #[command(flatten)]
+    pub(crate) provider: Provider,
+    /// One label instead of a provider
+    #[arg(long, conflicts_with_all = ["role", "identifier"])]
+    pub(crate) label: Option<String>,
+}
+
+impl Own {
+    pub(crate) fn is_named(&self) -> bool {
+        self.label.is_some() || self.provider.is_named()
+    }
+
+    /// The keys for a purpose.
+    pub(crate) fn keys(&self, context: &Context, purpose: SamlUse) -> Result<Arc<KeySet>> {
+        match &self.label {
+            Some(label) => keys(context, label),
+            None => self.provider.entity(context)?.1.keys(purpose),
+        }
+    }
+}
+
+/// Somebody else.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Peer {
+    /// The metadata of a peer; its file is trusted as it is
+    #[arg(long, value_name = "FILE")]
+    metadata: Option<PathBuf>,
+    /// Which entity of the metadata [default: the only one]
+    #[arg(long, value_name = "ID", requires = "metadata")]
+    entity: Option<String>,
+    /// Which role of the peer [default: the only one]
+    #[arg(long, value_enum, value_name = "ROLE", requires = "metadata")]
+    peer_role: Option<Role>,
+    /// The certificates of a peer, PEM or DER
+    #[arg(long, value_name = "FILE", conflicts_with = "metadata")]
+    certificate: Option<PathBuf>,
+}
+
+/// What is known of a peer.
+#[derive(Debug)]
+pub(crate) enum Known {
+    /// Certificates alone.
+    Certificates(PeerKeys),
+    /// Its entity ID and one role of its metadata.
+    Role(String, Box<PeerRole>),
+}
+
+impl Peer {
+    /// What is known; `None` if no peer is named.
+    pub(crate) fn read(&self, context: &Context) -> Result<Option<Known>> {
+        if let Some(path) = &self.certificate {
+            let file = read_input(path, MAX_METADATA_BYTES)?;
+            // EXPOSE: certificates are public.
+            let keys = PeerKeys::from_file(file.expose_secret());
+            return keys
+                .map(|keys| Some(Known::Certificates(keys)))
+                .map_err(|error| error.with_file(path));
+        }
+        let Some(path) = &self.metadata else { return Ok(None) };
+        let file = read_input(path, MAX_METADATA_BYTES)?;
+        // EXPOSE: metadata are public.
+        let limits = XmlLimits::METADATA;
+        let read = PeerMetadata::read(file.expose_secret(), self.entity.as_deref(), &limits)
+            .map_err(|error| error.with_file(path))?;
+        read.require_current(context.clock.now())?;
+        let role = self.role_of(&read)?.clone();
+        Ok(Some(Known::Role(read.entity_id, Box::new(role))))
+    }
+
+    fn role_of<'m>(&self, read: &'m PeerMetadata) -> Result<&'m PeerRole> {
+        if let Some(role) = self.peer_role {
+            let role = SamlRole::from(role);
+            return read.role(role).ok_or_else(|| {
+                let text = format!("the metadata has no {}", role.descriptor());
+                Error::new(ErrorKind::Usage, text)
+            });
+        }
+        let roles = [SamlRole::Idp, SamlRole::Sp];
+        let mut found = roles.iter().filter_map(|role| read.role(*role));
+        match (found.next(), found.next()) {
+            (Some(role), None) => Ok(role),
+            (None, _) => Err(Error::new(
+                ErrorKind::Usage,
+                "the metadata has neither an identity provider nor a service provider",
+            )),
+            _ => Err(Error::new(ErrorKind::Usage, "the peer has both roles")
+                .with_help("name one: --peer-role idp or --peer-role sp")),
+        }
+    }
+}
+
+impl Known {
+    /// Who may have signed.
+    pub(crate) fn signing_keys(&self) -> Result<PeerKeys> {
+        match self {
+            Self::Certificates(keys) => Ok(keys.clone()),
+            Self::Role(_, role) => role.signing_keys(),
+        }
+    }
+
+    /// Whom to encrypt to.
+    pub(crate) fn encryption_key(&self) -> Result<PeerKey> {
+        let first = match self {
+            Self::Certificates(keys) => keys.keys().first(),
+            Self::Role(_, role) => role.encryption.first(),
+        };
+        first.cloned().ok_or_else(|| {
+            Error::new(ErrorKind::Usage, "the metadata has no certificate to encrypt to")
+        })
+    }
+
+    pub(crate) fn role(&self) -> Option<&PeerRole> {
+        match self {
+            Self::Certificates(_) => None,
+            Self::Role(_, role) => Some(role),
+        }
+    }
+
+    pub(crate) fn entity_id(&self) -> Option<&str> {
+        match self {
+            Self::Certificates(_) => None,
+            Self::Role(entity_id, _) => Some(entity_id),
+        }
+    }
+}
+
+/// `--allow`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Allowed {
+    /// What this peer may do that is off otherwise: sha1, rsa1024, empty-uri, incl-c14n, cbc, rsa1_5, 3des
+    #[arg(long, value_name = "SWITCH", value_delimiter = ',')]
+    allow: Vec<String>,
+}
+
+impl Allowed {
+    pub(crate) fn policy(&self) -> Result<PeerPolicy> {
+        PeerPolicy::of(self.allow.iter().map(String::as_str))
+    }
+}

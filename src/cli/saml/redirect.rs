@@ -1,0 +1,142 @@
+//! `saml redirect`: queries of the HTTP-Redirect binding, signed and verified on their raw bytes.
+
+use claviger::error::{Error, ErrorKind, Result};
+use claviger::profiles::saml::SamlUse;
+use claviger::profiles::saml::redirect::{self, MessageKind, RedirectOptions};
+use claviger::xmlsec::XmlLimits;
+use serde_json::json;
+
+use super::parties::{Allowed, Known, Own, Peer};
+use super::verify::{who, with_reason, with_trust};
+use crate::cli::files::Files;
+use crate::cli::output::escape;
+use crate::cli::{Context, Outcome};
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Deflate, encode and sign a message with the active alias
+    Sign(SignArgs),
+    /// Verify a query, or the URL that it is in; the message comes back
+    Verify(VerifyArgs),
+}
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  claviger saml redirect sign --role sp --to https://idp.example/sso --relay-state cart --in request.xml --out url.txt"
+)]
+struct SignArgs {
+    #[command(flatten)]
+    own: Own,
+    /// The message is a response (SAMLResponse)
+    #[arg(long)]
+    response: bool,
+    /// The RelayState
+    #[arg(long, value_name = "TEXT")]
+    relay_state: Option<String>,
+    /// The algorithm [default: the first that the peer prefers, else the label's first that fits]
+    #[arg(long, value_name = "NAME")]
+    alg: Option<String>,
+    /// Print this URL with the query instead of the query alone
+    #[arg(long, value_name = "URL")]
+    to: Option<String>,
+    #[command(flatten)]
+    peer: Peer,
+    #[command(flatten)]
+    files: Files,
+}
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  claviger saml redirect verify --metadata sp.xml --in url.txt")]
+struct VerifyArgs {
+    #[command(flatten)]
+    own: Own,
+    #[command(flatten)]
+    peer: Peer,
+    #[command(flatten)]
+    allowed: Allowed,
+    #[command(flatten)]
+    files: Files,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
+    match &args.command {
+        Command::Sign(args) => sign(context, args),
+        Command::Verify(args) => verify(context, args),
+    }
+}
+
+fn sign(context: &Context, args: &SignArgs) -> Result<Outcome> {
+    if let Some(url) =
+        args.to.as_deref().filter(|url| url.contains('#') || !url.starts_with("http"))
+    {
+        return Err(Error::new(
+            ErrorKind::Usage,
+            format!("\"{}\" is no URL of an endpoint", url.escape_debug()),
+        )
+        .with_help("an http or https URL without a fragment"));
+    }
+    let peer = args.peer.read(context)?;
+    let preferred = peer.as_ref().and_then(Known::role).map(|role| role.signing_methods.as_slice());
+    let options = RedirectOptions {
+        kind: if args.response { MessageKind::Response } else { MessageKind::Request },
+        relay_state: args.relay_state.as_deref(),
+        algorithm: args.alg.as_deref(),
+        peer_algorithms: preferred.unwrap_or_default(),
+    };
+    let keys = args.own.keys(context, SamlUse::Signing)?;
+    let message = args.files.read()?;
+    // EXPOSE: what is to be signed.
+    let signed = redirect::sign(&keys, message.expose_secret(), &options)?;
+    let text = match &args.to {
+        None => signed.query,
+        Some(url) => format!("{url}{}{}", if url.contains('?') { '&' } else { '?' }, signed.query),
+    };
+    let algorithm = signed.algorithm.xml_name();
+    let json = json!({ "query": text, "alias": signed.alias, "algorithm": algorithm });
+    let note =
+        format!("signed with alias \"{}\" ({})", signed.alias, algorithm.unwrap_or_default());
+    Ok(args.files.answer(json, &["query"], format!("{text}\n").into_bytes())?.with_notes([note]))
+}
+
+fn verify(context: &Context, args: &VerifyArgs) -> Result<Outcome> {
+    let policy = args.allowed.policy()?;
+    let verified = with_trust(context, &args.own, &args.peer, |trust| {
+        let text = args.files.read_token()?;
+        redirect::verify(query_of(&text), trust, &policy, &XmlLimits::MESSAGE)
+            .map_err(|error| with_reason(context, error))
+    })?;
+    let relay_state = verified.relay_state.as_ref();
+    let with = relay_state.map_or_else(String::new, |text| format!(", RelayState \"{text}\""));
+    let note = escape(&format!(
+        "verified {} with {} ({}){with}",
+        verified.kind.parameter(),
+        who(&verified.signer),
+        verified.algorithm.xml_name().unwrap_or_default(),
+    ));
+    let json = json!({
+        "verified": true,
+        "parameter": verified.kind.parameter(),
+        "relay_state": verified.relay_state,
+        "alias": verified.signer.alias,
+        "certificate_sha256": verified.signer.certificate_sha256,
+        "algorithm": verified.algorithm.xml_name(),
+        "xml": verified.message,
+    });
+    Ok(args.files.answer(json, &["xml"], verified.message.into_bytes())?.with_notes([note]))
+}
+
+/// What stands between `?` and `#` of a URL; a query as it is.
+fn query_of(text: &str) -> &str {
+    let text = text.split_once('#').map_or(text, |(before, _)| before);
+    let is_url = text.starts_with("http://") || text.starts_with("https://");
+    if is_url { text.split_once('?').map_or("", |(_, query)| query) } else { text }
+}

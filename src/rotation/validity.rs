@@ -1,0 +1,57 @@
+//! How long a document that shows the keys of labels holds, such as SAML metadata: until a key acts that it
+//! does not show, or the key goes that it tells others to encrypt to.
+
+use std::time::{Duration, SystemTime};
+
+use super::{Rotation, announce};
+use crate::journal::Action;
+use crate::keyring::keyset::KeySet;
+use crate::label::Realm;
+
+/// How far ahead schedules are looked at.
+const AHEAD: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// How long a published document holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Validity {
+    /// How long it may be kept before it is fetched again.
+    pub cache: Duration,
+    /// When it stops being true; `None`: no schedule says.
+    pub until: Option<SystemTime>,
+}
+
+impl Rotation {
+    /// How long a document holds that shows every key of `verify`, and of `encrypt` the active one alone.
+    #[must_use]
+    pub fn validity(
+        &self,
+        verify: &[&KeySet],
+        encrypt: Option<&KeySet>,
+        realm: Option<&Realm>,
+    ) -> Validity {
+        let (config, now) = (self.keyring.config(), self.now());
+        let shown = || verify.iter().copied().chain(encrypt);
+        let next = shown().filter_map(|set| self.next_step(set.label(), realm)).min();
+        let ahead = self.ahead(now + AHEAD);
+        let ends = |set: &KeySet, action: Action, ends: &dyn Fn(&str) -> bool| {
+            let sees = |of: &Option<Realm>| of.is_none() || of.as_ref() == realm;
+            ahead
+                .iter()
+                .filter(|step| step.mapping.label == *set.label() && sees(&step.mapping.realm))
+                .filter(|step| step.action == action && ends(step.alias.as_str()))
+                .find_map(super::Scheduled::time)
+        };
+        let new_acts = verify.iter().filter_map(|set| {
+            let known = |alias: &str| set.keys().iter().any(|key| key.alias.as_str() == alias);
+            ends(set, Action::Promote, &|alias| !known(alias))
+        });
+        let leaves = encrypt.and_then(|set| {
+            ends(set, Action::Retire, &|alias| alias == set.active().alias.as_str())
+        });
+        // Who reads it has a clock of its own.
+        let until = new_acts.chain(leaves).min();
+        let until = until.and_then(|until| until.checked_sub(config.policy.clock_skew));
+        Validity { cache: announce::max_age(&config.policy, now, next), until }
+    }
+}

@@ -1,0 +1,276 @@
+//! `claviger saml` as a user types it: every command, a rotation, and wrong input.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+const SP: &str = "am.default.applications.federation.entity.providers.saml2.sp";
+const IDP: &str = "am.default.applications.federation.entity.providers.saml2.idp";
+const RESPONSE: &str = "<samlp:Response xmlns:samlp=\"urn:oasis:names:tc:SAML:2.0:protocol\" \
+    xmlns:saml=\"urn:oasis:names:tc:SAML:2.0:assertion\" ID=\"_r\"><saml:Issuer>https://idp</saml:Issuer>\
+    <saml:Assertion ID=\"_a\"><saml:Issuer>https://idp</saml:Issuer><saml:Subject><saml:NameID>alice</saml:NameID>\
+    </saml:Subject></saml:Assertion></samlp:Response>";
+
+fn claviger(folder: &Path, arguments: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_claviger"))
+        .args(arguments.split_whitespace())
+        .current_dir(folder)
+        .env_remove("CLAVIGER_CONFIG")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// What a command writes; it must succeed.
+fn done(folder: &Path, arguments: &str) -> String {
+    let output = claviger(folder, arguments);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments}: {told}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The exit code and what is said of a command that fails.
+fn fails(folder: &Path, arguments: &str) -> (i32, String) {
+    let output = claviger(folder, &format!("{arguments} --json"));
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let error = &answer["error"];
+    assert!(error["help"].is_string(), "{arguments}: {answer}");
+    (output.status.code().unwrap(), error["code"].as_str().unwrap().to_owned())
+}
+
+/// A provider of each role with two keys to sign with, the second one staged, and two to decrypt with.
+fn providers() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    std::fs::write(root.join("password"), "changeit").unwrap();
+    for alias in ["sign-1", "sign-2", "enc-1", "enc-2", "meta-1"] {
+        done(
+            root,
+            &format!(
+                "generate {alias} --type rsa --bits 2048 --store saml.p12 --store-password-file password"
+            ),
+        );
+    }
+    configure(root, "\"sign-1\", \"sign-2\"", "\"enc-1\", \"enc-2\"");
+    std::fs::write(root.join("response.xml"), RESPONSE).unwrap();
+    folder
+}
+
+fn configure(root: &Path, signing: &str, encryption: &str) {
+    let text = format!(
+        "[keyring]\nstate_dir = \"state\"\n[stores.saml]\nkind = \"keystore\"\npath = \"saml.p12\"\n\
+         store_password = {{ file = \"password\" }}\n[stores.saml.mappings]\n\
+         \"{SP}.signing\" = [{signing}]\n\"{SP}.encryption\" = [{encryption}]\n\
+         \"{IDP}.signing\" = [{signing}]\n\"am.services.saml2.metadata.signing.RSA\" = [\"meta-1\"]\n"
+    );
+    std::fs::write(root.join("claviger.toml"), text).unwrap();
+}
+
+/// The metadata of one day, and what is signed and encrypted before, during and after a rotation.
+#[test]
+fn yesterdays_metadata_is_served_until_the_old_alias_goes() {
+    let folder = providers();
+    let root = folder.path();
+    for role in ["idp", "sp"] {
+        done(
+            root,
+            &format!(
+                "saml metadata write --role {role} --entity-id https://{role} --sign --out {role}.xml"
+            ),
+        );
+    }
+    for (day, signing, encryption, opens) in [
+        ("staged", "\"sign-1\", \"sign-2\"", "\"enc-1\", \"enc-2\"", true),
+        ("promoted", "\"sign-2\", \"sign-1\"", "\"enc-2\", \"enc-1\"", true),
+        ("retired", "\"sign-2\"", "\"enc-2\"", false),
+    ] {
+        configure(root, signing, encryption);
+        done(
+            root,
+            &format!(
+                "saml sign --role idp --what assertion --metadata sp.xml --in response.xml --out {day}.xml"
+            ),
+        );
+        done(root, &format!("saml encrypt --metadata sp.xml --in {day}.xml --out {day}.enc"));
+        let opened =
+            claviger(root, &format!("saml decrypt --role sp --in {day}.enc --out {day}.plain"));
+        assert_eq!(opened.status.success(), opens, "{day}");
+        let what = if opens { "plain" } else { "xml" };
+        let believed = done(root, &format!("saml verify --metadata idp.xml --in {day}.{what}"));
+        assert!(
+            believed.starts_with("<saml:Assertion") && believed.contains(">alice<"),
+            "{believed}"
+        );
+        done(
+            root,
+            &format!(
+                "saml redirect sign --role sp --to https://idp/sso --relay-state x --in response.xml --out {day}.url"
+            ),
+        );
+        let message = done(root, &format!("saml redirect verify --metadata sp.xml --in {day}.url"));
+        assert_eq!(message, RESPONSE);
+    }
+    // What the first alias signed holds for as long as it is in the list, and no longer.
+    assert_eq!(fails(root, "saml verify --role idp --in staged.xml"), (1, "not_verified".into()));
+    assert_eq!(fails(root, "saml decrypt --role sp --in staged.enc"), (1, "not_decrypted".into()));
+}
+
+#[test]
+fn metadata_follow_the_schedule() {
+    let folder = providers();
+    let root = folder.path();
+    let answer = |root: &Path| -> Value {
+        let text = done(root, "saml metadata write --role sp --entity-id https://sp --json");
+        serde_json::from_str(&text).unwrap()
+    };
+    assert!(answer(root)["valid_until"].is_null());
+    configure(root, "\"sign-1\"", "\"enc-1\"");
+    let mut text = std::fs::read_to_string(root.join("claviger.toml")).unwrap();
+    text.push_str(&format!("[policy]\njwks_max_age = \"2h\"\n[rotation.\"{SP}.signing\"]\nperiod = \"90d\"\noverlap = \"30d\"\nalias = \"sign-{{date}}\"\n"));
+    std::fs::write(root.join("claviger.toml"), text).unwrap();
+    let found = answer(root);
+    let until = claviger::clock::parse_rfc3339(found["valid_until"].as_str().unwrap()).unwrap();
+    let days = until.duration_since(std::time::SystemTime::now()).unwrap().as_secs() / 86_400;
+    // The key that acts in 90 days is not in it.
+    assert!((88..=90).contains(&days), "{found}");
+    assert_eq!(found["cache_seconds"], 7_200);
+    let shorter =
+        done(root, "saml metadata write --role sp --entity-id https://sp --valid-for 90s");
+    assert!(
+        shorter.contains("validUntil=\"") && shorter.contains("cacheDuration=\"PT"),
+        "{shorter}"
+    );
+    std::fs::write(root.join("old.xml"), shorter.replace("validUntil=\"20", "validUntil=\"19"))
+        .unwrap();
+    done(root, "saml sign --role sp --in response.xml --out signed.xml");
+    let refused = fails(root, "saml verify --metadata old.xml --in signed.xml");
+    assert_eq!(refused, (1, "claims_rejected".into()));
+}
+
+#[test]
+fn wrong_input_is_told_with_the_next_step() {
+    let folder = providers();
+    let root = folder.path();
+    done(root, "saml metadata write --role idp --entity-id https://idp --out idp.xml");
+    done(root, "saml sign --role idp --in response.xml --out signed.xml");
+    for (arguments, exit, code) in [
+        ("saml sign --in response.xml", 2, "usage"),
+        ("saml sign --role idp --in idp.xml --id _x", 2, "usage"),
+        ("saml sign --role idp --in signed.xml", 2, "usage"),
+        ("saml sign --role idp --alg HS256 --in response.xml", 2, "algorithm_not_allowed"),
+        ("saml sign --role idp --alg rsa-sha1 --in response.xml", 2, "algorithm_not_allowed"),
+        ("saml sign --role idp --in claviger.toml", 1, "malformed"),
+        ("saml sign --role idp --identifier a/b --in response.xml", 2, "usage"),
+        ("saml verify --in signed.xml", 2, "usage"),
+        ("saml verify --role idp --metadata idp.xml --in signed.xml", 2, "usage"),
+        ("saml verify --role idp --allow sha2 --in signed.xml", 2, "usage"),
+        ("saml verify --role idp --in response.xml", 1, "not_verified"),
+        ("saml verify --role idp --expect assertion --in signed.xml", 1, "not_verified"),
+        ("saml verify --metadata idp.xml --entity https://other --in signed.xml", 2, "usage"),
+        ("saml verify --certificate response.xml --in signed.xml", 2, "damaged"),
+        ("saml encrypt --metadata idp.xml --in signed.xml", 2, "usage"),
+        ("saml encrypt --in signed.xml", 2, "usage"),
+        (
+            "saml encrypt --role sp --content tripledes-cbc --allow cbc,3des --in signed.xml",
+            2,
+            "algorithm_not_allowed",
+        ),
+        ("saml encrypt --role sp --kind new-id --in signed.xml", 2, "usage"),
+        ("saml decrypt --role sp --in signed.xml", 1, "not_decrypted"),
+        ("saml decrypt --role idp --in signed.xml", 2, "unknown_label"),
+        ("saml redirect verify --role idp --in signed.xml", 1, "not_verified"),
+        ("saml redirect sign --role idp --to idp --in response.xml", 2, "usage"),
+        ("saml post unwrap --in signed.xml", 1, "malformed"),
+        ("saml soap unwrap --in signed.xml", 1, "malformed"),
+        ("saml metadata write --role idp --entity-id x --endpoint y", 2, "usage"),
+        ("saml metadata write --role idp --entity-id x --valid-for soon", 2, "usage"),
+        ("saml metadata read --in signed.xml", 2, "usage"),
+        ("saml metadata read --signed-by response.xml --in idp.xml", 2, "damaged"),
+        ("saml labels", 2, "usage"),
+        ("saml verify --role idp --in missing.xml", 3, "store_unreadable"),
+    ] {
+        assert_eq!(fails(root, arguments), (exit, code.to_owned()), "{arguments}");
+    }
+}
+
+#[test]
+fn switches_of_the_peer_are_named_one_by_one() {
+    let folder = providers();
+    let root = folder.path();
+    for kind in ["assertion", "id"] {
+        done(
+            root,
+            &format!(
+                "saml encrypt --role sp --kind {kind} --content aes128-cbc --key-transport rsa-1_5 --allow cbc,rsa1_5 --in response.xml --out {kind}.enc"
+            ),
+        );
+        let refused = fails(
+            root,
+            &format!("saml decrypt --role sp --kind {kind} --allow cbc --in {kind}.enc"),
+        );
+        assert_eq!(refused, (1, "not_decrypted".into()));
+        let opened = done(
+            root,
+            &format!("saml decrypt --role sp --kind {kind} --allow cbc,rsa1_5 --in {kind}.enc"),
+        );
+        assert!(opened.contains(">alice<"), "{opened}");
+    }
+}
+
+/// The examples of every help; each is a line that works as it stands.
+#[test]
+fn the_examples_of_the_help_work() {
+    let folder = providers();
+    let root = folder.path();
+    for (role, entity) in [("idp", "https://idp.example"), ("sp", "https://sp.example")] {
+        done(
+            root,
+            &format!("saml metadata write --role {role} --entity-id {entity} --out {role}.xml"),
+        );
+    }
+    std::fs::copy(root.join("response.xml"), root.join("request.xml")).unwrap();
+    done(root, "--realm alpha saml labels --role idp --identifier shop --json");
+    let program = Path::new(env!("CARGO_BIN_EXE_claviger")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let mut ran = 0;
+    for name in [
+        "labels",
+        "metadata write",
+        "metadata read",
+        "sign",
+        "verify",
+        "encrypt",
+        "decrypt",
+        "redirect sign",
+        "redirect verify",
+        "post wrap",
+        "post unwrap",
+        "soap wrap",
+        "soap unwrap",
+    ] {
+        let help = Command::new(env!("CARGO_BIN_EXE_claviger"))
+            .args(format!("saml {name} --help").split(' '))
+            .env("COLUMNS", "1000")
+            .output()
+            .unwrap();
+        let help = String::from_utf8(help.stdout).unwrap();
+        let examples = help.split_once("\nExample").unwrap_or_else(|| panic!("{name}: {help}")).1;
+        for example in examples.lines().map(str::trim).filter(|line| line.contains("claviger ")) {
+            let output = Command::new("sh")
+                .args(["-c", example])
+                .current_dir(root)
+                .env("PATH", &path)
+                .env_remove("CLAVIGER_CONFIG")
+                .output()
+                .unwrap();
+            assert!(
+                output.status.success(),
+                "{example}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            ran += 1;
+        }
+    }
+    assert!(ran >= 18, "{ran}");
+}
