@@ -10,13 +10,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use super::Scope;
-use crate::alg::{Algorithm, Operation};
+use crate::alg::{Algorithm, Family, Operation, Status};
 use crate::clock::rfc3339;
 use crate::config::Config;
 use crate::crypto::Role;
 use crate::keyring::Snapshot;
 use crate::label::Alias;
-use crate::ops::KeySet;
+use crate::ops::{KeySet, LabelKey};
 use crate::trace::{Group, Outcome, Tally, Trace};
 
 /// What a future mapping does to recorded traffic.
@@ -127,7 +127,7 @@ pub fn replay(
         let living = Living::of(tally, lifetime, config.policy.clock_skew, second);
         found.live += living.count;
         found.ended += tally.count - living.count;
-        let verdict = holds(future, group, role);
+        let verdict = holds(now, future, group, role);
         let Some(why) = verdict.err().filter(|_| living.count > 0) else { continue };
         found.broken += living.count;
         last = last.zip(living.until).map(|(last, until): (u64, u64)| last.max(until));
@@ -150,20 +150,43 @@ pub fn replay(
 }
 
 /// Whether a token of this group would be opened: as `jose` and `ops` decide it.
-fn holds(future: &Snapshot, group: &Group, role: Role) -> Result<(), Why> {
+fn holds(now: &Snapshot, future: &Snapshot, group: &Group, role: Role) -> Result<(), Why> {
     let label = group.label.as_ref().ok_or(Why::LabelNotMapped)?;
     let set = future.keys(group.realm.as_ref(), label).map_err(|_| Why::LabelNotMapped)?;
     set.require_use(role).map_err(|_| Why::WrongUse)?;
-    let algorithm = allowed(set, &group.alg, operation_of(role))?;
+    let listed_now = now.keys(group.realm.as_ref(), label).map(|set| set.algorithms());
+    let listed_now = listed_now.unwrap_or_default();
+    let algorithm = allowed(set, &group.alg, operation_of(role), listed_now)?;
     if let Some(enc) = &group.enc {
-        allowed(set, enc, Operation::Content)?;
+        allowed(set, enc, Operation::Content, listed_now)?;
     }
-    let mut tried = set.candidates(group.kid.as_deref(), algorithm, role);
-    if tried.any(|key| key.key.thumbprint() == group.key) { Ok(()) } else { Err(Why::KeyNotTried) }
+    let held = |key: &LabelKey| key.key.thumbprint() == group.key;
+    let found = if set.algorithms().contains(&algorithm) {
+        set.candidates(group.kid.as_deref(), algorithm, role).any(|key| held(key))
+    } else {
+        set.keys().iter().any(|key| held(key))
+    };
+    if found { Ok(()) } else { Err(Why::KeyNotTried) }
 }
 
-fn allowed(set: &KeySet, name: &str, operation: Operation) -> Result<&'static Algorithm, Why> {
-    set.find_allowed(name, operation).ok_or(Why::AlgorithmNotAllowed)
+/// The row, if the label lists it, or if it is one of XML that needs no listing: a key transport beside any
+/// OAEP, or what is off and is no label's today either, so that a switch of the peer let it.
+fn allowed(
+    set: &KeySet,
+    name: &str,
+    operation: Operation,
+    listed_now: &[&'static Algorithm],
+) -> Result<&'static Algorithm, Why> {
+    if let Some(row) = set.find_allowed(name, operation) {
+        return Ok(row);
+    }
+    let oaep = |row: &&Algorithm| matches!(row.family, Family::RsaOaep(_) | Family::RsaOaepNamed);
+    let of_xml = |row: &&'static Algorithm| {
+        let transport = row.family == Family::RsaOaepNamed;
+        let switched = row.status == Status::Off && !listed_now.contains(row);
+        (transport && set.algorithms().iter().any(oaep)) || (switched && row.xml_uri.is_some())
+    };
+    Algorithm::find(name).filter(of_xml).ok_or(Why::AlgorithmNotAllowed)
 }
 
 const fn role_of(outcome: Outcome) -> Option<Role> {

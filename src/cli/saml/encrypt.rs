@@ -65,16 +65,16 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let policy = args.allowed.policy()?;
     let peer = args.peer.read(context)?;
     let role = peer.as_ref().and_then(super::parties::Known::role);
-    let preferred = role.map(|role| role.encrypt_options(policy)).unwrap_or_default();
+    let mut preferred = role.map(|role| role.encrypt_options(policy)).unwrap_or_default();
+    // The peer's digests belong to the transport that it named.
+    if args.key_transport.is_some() {
+        (preferred.digest, preferred.mgf) = (None, None);
+    }
     let options = EncryptOptions {
         content: args.content.as_deref().or(preferred.content),
         key_transport: args.key_transport.as_deref().or(preferred.key_transport),
-        // The peer's digests belong to the transport that it named.
-        digest: args
-            .digest
-            .map(Into::into)
-            .or(preferred.digest.filter(|_| args.key_transport.is_none())),
-        mgf: args.mgf.map(Into::into).or(preferred.mgf.filter(|_| args.key_transport.is_none())),
+        digest: args.digest.map(Into::into).or(preferred.digest),
+        mgf: args.mgf.map(Into::into).or(preferred.mgf),
         recipient: peer.as_ref().and_then(super::parties::Known::entity_id),
         policy,
     };
