@@ -64,6 +64,8 @@ mod rotation;
 mod saml;
 #[cfg(feature = "saml")]
 mod saml_cli;
+#[cfg(feature = "saml")]
+mod saml_interop;
 mod schedule;
 mod seeds;
 mod session;

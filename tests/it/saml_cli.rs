@@ -131,7 +131,8 @@ fn metadata_follow_the_schedule() {
     std::fs::write(root.join("claviger.toml"), text).unwrap();
     let found = answer(root);
     let until = claviger::clock::parse_rfc3339(found["valid_until"].as_str().unwrap()).unwrap();
-    let days = until.duration_since(std::time::SystemTime::now()).unwrap().as_secs() / 86_400;
+    let days =
+        until.duration_since(claviger::clock::Clock::system().now()).unwrap().as_secs() / 86_400;
     // The key that acts in 90 days is not in it.
     assert!((88..=90).contains(&days), "{found}");
     assert_eq!(found["cache_seconds"], 7_200);
@@ -146,6 +147,46 @@ fn metadata_follow_the_schedule() {
     done(root, "saml sign --role sp --in response.xml --out signed.xml");
     let refused = fails(root, "saml verify --metadata old.xml --in signed.xml");
     assert_eq!(refused, (1, "claims_rejected".into()));
+}
+
+/// What is verified and decrypted is recorded, so that a plan is held against it.
+#[test]
+fn traces_tell_what_a_plan_breaks() {
+    let folder = providers();
+    let root = folder.path();
+    let recorded = |file: &str| {
+        let text = std::fs::read_to_string(root.join("claviger.toml")).unwrap();
+        std::fs::write(root.join(file), text + "[trace]\nrecord = true\n").unwrap();
+    };
+    configure(root, "\"sign-2\"", "\"enc-2\"");
+    recorded("retired.toml");
+    configure(root, "\"sign-2\", \"sign-1\"", "\"enc-2\", \"enc-1\"");
+    recorded("promoted.toml");
+    configure(root, "\"sign-1\", \"sign-2\"", "\"enc-1\", \"enc-2\"");
+    recorded("claviger.toml");
+    done(root, "saml sign --role idp --what assertion --in response.xml --out signed.xml");
+    done(
+        root,
+        "saml encrypt --role sp --content aes128-cbc --allow cbc --in signed.xml --out encrypted.xml",
+    );
+    done(root, "saml verify --role idp --in signed.xml");
+    done(root, "saml decrypt --role sp --allow cbc --in encrypted.xml");
+    assert!(!claviger(root, "saml decrypt --role sp --in encrypted.xml").status.success());
+    let plan = |file: &str| -> Value {
+        let output = claviger(root, &format!("drill --plan {file} --json"));
+        let mut answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        answer["replay"].take()
+    };
+    assert_eq!(plan("promoted.toml")["broken"], 0, "{}", plan("promoted.toml"));
+    let found = plan("retired.toml");
+    let breaks = found["breaks"].as_array().unwrap_or_else(|| panic!("{found}"));
+    let labels: Vec<&str> = breaks.iter().filter_map(|one| one["label"].as_str()).collect();
+    assert_eq!(labels.len(), 2, "{found}");
+    assert!(
+        labels.contains(&&*format!("{IDP}.signing"))
+            && labels.contains(&&*format!("{SP}.encryption"))
+    );
+    assert_eq!(found["refused"], 1);
 }
 
 #[test]
