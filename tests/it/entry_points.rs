@@ -31,7 +31,7 @@ pub(crate) const PASSWORD: &str = "changeit";
 type EntryPoint = fn(&[u8]);
 
 /// Every entry point by its name, which is also the name of its fuzz target.
-pub(crate) const TARGETS: [(&str, EntryPoint); 13] = [
+pub(crate) const TARGETS: &[(&str, EntryPoint)] = &[
     ("config", config),
     ("der", read_der),
     ("jceks", read_java),
@@ -43,6 +43,10 @@ pub(crate) const TARGETS: [(&str, EntryPoint); 13] = [
     ("names", names),
     ("pem", read_pem),
     ("pkcs12", read_pkcs12),
+    #[cfg(feature = "saml")]
+    ("query", saml::query),
+    #[cfg(feature = "saml")]
+    ("saml", saml::document),
     ("sealed", unseal),
     ("session", open_session),
 ];
@@ -314,5 +318,79 @@ fn unseal(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(plain) = sealed::decode(key, text) {
         assert!(plain.ct_eq(PAYLOAD), "a forged value was opened");
+    }
+}
+
+/// XML and what carries it.
+#[cfg(feature = "saml")]
+pub(crate) mod saml {
+    use std::sync::OnceLock;
+
+    use claviger::alg::{ALGORITHMS, Status};
+    use claviger::catalogue::LabelUse;
+    use claviger::ops::{KeySet, KeySetPolicy};
+    use claviger::profiles::saml::metadata::PeerMetadata;
+    use claviger::profiles::saml::{self, Encryptable, Expect, binding, redirect};
+    use claviger::xmlsec::{CanonicalForm, PeerPolicy, Trust, XmlLimits, canonicalize};
+
+    const LIMITS: XmlLimits = XmlLimits::MESSAGE;
+    /// What every message of ours holds.
+    pub(crate) const MESSAGE: &str = "<p:Response xmlns:p=\"urn:oasis:names:tc:SAML:2.0:protocol\" ID=\"_r\">\
+        <a:Assertion xmlns:a=\"urn:oasis:names:tc:SAML:2.0:assertion\" ID=\"_a\"><a:Subject>\
+        <a:NameID>alice</a:NameID></a:Subject></a:Assertion></p:Response>";
+
+    /// The RSA key that assertions are encrypted to, for what is on.
+    pub(crate) fn opening() -> &'static KeySet {
+        static SET: OnceLock<KeySet> = OnceLock::new();
+        SET.get_or_init(|| {
+            let keys = include_bytes!("../../keystores/tokens.jwks");
+            let mut keys: serde_json::Value = serde_json::from_slice(keys).unwrap();
+            keys["keys"].as_array_mut().unwrap().retain(|key| key["kid"] == "seal-rsa");
+            let rows = ALGORITHMS.iter().filter(|row| row.status == Status::On).collect();
+            let label = "app.fuzz".parse().unwrap();
+            let uses = vec![LabelUse::Decrypt];
+            let policy = KeySetPolicy::default();
+            KeySet::from_jwks(label, uses, keys.to_string().as_bytes(), rows, policy).unwrap()
+        })
+    }
+
+    pub(super) fn document(bytes: &[u8]) {
+        let form = CanonicalForm { inclusive: true, comments: true, ..CanonicalForm::default() };
+        if let Ok(octets) = canonicalize(bytes, None, &form, &LIMITS) {
+            // Canonical text may be longer than what it was made of.
+            let more = XmlLimits { max_bytes: usize::MAX, ..LIMITS };
+            let again = canonicalize(&octets, None, &form, &more).unwrap();
+            assert!(again == octets, "a canonical form is not its own");
+        }
+        let policy = PeerPolicy::default();
+        let trust = Trust::Label(super::signing());
+        for expect in [Expect::Any, Expect::Message, Expect::Assertion(None)] {
+            for one in saml::verify(bytes, expect, trust, &policy, &LIMITS).unwrap_or_default() {
+                let text = String::from_utf8(one.octets).unwrap();
+                assert!(text.contains(">alice<"), "a forged message was accepted");
+            }
+        }
+        for kind in Encryptable::ALL {
+            for one in saml::decrypt(opening(), bytes, kind, &policy).unwrap_or_default() {
+                let text = std::str::from_utf8(one.xml.expose_secret()).unwrap();
+                assert!(text.contains(">alice<"), "a forged assertion was decrypted");
+            }
+        }
+        drop(PeerMetadata::read(bytes, None, &LIMITS));
+        if let Ok(message) = binding::unwrap_soap(bytes, &LIMITS) {
+            assert!(canonicalize(message.as_bytes(), None, &form, &LIMITS).is_ok());
+        }
+    }
+
+    pub(super) fn query(bytes: &[u8]) {
+        let Ok(text) = std::str::from_utf8(bytes) else { return };
+        let trust = Trust::Label(super::signing());
+        if let Ok(found) = redirect::verify(text, trust, &PeerPolicy::default(), &LIMITS) {
+            assert_eq!(found.message, MESSAGE, "a forged query was accepted");
+        }
+        if let Ok(message) = binding::decode_post(text, &LIMITS) {
+            let again = binding::decode_post(&binding::encode_post(&message), &LIMITS).unwrap();
+            assert_eq!(again, message);
+        }
     }
 }

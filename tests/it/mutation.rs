@@ -26,8 +26,8 @@ const MAX_MEMORY: u64 = 1 << 30;
 const MAX_INPUT: usize = 64 << 10;
 
 macro_rules! mutations {
-    ($($test:ident: $target:literal,)*) => {
-        $(#[test]
+    ($($(#[$on:meta])? $test:ident: $target:literal,)*) => {
+        $($(#[$on])? #[test]
         fn $test() {
             in_a_process_of_its_own(concat!("mutation::", stringify!($test)), $target);
         })*
@@ -54,6 +54,10 @@ mutations! {
     names: "names",
     pem_texts: "pem",
     pkcs12_keystores: "pkcs12",
+    #[cfg(feature = "saml")]
+    saml_documents: "saml",
+    #[cfg(feature = "saml")]
+    saml_queries: "query",
     sealed_values: "sealed",
     sessions: "session",
 }

@@ -32,6 +32,8 @@ pub(crate) fn own(target: &str) -> Vec<Seed> {
         "jwk" => key_sets(),
         "jws" => signed_tokens(),
         "names" => names(),
+        #[cfg(feature = "saml")]
+        "query" | "saml" => saml_messages(target),
         "sealed" => sealed_values(),
         "session" => session_claims(),
         container => containers(&["keystores", "fuzz/seeds"].map(in_repository), container),
@@ -43,9 +45,55 @@ pub(crate) fn foreign(target: &str) -> Vec<Seed> {
     let (jose, keystores) = (vectors("jose"), vectors("keystores"));
     match target {
         "jwe" | "jwk" | "jws" => jose.map(|root| from_jose(&root, target)).unwrap_or_default(),
-        "config" | "json" | "names" | "sealed" | "session" => Vec::new(),
+        "config" | "json" | "names" | "query" | "saml" | "sealed" | "session" => Vec::new(),
         container => keystores.map(|root| containers(&[root], container)).unwrap_or_default(),
     }
+}
+
+/// Signed, encrypted, published and carried messages.
+#[cfg(feature = "saml")]
+fn saml_messages(target: &str) -> Vec<Seed> {
+    use claviger::profiles::saml::redirect::{self, RedirectOptions};
+    use claviger::profiles::saml::{self, Encryptable, Signing, binding};
+    use claviger::xmlsec::dsig::SignOptions;
+    use claviger::xmlsec::enc::{EncryptOptions, Recipient};
+
+    use crate::entry_points::saml::{MESSAGE, opening};
+
+    let signing = key_set([LabelUse::Sign, LabelUse::Verify]);
+    let seed = |name: &str, text: String| (name.to_owned(), text.into_bytes());
+    if target == "query" {
+        let options = RedirectOptions { relay_state: Some("a b"), ..Default::default() };
+        let query = redirect::sign(&signing, MESSAGE.as_bytes(), &options).unwrap().query;
+        return vec![seed("redirect", query), seed("post", binding::encode_post(MESSAGE))];
+    }
+    let sign = |what| {
+        let options = SignOptions { prefix_list: "a", ..Default::default() };
+        saml::sign(&signing, MESSAGE.as_bytes(), what, &options).unwrap().xml
+    };
+    let encrypt = |kind| {
+        let to = Recipient::Label(opening());
+        saml::encrypt(to, MESSAGE.as_bytes(), kind, &EncryptOptions::default()).unwrap().0
+    };
+    let certificate = std::fs::read(in_repository("fuzz/seeds/certificate.der")).unwrap();
+    let certificate =
+        base64::Engine::encode(&base64::engine::general_purpose::STANDARD, certificate);
+    let metadata = format!(
+        "<m:EntityDescriptor xmlns:m=\"urn:oasis:names:tc:SAML:2.0:metadata\" entityID=\"x\" \
+         validUntil=\"2030-01-01T00:00:00Z\" cacheDuration=\"PT1H\"><m:SPSSODescriptor protocolSupportEnumeration=\"y\">\
+         <m:KeyDescriptor use=\"signing\"><d:KeyInfo xmlns:d=\"http://www.w3.org/2000/09/xmldsig#\"><d:X509Data>\
+         <d:X509Certificate>{certificate}</d:X509Certificate></d:X509Data></d:KeyInfo></m:KeyDescriptor>\
+         </m:SPSSODescriptor></m:EntityDescriptor>"
+    );
+    vec![
+        seed("message", sign(Signing::Message)),
+        seed("assertion", sign(Signing::Assertion(None))),
+        seed("encrypted", encrypt(Encryptable::Assertion)),
+        seed("name", encrypt(Encryptable::Id)),
+        seed("envelope", binding::wrap_soap(MESSAGE).unwrap()),
+        seed("metadata", metadata),
+        seed("markup", "<?xml version=\"1.0\"?><b xmlns='urn:x' c=\"&#13;\"><!-- c --><?p q?><![CDATA[<]]>&amp;</b>".into()),
+    ]
 }
 
 fn in_repository(name: &str) -> PathBuf {
