@@ -44,6 +44,7 @@
 //! | [`jose`] | JWS, JWE, JWK sets, JWT claims, nested tokens |
 //! | [`profiles`] | what a product means by a token: labels, algorithms and claim rules |
 //! | `xmlsec` | XML signatures and encryption (feature `saml`) |
+//! | `remote` | key sets of others, fetched and kept (feature `http`) |
 //! | `tls` | identities and trust anchors for rustls (feature `tls`) |
 //! | [`config`], [`catalogue`], [`label`], [`alg`] | what may be configured: tables and names |
 //! | [`stores`], [`formats`] | where secrets lie, and the containers they come in |
@@ -83,6 +84,8 @@ pub mod ops;
 mod parallel;
 pub mod problem;
 pub mod profiles;
+#[cfg(feature = "http")]
+pub mod remote;
 pub mod rotation;
 pub mod secret;
 pub mod starter;

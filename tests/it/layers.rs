@@ -62,6 +62,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "xmlsec",
         ],
     ),
+    ("remote", &["error", "clock", "jose", "ops"]),
     ("tls", &["error", "alg", "catalogue", "crypto", "ops"]),
     ("key_tools", &["error", "secret", "alg", "crypto", "formats", "atomic"]),
     (

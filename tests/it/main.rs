@@ -56,6 +56,8 @@ mod peer_keys;
 mod pem;
 mod promise;
 mod reload;
+#[cfg(feature = "http")]
+mod remote_keys;
 mod replay;
 mod resolution;
 mod retirement;

@@ -22,9 +22,9 @@ use rustls::crypto::ring::default_provider;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection, StreamOwned};
 
-type Pair = (PKey<Private>, X509);
+pub(crate) type Pair = (PKey<Private>, X509);
 
-fn ec(nid: Nid) -> PKey<Private> {
+pub(crate) fn ec(nid: Nid) -> PKey<Private> {
     let group = EcGroup::from_curve_name(nid).unwrap();
     PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap()
 }
@@ -58,18 +58,18 @@ fn issue(key: PKey<Private>, name: &str, purpose: &str, issuer: Option<&Pair>) -
     (key, builder.build())
 }
 
-fn pem((key, certificate): &Pair) -> Vec<u8> {
+pub(crate) fn pem((key, certificate): &Pair) -> Vec<u8> {
     [key.private_key_to_pem_pkcs8().unwrap(), certificate.to_pem().unwrap()].concat()
 }
 
 /// A volume of the labels `app.server` and `app.client` (identities) and `app.anchors`.
-struct House {
+pub(crate) struct House {
     folder: tempfile::TempDir,
     ca: Pair,
 }
 
 impl House {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("files")).unwrap();
         let config = "[stores.files]\nkind = 'volume'\ndirectory = 'files'\nformat = 'pem'\n\
@@ -88,15 +88,15 @@ impl House {
         self.folder.path()
     }
 
-    fn write(&self, file: &str, content: &[u8]) {
+    pub(crate) fn write(&self, file: &str, content: &[u8]) {
         std::fs::write(self.path().join("files").join(file), content).unwrap();
     }
 
-    fn open(&self) -> Keyring {
+    pub(crate) fn open(&self) -> Keyring {
         Keyring::open_once(&self.path().join("claviger.toml")).unwrap()
     }
 
-    fn leaf(&self, key: PKey<Private>, name: &str, purpose: &str) -> Pair {
+    pub(crate) fn leaf(&self, key: PKey<Private>, name: &str, purpose: &str) -> Pair {
         issue(key, name, purpose, Some(&self.ca))
     }
 }
@@ -130,7 +130,7 @@ fn echo(stream: StreamOwned<ServerConnection, TcpStream>) {
     drop(stream.get_mut().flush());
 }
 
-fn plain_server(identity: Identity) -> ServerConfig {
+pub(crate) fn plain_server(identity: Identity) -> ServerConfig {
     ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
