@@ -15,6 +15,8 @@ mod rehearse;
 mod replay;
 mod stand_in;
 mod tokens;
+#[cfg(feature = "saml")]
+mod xml;
 
 use serde::Serialize;
 

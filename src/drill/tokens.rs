@@ -23,6 +23,10 @@ enum Make {
     Profile(TokenForm),
     Raw(&'static Algorithm),
     Sealed,
+    #[cfg(feature = "saml")]
+    XmlEncrypted(&'static Algorithm),
+    #[cfg(feature = "saml")]
+    XmlSigned(&'static Algorithm),
 }
 
 /// One kind of token.
@@ -78,6 +82,16 @@ pub(super) fn kinds(set: &KeySet, key: &LabelKey) -> Vec<Kind> {
     if seals(set, key) {
         kinds.push(plain("sealed value".into(), Make::Sealed));
     }
+    #[cfg(feature = "saml")]
+    if super::xml::is_made_by(set) {
+        for row in rows(set, Operation::Sign).filter(|row| super::xml::signs(set, key, row)) {
+            kinds.push(plain(format!("XML {row}"), Make::XmlSigned(row)));
+        }
+        let wraps = rows(set, Operation::XmlKeyTransport);
+        for row in wraps.filter(|row| set.fits(key, row, Role::Encrypt)) {
+            kinds.push(plain(format!("XML {row}"), Make::XmlEncrypted(row)));
+        }
+    }
     kinds
 }
 
@@ -111,6 +125,10 @@ pub(super) fn make(set: &KeySet, kind: &Kind) -> Result<Token> {
         }
         Make::Raw(row) => ops::sign_raw(set, PAYLOAD, Some(row.name))?.0,
         Make::Sealed => set.active().seal(&SecretBytes::from_slice(PAYLOAD))?.into_bytes(),
+        #[cfg(feature = "saml")]
+        Make::XmlEncrypted(row) => super::xml::encrypt(set, row)?,
+        #[cfg(feature = "saml")]
+        Make::XmlSigned(row) => super::xml::sign(set, row)?,
     };
     Ok(Token { kind: kind.clone(), bytes })
 }
@@ -139,6 +157,10 @@ pub(super) fn opens(set: &KeySet, token: &Token) -> bool {
         Make::Profile(form) => opens_profile(set, &form, text),
         Make::Raw(_) => opens_raw(set, token),
         Make::Sealed => set.unseal(text).is_ok_and(|value| value.ct_eq(PAYLOAD)),
+        #[cfg(feature = "saml")]
+        Make::XmlEncrypted(_) => super::xml::decrypts(set, &token.bytes),
+        #[cfg(feature = "saml")]
+        Make::XmlSigned(_) => super::xml::verifies(set, &token.bytes),
     }
 }
 

@@ -105,6 +105,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "profiles",
             "ops",
             "jose",
+            "xmlsec",
             "trace",
             "usage",
         ],

@@ -149,6 +149,26 @@ fn metadata_follow_the_schedule() {
     assert_eq!(refused, (1, "claims_rejected".into()));
 }
 
+/// A drill makes signed and encrypted XML with every alias, in every algorithm of the label.
+#[test]
+fn drills_make_and_open_real_messages() {
+    let folder = providers();
+    let root = folder.path();
+    for (label, kinds) in [
+        (format!("{IDP}.signing"), &["XML RS256", "XML PS512"][..]),
+        (format!("{SP}.encryption"), &["XML rsa-oaep-mgf1p", "XML rsa-oaep"]),
+    ] {
+        let answer: Value =
+            serde_json::from_str(&done(root, &format!("drill {label} --json"))).unwrap();
+        let text = answer.to_string();
+        for kind in kinds {
+            assert!(text.contains(&format!("\"token\":\"{kind}\"")), "{kind}: {text}");
+        }
+        assert!(text.contains("\"refused\"") && !text.contains("\"fates\":[\"breaks\""), "{text}");
+    }
+    done(root, "drill");
+}
+
 /// What is verified and decrypted is recorded, so that a plan is held against it.
 #[test]
 fn traces_tell_what_a_plan_breaks() {
