@@ -3,6 +3,7 @@
 //! Everything follows reloads: a new handshake uses the active alias and the anchors of its moment, and
 //! connections that run go on. A private key never leaves `crypto/`.
 
+pub mod client_auth;
 mod identity;
 mod trust;
 

@@ -63,7 +63,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     ("remote", &["error", "clock", "jose", "ops"]),
-    ("tls", &["error", "alg", "catalogue", "crypto", "ops"]),
+    ("tls", &["error", "secret", "alg", "catalogue", "crypto", "ops"]),
     ("key_tools", &["error", "secret", "alg", "crypto", "formats", "atomic"]),
     (
         "rotation",

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use claviger::Keyring;
 use claviger::error::ErrorKind;
+use claviger::tls::client_auth::{check_bound, check_pinned, confirmation};
 use claviger::tls::{ClientTrust, Identity, ServerTrust};
 use openssl::asn1::Asn1Time;
 use openssl::bn::BigNum;
@@ -309,4 +310,38 @@ fn labels_of_another_use_are_refused() {
     house.write("app.client.v1", &pem(&house.leaf(ec(Nid::SECP256K1), "c", "client")));
     keyring.reload().unwrap();
     assert_eq!(Identity::new(label("app.client")).unwrap_err().kind(), ErrorKind::KeyUnfit);
+}
+
+#[test]
+fn a_certificate_says_who_the_client_is_and_which_tokens_are_its_own() {
+    let house = House::new();
+    let p256 = || ec(Nid::X9_62_PRIME256V1);
+    let pinned = issue(p256(), "pinned", "client", None);
+    house.write("app.anchors.v2", &pinned.1.to_pem().unwrap());
+    let der = |pair: &Pair| pair.1.to_der().unwrap();
+    let good = house.leaf(p256(), "good", "client");
+    let server = house.leaf(p256(), "server", "server");
+    let label = house.open().label("app.anchors").unwrap();
+    let trust = ClientTrust::new(label.clone()).unwrap();
+    let now = claviger::clock::Clock::system().now();
+    let day = std::time::Duration::from_secs(86_400);
+    assert!(trust.check(&der(&good), &[], now).is_ok());
+    for (leaf, at) in [(&good, now + day * 500), (&good, now - day * 2), (&server, now)] {
+        let error = trust.check(&der(leaf), &[], at).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotVerified);
+    }
+    assert!(check_pinned(&label, &der(&pinned), now).is_ok());
+    for (leaf, at) in [(&good, now), (&pinned, now + day * 500), (&pinned, now - day * 2)] {
+        let error = check_pinned(&label, &der(leaf), at).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotVerified);
+    }
+    let claims = serde_json::json!({ "cnf": confirmation(&der(&good)) });
+    let claims = claims.as_object().unwrap();
+    assert!(check_bound(claims, &der(&good)).is_ok());
+    assert!(check_bound(claims, &der(&server)).is_err());
+    assert!(check_bound(&serde_json::Map::new(), &der(&good)).is_err());
+    // RFC 8705 appendix A writes it so: base64url of 32 bytes, without padding.
+    let digest = openssl::hash::hash(MessageDigest::sha256(), &der(&good)).unwrap();
+    let text = openssl::base64::encode_block(&digest).replace('+', "-").replace('/', "_");
+    assert_eq!(claims["cnf"]["x5t#S256"], text.trim_end_matches('='));
 }

@@ -1,0 +1,83 @@
+//! What a client certificate proves after the handshake (RFC 8705): who the client is, and that a token is its own.
+
+use std::time::SystemTime;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
+use serde_json::{Map, Value};
+
+use crate::catalogue::LabelUse;
+use crate::crypto::{certificate, sha256};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ops::Label;
+use crate::secret::SecretBytes;
+use crate::tls::ClientTrust;
+
+impl ClientTrust {
+    /// Checks a certificate that was presented elsewhere, with what came beside it (RFC 8705 §2.1): chain to an
+    /// anchor of the label, dates at `now`, and that it is for client authentication. The subject that the client
+    /// registered is the caller's to compare.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotVerified`].
+    pub fn check(&self, leaf: &[u8], others: &[Vec<u8>], now: SystemTime) -> Result<()> {
+        let others: Vec<_> =
+            others.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now = UnixTime::since_unix_epoch(now);
+        let checked = self.verify_client_cert(&CertificateDer::from(leaf), &others, now);
+        checked.map(drop).map_err(|error| refused(error.to_string()))
+    }
+}
+
+/// Checks that a certificate is one of a label, `am.applications.oauth2.client.{identifier}.mtls.trusted.cert`
+/// (RFC 8705 §2.2), and that its dates hold at `now`.
+///
+/// # Errors
+/// [`ErrorKind::NotVerified`]; [`ErrorKind::WrongUse`] for a label whose use is not `trust`.
+pub fn check_pinned(label: &Label, leaf: &[u8], now: SystemTime) -> Result<()> {
+    super::require(label, LabelUse::Trust)?;
+    let keys = label.keys()?;
+    let is_leaf = |der: &Vec<u8>| der.as_slice() == leaf;
+    if !keys.keys().iter().any(|key| key.key.chain().first().is_some_and(is_leaf)) {
+        return Err(refused("it is none of the label"));
+    }
+    let facts = certificate::facts(leaf)?;
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = i64::try_from(now).unwrap_or(i64::MAX);
+    if (facts.not_before..=facts.not_after).contains(&now) {
+        return Ok(());
+    }
+    Err(refused("its dates do not hold"))
+}
+
+/// `cnf` of a token that is bound to a client certificate, in DER (RFC 8705 §3.1).
+#[must_use]
+pub fn confirmation(leaf: &[u8]) -> Value {
+    serde_json::json!({ "x5t#S256": thumbprint(leaf) })
+}
+
+/// Checks that the claims of a token are bound to this client certificate; compared in constant time.
+///
+/// # Errors
+/// [`ErrorKind::ClaimsRejected`] for another certificate, and for a token that is bound to none.
+pub fn check_bound(claims: &Map<String, Value>, leaf: &[u8]) -> Result<()> {
+    let named = claims.get("cnf").and_then(|cnf| cnf.get("x5t#S256")).and_then(Value::as_str);
+    let own = SecretBytes::from_vec(thumbprint(leaf).into_bytes());
+    if named.is_some_and(|named| own.ct_eq(named.as_bytes())) {
+        return Ok(());
+    }
+    let text = "the token is not bound to the certificate of the client";
+    Err(Error::new(ErrorKind::ClaimsRejected, text))
+}
+
+fn thumbprint(leaf: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(sha256(leaf))
+}
+
+fn refused(reason: impl Into<String>) -> Error {
+    Error::new(ErrorKind::NotVerified, "the client certificate is not accepted")
+        .with_source(reason.into())
+}
