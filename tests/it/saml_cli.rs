@@ -116,6 +116,22 @@ fn yesterdays_metadata_is_served_until_the_old_alias_goes() {
     assert_eq!(fails(root, "saml decrypt --role sp --in staged.enc"), (1, "not_decrypted".into()));
 }
 
+/// Metadata shows a staged key, and peers may keep the old ones: it acts once those have ended.
+#[test]
+fn a_staged_key_acts_only_when_old_metadata_have_ended() {
+    let folder = providers();
+    let root = folder.path();
+    configure(root, "\"sign-1\"", "\"enc-1\"");
+    let text = std::fs::read_to_string(root.join("claviger.toml")).unwrap();
+    std::fs::write(root.join("claviger.toml"), text + "[policy]\njwks_max_age = \"2h\"\n").unwrap();
+    done(root, &format!("stage {IDP}.signing sign-2"));
+    let refused = claviger(root, &format!("promote {IDP}.signing sign-2 --json"));
+    let answer: Value = serde_json::from_slice(&refused.stdout).unwrap();
+    assert_eq!(answer["error"]["code"], "not_announced");
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.contains("in 2 h"), "{message}");
+}
+
 #[test]
 fn metadata_follow_the_schedule() {
     let folder = providers();
