@@ -5,7 +5,7 @@ use claviger::error::Result;
 use claviger::jose::jwks::{Extent, document};
 use claviger::label::{LabelName, Realm};
 use claviger::profiles::jwks::Party;
-use claviger::rotation::{Rotation, announce};
+use claviger::rotation::Rotation;
 
 use super::{Context, Outcome};
 
@@ -56,7 +56,5 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
 /// How many seconds the key set may be cached: never past the time at which a staged key may act.
 fn max_age(context: &Context, labels: &[LabelName], realm: Option<&Realm>) -> Result<u64> {
     let rotation = Rotation::preview(&context.config, context.clock.clone())?;
-    let next = labels.iter().filter_map(|label| rotation.next_step(label, realm)).min();
-    let config = rotation.keyring().config();
-    Ok(announce::max_age(&config.policy, context.clock.now(), next).as_secs())
+    Ok(rotation.max_age(labels, realm).as_secs())
 }

@@ -38,6 +38,11 @@ pub(crate) struct Args {
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let alias = args.alias.parse()?;
     let compromised_at = args.compromised_at.as_deref().map(time).transpose()?;
+    if compromised_at.is_some_and(|time| time > context.clock.now()) {
+        let text = "--compromised-at is in the future: what is made until then would count as good";
+        return Err(Error::new(ErrorKind::Usage, text)
+            .with_help("name the earliest time at which somebody else may have had the key"));
+    }
     let replace = args.replace.as_deref().map(str::parse).transpose()?;
     let next = replace.is_some().then_some(NextKey { days: VALID_DAYS, ..NextKey::default() });
     let step = Step::Revoke { alias, compromised_at, replace };

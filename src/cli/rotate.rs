@@ -56,7 +56,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let mut rotation = Rotation::open_for(&context.config, clock, args.who.actor(), None)?;
     require_schedules(&rotation)?;
     let runs = rotation.run_due()?;
-    Ok(tell(context, &rotation, &runs))
+    Ok(tell(&rotation, &runs))
 }
 
 fn require_schedules(rotation: &Rotation) -> Result<()> {
@@ -88,7 +88,7 @@ pub(super) fn duration(text: &str) -> Result<Duration> {
     all.map(Duration::from_secs).ok_or_else(wrong)
 }
 
-fn tell(context: &Context, rotation: &Rotation, runs: &[Run]) -> Outcome {
+fn tell(rotation: &Rotation, runs: &[Run]) -> Outcome {
     let mut text = String::new();
     for run in runs {
         let word = match run.outcome {
@@ -102,9 +102,8 @@ fn tell(context: &Context, rotation: &Rotation, runs: &[Run]) -> Outcome {
     if runs.is_empty() {
         text.push_str("nothing is due\n");
     }
-    let ahead = rotation.ahead(context.clock.now() + LONG);
-    let next = ahead.iter().find(|step| step.time().is_some_and(|time| time > context.clock.now()));
-    if let Some(next) = next {
+    let next = rotation.next_ahead();
+    if let Some(next) = &next {
         let at = next.at.as_deref().unwrap_or_default();
         text.push_str(&format!("next: {}, at {at}\n", sentence(next)));
     }
@@ -144,6 +143,3 @@ fn steps_table(steps: &[Scheduled]) -> String {
 fn notes(rotation: &Rotation) -> Vec<String> {
     rotation.notes().iter().map(|note| escape(&format!("note: {note}"))).collect()
 }
-
-/// How far ahead the next step is looked for.
-const LONG: Duration = Duration::from_secs(20 * 365 * 86_400);

@@ -45,7 +45,10 @@ pub(crate) fn remove_mapping(text: &str, store: &StoreName, label: &LabelName) -
         let text = format!(
             "the mapping of label \"{label}\" in store \"{store}\" does not stand on a line of its own"
         );
-        Error::new(ErrorKind::StepRefused, text).with_help("take it out by hand, then try again")
+        Error::new(ErrorKind::StepRefused, text).with_help(format!(
+            "write the mappings on lines of their own under [stores.{store}.mappings], then try again; or put \
+             another key in its place: --replace NEW"
+        ))
     };
     let (mark, body) = split_mark(text);
     let lines = mapping_lines(body, store, label).ok_or_else(refused)?;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::versions::FileChange;
+use crate::error::Result;
 use crate::journal::MappingName;
-use crate::key_tools::FolderLock;
+use crate::key_tools::{self, FolderLock};
 use crate::label::{Alias, StoreName};
 use crate::secret::SecretBytes;
 
@@ -19,8 +20,8 @@ pub(super) struct Fresh {
     pub(super) command: Option<String>,
     /// A mapping that the step begins.
     pub(super) begins: Option<MappingName>,
-    /// Nobody else changes the keystores until it is dropped.
-    locks: Vec<FolderLock>,
+    /// Nobody else changes the keystores until it is dropped; one for each folder.
+    locks: Vec<(PathBuf, FolderLock)>,
 }
 
 impl Fresh {
@@ -34,10 +35,18 @@ impl Fresh {
         &mut self,
         path: &Path,
         (before, after): (SecretBytes, SecretBytes),
-        lock: Option<FolderLock>,
     ) {
         self.keystores.insert(path.to_owned(), (before, after));
-        self.locks.extend(lock);
+    }
+
+    /// Holds the folder of a keystore, once: a second lock of the same folder would wait for the first.
+    pub(super) fn lock_folder_of(&mut self, path: &Path) -> Result<()> {
+        let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let folder = target.parent().unwrap_or(&target).to_owned();
+        if !self.locks.iter().any(|(held, _)| *held == folder) {
+            self.locks.push((folder, key_tools::lock_folder(path)?));
+        }
+        Ok(())
     }
 
     /// What the new key of a store is called.

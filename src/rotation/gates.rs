@@ -200,6 +200,18 @@ fn not_announced(situation: &Situation<'_>) -> Option<Gate> {
     }
 }
 
+/// Until when somebody may not know the key that is to act, whatever passes the gate.
+pub(super) fn unknown_until(situation: &Situation<'_>, new: &MappedKey) -> Option<SystemTime> {
+    let Situation { config, set, history, mapping, now, .. } = situation;
+    let scope = (&mapping.label, mapping.realm.as_ref());
+    let known = announce::announcement(config, set, history, scope, situation.as_before(new));
+    let ready = known.map(|known| known.ready);
+    match ready.unwrap_or_else(|| announce::ready(config, set, history, *now)) {
+        Ready::At(time) => Some(time).filter(|time| time > now),
+        Ready::ReloadUnknown | Ready::Unpublished => None,
+    }
+}
+
 /// A key goes only once nothing is alive that it alone opens.
 fn still_in_use(situation: &Situation<'_>) -> Option<Gate> {
     let gone = situation.gone().next()?;

@@ -176,10 +176,9 @@ impl Rotation {
         fresh: &mut Fresh,
         hold: Hold,
     ) -> Result<()> {
-        let lock = match hold {
-            Hold::Locked => Some(key_tools::lock_folder(&store.path)?),
-            Hold::Open => None,
-        };
+        if hold == Hold::Locked {
+            fresh.lock_folder_of(&store.path)?;
+        }
         let before = read(&store.path)?;
         let password = self.password(store.store_password.as_ref())?;
         let Change { content, entries, .. } =
@@ -188,7 +187,7 @@ impl Rotation {
         if let Some(made) = entries.first() {
             fresh.name(&name.store, made.alias.parse()?);
         }
-        fresh.add_keystore(&store.path, (before, content), lock);
+        fresh.add_keystore(&store.path, (before, content));
         Ok(())
     }
 

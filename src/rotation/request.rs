@@ -137,7 +137,7 @@ impl Request {
 }
 
 /// An alias as a shell takes it, with a space before it.
-fn quoted(alias: &Alias) -> String {
+pub(super) fn quoted(alias: &Alias) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:@".contains(c);
     let alias = alias.as_str();
     if alias.chars().all(plain) {

@@ -8,6 +8,7 @@
 //! Everything is reckoned from the journal, not from a clock that was kept: a run that was missed is made up
 //! for once, in the order stage, promote, retire, and a run that comes twice finds nothing to do.
 
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -72,6 +73,8 @@ const MOST_STEPS: usize = 64;
 const DAY: Duration = Duration::from_secs(86_400);
 /// More rotations than anybody wants to see ahead.
 const MOST_AHEAD: usize = 10_000;
+/// Among so many rotations of a mapping is the next step.
+const FEW: usize = 2;
 
 impl Rotation {
     /// Does what is due, mapping by mapping, through every gate. One mapping that fails keeps none of the
@@ -119,6 +122,17 @@ impl Rotation {
         // Nobody knows when: last.
         steps.sort_by_key(|step| (step.time.is_none(), step.time));
         steps
+    }
+
+    /// The next step of any schedule after now.
+    #[must_use]
+    pub fn next_ahead(&self) -> Option<Scheduled> {
+        let now = self.now();
+        let names = self.scheduled_mappings();
+        let standings = names.iter().filter_map(|name| self.standing(name));
+        // The step after the next one of a mapping may be the first that is not due yet.
+        let steps = standings.flat_map(|one| one.rotations(None, FEW));
+        steps.filter(|step| step.time.is_some_and(|time| time > now)).min_by_key(|step| step.time)
     }
 
     /// The next scheduled step of a label as a realm sees it.
@@ -352,6 +366,11 @@ impl Standing {
 
     /// Every step until `end`.
     fn ahead(self, end: SystemTime) -> Vec<Scheduled> {
+        self.rotations(Some(end), MOST_AHEAD)
+    }
+
+    /// The steps of at most so many rotations, until `end` if it is given.
+    fn rotations(self, end: Option<SystemTime>, most: usize) -> Vec<Scheduled> {
         let mut steps = Vec::new();
         for (alias, until) in &self.retiring {
             let at = self.keep.map(|keep| (*until + keep).max(self.now));
@@ -359,17 +378,18 @@ impl Standing {
         }
         let (mut active, mut since) = (self.active.clone(), self.active_since);
         let mut staged = self.staged.clone();
-        let mut names = vec![active.clone()];
-        names.extend(staged.iter().map(|(alias, _)| alias.clone()));
-        names.extend(self.retiring.iter().map(|(alias, _)| alias.clone()));
-        for _ in 0..MOST_AHEAD {
+        let mut names = Names::default();
+        names.taken.insert(active.clone());
+        names.taken.extend(staged.iter().map(|(alias, _)| alias.clone()));
+        names.taken.extend(self.retiring.iter().map(|(alias, _)| alias.clone()));
+        for _ in 0..most {
             let wanted = since + self.schedule.period;
             let (alias, ready) = match staged.take() {
                 Some(one) => one,
                 None => {
                     let at = self.stage_before(wanted).max(self.now);
-                    let Some(alias) = self.name_at(at, &names) else { break };
-                    names.push(alias.clone());
+                    let base = self.schedule.alias.at(at).ok();
+                    let Some(alias) = base.and_then(|base| names.next(base)) else { break };
                     steps.push(self.step(Action::Stage, &alias, Some(at)));
                     (alias, at + self.lead)
                 }
@@ -379,25 +399,40 @@ impl Standing {
             let leaves = self.keep.map(|keep| at + keep);
             steps.push(self.step(Action::Retire, &active, leaves));
             (active, since) = (alias, at);
-            if at > end {
+            if end.is_some_and(|end| at > end) {
                 break;
             }
         }
-        steps.retain(|step| step.time.is_none_or(|time| time <= end));
+        steps.retain(|step| step.time.is_none_or(|time| end.is_none_or(|end| time <= end)));
         // What never leaves is told once, of the first.
         let mut unknown = 0;
         steps.retain(|step| step.time.is_some() || std::mem::replace(&mut unknown, 1) == 0);
         steps
     }
+}
 
-    /// The alias of a key that is made at `time`, with a number if it is taken.
-    fn name_at(&self, time: SystemTime, taken: &[Alias]) -> Option<Alias> {
-        let base = self.schedule.alias.at(time).ok()?;
-        let numbered = (2..).map_while(|number: u32| format!("{base}-{number}").parse().ok());
-        std::iter::once(base.clone())
-            .chain(numbered)
-            .take(MOST_AHEAD)
-            .find(|one| !taken.contains(one))
+/// The names of keys that are yet to be made.
+#[derive(Default)]
+struct Names {
+    taken: HashSet<Alias>,
+    /// The last number behind each name.
+    numbers: HashMap<Alias, u32>,
+}
+
+impl Names {
+    /// This name, with a number if it is taken.
+    fn next(&mut self, base: Alias) -> Option<Alias> {
+        if self.taken.insert(base.clone()) {
+            return Some(base);
+        }
+        let number = self.numbers.entry(base.clone()).or_insert(1);
+        loop {
+            *number = number.checked_add(1)?;
+            let alias: Alias = format!("{base}-{number}").parse().ok()?;
+            if self.taken.insert(alias.clone()) {
+                return Some(alias);
+            }
+        }
     }
 }
 

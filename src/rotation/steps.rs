@@ -2,11 +2,11 @@
 
 use super::fresh::Fresh;
 use super::mappings::{Kind, Mapping};
-use super::request::{Request, Step};
+use super::request::{Request, Step, quoted};
 pub(super) use super::revocation::replaced;
 use super::revocation::revocation;
 use super::versions::FileChange;
-use super::wording::{is_active, names, not_listed, stands_already};
+use super::wording::{is_active, not_listed, stands_already};
 use super::{Rotation, volume_steps};
 use crate::config::edit::{ListedAlias, lists_label, set_aliases};
 use crate::config::lines::{add_mapping, remove_mapping};
@@ -184,7 +184,11 @@ pub(super) fn reordered(
         return Ok(keys);
     }
     let text = format!("a new order names every alias of label \"{}\" once", name.label);
-    Err(Error::new(ErrorKind::StepRefused, text).with_help(format!("they are {}", names(mapping))))
+    Err(Error::new(ErrorKind::StepRefused, text).with_help(format!(
+        "type them in the order that you want: claviger reorder {}{}",
+        name.label,
+        mapping.keys.iter().map(|key| quoted(&key.alias)).collect::<String>()
+    )))
 }
 
 pub(super) fn listed(keys: &[MappedKey], left_out: &[Alias]) -> Vec<ListedAlias> {

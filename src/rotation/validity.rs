@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::{Rotation, announce};
 use crate::journal::Action;
 use crate::keyring::keyset::KeySet;
-use crate::label::Realm;
+use crate::label::{LabelName, Realm};
 
 /// How far ahead schedules are looked at.
 const AHEAD: Duration = Duration::from_secs(10 * 365 * 86_400);
@@ -22,6 +22,19 @@ pub struct Validity {
 }
 
 impl Rotation {
+    /// How long a key set of these labels may be cached now, as a realm sees them: the policy's time, and never
+    /// past the next planned step of any of them, by hand (a staged key that may act) or by schedule.
+    /// For `Cache-Control: max-age`, in whole seconds.
+    #[must_use]
+    pub fn max_age<'l>(
+        &self,
+        labels: impl IntoIterator<Item = &'l LabelName>,
+        realm: Option<&Realm>,
+    ) -> Duration {
+        let next = labels.into_iter().filter_map(|label| self.next_step(label, realm)).min();
+        announce::max_age(&self.keyring.config().policy, self.now(), next)
+    }
+
     /// How long a document holds that shows every key of `verify`, and of `encrypt` the active one alone.
     #[must_use]
     pub fn validity(
@@ -31,8 +44,8 @@ impl Rotation {
         realm: Option<&Realm>,
     ) -> Validity {
         let (config, now) = (self.keyring.config(), self.now());
-        let shown = || verify.iter().copied().chain(encrypt);
-        let next = shown().filter_map(|set| self.next_step(set.label(), realm)).min();
+        let shown = verify.iter().copied().chain(encrypt).map(KeySet::label);
+        let cache = self.max_age(shown, realm);
         let ahead = self.ahead(now + AHEAD);
         let ends = |set: &KeySet, action: Action, ends: &dyn Fn(&str) -> bool| {
             let sees = |of: &Option<Realm>| of.is_none() || of.as_ref() == realm;
@@ -52,6 +65,6 @@ impl Rotation {
         // Who reads it has a clock of its own.
         let until = new_acts.chain(leaves).min();
         let until = until.and_then(|until| until.checked_sub(config.policy.clock_skew));
-        Validity { cache: announce::max_age(&config.policy, now, next), until }
+        Validity { cache, until }
     }
 }

@@ -31,8 +31,8 @@ pub(super) fn consequences(
             let until =
                 gate.opens_at.as_ref().map_or_else(String::new, |time| format!(" until {time}"));
             lines.push(format!("breaks{until}: whoever has an older key set refuses them"));
-        } else if situation.fresh().any(|key| key.is(new)) {
-            lines.extend(known_at(situation, after).map(|time| {
+        } else {
+            lines.extend(gates::unknown_until(situation, new).map(|time| {
                 format!("breaks until {}: whoever has an older key set refuses them", rfc3339(time))
             }));
         }
@@ -83,7 +83,10 @@ pub(super) fn not_listed(mapping: &Mapping, name: &MappingName, alias: &Alias) -
                 name.label
             )
         },
-        |(_, key)| format!("did you mean \"{}\"?", key.alias),
+        |(_, key)| {
+            let label = &name.label;
+            format!("did you mean \"{}\"? `claviger labels {label}` shows them all", key.alias)
+        },
     ))
 }
 

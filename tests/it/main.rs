@@ -16,6 +16,7 @@ mod catalogue;
 mod cli;
 mod config;
 mod crash;
+mod crash_keys;
 mod crypto;
 mod deployment;
 mod docs;

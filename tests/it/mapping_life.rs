@@ -111,7 +111,7 @@ fn steps_that_do_not_fit_are_refused_with_what_to_type_and_recorded() {
             Step::Reorder { aliases: vec!["b".parse().unwrap()] },
             ES256,
             ErrorKind::StepRefused,
-            "\"a\", \"b\"",
+            "claviger reorder am.services.oauth2.oidc.signing.ES256 a b",
         ),
         (Step::Undo, ES256, ErrorKind::StepRefused, "claviger history"),
         (stage("a"), "app.nothing", ErrorKind::UnknownLabel, "claviger labels"),

@@ -266,6 +266,25 @@ fn a_leaked_key_of_several_labels_leaves_none_of_them_empty() {
 }
 
 #[test]
+fn a_leaked_key_of_two_keystores_in_one_folder_is_replaced_in_both() {
+    let shop = Workshop::new();
+    std::fs::copy(shop.path().join("keys.jwks"), shop.path().join("more.jwks")).unwrap();
+    shop.edit(
+        "[stores.keys]\n",
+        &format!(
+            "[stores.more]\nkind = \"keystore\"\nrealm = \"alpha\"\npath = \"more.jwks\"\nintegrity = \"none\"\n\
+             [stores.more.mappings]\n\"{ES256}\" = [\"a\"]\n[stores.keys]\n"
+        ),
+    );
+    // Both new keys are called "n", and so are their kids.
+    shop.edit("max_token_lifetime = \"2h\"", "max_token_lifetime = \"2h\"\nvalid = \"realm-only\"");
+    run(&shop, &["revoke", ES256, "a", "--store", "keys", "--replace", "n"], 0);
+    assert_eq!(shop.aliases(ES256), ["b", "n"]);
+    let set = std::fs::read_to_string(shop.path().join("more.jwks")).unwrap();
+    assert!(set.contains("\"n\"") && shop.text().contains(&format!("\"{ES256}\" = [\"n\"]")));
+}
+
+#[test]
 fn the_only_file_of_a_volume_is_replaced() {
     for (suffix, file, next) in
         [(".v", "app.volume.v3", "app.volume.v4"), ("", "app.volume", "app.volume")]

@@ -343,3 +343,32 @@ fn volumes_rotate_by_versions() {
     assert_eq!(actions, [Action::Stage, Action::Promote, Action::Retire]);
     assert!(shop.keyring().label("app.cookie").unwrap().verify(&old).is_err());
 }
+
+#[test]
+fn the_time_ahead_of_a_short_period_is_told_at_once() {
+    let shop = shop(
+        "period = \"2m\"\npropagation = \"30s\"\noverlap = \"30s\"\nalias = \"es256-{month}\"\n",
+    );
+    shop.edit("[keyring]\n", "[policy]\npropagation = \"30s\"\n[keyring]\n");
+    due(&shop);
+    let rotation = shop.rotation();
+    let ahead = rotation.ahead(shop.now() + Duration::from_secs(DAY));
+    // 720 rotations of three steps, each under a name of its own.
+    assert!(ahead.len() > 2_000, "{}", ahead.len());
+    let mut staged: Vec<&str> = ahead
+        .iter()
+        .filter(|step| step.action == Action::Stage)
+        .map(|step| step.alias.as_str())
+        .collect();
+    let all = staged.len();
+    staged.sort_unstable();
+    staged.dedup();
+    assert_eq!(staged.len(), all);
+    let first =
+        ahead.iter().find(|step| step.time().is_some_and(|time| time > shop.now())).unwrap();
+    let next = rotation.next_ahead().unwrap();
+    assert_eq!(
+        (next.action, next.alias.as_str(), next.time()),
+        (first.action, first.alias.as_str(), first.time())
+    );
+}
