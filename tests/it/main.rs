@@ -61,6 +61,7 @@ mod reload;
 mod remote_keys;
 mod replay;
 mod resolution;
+mod retire_model;
 mod retirement;
 mod rotation;
 #[cfg(feature = "saml")]

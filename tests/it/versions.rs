@@ -255,3 +255,27 @@ fn a_key_that_is_not_made_leaves_a_record_of_the_refusal() {
     assert_eq!(history.records.len(), known + 1);
     assert_eq!(history.records[known].event, Event::Refused);
 }
+
+#[test]
+fn a_volume_that_cannot_be_written_is_told_and_the_step_is_ended_in_the_journal() {
+    if !strace_works() {
+        return;
+    }
+    let mut refused = 0;
+    for count in 1..8 {
+        let (shop, aliases) = with_three();
+        let before = (names(&shop), thumbprints(&shop));
+        let arguments = ["promote", TOKENS, &aliases[2], "--force"];
+        let code = injected_into(&shop, &arguments, "/^rename", "error=EROFS", count);
+        let history = shop.history();
+        assert!(history.broken.is_none() && history.unfinished().is_none(), "{count}");
+        if code == Some(0) {
+            assert_ne!(thumbprints(&shop), before.1, "{count}");
+            continue;
+        }
+        assert_eq!((names(&shop), thumbprints(&shop)), before, "{count}");
+        let last = history.records.last().unwrap();
+        refused += u32::from(last.event == Event::Aborted);
+    }
+    assert!(refused > 0, "no rename of a file of the volume failed");
+}
