@@ -69,7 +69,13 @@ mod saml;
 #[cfg(feature = "saml")]
 mod saml_cli;
 #[cfg(feature = "saml")]
+mod saml_house;
+#[cfg(feature = "saml")]
+mod saml_idp_peer;
+#[cfg(feature = "saml")]
 mod saml_interop;
+#[cfg(feature = "saml")]
+mod saml_sp_peer;
 mod schedule;
 mod seeds;
 mod session;

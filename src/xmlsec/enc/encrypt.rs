@@ -137,11 +137,26 @@ pub fn encrypt_in(
     let prefixes = element.namespaces().map(|one| one.name().unwrap_or_default()).collect();
     let form = Canonicalization { comments: true, prefixes, ..Canonicalization::default() };
     let made = encrypt(recipient, &form.octets(element, None), options)?;
-    let ElementName { namespace, local } = wanted.wrapper;
-    let wrapped = format!("<enc:{local} xmlns:enc=\"{namespace}\">{}</enc:{local}>", made.xml);
+    let (name, declared) = name_in(element.parent_element(), wanted.wrapper);
+    let wrapped = format!("<{name}{declared}>{}</{name}>", made.xml);
     let (before, rest) = text.as_str().split_at(element.range().start);
     let behind = rest.get(element.range().len()..).unwrap_or_default();
     Ok(([before, &wrapped, behind].concat(), made))
+}
+
+/// An element's name as it is written inside `parent`, and the declaration that it needs there. A prefix that is
+/// in scope is used again: libxml2 bindings that move nodes merge two prefixes of one namespace into one, and a
+/// signature around them no longer holds.
+fn name_in(parent: Option<Node<'_, '_>>, name: ElementName) -> (String, String) {
+    let ElementName { namespace, local } = name;
+    let known = parent.and_then(|parent| {
+        parent.namespaces().find(|one| one.uri() == namespace).map(|one| one.name())
+    });
+    match known {
+        Some(Some(prefix)) => (format!("{prefix}:{local}"), String::new()),
+        Some(None) => (local.to_owned(), String::new()),
+        None => (format!("enc:{local}"), format!(" xmlns:enc=\"{namespace}\"")),
+    }
 }
 
 fn row_of(
