@@ -1,4 +1,4 @@
-//! Names: labels, aliases, stores and realms, each with one documented character set.
+//! Names: labels, aliases, stores, realms and callers, each with one documented character set.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -90,6 +90,15 @@ name_type!(
         && text.len() <= 64
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'),
     "a store name is letters, digits, \"-\" and \"_\", at most 64 characters"
+);
+name_type!(
+    /// Who calls the service, as the configuration names it: letters, digits, `-`, `_`, `.` and `@`, at most 64 bytes.
+    CallerName,
+    "caller name",
+    |text| !text.is_empty()
+        && text.len() <= 64
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte)),
+    "a caller name is letters, digits, \"-\", \"_\", \".\" and \"@\", at most 64 characters"
 );
 name_type!(
     /// A realm: letters, digits, `-`, `_`, `.` and `/` between parts, at most 255 bytes.

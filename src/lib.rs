@@ -46,6 +46,8 @@
 //! | `xmlsec` | XML signatures and encryption (feature `saml`) |
 //! | `remote` | key sets of others, fetched and kept (feature `http`) |
 //! | `tls` | identities and trust anchors for rustls (feature `tls`) |
+//! | `service` | all of it over HTTPS (feature `service`) |
+//! | [`access`] | who may do what to which labels |
 //! | [`config`], [`catalogue`], [`label`], [`alg`] | what may be configured: tables and names |
 //! | [`stores`], [`formats`] | where secrets lie, and the containers they come in |
 //! | [`usage`] | what was done with each key, and until when anything that it made lives |
@@ -57,7 +59,8 @@
 //! # Features
 //!
 //! `cli` (default) builds the program. `compat` (default) builds OpenSSL for Ed448, X448 and RSA1_5;
-//! without it those are refused by name. `saml` (default) adds `xmlsec` and `profiles::saml`. `tls` and `http`
+//! without it those are refused by name. `saml` (default) adds `xmlsec` and `profiles::saml`, `service` (default) the
+//! HTTPS service. `tls` and `http`
 //! (default) are for rustls and for key sets that are fetched. None changes what anything else does.
 //!
 //! # What it does not do
@@ -65,6 +68,7 @@
 //! It has no `none` algorithm, follows no `jku` or `x5u`, gives out no private key, and verifies no
 //! certificate chain when it verifies a JOSE signature.
 
+pub mod access;
 pub mod alg;
 pub mod atomic;
 pub mod catalogue;
@@ -88,6 +92,8 @@ pub mod profiles;
 pub mod remote;
 pub mod rotation;
 pub mod secret;
+#[cfg(feature = "service")]
+pub mod service;
 pub mod starter;
 pub mod stores;
 #[cfg(feature = "tls")]

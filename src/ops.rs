@@ -6,10 +6,10 @@ use crate::alg::{Algorithm, Operation};
 pub use crate::crypto::Role;
 use crate::crypto::sign;
 use crate::error::{Error, ErrorKind, Result};
-use crate::keyring::Keyring;
 pub use crate::keyring::keyset::{Candidates, KeySet, KeySetPolicy, LabelKey};
 pub use crate::keyring::peer::{PeerKeySet, PeerRules, SkippedKey};
 use crate::keyring::snapshot::Place;
+use crate::keyring::{Keyring, Snapshot};
 use crate::label::{LabelName, Realm};
 use crate::usage::Life;
 
@@ -132,6 +132,20 @@ impl Label {
             })
         })
     }
+}
+
+/// What stands behind a label in one snapshot, for who holds it over several calls.
+///
+/// # Errors
+/// [`ErrorKind::UnknownLabel`] if nothing is mapped to it.
+pub fn keys_of(
+    snapshot: &Snapshot,
+    realm: Option<&Realm>,
+    label: &LabelName,
+) -> Result<Arc<KeySet>> {
+    let set = snapshot.keys(realm, label)?;
+    let witness = set.witness().asked_as(label, realm);
+    Ok(witness.map_or_else(|| Arc::clone(set), |seen| Arc::new(KeySet::clone(set).seen_by(seen))))
 }
 
 /// Signs bytes as they are with the active key: the bare signature, ECDSA as `r‖s`.

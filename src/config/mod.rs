@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::access::Access;
 use crate::alg::Algorithm;
 use crate::label::{Alias, LabelName, Realm, StoreName};
 use crate::problem::{Location, Problem};
@@ -46,6 +47,8 @@ pub struct Config {
     pub sessions: SessionSettings,
     /// `[trace]`.
     pub trace: TraceSettings,
+    /// `[[callers]]` and `[[grants]]`.
+    pub access: Access,
     /// `[stores.*]`, in file order, the order in which they are asked.
     pub stores: Vec<StoreEntry>,
     /// `[labels."…"]`.

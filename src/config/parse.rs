@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use crate::access::Access;
 use crate::alg::Algorithm;
 use crate::catalogue::{self, JwkAlg, LabelUse, Publish};
 use crate::config::reader::{
@@ -123,6 +124,7 @@ impl Config {
             rotation: schedules,
             sessions,
             trace,
+            access: Access::default(),
             stores,
             labels,
             warnings: Vec::new(),

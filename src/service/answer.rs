@@ -1,0 +1,68 @@
+//! Answers: a status, a few headers, a body.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+
+use super::Problem;
+
+/// What a handler answers.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) content_type: &'static str,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    /// 200 with a JSON body.
+    pub(crate) fn json(body: &impl Serialize) -> Self {
+        let body = serde_json::to_vec(body).unwrap_or_default();
+        Self::of("application/json", body)
+    }
+
+    /// 200 with a body.
+    pub(crate) fn of(content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        let (status, headers, body) = (StatusCode::OK, Vec::new(), body.into());
+        Self { status, content_type, headers, body }
+    }
+
+    pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// As HTTP has it. What says nothing of caches is not to be cached: it may be a token or a plaintext.
+    pub(crate) fn into_response(self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(self.body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        for (name, value) in self.headers {
+            headers.insert(name, value);
+        }
+        response
+    }
+}
+
+impl From<Problem> for Answer {
+    fn from(problem: Problem) -> Self {
+        let mut answer = Self::json(&problem);
+        answer.content_type = "application/problem+json";
+        answer.status = problem.http_status();
+        if answer.status == StatusCode::UNAUTHORIZED {
+            answer.headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+        }
+        let retry = problem.retry_after.map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds)));
+        let allow =
+            problem.allow.and_then(|methods| Some((ALLOW, HeaderValue::try_from(methods).ok()?)));
+        answer.headers.extend(retry.into_iter().chain(allow));
+        answer
+    }
+}

@@ -1,0 +1,148 @@
+//! From a request to its answer: route, caller, right, body, handler.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response, StatusCode};
+
+use super::answer::Answer;
+use super::call::Call;
+use super::identity::{self, Peer};
+use super::route::{Pace, Route};
+use super::{Problem, Service, body, routes};
+use crate::access::{Right, Scope};
+use crate::label::{LabelName, Realm};
+
+/// The routes, found by path and method.
+pub(crate) struct Table {
+    routes: Vec<Route>,
+    /// The rows of each path.
+    paths: matchit::Router<Vec<usize>>,
+}
+
+impl Table {
+    /// All of them.
+    pub(crate) fn new() -> Self {
+        let routes = routes::all();
+        let mut by_path: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (at, route) in routes.iter().enumerate() {
+            by_path.entry(&route.path).or_default().push(at);
+        }
+        let mut paths = matchit::Router::new();
+        for (path, rows) in by_path {
+            // A test walks all routes: a pattern that does not fit beside the others is found there.
+            if let Err(error) = paths.insert(path, rows) {
+                log::error!("route {path}: {error}");
+            }
+        }
+        Self { routes, paths }
+    }
+
+    /// The route of a request, and the parts of its path.
+    ///
+    /// # Errors
+    /// 404, 405.
+    fn find(
+        &self,
+        method: &Method,
+        path: &str,
+    ) -> Result<(&Route, HashMap<String, String>), Problem> {
+        let found = self.paths.at(path).map_err(|_| {
+            Problem::new(StatusCode::NOT_FOUND, "unknown_route", "there is nothing at this path")
+                .with_help("GET /openapi.json lists the routes")
+        })?;
+        let rows = || found.value.iter().filter_map(|at| self.routes.get(*at));
+        let method = if *method == Method::HEAD { &Method::GET } else { method };
+        let route = rows().find(|route| route.method == *method).ok_or_else(|| {
+            let allow: Vec<&str> = rows().map(|route| route.method.as_str()).collect();
+            let text = "this path has no such method";
+            let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", text);
+            Problem { allow: Some(allow.join(", ")), ..problem }
+        })?;
+        let parts = found.params.iter();
+        Ok((route, parts.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()))
+    }
+}
+
+/// Answers one request.
+pub(crate) async fn answer(
+    service: &Service,
+    peer: &Peer,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    let answer = respond(service, peer, request).await;
+    answer.unwrap_or_else(Answer::from).into_response()
+}
+
+async fn respond(
+    service: &Service,
+    peer: &Peer,
+    request: Request<Incoming>,
+) -> Result<Answer, Problem> {
+    let _slot = service.0.slots.try_acquire().map_err(|_| {
+        let text = "too many requests are worked on";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", text).with_retry_after(1)
+    })?;
+    let (head, content) = request.into_parts();
+    let (route, parts) = service.0.routes.find(&head.method, head.uri.path())?;
+    let call = admit(service, peer, route, parts, head)?;
+    let content = body::collect(content, &service.0.limits).await?;
+    match route.pace {
+        Pace::Quick => route.run(&call, &content),
+        // Other requests of this thread move to another one.
+        Pace::Slow => tokio::task::block_in_place(|| route.run(&call, &content)),
+    }
+}
+
+/// Lets the caller in, or says why not. Nothing is told of a label to who has no right to it.
+fn admit<'s>(
+    service: &'s Service,
+    peer: &Peer,
+    route: &Route,
+    parts: HashMap<String, String>,
+    head: Parts,
+) -> Result<Call<'s>, Problem> {
+    let snapshot = service.0.keyring.snapshot();
+    let query = query(head.uri.query().unwrap_or_default())?;
+    let realm: Option<Realm> = query.get("realm").map(|text| text.parse()).transpose()?;
+    let label: Option<LabelName> = parts.get("label").map(|text| text.parse()).transpose()?;
+    let label = label.as_ref().map(crate::catalogue::canonical);
+    let access = &snapshot.config().access;
+    let caller = match route.right {
+        None => access.anonymous().cloned(),
+        Some(right) => {
+            let caller = identity::identify(access, peer, &head.headers)?;
+            if !access.allows(&caller, right, label.as_ref(), realm.as_ref()) {
+                return Err(forbidden(right));
+            }
+            Some(caller)
+        }
+    };
+    Ok(Call { service, snapshot, caller, realm, label, parts, query, headers: head.headers })
+}
+
+fn forbidden(right: Right) -> Problem {
+    let whose = match right.scope() {
+        Scope::Label => " for this label in this realm",
+        Scope::Realm => " in this realm",
+        Scope::Service => "",
+    };
+    let text = format!("the caller has no right \"{right}\"{whose}");
+    Problem::new(StatusCode::FORBIDDEN, "forbidden", text)
+        .with_help("an administrator sees the caller's rights with `claviger grants --for CALLER`")
+}
+
+/// The query, decoded; a name that stands there twice is refused.
+fn query(text: &str) -> Result<HashMap<String, String>, Problem> {
+    let mut query = HashMap::new();
+    for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+        if query.insert(name.clone().into_owned(), value.into_owned()).is_some() {
+            let text = "the query names a parameter twice";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "malformed", text));
+        }
+    }
+    Ok(query)
+}

@@ -1,0 +1,111 @@
+//! What is wrong with a request, as the caller sees it: problem details (RFC 9457) with the codes of errors.
+
+use std::borrow::Cow;
+
+use hyper::StatusCode;
+use serde::Serialize;
+
+use crate::error::{Error, ErrorKind};
+
+/// A refusal. `type` is `about:blank`; `code` tells programs which it is.
+#[derive(Clone, Debug, schemars::JsonSchema, Serialize)]
+#[non_exhaustive]
+pub struct Problem {
+    /// The HTTP status.
+    pub status: u16,
+    /// Stable, `snake_case`.
+    pub code: &'static str,
+    /// One sentence on this very request.
+    pub detail: Cow<'static, str>,
+    /// What to do next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<Cow<'static, str>>,
+    /// Seconds after which to try again.
+    #[serde(skip)]
+    pub(crate) retry_after: Option<u64>,
+    /// The methods that the path has (RFC 9110 §15.5.6).
+    #[serde(skip)]
+    pub(crate) allow: Option<String>,
+}
+
+impl Problem {
+    /// A refusal with its status.
+    pub(crate) fn new(
+        status: StatusCode,
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        let (status, detail) = (status.as_u16(), detail.into());
+        Self { status, code, detail, help: None, retry_after: None, allow: None }
+    }
+
+    pub(crate) fn with_help(mut self, help: impl Into<Cow<'static, str>>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub(crate) const fn with_retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// Nobody who may call.
+    pub(crate) fn unauthenticated() -> Self {
+        let text = "the request shows no credential of a caller";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", text).with_help(
+            "show a client certificate, or `Authorization: Bearer` with an API key or a token",
+        )
+    }
+
+    /// The status as HTTP has it.
+    pub(crate) fn http_status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+/// The HTTP status of each kind of error.
+pub(crate) const fn status_of(kind: ErrorKind) -> StatusCode {
+    match kind {
+        ErrorKind::AlgorithmNotAllowed
+        | ErrorKind::Malformed
+        | ErrorKind::Usage
+        | ErrorKind::WrongUse => StatusCode::BAD_REQUEST,
+        ErrorKind::UnknownAlias | ErrorKind::UnknownLabel => StatusCode::NOT_FOUND,
+        ErrorKind::BudgetSpent
+        | ErrorKind::KeyRetired
+        | ErrorKind::KeyRevoked
+        | ErrorKind::MustNotRotate
+        | ErrorKind::NotAnnounced
+        | ErrorKind::StepRefused
+        | ErrorKind::StillInUse => StatusCode::CONFLICT,
+        ErrorKind::LimitExceeded => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorKind::ClaimsRejected
+        | ErrorKind::NotDecrypted
+        | ErrorKind::NotVerified
+        | ErrorKind::TokenRefused => StatusCode::UNPROCESSABLE_ENTITY,
+        ErrorKind::Busy
+        | ErrorKind::StoreUnavailable
+        | ErrorKind::StoreUnreadable
+        | ErrorKind::UsageNotKept => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let status = status_of(error.kind());
+        if !status.is_server_error() {
+            let problem = Self::new(status, error.kind().code(), error.message().to_owned());
+            return Self { help: error.help().map(|help| help.to_owned().into()), ..problem };
+        }
+        // Paths and reasons of the surroundings are for operators.
+        log::error!("{}: {error:?}", error.kind().code());
+        let problem =
+            Self::new(status, error.kind().code(), "the service failed; its log says why");
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            problem.with_retry_after(1)
+        } else {
+            problem
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! A row of the route table: path, right, bodies and handler.
+
+use hyper::Method;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::answer::Answer;
+use super::call::Call;
+use super::{Problem, body};
+use crate::access::Right;
+use crate::error::Result;
+
+/// How long a handler may keep its thread.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Pace {
+    /// Microseconds to milliseconds: computed where it came in.
+    Quick,
+    /// It reads or writes files, or reckons for long: on a thread of its own.
+    Slow,
+}
+
+/// Writes the JSON Schema of a body.
+pub(crate) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+type Handler = Box<dyn Fn(&Call<'_>, &[u8]) -> Result<Answer, Problem> + Send + Sync>;
+
+/// One row.
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    /// `{label}` is parsed before the handler; other parts come as text.
+    pub(crate) path: String,
+    /// What the caller must be granted; `None`: everybody may, and no caller is looked for.
+    pub(crate) right: Option<Right>,
+    pub(crate) pace: Pace,
+    /// One sentence for the OpenAPI document.
+    pub(crate) summary: &'static str,
+    /// The body of the request; `None`: there is none.
+    pub(crate) body: Option<SchemaOf>,
+    /// The body of 200; `None`: no JSON, or of no fixed form.
+    pub(crate) answer: Option<SchemaOf>,
+    handler: Handler,
+}
+
+impl Route {
+    /// A `GET` whose answer is a struct.
+    pub(crate) fn get<A: Serialize + JsonSchema + 'static>(
+        path: impl Into<String>,
+        right: Right,
+        summary: &'static str,
+        handler: fn(&Call<'_>) -> Result<A>,
+    ) -> Self {
+        let handler: Handler = Box::new(move |call, _| Ok(Answer::json(&handler(call)?)));
+        Self { answer: Some(schema_of::<A>), ..Self::new(Method::GET, path, summary, handler) }
+            .with_right(right)
+    }
+
+    /// A `GET` whose handler makes the answer.
+    pub(crate) fn get_answer(
+        path: impl Into<String>,
+        summary: &'static str,
+        handler: fn(&Call<'_>) -> Result<Answer>,
+    ) -> Self {
+        let handler: Handler = Box::new(move |call, _| Ok(handler(call)?));
+        Self::new(Method::GET, path, summary, handler)
+    }
+
+    /// A `POST` of one struct that answers another.
+    pub(crate) fn post<B, A>(
+        path: impl Into<String>,
+        right: Right,
+        summary: &'static str,
+        handler: fn(&Call<'_>, B) -> Result<A>,
+    ) -> Self
+    where
+        B: DeserializeOwned + JsonSchema + 'static,
+        A: Serialize + JsonSchema + 'static,
+    {
+        let handler: Handler =
+            Box::new(move |call, bytes| Ok(Answer::json(&handler(call, body::parse(bytes)?)?)));
+        Self {
+            body: Some(schema_of::<B>),
+            answer: Some(schema_of::<A>),
+            ..Self::new(Method::POST, path, summary, handler)
+        }
+        .with_right(right)
+    }
+
+    fn new(
+        method: Method,
+        path: impl Into<String>,
+        summary: &'static str,
+        handler: Handler,
+    ) -> Self {
+        let (path, pace) = (path.into(), Pace::Quick);
+        Self { method, path, right: None, pace, summary, body: None, answer: None, handler }
+    }
+
+    /// The same for callers that are granted `right` alone.
+    pub(crate) fn with_right(self, right: Right) -> Self {
+        Self { right: Some(right), ..self }
+    }
+
+    /// The same on a thread of its own.
+    pub(crate) fn slow(self) -> Self {
+        Self { pace: Pace::Slow, ..self }
+    }
+
+    pub(crate) fn run(&self, call: &Call<'_>, body: &[u8]) -> Result<Answer, Problem> {
+        (self.handler)(call, body)
+    }
+}
+
+fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}

@@ -1,0 +1,48 @@
+//! A service on a free port of loopback, over the demo keystores.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use claviger::access::Access;
+use claviger::clock::Clock;
+use claviger::service::{Limits, Service, serve};
+use claviger::{Config, Keyring};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+/// A service that runs until it is dropped.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    _runtime: Runtime,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Running {
+    pub(crate) fn new(access: Access) -> Self {
+        let mut config = Config::load(Path::new("keystores/claviger.toml")).unwrap();
+        config.access = access;
+        let keyring = Keyring::from_config(config, Clock::system()).unwrap();
+        let service = Service::new(keyring, Clock::system(), Limits::default());
+        let runtime = Runtime::new().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        runtime.spawn(serve(service, listener, None, async move { drop(stopped.await) }));
+        Self { address, _runtime: runtime, _stop: stop }
+    }
+
+    /// Status and JSON body of a `POST`.
+    pub(crate) fn post(&self, path: &str, key: Option<&str>, body: &Value) -> (u16, Value) {
+        let url = format!("http://{}{path}", self.address);
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+        let mut request = agent.post(url);
+        if let Some(key) = key {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        let mut response = request.send(body.to_string()).unwrap();
+        let text = response.body_mut().read_to_string().unwrap();
+        (response.status().as_u16(), serde_json::from_str(&text).unwrap())
+    }
+}
