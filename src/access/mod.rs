@@ -1,19 +1,20 @@
 //! Who may do what to which labels: callers, rights and grants; default deny.
 //!
 //! Nothing here knows HTTP. The configuration builds an [`Access`], a snapshot carries it, and the service asks it
-//! before it looks at anything else.
+//! before it looks at anything else. What is asked on each request is indexed once, when the configuration is read.
 
 mod caller;
+mod index;
 mod pattern;
 mod right;
 
-pub use caller::{Caller, Credential};
+pub use crate::crypto::DistinguishedName;
+pub use caller::{Caller, CertificateName, Credential, KeySetUrl, TokenKeys, TokenRule};
 pub use pattern::Pattern;
 pub use right::{Right, Scope};
 
-use crate::crypto::sha256;
 use crate::label::{CallerName, LabelName, Realm};
-use crate::secret::SecretBytes;
+use index::Index;
 
 /// What grants call the root realm, where no realm is named.
 pub const ROOT_REALM: &str = "/";
@@ -53,13 +54,15 @@ impl Grant {
 pub struct Access {
     callers: Vec<Caller>,
     grants: Vec<Grant>,
+    index: Index,
 }
 
 impl Access {
     /// Of these callers and grants.
     #[must_use]
-    pub const fn new(callers: Vec<Caller>, grants: Vec<Grant>) -> Self {
-        Self { callers, grants }
+    pub fn new(callers: Vec<Caller>, grants: Vec<Grant>) -> Self {
+        let index = Index::new(&callers, &grants);
+        Self { callers, grants, index }
     }
 
     /// The callers, in file order.
@@ -77,19 +80,36 @@ impl Access {
     /// The caller of an API key; compared in constant time.
     #[must_use]
     pub fn by_api_key(&self, key: &str) -> Option<&CallerName> {
-        let shown = SecretBytes::from_slice(&sha256(key.as_bytes()));
-        let is_it = |caller: &&Caller| match &caller.credential {
-            Credential::ApiKey(hash) => shown.ct_eq(hash),
-            Credential::Anonymous => false,
-        };
-        self.callers.iter().find(is_it).map(|caller| &caller.name)
+        self.index.by_api_key(key).and_then(|at| self.name(at))
+    }
+
+    /// The callers of a certificate of which all these are true; more than one if the certificate says so.
+    #[must_use]
+    pub fn by_certificate(&self, names: &[CertificateName]) -> Vec<&CallerName> {
+        let mut found: Vec<usize> =
+            names.iter().filter_map(|name| self.index.by_certificate(name)).collect();
+        found.sort_unstable();
+        found.dedup();
+        found.into_iter().filter_map(|at| self.name(at)).collect()
+    }
+
+    /// The callers whose tokens are of this issuer and subject, each with what else its tokens must say.
+    pub fn by_token(
+        &self,
+        issuer: &str,
+        subject: &str,
+    ) -> impl Iterator<Item = (&CallerName, &TokenRule)> {
+        self.index.by_token(issuer, subject).iter().filter_map(|at| {
+            let caller = self.callers.get(*at)?;
+            let Credential::Token(rule) = &caller.credential else { return None };
+            Some((&caller.name, rule))
+        })
     }
 
     /// The caller that everybody is who shows no credential.
     #[must_use]
     pub fn anonymous(&self) -> Option<&CallerName> {
-        let is_it = |caller: &&Caller| caller.credential == Credential::Anonymous;
-        self.callers.iter().find(is_it).map(|caller| &caller.name)
+        self.index.anonymous().and_then(|at| self.name(at))
     }
 
     /// Whether `caller` may. A right to labels without a label is never given.
@@ -101,8 +121,16 @@ impl Access {
         label: Option<&LabelName>,
         realm: Option<&Realm>,
     ) -> bool {
-        let mut grants = self.grants.iter().filter(|grant| grant.callers.contains(caller));
-        grants.any(|grant| grant.gives(right, label, realm))
+        self.grants_of(caller).any(|grant| grant.gives(right, label, realm))
+    }
+
+    /// The grants of a caller, in file order.
+    pub fn grants_of(&self, caller: &CallerName) -> impl Iterator<Item = &Grant> {
+        self.index.grants_of(caller).iter().filter_map(|at| self.grants.get(*at))
+    }
+
+    fn name(&self, at: usize) -> Option<&CallerName> {
+        self.callers.get(at).map(|caller| &caller.name)
     }
 }
 

@@ -19,6 +19,24 @@ impl Pattern {
     pub fn matches(&self, name: &str) -> bool {
         if self.open { name.starts_with(&self.text) } else { name == self.text }
     }
+
+    /// Whether some name is meant that begins with `start`.
+    #[must_use]
+    pub fn meets(&self, start: &str) -> bool {
+        self.text.starts_with(start) || (self.open && start.starts_with(&self.text))
+    }
+
+    /// The name that is meant, or the beginning of those that are.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether more than one name may be meant.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.open
+    }
 }
 
 impl FromStr for Pattern {

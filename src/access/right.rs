@@ -46,6 +46,14 @@ macro_rules! rights {
     };
 }
 
+impl Right {
+    /// Whether it lets a caller make, open or change something, or costs much, instead of only looking.
+    #[must_use]
+    pub const fn acts(self) -> bool {
+        !matches!(self, Self::Keys | Self::Metrics | Self::Read | Self::Verify)
+    }
+}
+
 rights! {
     /// Decrypt with a label.
     Decrypt = "decrypt", Label;

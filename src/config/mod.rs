@@ -1,5 +1,7 @@
 //! The configuration as a checked value: what `claviger.toml` says once every rule of form holds.
 
+mod access;
+mod callers;
 pub(crate) mod edit;
 pub(crate) mod lines;
 mod parse;

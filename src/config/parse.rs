@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use crate::access::Access;
 use crate::alg::Algorithm;
 use crate::catalogue::{self, JwkAlg, LabelUse, Publish};
 use crate::config::reader::{
@@ -14,7 +13,7 @@ use crate::config::reader::{
 };
 use crate::config::{
     Config, DemoKeys, KeyringSettings, KidMode, LabelSettings, Placed, Policy, Reload, TokenLimits,
-    TraceSettings, UnknownKid, ValidSet, rotation, rules, sessions, stores,
+    TraceSettings, UnknownKid, ValidSet, access, rotation, rules, sessions, stores,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::label::LabelName;
@@ -116,6 +115,7 @@ impl Config {
         let stores = stores::read(&source, root.table("stores", "[stores]"));
         let sessions = root.table("sessions", "[sessions]");
         let sessions = sessions::read(&source, sessions, &labels, &stores);
+        let access = access::read(&source, &root, &labels, &stores);
         root.finish();
         let mut config = Self {
             file: file.to_owned(),
@@ -124,7 +124,7 @@ impl Config {
             rotation: schedules,
             sessions,
             trace,
-            access: Access::default(),
+            access,
             stores,
             labels,
             warnings: Vec::new(),

@@ -1,10 +1,10 @@
 //! Certificates: their public facts, and self-signed ones around a new key.
 
 use time::OffsetDateTime;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use crate::alg::{Algorithm, Curve};
-use crate::crypto::{Key, KeyKind, sha256, sign};
+use crate::crypto::{DistinguishedName, Key, KeyKind, sha256, sign};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a certificate says. Times are seconds since 1970.
@@ -34,6 +34,54 @@ pub fn facts(der: &[u8]) -> Result<CertificateFacts> {
         subject: certificate.subject().to_string(),
         sha256: sha256(der),
         spki: certificate.public_key().raw.to_vec(),
+        not_before: certificate.validity().not_before.timestamp(),
+        not_after: certificate.validity().not_after.timestamp(),
+    })
+}
+
+/// What a certificate calls its holder. Times are seconds since 1970.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "what is asked of a certificate")]
+pub struct CertificateNames {
+    /// The subject; `None` for an empty one and for values that are no text.
+    pub subject: Option<DistinguishedName>,
+    /// The DNS names of its subject alternative names, in small letters (RFC 5280 §4.2.1.6).
+    pub dns: Vec<String>,
+    /// The URIs.
+    pub uris: Vec<String>,
+    /// SHA-256 over the DER.
+    pub sha256: [u8; 32],
+    /// Start of validity.
+    pub not_before: i64,
+    /// End of validity.
+    pub not_after: i64,
+}
+
+/// Reads the names of a DER certificate.
+///
+/// # Errors
+/// [`ErrorKind::Damaged`] if it is none, or has two extensions of alternative names or one that cannot be read.
+pub fn names(der: &[u8]) -> Result<CertificateNames> {
+    let damaged = |why: String| {
+        Error::new(ErrorKind::Damaged, format!("the certificate cannot be read: {why}"))
+    };
+    let (_, certificate) =
+        X509Certificate::from_der(der).map_err(|error| damaged(error.to_string()))?;
+    let alternatives =
+        certificate.subject_alternative_name().map_err(|error| damaged(error.to_string()))?;
+    let (mut dns, mut uris) = (Vec::new(), Vec::new());
+    for name in alternatives.iter().flat_map(|names| &names.value.general_names) {
+        match name {
+            GeneralName::DNSName(name) => dns.push(name.to_ascii_lowercase()),
+            GeneralName::URI(uri) => uris.push((*uri).to_owned()),
+            _ => {}
+        }
+    }
+    Ok(CertificateNames {
+        subject: DistinguishedName::of(certificate.subject()),
+        dns,
+        uris,
+        sha256: sha256(der),
         not_before: certificate.validity().not_before.timestamp(),
         not_after: certificate.validity().not_after.timestamp(),
     })

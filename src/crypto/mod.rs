@@ -17,6 +17,7 @@ mod roca;
 mod rsa15;
 pub mod sign;
 mod small_order;
+mod subject;
 mod tag;
 mod tdes;
 pub mod unserved;
@@ -24,4 +25,5 @@ pub mod value;
 
 pub use hash::{digest, sha1, sha256};
 pub use key::{Key, KeyKind, OctType, PublicParameters, Role, WeakKey};
+pub use subject::DistinguishedName;
 pub use tag::{Tag, Tagger};

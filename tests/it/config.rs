@@ -154,6 +154,195 @@ const FORM: &[Mistake] = &[
         "[labels.'am.global.services.secret.pem.decryption']\n[labels.@'am.global.services.secrets.pem.decryption']\n",
         "duplicate_key",
     ),
+    // Callers and grants.
+    ("callers = @{ name = 'a' }\n", "wrong_type"),
+    ("callers = [@'a']\n", "wrong_type"),
+    ("@[[callers]]\nanonymous = true\n", "missing_key"),
+    ("[[callers]]\nname = @'a b'\nanonymous = true\n", "bad_caller_name"),
+    ("[[callers]]\nname = @''\nanonymous = true\n", "empty_value"),
+    (
+        "[[callers]]\nname = 'a'\nanonymous = true\n[[callers]]\nname = @'a'\napi_key_sha256 = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'\n",
+        "repeated_caller",
+    ),
+    (
+        "[[callers]]\nname = 'a'\nanonymous = true\n[[callers]]\nname = 'b'\n@anonymous = true\n",
+        "shared_credential",
+    ),
+    (
+        "[[callers]]\nname = 'a'\napi_key_sha256 = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'\n[[callers]]\nname = 'b'\n@api_key_sha256 = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'\n",
+        "shared_credential",
+    ),
+    (
+        "[[callers]]\nname = 'a'\ncertificate = { subject = 'CN=a,O=b' }\n[[callers]]\nname = 'b'\n@certificate = { subject = 'cn = a, o = b' }\n",
+        "shared_credential",
+    ),
+    (
+        "[[callers]]\nname = 'a'\ntoken = { issuer = 'i', audience = 'c', subject = 's', jwks_url = 'https://i/' }\n[[callers]]\nname = 'b'\n@token = { issuer = 'i', audience = 'c', subject = 's', label = 'am.services.iot.jwt.issuer.signing' }\n",
+        "shared_credential",
+    ),
+    ("@[[callers]]\nname = 'a'\n", "missing_credential"),
+    ("@[[callers]]\nname = 'a'\nanonymous = false\n", "missing_credential"),
+    ("[[callers]]\nname = 'a'\nanonymous = @'yes'\n", "wrong_type"),
+    (
+        "[[callers]]\nname = 'a'\n@anonymous = true\napi_key_sha256 = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'\n",
+        "conflicting_credentials",
+    ),
+    (
+        "[[callers]]\nname = 'a'\nanonymous = true\n@api_key = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'\n",
+        "unknown_key",
+    ),
+    ("[[callers]]\nname = 'a'\napi_key_sha256 = @'abcd'\n", "bad_hash"),
+    (
+        "[[callers]]\nname = 'a'\napi_key_sha256 = @'+aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'\n",
+        "bad_hash",
+    ),
+    ("[[callers]]\nname = 'a'\ncertificate = @'CN=a'\n", "wrong_type"),
+    ("[[callers]]\nname = 'a'\ncertificate = @{}\n", "bad_certificate_name"),
+    (
+        "[[callers]]\nname = 'a'\ncertificate = @{ san_dns = 'a', san_uri = 'a:b' }\n",
+        "bad_certificate_name",
+    ),
+    ("[[callers]]\nname = 'a'\ncertificate = { san_uri = @'portal' }\n", "bad_san"),
+    ("[[callers]]\nname = 'a'\ncertificate = { san_dns = @'*.example.org' }\n", "bad_san"),
+    ("[[callers]]\nname = 'a'\ncertificate = { subject = @'portal' }\n", "bad_subject"),
+    ("[[callers]]\nname = 'a'\ncertificate = { sha256 = @'AB:CD' }\n", "bad_hash"),
+    (
+        "[[callers]]\nname = 'a'\ncertificate = { san_dns = 'a', @fingerprint = 'b' }\n",
+        "unknown_key",
+    ),
+    (
+        "[[callers]]\nname = 'a'\ntoken = @{ issuer = 'i', audience = 'c', label = 'am.services.iot.jwt.issuer.signing' }\n",
+        "missing_key",
+    ),
+    (
+        "[[callers]]\nname = 'a'\ntoken = { issuer = @'', audience = 'c', subject = 's', label = 'am.services.iot.jwt.issuer.signing' }\n",
+        "empty_value",
+    ),
+    (
+        "[[callers]]\nname = 'a'\ntoken = @{ issuer = 'i', audience = 'c', subject = 's' }\n",
+        "bad_token_keys",
+    ),
+    (
+        "[[callers]]\nname = 'a'\ntoken = @{ issuer = 'i', audience = 'c', subject = 's', label = 'a.b', jwks_url = 'https://i/' }\n",
+        "bad_token_keys",
+    ),
+    (
+        "[[callers]]\nname = 'a'\ntoken = { issuer = 'i', audience = 'c', subject = 's', label = @'am.services.iot.jwt.issuer.signin' }\n",
+        "unknown_label",
+    ),
+    (
+        "[[callers]]\nname = 'a'\ntoken = { issuer = 'i', audience = 'c', subject = 's', label = 'am.services.iot.jwt.issuer.signing', realm = @'/a' }\n",
+        "bad_realm",
+    ),
+    (
+        "[[callers]]\nname = 'a'\ntoken = { issuer = 'i', audience = 'c', subject = 's', label = 'am.services.iot.jwt.issuer.signing', @algorithms = ['ES256'] }\n",
+        "unknown_key",
+    ),
+    (
+        "[[callers]]\nname = 'a'\ntoken = { issuer = 'i', audience = 'c', subject = 's', jwks_url = @'http://keys.example/' }\n",
+        "bad_url",
+    ),
+    (
+        "[[callers]]\nname = 'a'\ntoken = { issuer = 'i', audience = 'c', subject = 's', jwks_url = @'https://user@keys.example/' }\n",
+        "bad_url",
+    ),
+    (
+        "[[callers]]\nname = 'a'\ntoken = { issuer = 'i', audience = 'c', subject = 's', jwks_url = 'https://i/', algorithms = [@'HS256'] }\n",
+        "algorithm_not_for_use",
+    ),
+    (
+        "[[callers]]\nname = 'a'\ntoken = { issuer = 'i', audience = 'c', subject = 's', jwks_url = 'https://i/', roots = @'no.such' }\n",
+        "unknown_label",
+    ),
+    ("[[callers]]\nname = @'a'\nanonymous = true\n", "caller_without_grant"),
+    ("grants = [@3]\n", "wrong_type"),
+    (
+        "[[callers]]\nname = 'a'\napi_key_sha256 = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'\n[[grants]]\ncallers = ['a']\nrights = ['keys']\n@right = []\n",
+        "unknown_key",
+    ),
+    (
+        "[[callers]]\nname = 'portal'\nanonymous = true\n[[grants]]\ncallers = [@'portel']\nrights = ['keys']\n",
+        "unknown_caller",
+    ),
+    ("@[[grants]]\nrights = ['keys']\n", "missing_key"),
+    ("[[grants]]\ncallers = @'a'\nrights = ['keys']\n", "wrong_type"),
+    ("[[grants]]\n@callers = []\nrights = ['keys']\n", "empty_list"),
+    (
+        "[[callers]]\nname = 'a'\napi_key_sha256 = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'\n[[grants]]\ncallers = ['a', @'a']\nrights = ['keys']\n",
+        "repeated_value",
+    ),
+    (
+        "[[callers]]\nname = 'a'\napi_key_sha256 = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'\n@[[grants]]\ncallers = ['a']\n",
+        "missing_key",
+    ),
+    (
+        "[[callers]]\nname = 'a'\napi_key_sha256 = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'\n[[grants]]\ncallers = ['a']\nrights = ['verify', @'verfy']\nlabels = ['*']\n",
+        "unknown_right",
+    ),
+    (
+        "[[callers]]\nname = 'a'\napi_key_sha256 = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'\n[[grants]]\ncallers = ['a']\nrights = [@'*']\nlabels = ['*']\n",
+        "unknown_right",
+    ),
+    (
+        "[[callers]]\nname = 'a'\napi_key_sha256 = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'\n[[grants]]\ncallers = ['a']\nrights = ['keys', @'keys']\n",
+        "repeated_value",
+    ),
+    (
+        "[[callers]]\nname = 'a'\napi_key_sha256 = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'\n[[grants]]\ncallers = ['a']\n@rights = ['keys', 'verify']\n",
+        "missing_key",
+    ),
+    (
+        "[[callers]]\nname = 'a'\napi_key_sha256 = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'\n[[grants]]\ncallers = ['a']\nrights = ['keys', 'metrics']\n@labels = ['*']\n",
+        "labels_not_allowed",
+    ),
+    (
+        "[[callers]]\nname = 'a'\napi_key_sha256 = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'\n[[grants]]\ncallers = ['a']\nrights = ['metrics']\n@realms = ['*']\n",
+        "realms_not_allowed",
+    ),
+    (
+        "[[callers]]\nname = 'a'\napi_key_sha256 = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'\n[[grants]]\ncallers = ['a']\nrights = ['verify']\nlabels = ['*', @'*']\n",
+        "repeated_value",
+    ),
+    (
+        "[[callers]]\nname = 'a'\napi_key_sha256 = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'\n[[grants]]\ncallers = ['a']\nrights = ['verify']\nlabels = [@'am.*.signing']\n",
+        "bad_pattern",
+    ),
+    (
+        "[[callers]]\nname = 'a'\napi_key_sha256 = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'\n[[grants]]\ncallers = ['a']\nrights = ['verify']\nlabels = [@'am..*']\n",
+        "bad_pattern",
+    ),
+    (
+        "[[callers]]\nname = 'a'\napi_key_sha256 = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'\n[[grants]]\ncallers = ['a']\nrights = ['verify']\nlabels = [@'a_b']\n",
+        "bad_label",
+    ),
+    (
+        "[[callers]]\nname = 'a'\napi_key_sha256 = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'\n[[grants]]\ncallers = ['a']\nrights = ['verify']\nlabels = [@'am.service.*']\n",
+        "pattern_without_label",
+    ),
+    (
+        "[[callers]]\nname = 'a'\napi_key_sha256 = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'\n[[grants]]\ncallers = ['a']\nrights = ['verify']\nlabels = [@'am.services.iot.jwt.issuer.signin']\n",
+        "pattern_without_label",
+    ),
+    (
+        "[[callers]]\nname = 'a'\napi_key_sha256 = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'\n[[grants]]\ncallers = ['a']\nrights = ['keys']\nrealms = [@'/alpha']\n",
+        "bad_realm",
+    ),
+    (
+        "[[callers]]\nname = 'a'\napi_key_sha256 = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'\n[[grants]]\ncallers = ['a']\nrights = ['keys']\nrealms = [@'/*']\n",
+        "bad_realm",
+    ),
+    (
+        "[[callers]]\nname = 'a'\napi_key_sha256 = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'\n[[grants]]\ncallers = ['a']\nrights = ['keys']\nrealms = ['/', @'/']\n",
+        "repeated_value",
+    ),
+    (
+        "[[callers]]\nname = 'a'\nanonymous = true\n[[grants]]\ncallers = ['a']\nrights = ['verify', @'encrypt']\nlabels = ['*']\n",
+        "anonymous_acts",
+    ),
+    (
+        "[[callers]]\nname = 'a'\napi_key_sha256 = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'\n[[callers]]\nname = 'b'\ntoken = { issuer = 'i', audience = 'c', subject = 's', label = 'am.services.iot.jwt.issuer.signing' }\n[[grants]]\ncallers = ['a', 'b']\nrights = [@'sign']\nlabels = ['am.services.*']\n",
+        "credentials_can_be_made",
+    ),
     // Paths and names that are empty, text before the mistake that is not ASCII, other shapes of TOML.
     ("[keyring]\nstate_dir = @''\n", "empty_value"),
     ("[stores.a]\nkind = 'keystore'\npath = @''\n", "empty_value"),

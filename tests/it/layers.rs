@@ -13,7 +13,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("atomic", &["error"]),
     ("json", &["error"]),
     ("label", &["error"]),
-    ("access", &["error", "secret", "label", "crypto"]),
+    ("access", &["error", "secret", "alg", "label", "crypto"]),
     ("usage", &["error", "clock", "label"]),
     ("trace", &["error", "clock", "label"]),
     ("catalogue", &["error", "alg", "label"]),
