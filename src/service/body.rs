@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::StatusCode;
 use hyper::body::Incoming;
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 
 use super::{Limits, Problem};
 
@@ -32,19 +32,21 @@ pub(crate) async fn collect(body: Incoming, limits: &Limits) -> Result<Bytes, Pr
     }
 }
 
-/// A body as a struct: unknown and repeated members are refused.
+/// A body as a struct, which may borrow from it: unknown and repeated members are refused.
 ///
 /// # Errors
 /// 400 with the place.
-pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        // The parser's own text may quote a value, which may be a secret.
-        let what = match error.classify() {
-            serde_json::error::Category::Data => "the body is not of the form of this operation",
-            _ => "the body is no JSON",
-        };
-        let text = format!("{what}: line {}, column {}", error.line(), error.column());
-        Problem::new(StatusCode::BAD_REQUEST, "malformed", text)
-            .with_help("GET /openapi.json has the form of each body")
-    })
+pub(crate) fn parse<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes).map_err(|error| malformed(&error))
+}
+
+/// What is told of a body that is not of its form. The parser's own text may quote a value, which may be a secret.
+pub(crate) fn malformed(error: &serde_json::Error) -> Problem {
+    let what = match error.classify() {
+        serde_json::error::Category::Data => "the body is not of the form of this operation",
+        _ => "the body is no JSON",
+    };
+    let text = format!("{what}: line {}, column {}", error.line(), error.column());
+    Problem::new(StatusCode::BAD_REQUEST, "malformed", text)
+        .with_help("GET /openapi.json has the form of each body")
 }

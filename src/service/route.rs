@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::answer::Answer;
 use super::call::Call;
+use super::operation::{self, Batch, Operation, Results};
 use super::{Problem, body};
 use crate::access::Right;
 use crate::error::Result;
@@ -84,6 +85,34 @@ impl Route {
             ..Self::new(Method::POST, path, summary, handler)
         }
         .with_right(right)
+    }
+
+    /// An operation with the keys of a label, alone and in batches.
+    pub(crate) fn operation<O: Operation>(
+        name: &str,
+        right: Right,
+        summary: &'static str,
+    ) -> [Self; 2] {
+        let path = format!("/v1/labels/{{label}}/{name}");
+        let one = Self::new(Method::POST, path.as_str(), summary, Box::new(operation::once::<O>));
+        let all = Self::new(
+            Method::POST,
+            format!("{path}/batch"),
+            summary,
+            Box::new(operation::batch::<O>),
+        );
+        [
+            Self {
+                body: Some(schema_of::<O::Item<'static>>),
+                answer: Some(schema_of::<O::Done<'static>>),
+                ..one.with_right(right)
+            },
+            Self {
+                body: Some(schema_of::<Batch<O::Item<'static>>>),
+                answer: Some(schema_of::<Results<O::Done<'static>>>),
+                ..all.with_right(right).slow()
+            },
+        ]
     }
 
     fn new(

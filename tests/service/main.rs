@@ -1,6 +1,9 @@
 //! The service, over real sockets: one binary, one module a subject.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
 
+mod batches;
+mod encryption;
 mod labels;
 mod running;
+mod signing;

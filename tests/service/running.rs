@@ -3,14 +3,30 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use claviger::access::Access;
+use claviger::access::{Access, Caller, Credential, Grant, Right};
 use claviger::clock::Clock;
+use claviger::crypto::sha256;
+use claviger::label::CallerName;
 use claviger::service::{Limits, Service, serve};
 use claviger::{Config, Keyring};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
+
+/// One caller, with "the key of portal", who has these rights to everything.
+pub(crate) fn granting(rights: &[Right]) -> Access {
+    let name: CallerName = "portal".parse().unwrap();
+    let credential = Credential::ApiKey(sha256(b"the key of portal"));
+    let everything = vec!["*".parse().unwrap()];
+    let grant = Grant {
+        callers: vec![name.clone()],
+        rights: rights.to_vec(),
+        labels: everything.clone(),
+        realms: everything,
+    };
+    Access::new(vec![Caller { name, credential }], vec![grant])
+}
 
 /// A service that runs until it is dropped.
 pub(crate) struct Running {
@@ -35,13 +51,18 @@ impl Running {
 
     /// Status and JSON body of a `POST`.
     pub(crate) fn post(&self, path: &str, key: Option<&str>, body: &Value) -> (u16, Value) {
+        self.post_text(path, key, &body.to_string())
+    }
+
+    /// The same of a body that need not be JSON.
+    pub(crate) fn post_text(&self, path: &str, key: Option<&str>, body: &str) -> (u16, Value) {
         let url = format!("http://{}{path}", self.address);
         let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
         let mut request = agent.post(url);
         if let Some(key) = key {
             request = request.header("authorization", format!("Bearer {key}"));
         }
-        let mut response = request.send(body.to_string()).unwrap();
+        let mut response = request.send(body).unwrap();
         let text = response.body_mut().read_to_string().unwrap();
         (response.status().as_u16(), serde_json::from_str(&text).unwrap())
     }

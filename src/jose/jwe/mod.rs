@@ -3,6 +3,7 @@
 mod decrypting;
 mod encrypting;
 mod parts;
+mod rewrapping;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::secret::SecretBytes;
 
 pub use decrypting::{decrypt, decrypt_json};
 pub use encrypting::encrypt;
+pub use rewrapping::{RewrapOptions, Rewrapped, rewrap, rewrap_json};
 
 /// How a token is encrypted. The default: compact, the label's preferred algorithms, with a kid.
 #[derive(Clone, Debug, Default)]

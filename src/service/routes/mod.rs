@@ -1,11 +1,12 @@
 //! The table of routes: a file a subject, a row a route.
 
+mod encryption;
 mod health;
-mod labels;
+mod signing;
 
 use super::route::Route;
 
 /// Every route.
 pub(crate) fn all() -> Vec<Route> {
-    [health::routes(), labels::routes()].into_iter().flatten().collect()
+    [encryption::routes(), health::routes(), signing::routes()].into_iter().flatten().collect()
 }

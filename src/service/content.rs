@@ -1,0 +1,264 @@
+//! What goes into tokens and comes out of them: claims, bytes or text; and the tokens themselves.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Deserializer, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::jose::Serialization;
+
+/// Text of a body, borrowed where it has no escapes.
+#[derive(Clone, Debug)]
+pub(crate) struct Text<'b>(pub(crate) Cow<'b, str>);
+
+impl<'b> Text<'b> {
+    /// The bytes of its UTF-8.
+    pub(crate) fn into_bytes(self) -> Cow<'b, [u8]> {
+        match self.0 {
+            Cow::Borrowed(text) => text.as_bytes().into(),
+            Cow::Owned(text) => text.into_bytes().into(),
+        }
+    }
+}
+
+impl<'de: 'b, 'b> Deserialize<'de> for Text<'b> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(text.into()))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(text.to_owned().into()))
+            }
+        }
+
+        deserializer.deserialize_str(Reader)
+    }
+}
+
+impl JsonSchema for Text<'_> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Text".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        String::json_schema(generator)
+    }
+}
+
+/// The input of an operation: exactly one of three members.
+pub(crate) struct Input<'b> {
+    pub(crate) claims: Option<&'b RawValue>,
+    pub(crate) payload: Option<Text<'b>>,
+    pub(crate) text: Option<Text<'b>>,
+}
+
+impl<'b> Input<'b> {
+    /// The bytes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] if there is none or more than one, [`ErrorKind::Malformed`] for one of the wrong form.
+    pub(crate) fn required(self) -> Result<Cow<'b, [u8]>> {
+        self.given()?
+            .ok_or_else(|| Error::new(ErrorKind::Usage, "there is no input").with_help(ONE))
+    }
+
+    /// The same where there may be none.
+    ///
+    /// # Errors
+    /// As [`Input::required`].
+    pub(crate) fn given(self) -> Result<Option<Cow<'b, [u8]>>> {
+        match (self.claims, self.payload, self.text) {
+            (None, None, None) => Ok(None),
+            // As it stands: what is signed is what was sent, octet for octet.
+            (Some(claims), None, None) if claims.get().starts_with('{') => {
+                Ok(Some(claims.get().as_bytes().into()))
+            }
+            (Some(_), None, None) => {
+                Err(Error::new(ErrorKind::Malformed, "\"claims\" is no JSON object"))
+            }
+            (None, Some(payload), None) => Ok(Some(decoded("payload", &payload.0)?.into())),
+            (None, None, Some(text)) => Ok(Some(text.into_bytes())),
+            _ => Err(Error::new(ErrorKind::Usage, "there is more than one input").with_help(ONE)),
+        }
+    }
+}
+
+const ONE: &str = "send one of \"claims\" (a JSON object), \"payload\" (base64url) and \"text\"";
+
+/// The bytes of a member in base64url.
+///
+/// # Errors
+/// [`ErrorKind::Malformed`] naming the member.
+pub(crate) fn decoded(member: &str, text: &str) -> Result<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| {
+        let text = format!("\"{member}\" is not base64url without padding (RFC 4648 §5)");
+        Error::new(ErrorKind::Malformed, text)
+    })
+}
+
+/// base64url, as answers have it.
+pub(crate) fn encoded(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// In which form a content is answered.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Form {
+    /// A JSON object; another content is refused.
+    #[default]
+    Claims,
+    /// base64url.
+    Payload,
+    /// A string; a content that is not UTF-8 is refused.
+    Text,
+}
+
+/// A content: one of three members, the one that was asked for.
+#[derive(JsonSchema, Serialize)]
+pub(crate) struct Content {
+    /// The JSON object, as it stands in the token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Map<String, Value>>")]
+    claims: Option<Box<RawValue>>,
+    /// base64url.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<String>,
+    /// The string.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+}
+
+impl Content {
+    /// A content in a form.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ClaimsRejected`] if it has no such form.
+    pub(crate) fn new(bytes: Vec<u8>, form: Form) -> Result<Self> {
+        let mut content = Self { claims: None, payload: None, text: None };
+        match form {
+            Form::Claims => content.claims = Some(object(bytes)?),
+            Form::Payload => content.payload = Some(encoded(&bytes)),
+            Form::Text => content.text = Some(text(bytes)?),
+        }
+        Ok(content)
+    }
+}
+
+fn object(bytes: Vec<u8>) -> Result<Box<RawValue>> {
+    let value = String::from_utf8(bytes).ok().and_then(|text| RawValue::from_string(text).ok());
+    value.filter(|value| value.get().starts_with('{')).ok_or_else(|| {
+        Error::new(ErrorKind::ClaimsRejected, "the content is not a JSON object")
+            .with_help("\"as\": \"payload\" answers any content")
+    })
+}
+
+fn text(bytes: Vec<u8>) -> Result<String> {
+    String::from_utf8(bytes).map_err(|_| {
+        Error::new(ErrorKind::ClaimsRejected, "the content is not UTF-8")
+            .with_help("\"as\": \"payload\" answers any content")
+    })
+}
+
+/// A token in a body: the compact form is a string, a JSON form is an object. Who sends it says which it is.
+#[derive(Debug)]
+pub(crate) enum Token<'b> {
+    Compact(Cow<'b, str>),
+    Json(Cow<'b, str>),
+}
+
+impl Token<'_> {
+    /// One that was just made.
+    pub(crate) fn made(token: String, serialization: Serialization) -> Token<'static> {
+        match serialization {
+            Serialization::Compact => Token::Compact(token.into()),
+            Serialization::Flattened | Serialization::General => Token::Json(token.into()),
+        }
+    }
+}
+
+impl<'de: 'b, 'b> Deserialize<'de> for Token<'b> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&RawValue>::deserialize(deserializer)?.get();
+        if text.starts_with('{') {
+            return Ok(Self::Json(text.into()));
+        }
+        let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        match inner {
+            Some(inner) if !inner.contains('\\') => Ok(Self::Compact(inner.into())),
+            _ => serde_json::from_str::<String>(text)
+                .map(|text| Self::Compact(text.into()))
+                .map_err(|_| de::Error::custom("neither a string nor an object")),
+        }
+    }
+}
+
+impl Serialize for Token<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Compact(text) => serializer.serialize_str(text),
+            Self::Json(text) => {
+                let value: &RawValue =
+                    serde_json::from_str(text).map_err(serde::ser::Error::custom)?;
+                value.serialize(serializer)
+            }
+        }
+    }
+}
+
+impl JsonSchema for Token<'_> {
+    fn schema_name() -> Cow<'static, str> {
+        "Token".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "The compact form as a string, a JSON form as an object.",
+            "type": ["string", "object"],
+        })
+    }
+}
+
+/// How a token is written (RFC 7515 §7, RFC 7516 §7).
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Written {
+    /// Parts between dots.
+    #[default]
+    Compact,
+    /// JSON with one signature or recipient.
+    Flattened,
+    /// JSON with a list of one.
+    General,
+}
+
+impl From<Written> for Serialization {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Compact => Self::Compact,
+            Written::Flattened => Self::Flattened,
+            Written::General => Self::General,
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Operations by label, alone and in batches: one function, two rows of the table.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use hyper::StatusCode;
+use schemars::JsonSchema;
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::answer::Answer;
+use super::call::Call;
+use super::{Problem, body};
+use crate::error::Result;
+use crate::ops::KeySet;
+
+/// What is done with the keys of a label.
+pub(crate) trait Operation: 'static {
+    /// What is asked for; it borrows from the body.
+    type Item<'b>: Deserialize<'b> + JsonSchema;
+    /// What is answered; it borrows from the keys.
+    type Done<'k>: Serialize + JsonSchema;
+
+    /// Does it once.
+    ///
+    /// # Errors
+    /// As the operation has them; each becomes a problem.
+    fn act<'k>(call: &Call<'_>, keys: &'k KeySet, item: Self::Item<'_>) -> Result<Self::Done<'k>>;
+}
+
+/// Several items of one operation, done with the same keys.
+#[derive(JsonSchema)]
+#[schemars(rename = "BatchOf{T}")]
+#[expect(dead_code, reason = "its form, for the schema")]
+pub(crate) struct Batch<T> {
+    /// The items; at most `max_batch_items` of `[service]`.
+    items: Vec<T>,
+}
+
+/// What came of a batch.
+#[derive(JsonSchema)]
+#[schemars(rename = "ResultsOf{T}")]
+#[expect(dead_code, reason = "its form, for the schema")]
+pub(crate) struct Results<T> {
+    /// One result an item, in their order.
+    results: Vec<OneResult<T>>,
+}
+
+/// What came of one item: its answer, or why there is none.
+#[derive(JsonSchema, Serialize)]
+#[serde(untagged)]
+#[schemars(rename = "ResultOf{T}")]
+pub(crate) enum OneResult<T> {
+    /// As the operation answers alone.
+    Done(T),
+    /// The others are done all the same.
+    Refused {
+        /// What is wrong with the item.
+        problem: Problem,
+    },
+}
+
+impl<T> From<Result<T, Problem>> for OneResult<T> {
+    fn from(result: Result<T, Problem>) -> Self {
+        match result {
+            Ok(done) => Self::Done(done),
+            Err(problem) => Self::Refused { problem },
+        }
+    }
+}
+
+/// Answers one item.
+pub(crate) fn once<O: Operation>(call: &Call<'_>, bytes: &[u8]) -> Result<Answer, Problem> {
+    let keys = call.keys()?;
+    Ok(Answer::json(&O::act(call, &keys, body::parse(bytes)?)?))
+}
+
+/// Answers a batch. Items that are no JSON refuse the whole; any other trouble with one is its own.
+pub(crate) fn batch<O: Operation>(call: &Call<'_>, bytes: &[u8]) -> Result<Answer, Problem> {
+    let keys = call.keys()?;
+    let max = call.service.0.limits.max_batch_items;
+    let mut out = Vec::with_capacity(bytes.len().saturating_mul(2));
+    let mut put = |result: Result<O::Done<'_>, Problem>| {
+        out.extend_from_slice(if out.is_empty() { b"{\"results\":[" } else { b"," });
+        // Into memory, of structs of strings: nothing can fail.
+        drop(serde_json::to_writer(&mut out, &OneResult::from(result)));
+    };
+    match items::<O::Item<'_>>(bytes, max) {
+        Ok(items) => {
+            for item in items {
+                put(O::act(call, &keys, item).map_err(Problem::from));
+            }
+        }
+        // Once more, so that those of the right form are done.
+        Err(_) => {
+            for item in items::<&RawValue>(bytes, max)? {
+                let item = body::parse(item.get().as_bytes());
+                put(item.and_then(|item| O::act(call, &keys, item).map_err(Problem::from)));
+            }
+        }
+    }
+    if out.is_empty() {
+        out.extend_from_slice(b"{\"results\":[");
+    }
+    out.extend_from_slice(b"]}");
+    Ok(Answer::of("application/json", out))
+}
+
+/// The items of a body, no more than `max`: small ones would grow to many times the size of the body.
+fn items<'b, T: Deserialize<'b>>(bytes: &'b [u8], max: usize) -> Result<Vec<T>, Problem> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let items = Items { max, of: PhantomData }.deserialize(&mut deserializer);
+    items.and_then(|items| deserializer.end().map(|()| items)).map_err(|error| {
+        if !error.to_string().starts_with(TOO_MANY) {
+            return body::malformed(&error);
+        }
+        let text = format!("the batch has more than {max} items");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "limit_exceeded", text)
+            .with_help("send several batches; max_batch_items of [service] is the bound")
+    })
+}
+
+const TOO_MANY: &str = "too many items";
+
+/// Reads `{"items":[…]}`.
+struct Items<T> {
+    max: usize,
+    of: PhantomData<T>,
+}
+
+impl<'b, T: Deserialize<'b>> DeserializeSeed<'b> for Items<T> {
+    type Value = Vec<T>;
+
+    fn deserialize<D: Deserializer<'b>>(self, deserializer: D) -> Result<Vec<T>, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'b, T: Deserialize<'b>> Visitor<'b> for Items<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("items")
+    }
+
+    fn visit_map<A: MapAccess<'b>>(self, mut map: A) -> Result<Vec<T>, A::Error> {
+        let mut items = None;
+        while let Some(name) = map.next_key::<std::borrow::Cow<'b, str>>()? {
+            if name != "items" || items.is_some() {
+                return Err(de::Error::custom("another member"));
+            }
+            items = Some(map.next_value_seed(List { max: self.max, of: PhantomData })?);
+        }
+        items.ok_or_else(|| de::Error::missing_field("items"))
+    }
+}
+
+/// Reads the list itself.
+struct List<T> {
+    max: usize,
+    of: PhantomData<T>,
+}
+
+impl<'b, T: Deserialize<'b>> DeserializeSeed<'b> for List<T> {
+    type Value = Vec<T>;
+
+    fn deserialize<D: Deserializer<'b>>(self, deserializer: D) -> Result<Vec<T>, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'b, T: Deserialize<'b>> Visitor<'b> for List<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'b>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element()? {
+            if items.len() == self.max {
+                return Err(de::Error::custom(TOO_MANY));
+            }
+            items.push(item);
+        }
+        Ok(items)
+    }
+}

@@ -1,0 +1,213 @@
+//! Encryption by label: encrypt, decrypt, and encrypt again.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::super::call::Call;
+use super::super::content::{Content, Form, Input, Text, Token, Written, decoded};
+use super::super::operation::Operation;
+use super::super::route::Route;
+use super::signing::Made;
+use crate::access::Right;
+use crate::error::{Error, ErrorKind, Result};
+use crate::jose::Serialization;
+use crate::jose::jwe::{self, EncryptOptions, RewrapOptions};
+use crate::ops::KeySet;
+
+pub(super) fn routes() -> Vec<Route> {
+    [
+        Route::operation::<Encrypt>("encrypt", Right::Encrypt, "Encrypt for the active alias"),
+        Route::operation::<Decrypt>("decrypt", Right::Decrypt, "Decrypt with every valid alias"),
+        Route::operation::<Rewrap>(
+            "rewrap",
+            Right::Rewrap,
+            "Encrypt again for the active alias, without showing the plaintext",
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+struct Encrypt;
+
+/// What is to be encrypted: one of `claims`, `payload` and `text`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct EncryptRequest<'b> {
+    /// A JSON object, encrypted as it stands in the request.
+    #[serde(borrow)]
+    #[schemars(with = "Option<Map<String, Value>>")]
+    claims: Option<&'b RawValue>,
+    /// Bytes in base64url.
+    payload: Option<Text<'b>>,
+    /// Text, encrypted as UTF-8.
+    text: Option<Text<'b>>,
+    /// The key management algorithm; absent: the label's first that fits its active alias.
+    alg: Option<String>,
+    /// The content encryption; absent: the label's first that fits.
+    enc: Option<String>,
+    /// The `typ` header.
+    typ: Option<String>,
+    /// The `cty` header.
+    cty: Option<String>,
+    /// `apu` in base64url (RFC 7518 §4.6.1.2).
+    apu: Option<Text<'b>>,
+    /// `apv` in base64url.
+    apv: Option<Text<'b>>,
+    /// Additional authenticated data in base64url; only of the JSON forms.
+    aad: Option<Text<'b>>,
+    /// Compresses first; the label must allow it.
+    #[serde(default)]
+    zip: bool,
+    /// How the token is written.
+    #[serde(default)]
+    serialization: Written,
+    /// Until when a token without `exp` is used, in seconds since 1970; absent: the label's lifetime of tokens.
+    expires: Option<u64>,
+}
+
+impl Operation for Encrypt {
+    type Item<'b> = EncryptRequest<'b>;
+    type Done<'k> = Made<'k>;
+
+    fn act<'k>(_: &Call<'_>, keys: &'k KeySet, item: EncryptRequest<'_>) -> Result<Made<'k>> {
+        let EncryptRequest { claims, payload, text, .. } = item;
+        let plaintext = Input { claims, payload, text }.required()?;
+        let bytes =
+            |name, member: Option<Text<'_>>| member.map(|text| decoded(name, &text.0)).transpose();
+        let options = EncryptOptions {
+            algorithm: item.alg,
+            content: item.enc,
+            typ: item.typ,
+            cty: item.cty,
+            apu: bytes("apu", item.apu)?,
+            apv: bytes("apv", item.apv)?,
+            aad: bytes("aad", item.aad)?,
+            zip: item.zip,
+            serialization: item.serialization.into(),
+            expires: item.expires,
+            ..EncryptOptions::default()
+        };
+        let token = jwe::encrypt(keys, &plaintext, &options)?;
+        Ok(Made::with(keys, Token::made(token, options.serialization)))
+    }
+}
+
+struct Decrypt;
+
+/// What is to be decrypted.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct DecryptRequest<'b> {
+    /// The token.
+    #[serde(borrow)]
+    token: Token<'b>,
+    /// The `typ` that it must have.
+    typ: Option<Text<'b>>,
+    /// How the plaintext is answered.
+    #[serde(default, rename = "as")]
+    form: Form,
+    /// Answers the header as well.
+    #[serde(default)]
+    header: bool,
+}
+
+/// What decrypted.
+#[derive(JsonSchema, Serialize)]
+struct Decrypted {
+    #[serde(flatten)]
+    content: Content,
+    /// The alias that decrypted.
+    alias: String,
+    /// Its kid.
+    kid: String,
+    /// The key management algorithm.
+    alg: &'static str,
+    /// The content encryption.
+    enc: &'static str,
+    /// The header, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    header: Option<Map<String, Value>>,
+}
+
+impl Operation for Decrypt {
+    type Item<'b> = DecryptRequest<'b>;
+    type Done<'k> = Decrypted;
+
+    fn act(_: &Call<'_>, keys: &KeySet, item: DecryptRequest<'_>) -> Result<Decrypted> {
+        let opened = match &item.token {
+            Token::Compact(token) => jwe::decrypt(keys, token),
+            Token::Json(token) => jwe::decrypt_json(keys, token),
+        }?;
+        if item.typ.is_some_and(|typ| !opened.is_of_type(&typ.0)) {
+            return Err(Error::new(ErrorKind::NotDecrypted, "the token does not decrypt"));
+        }
+        Ok(Decrypted {
+            // EXPOSE: to the caller, who has the right to it.
+            content: Content::new(opened.plaintext.expose_secret().to_vec(), item.form)?,
+            alias: opened.key.alias.to_string(),
+            kid: opened.key.kid.clone(),
+            alg: opened.algorithm.name,
+            enc: opened.content.name,
+            header: item.header.then(|| opened.header()),
+        })
+    }
+}
+
+struct Rewrap;
+
+/// What is to be encrypted again: `typ`, `cty`, `apu`, `apv`, `zip` and `aad` stay as they are, and so does its form.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RewrapRequest<'b> {
+    /// The token.
+    #[serde(borrow)]
+    token: Token<'b>,
+    /// The key management algorithm; absent: the label's first that fits its active alias.
+    alg: Option<String>,
+    /// The content encryption; absent: the label's first that fits.
+    enc: Option<String>,
+    /// Until when a token without `exp` is used, in seconds since 1970; absent: the label's lifetime of tokens.
+    expires: Option<u64>,
+}
+
+/// The same content for the active alias.
+#[derive(JsonSchema, Serialize)]
+struct Rewrapped<'k> {
+    #[serde(flatten)]
+    made: Made<'k>,
+    /// What opened the old token.
+    from: From,
+}
+
+/// A key that opened a token.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "OpenedBy")]
+struct From {
+    /// Its alias.
+    alias: String,
+    /// Its kid.
+    kid: String,
+}
+
+impl Operation for Rewrap {
+    type Item<'b> = RewrapRequest<'b>;
+    type Done<'k> = Rewrapped<'k>;
+
+    fn act<'k>(_: &Call<'_>, keys: &'k KeySet, item: RewrapRequest<'_>) -> Result<Rewrapped<'k>> {
+        let options =
+            RewrapOptions { algorithm: item.alg, content: item.enc, expires: item.expires };
+        let (rewrapped, serialization) = match &item.token {
+            Token::Compact(token) => (jwe::rewrap(keys, token, &options)?, Serialization::Compact),
+            Token::Json(token) => {
+                (jwe::rewrap_json(keys, token, &options)?, Serialization::Flattened)
+            }
+        };
+        let from = &rewrapped.from;
+        let from = From { alias: from.alias.to_string(), kid: from.kid.clone() };
+        Ok(Rewrapped { made: Made::with(keys, Token::made(rewrapped.token, serialization)), from })
+    }
+}

@@ -1,0 +1,314 @@
+//! Signatures by label: tokens and bare signatures.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::super::call::Call;
+use super::super::content::{Content, Form, Input, Text, Token, Written, decoded, encoded};
+use super::super::operation::Operation;
+use super::super::route::Route;
+use crate::access::Right;
+use crate::error::{Error, ErrorKind, Result};
+use crate::jose::claims::{self, ClaimRules};
+use crate::jose::jws::{self, SignOptions, VerifyOptions};
+use crate::ops::{self, KeySet};
+
+pub(super) fn routes() -> Vec<Route> {
+    [
+        Route::operation::<Sign>("sign", Right::Sign, "Sign with the active alias"),
+        Route::operation::<Verify>("verify", Right::Verify, "Verify with every valid alias"),
+        Route::operation::<SignRaw>(
+            "raw/sign",
+            Right::Sign,
+            "Make a bare signature with the active alias",
+        ),
+        Route::operation::<VerifyRaw>(
+            "raw/verify",
+            Right::Verify,
+            "Check a bare signature with every valid alias",
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+struct Sign;
+
+/// What is to be signed: one of `claims`, `payload` and `text`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SignRequest<'b> {
+    /// A JSON object, signed as it stands in the request.
+    #[serde(borrow)]
+    #[schemars(with = "Option<Map<String, Value>>")]
+    claims: Option<&'b RawValue>,
+    /// Bytes in base64url.
+    payload: Option<Text<'b>>,
+    /// Text, signed as UTF-8.
+    text: Option<Text<'b>>,
+    /// The algorithm; absent: the label's first that fits its active alias.
+    alg: Option<String>,
+    /// The `typ` header.
+    typ: Option<String>,
+    /// The `cty` header.
+    cty: Option<String>,
+    /// How the token is written.
+    #[serde(default)]
+    serialization: Written,
+    /// Leaves the payload out of the token (RFC 7515 appendix F).
+    #[serde(default)]
+    detached: bool,
+    /// Signs the payload as it is, `b64=false` (RFC 7797); only with `detached`.
+    #[serde(default)]
+    unencoded: bool,
+    /// Until when a token without `exp` is used, in seconds since 1970; absent: the label's lifetime of tokens.
+    expires: Option<u64>,
+}
+
+/// A token, and who made it.
+#[derive(JsonSchema, Serialize)]
+pub(super) struct Made<'k> {
+    /// The token.
+    pub(super) token: Token<'static>,
+    /// The alias that made it.
+    pub(super) alias: &'k str,
+    /// Its kid.
+    pub(super) kid: &'k str,
+}
+
+impl<'k> Made<'k> {
+    pub(super) fn with(keys: &'k KeySet, token: Token<'static>) -> Self {
+        let active = keys.active();
+        Self { token, alias: active.alias.as_str(), kid: &active.kid }
+    }
+}
+
+impl Operation for Sign {
+    type Item<'b> = SignRequest<'b>;
+    type Done<'k> = Made<'k>;
+
+    fn act<'k>(_: &Call<'_>, keys: &'k KeySet, item: SignRequest<'_>) -> Result<Made<'k>> {
+        let SignRequest { claims, payload, text, .. } = item;
+        let payload = Input { claims, payload, text }.required()?;
+        let options = SignOptions {
+            algorithm: item.alg,
+            typ: item.typ,
+            cty: item.cty,
+            serialization: item.serialization.into(),
+            detached: item.detached,
+            unencoded: item.unencoded,
+            expires: item.expires,
+            ..SignOptions::default()
+        };
+        let token = jws::sign(keys, &payload, &options)?;
+        Ok(Made::with(keys, Token::made(token, options.serialization)))
+    }
+}
+
+struct Verify;
+
+/// What is to be verified. A token without its payload comes with one of `claims`, `payload` and `text`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct VerifyRequest<'b> {
+    /// The token.
+    #[serde(borrow)]
+    token: Token<'b>,
+    /// The detached payload: a JSON object, as it stands in the request.
+    #[schemars(with = "Option<Map<String, Value>>")]
+    claims: Option<&'b RawValue>,
+    /// The detached payload in base64url.
+    payload: Option<Text<'b>>,
+    /// The detached payload as text.
+    text: Option<Text<'b>>,
+    /// The `typ` that it must have.
+    typ: Option<Text<'b>>,
+    /// What its claims must say; absent: they are not looked at.
+    checks: Option<Checks>,
+    /// How the payload is answered.
+    #[serde(default, rename = "as")]
+    form: Form,
+    /// Answers the header as well.
+    #[serde(default)]
+    header: bool,
+}
+
+/// What claims must say (RFC 7519 §4.1). `exp`, `nbf` and `iat` must hold where they are there.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Checks {
+    /// The `iss` that they must name.
+    issuer: Option<String>,
+    /// The `aud` that they must name.
+    audience: Option<String>,
+    /// How far clocks may differ, in seconds.
+    #[serde(default)]
+    skew: u32,
+    /// Claims that must be there.
+    #[serde(default)]
+    require: Vec<String>,
+}
+
+/// What verified.
+#[derive(JsonSchema, Serialize)]
+struct Verified {
+    #[serde(flatten)]
+    content: Content,
+    /// The alias that verified.
+    alias: String,
+    /// Its kid.
+    kid: String,
+    /// The algorithm.
+    alg: &'static str,
+    /// The header, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    header: Option<Map<String, Value>>,
+}
+
+impl Operation for Verify {
+    type Item<'b> = VerifyRequest<'b>;
+    type Done<'k> = Verified;
+
+    fn act(call: &Call<'_>, keys: &KeySet, item: VerifyRequest<'_>) -> Result<Verified> {
+        let VerifyRequest { claims, payload, text, .. } = item;
+        let detached = Input { claims, payload, text }.given()?;
+        let options = VerifyOptions {
+            detached_payload: detached.as_deref(),
+            typ: item.typ.as_ref().map(|typ| &*typ.0),
+        };
+        let verified = match &item.token {
+            Token::Compact(token) => jws::verify(keys, token, &options),
+            Token::Json(token) => jws::verify_json(keys, token, &options),
+        }?;
+        if let Some(checks) = item.checks {
+            let rules = ClaimRules {
+                issuer: checks.issuer,
+                audience: checks.audience,
+                skew: Duration::from_secs(checks.skew.into()),
+                required: checks.require,
+                max_json_depth: keys.policy().limits.max_json_depth,
+                ..ClaimRules::default()
+            };
+            claims::check(&verified.payload, &rules, call.service.0.clock.now())?;
+        }
+        let header = item.header.then(|| verified.header());
+        Ok(Verified {
+            content: Content::new(verified.payload, item.form)?,
+            alias: verified.key.alias.to_string(),
+            kid: verified.key.kid.clone(),
+            alg: verified.algorithm.name,
+            header,
+        })
+    }
+}
+
+/// The message of a bare signature.
+fn message<'b>(message: Option<Text<'b>>, text: Option<Text<'b>>) -> Result<Cow<'b, [u8]>> {
+    match (message, text) {
+        (Some(message), None) => Ok(decoded("message", &message.0)?.into()),
+        (None, Some(text)) => Ok(text.into_bytes()),
+        _ => Err(Error::new(ErrorKind::Usage, "there is no message, or more than one")
+            .with_help("send one of \"message\" (base64url) and \"text\"")),
+    }
+}
+
+struct SignRaw;
+
+/// What is to be signed as it is: one of `message` and `text`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SignRawRequest<'b> {
+    /// The message in base64url.
+    #[serde(borrow)]
+    message: Option<Text<'b>>,
+    /// The message as text.
+    text: Option<Text<'b>>,
+    /// The algorithm; absent: the label's first that fits its active alias.
+    alg: Option<Text<'b>>,
+}
+
+/// A bare signature.
+#[derive(JsonSchema, Serialize)]
+struct RawSignature<'k> {
+    /// The signature in base64url; of ECDSA `r‖s`.
+    signature: String,
+    /// The alias that made it.
+    alias: &'k str,
+    /// Its kid.
+    kid: &'k str,
+    /// The algorithm.
+    alg: &'static str,
+}
+
+impl Operation for SignRaw {
+    type Item<'b> = SignRawRequest<'b>;
+    type Done<'k> = RawSignature<'k>;
+
+    fn act<'k>(
+        _: &Call<'_>,
+        keys: &'k KeySet,
+        item: SignRawRequest<'_>,
+    ) -> Result<RawSignature<'k>> {
+        let message = message(item.message, item.text)?;
+        let alg = item.alg.as_ref().map(|alg| &*alg.0);
+        let (signature, algorithm) = ops::sign_raw(keys, &message, alg)?;
+        let active = keys.active();
+        Ok(RawSignature {
+            signature: encoded(&signature),
+            alias: active.alias.as_str(),
+            kid: &active.kid,
+            alg: algorithm.name,
+        })
+    }
+}
+
+struct VerifyRaw;
+
+/// A bare signature, and of what: one of `message` and `text`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct VerifyRawRequest<'b> {
+    /// The signature in base64url; of ECDSA `r‖s`.
+    #[serde(borrow)]
+    signature: Text<'b>,
+    /// The message in base64url.
+    message: Option<Text<'b>>,
+    /// The message as text.
+    text: Option<Text<'b>>,
+    /// The algorithm; absent: every one that the label allows.
+    alg: Option<Text<'b>>,
+}
+
+/// Which key made a bare signature.
+#[derive(JsonSchema, Serialize)]
+struct RawVerified<'k> {
+    /// The alias that verified.
+    alias: &'k str,
+    /// Its kid.
+    kid: &'k str,
+    /// The algorithm.
+    alg: &'static str,
+}
+
+impl Operation for VerifyRaw {
+    type Item<'b> = VerifyRawRequest<'b>;
+    type Done<'k> = RawVerified<'k>;
+
+    fn act<'k>(
+        _: &Call<'_>,
+        keys: &'k KeySet,
+        item: VerifyRawRequest<'_>,
+    ) -> Result<RawVerified<'k>> {
+        let message = message(item.message, item.text)?;
+        let signature = decoded("signature", &item.signature.0)?;
+        let alg = item.alg.as_ref().map(|alg| &*alg.0);
+        let (key, algorithm) = ops::verify_raw(keys, &message, &signature, alg)?;
+        Ok(RawVerified { alias: key.alias.as_str(), kid: &key.kid, alg: algorithm.name })
+    }
+}

@@ -1,0 +1,78 @@
+//! Batches: order, problems of single items, bounds.
+
+use claviger::access::Right;
+use serde_json::{Value, json};
+
+use super::running::{Running, granting};
+
+const LABEL: &str = "/v1/labels/am.services.oauth2.jwt.authenticity.signing";
+const KEY: Option<&str> = Some("the key of portal");
+
+#[test]
+fn each_item_has_its_result_in_its_place() {
+    let running = Running::new(granting(&[Right::Sign, Right::Verify]));
+    let items: Vec<Value> = (0..100).map(|n| json!({"claims": {"n": n}})).collect();
+    let (status, signed) =
+        running.post(&format!("{LABEL}/sign/batch"), KEY, &json!({ "items": items }));
+    assert_eq!(status, 200, "{signed}");
+    let tokens = |signed: &Value| -> Vec<Value> {
+        let results = signed["results"].as_array().unwrap();
+        results.iter().map(|one| json!({"token": one["token"]})).collect()
+    };
+    let mut tokens = tokens(&signed);
+    assert_eq!(tokens.len(), 100);
+    tokens[7] = json!({"token": "a.b.c"});
+    // A form that is wrong, and one that only JSON can be.
+    tokens[8] = json!({"tokens": 1});
+    tokens[9] = json!([]);
+    let (status, verified) =
+        running.post(&format!("{LABEL}/verify/batch"), KEY, &json!({ "items": tokens }));
+    assert_eq!(status, 200, "{verified}");
+    for (at, result) in verified["results"].as_array().unwrap().iter().enumerate() {
+        match at {
+            7 => assert_eq!(result["problem"]["code"], json!("not_verified"), "{result}"),
+            8 | 9 => assert_eq!(result["problem"]["code"], json!("malformed"), "{result}"),
+            _ => assert_eq!(result["claims"], json!({"n": at}), "{result}"),
+        }
+    }
+}
+
+#[test]
+fn a_batch_is_a_list_and_bounded() {
+    let running = Running::new(granting(&[Right::Sign]));
+    let many: Vec<Value> = (0..1_001).map(|_| json!({"text": ""})).collect();
+    let path = format!("{LABEL}/sign/batch");
+    for (body, status, code) in [
+        (json!({}), 400, "malformed"),
+        (json!({"items": {}}), 400, "malformed"),
+        (json!({"items": [], "more": 1}), 400, "malformed"),
+        (json!([]), 400, "malformed"),
+        (json!({ "items": many }), 413, "limit_exceeded"),
+        // Whatever is in them.
+        (json!({ "items": vec![0; 1_001] }), 413, "limit_exceeded"),
+    ] {
+        let (got, problem) = running.post(&path, KEY, &body);
+        assert_eq!((got, &problem["code"]), (status, &json!(code)), "{problem}");
+    }
+    for text in
+        [r#"{"items":[{"text":"a"},{"text":]}"#, r#"{"items":[]} x"#, r#"{"items":[],"items":[]}"#]
+    {
+        let (got, problem) = running.post_text(&path, KEY, text);
+        assert_eq!((got, &problem["code"]), (400, &json!("malformed")), "{problem}");
+    }
+    let (status, answer) = running.post(&path, KEY, &json!({ "items": [] }));
+    assert_eq!((status, answer), (200, json!({ "results": [] })));
+    let at_the_bound = json!({ "items": many[..1_000] });
+    let (status, answer) = running.post(&path, KEY, &at_the_bound);
+    assert_eq!((status, answer["results"].as_array().unwrap().len()), (200, 1_000));
+}
+
+#[test]
+fn a_batch_needs_the_right_of_its_operation() {
+    let running = Running::new(granting(&[Right::Sign]));
+    let body = json!({ "items": [] });
+    for (what, expected) in [("sign", 200), ("verify", 403), ("encrypt", 403), ("rewrap", 403)] {
+        let (status, answer) = running.post(&format!("{LABEL}/{what}/batch"), KEY, &body);
+        assert_eq!(status, expected, "{answer}");
+    }
+}
