@@ -1,6 +1,11 @@
 //! Certificates: their public facts, and self-signed ones around a new key.
 
+use std::net::IpAddr;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use time::OffsetDateTime;
+use x509_parser::pem::Pem;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use crate::alg::{Algorithm, Curve};
@@ -10,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// What a certificate says. Times are seconds since 1970.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CertificateFacts {
-    /// The subject as RFC 4514 text.
+    /// The subject as RFC 4514 text, the most specific part first; values that are no text as `x509-parser` shows them.
     pub subject: String,
     /// SHA-256 over the DER.
     pub sha256: [u8; 32],
@@ -30,8 +35,10 @@ pub fn facts(der: &[u8]) -> Result<CertificateFacts> {
     let (_, certificate) = X509Certificate::from_der(der).map_err(|error| {
         Error::new(ErrorKind::Damaged, format!("the certificate cannot be read: {error}"))
     })?;
+    let subject = DistinguishedName::of(certificate.subject());
     Ok(CertificateFacts {
-        subject: certificate.subject().to_string(),
+        subject: subject
+            .map_or_else(|| certificate.subject().to_string(), |subject| subject.to_string()),
         sha256: sha256(der),
         spki: certificate.public_key().raw.to_vec(),
         not_before: certificate.validity().not_before.timestamp(),
@@ -49,6 +56,10 @@ pub struct CertificateNames {
     pub dns: Vec<String>,
     /// The URIs.
     pub uris: Vec<String>,
+    /// The e-mail addresses.
+    pub emails: Vec<String>,
+    /// The addresses of hosts.
+    pub addresses: Vec<IpAddr>,
     /// SHA-256 over the DER.
     pub sha256: [u8; 32],
     /// Start of validity.
@@ -70,10 +81,13 @@ pub fn names(der: &[u8]) -> Result<CertificateNames> {
     let alternatives =
         certificate.subject_alternative_name().map_err(|error| damaged(error.to_string()))?;
     let (mut dns, mut uris) = (Vec::new(), Vec::new());
+    let (mut emails, mut addresses) = (Vec::new(), Vec::new());
     for name in alternatives.iter().flat_map(|names| &names.value.general_names) {
         match name {
             GeneralName::DNSName(name) => dns.push(name.to_ascii_lowercase()),
             GeneralName::URI(uri) => uris.push((*uri).to_owned()),
+            GeneralName::RFC822Name(email) => emails.push((*email).to_owned()),
+            GeneralName::IPAddress(octets) => addresses.extend(address(octets)),
             _ => {}
         }
     }
@@ -81,10 +95,48 @@ pub fn names(der: &[u8]) -> Result<CertificateNames> {
         subject: DistinguishedName::of(certificate.subject()),
         dns,
         uris,
+        emails,
+        addresses,
         sha256: sha256(der),
         not_before: certificate.validity().not_before.timestamp(),
         not_after: certificate.validity().not_after.timestamp(),
     })
+}
+
+/// Four octets or sixteen (RFC 5280 §4.2.1.6).
+fn address(octets: &[u8]) -> Option<IpAddr> {
+    let four = <[u8; 4]>::try_from(octets).map(IpAddr::from);
+    four.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).ok()
+}
+
+/// The certificates of a file, in its order: PEM text, or one in DER. Anything else in PEM is left out.
+///
+/// # Errors
+/// [`ErrorKind::Damaged`] if it has none, or one that cannot be read.
+pub fn read_file(bytes: &[u8]) -> Result<Vec<Vec<u8>>> {
+    let damaged = |why: &str| Error::new(ErrorKind::Damaged, why.to_owned());
+    let mut found = Vec::new();
+    if bytes.first() == Some(&SEQUENCE) {
+        found.push(bytes.to_vec());
+    } else {
+        for block in Pem::iter_from_buffer(bytes) {
+            let block = block.map_err(|_| damaged("a block of the PEM cannot be read"))?;
+            if block.label == "CERTIFICATE" {
+                found.push(block.contents);
+            }
+        }
+    }
+    if found.is_empty() {
+        return Err(damaged("the file has no certificate"));
+    }
+    found.iter().try_for_each(|der| facts(der).map(drop))?;
+    Ok(found)
+}
+
+/// `x5t#S256` of a certificate in DER: base64url of its SHA-256 digest (RFC 7515 §4.1.8, RFC 8705 §3.1).
+#[must_use]
+pub fn thumbprint(der: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(sha256(der))
 }
 
 /// A self-signed X.509 v3 certificate (RFC 5280 §4.1) around `key`, as Java keeps beside a key pair;

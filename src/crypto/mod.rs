@@ -13,6 +13,7 @@ pub mod material;
 pub mod oaep;
 mod prepared;
 pub mod random;
+mod registered_subject;
 mod roca;
 mod rsa15;
 pub mod sign;
@@ -25,5 +26,6 @@ pub mod value;
 
 pub use hash::{digest, sha1, sha256};
 pub use key::{Key, KeyKind, OctType, PublicParameters, Role, WeakKey};
+pub use registered_subject::{RegisteredSubject, SubjectPlace};
 pub use subject::DistinguishedName;
 pub use tag::{Tag, Tagger};

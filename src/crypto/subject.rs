@@ -30,6 +30,25 @@ impl DistinguishedName {
         Self::new(parts)
     }
 
+    /// Whether both name the same by the matching rules of their types (RFC 5280 §7.1, RFC 4517 §4.2.11): the case of
+    /// ASCII letters, and how many spaces stand between words, makes no difference. Types without a name here are
+    /// compared letter by letter, and so is what RFC 4518 would map beyond ASCII.
+    #[must_use]
+    pub fn matches(&self, other: &Self) -> bool {
+        let same = |(one, other): (&Vec<_>, &Vec<_>)| same_part(one, other);
+        self.parts.len() == other.parts.len() && self.parts.iter().zip(&other.parts).all(same)
+    }
+
+    /// The first type that is neither an OID nor has a name here.
+    pub(super) fn unknown_type(&self) -> Option<&str> {
+        let mut keys = self.parts.iter().flatten().map(|(key, _)| key.as_str());
+        keys.find(|key| {
+            let is_oid =
+                key.contains('.') && key.bytes().all(|one| one == b'.' || one.is_ascii_digit());
+            !is_oid && !is_named(key)
+        })
+    }
+
     fn new(mut parts: Vec<Vec<(String, String)>>) -> Option<Self> {
         parts.iter_mut().for_each(|part| part.sort());
         (!parts.is_empty()).then_some(Self { parts })
@@ -94,6 +113,35 @@ impl fmt::Display for DistinguishedName {
         }
         Ok(())
     }
+}
+
+/// Parts are sets (RFC 5280 §4.1.2.4).
+fn same_part(one: &[(String, String)], other: &[(String, String)]) -> bool {
+    let mut left: Vec<&(String, String)> = other.iter().collect();
+    for pair in one {
+        let Some(found) = left.iter().position(|other| same_pair(pair, other)) else {
+            return false;
+        };
+        left.swap_remove(found);
+    }
+    left.is_empty()
+}
+
+fn same_pair((key, value): &(String, String), (other_key, other): &(String, String)) -> bool {
+    if key != other_key {
+        return false;
+    }
+    if !is_named(key) {
+        return value == other;
+    }
+    let words = |text: &str| -> Vec<String> {
+        text.split(' ').filter(|word| !word.is_empty()).map(str::to_ascii_lowercase).collect()
+    };
+    words(value) == words(other)
+}
+
+fn is_named(key: &str) -> bool {
+    TYPES.iter().any(|(name, _)| *name == key)
 }
 
 /// The value at the start of a text, unescaped (RFC 4514 §3); what ends it; what comes after that.

@@ -2,23 +2,21 @@
 
 use std::time::SystemTime;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use serde_json::{Map, Value};
 
 use crate::catalogue::LabelUse;
-use crate::crypto::{certificate, sha256};
+use crate::crypto::certificate;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ops::Label;
+use crate::ops::{KeySet, Label};
 use crate::secret::SecretBytes;
 use crate::tls::ClientTrust;
 
 impl ClientTrust {
     /// Checks a certificate that was presented elsewhere, with what came beside it (RFC 8705 §2.1): chain to an
-    /// anchor of the label, dates at `now`, and that it is for client authentication. The subject that the client
-    /// registered is the caller's to compare.
+    /// anchor of the label, dates at `now`, and that it is for client authentication. The subject that a client
+    /// registered is [`crate::crypto::RegisteredSubject`]; `Provider::verify_client_certificate` checks both.
     ///
     /// # Errors
     /// [`ErrorKind::NotVerified`].
@@ -39,10 +37,17 @@ impl ClientTrust {
 /// [`ErrorKind::NotVerified`]; [`ErrorKind::WrongUse`] for a label whose use is not `trust`.
 pub fn check_pinned(label: &Label, leaf: &[u8], now: SystemTime) -> Result<()> {
     super::require(label, LabelUse::Trust)?;
-    let keys = label.keys()?;
+    check_among(&*label.keys()?, leaf, now)
+}
+
+/// The same among the certificates of any keys.
+///
+/// # Errors
+/// [`ErrorKind::NotVerified`].
+pub(crate) fn check_among(keys: &KeySet, leaf: &[u8], now: SystemTime) -> Result<()> {
     let is_leaf = |der: &Vec<u8>| der.as_slice() == leaf;
     if !keys.keys().iter().any(|key| key.key.chain().first().is_some_and(is_leaf)) {
-        return Err(refused("it is none of the label"));
+        return Err(refused("it is none of those that are trusted"));
     }
     let facts = certificate::facts(leaf)?;
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -56,7 +61,7 @@ pub fn check_pinned(label: &Label, leaf: &[u8], now: SystemTime) -> Result<()> {
 /// `cnf` of a token that is bound to a client certificate, in DER (RFC 8705 §3.1).
 #[must_use]
 pub fn confirmation(leaf: &[u8]) -> Value {
-    serde_json::json!({ "x5t#S256": thumbprint(leaf) })
+    serde_json::json!({ "x5t#S256": certificate::thumbprint(leaf) })
 }
 
 /// Checks that the claims of a token are bound to this client certificate; compared in constant time.
@@ -65,7 +70,7 @@ pub fn confirmation(leaf: &[u8]) -> Value {
 /// [`ErrorKind::ClaimsRejected`] for another certificate, and for a token that is bound to none.
 pub fn check_bound(claims: &Map<String, Value>, leaf: &[u8]) -> Result<()> {
     let named = claims.get("cnf").and_then(|cnf| cnf.get("x5t#S256")).and_then(Value::as_str);
-    let own = SecretBytes::from_vec(thumbprint(leaf).into_bytes());
+    let own = SecretBytes::from_vec(certificate::thumbprint(leaf).into_bytes());
     if named.is_some_and(|named| own.ct_eq(named.as_bytes())) {
         return Ok(());
     }
@@ -73,11 +78,8 @@ pub fn check_bound(claims: &Map<String, Value>, leaf: &[u8]) -> Result<()> {
     Err(Error::new(ErrorKind::ClaimsRejected, text))
 }
 
-fn thumbprint(leaf: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(sha256(leaf))
-}
-
-fn refused(reason: impl Into<String>) -> Error {
+/// The one error of a certificate that does not say who the client is; `reason` is for logs.
+pub(crate) fn refused(reason: impl Into<String>) -> Error {
     Error::new(ErrorKind::NotVerified, "the client certificate is not accepted")
         .with_source(reason.into())
 }

@@ -158,6 +158,7 @@ fn the_commands_of_the_readme_answer_as_it_shows() {
         "A key has leaked, now what",
         "Schedules",
         "OAuth 2.0 and OpenID Connect",
+        "TLS",
         "SAML",
     ] {
         let text = section(name);

@@ -64,6 +64,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "ops",
             "jose",
             "xmlsec",
+            "tls",
         ],
     ),
     ("remote", &["error", "clock", "jose", "ops"]),
@@ -147,7 +148,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 ];
 
 /// Modules that only `crypto` and `formats` may use: a cryptography crate named elsewhere is a leak.
-const CRYPTO_CRATES: [&str; 9] = [
+const CRYPTO_CRATES: [&str; 10] = [
     "ring::",
     "aws_lc_rs::",
     "openssl::",
@@ -157,6 +158,7 @@ const CRYPTO_CRATES: [&str; 9] = [
     "rc4::",
     "p12_keystore::",
     "pkcs8::",
+    "x509_parser::",
 ];
 /// `secret.rs` compares in constant time with aws-lc-rs.
 const MAY_USE_CRYPTO: [&str; 3] = ["crypto", "formats", "secret"];

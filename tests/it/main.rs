@@ -14,6 +14,7 @@
 mod canary;
 mod catalogue;
 mod cli;
+mod client_certificates;
 mod config;
 mod crash;
 mod crash_keys;

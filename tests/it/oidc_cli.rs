@@ -252,5 +252,5 @@ fn every_kind_has_help_with_an_example() {
             count += 1;
         }
     }
-    assert_eq!(count, 8);
+    assert_eq!(count, 9);
 }

@@ -1,12 +1,17 @@
 //! `oidc access-token`: access tokens as JWTs, and introspection.
 
+use std::path::PathBuf;
+
 use claviger::alg::Algorithm;
+use claviger::crypto::certificate::thumbprint;
 use claviger::error::Result;
 use claviger::profiles::oidc::{
     AccessTokenOptions, AccessTokenRules, Binding, Provider, TokenProtection,
 };
 
-use super::{ClientArgs, IssuerArgs, LifetimeArgs, accepted, claims, client_file, issued};
+use super::{
+    ClientArgs, IssuerArgs, LifetimeArgs, accepted, certificates, claims, client_file, issued,
+};
 use crate::cli::files::Files;
 use crate::cli::{Context, Outcome};
 
@@ -65,6 +70,9 @@ struct IssueArgs {
     /// A resource server that it is for; may be repeated [default: the issuer]
     #[arg(long, value_name = "TEXT")]
     audience: Vec<String>,
+    /// The certificate that the client showed in TLS, PEM or DER: the token is bound to it (RFC 8705)
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
     #[command(flatten)]
     files: Files,
 }
@@ -80,12 +88,15 @@ struct VerifyArgs {
     audience: Option<String>,
     /// The registration of the client that it must be of
     #[arg(long, value_name = "FILE")]
-    client: Option<std::path::PathBuf>,
+    client: Option<PathBuf>,
     /// A scope that it must have; may be repeated
     #[arg(long, value_name = "TEXT")]
     scope: Vec<String>,
-    /// The SHA-256 thumbprint of the certificate that it must be bound to, base64url (RFC 8705)
-    #[arg(long, value_name = "TEXT")]
+    /// The certificate that it must be bound to, PEM or DER (RFC 8705) [default: bound tokens are refused]
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
+    /// The same by its SHA-256 thumbprint in base64url
+    #[arg(long, value_name = "TEXT", conflicts_with = "certificate")]
     certificate_thumbprint: Option<String>,
     #[command(flatten)]
     files: Files,
@@ -112,7 +123,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Outcome> {
 fn issue(context: &Context, args: &IssueArgs) -> Result<Outcome> {
     let audiences: Vec<&str> = args.audience.iter().map(String::as_str).collect();
     let lifetime = args.lifetime.or(AccessTokenOptions::default().lifetime);
-    let options = AccessTokenOptions { lifetime, audiences: &audiences };
+    let chain = args.certificate.as_deref().map(certificates).transpose()?;
+    let certificate = chain.iter().flatten().next().map(Vec::as_slice);
+    let options = AccessTokenOptions { lifetime, audiences: &audiences, certificate };
     let client = args.client.read()?;
     let provider = args.protection.apply(args.issuer.provider(context)?)?;
     let token = provider.issue_access_token(&client, claims(&args.files)?, &options)?;
@@ -121,15 +134,15 @@ fn issue(context: &Context, args: &IssueArgs) -> Result<Outcome> {
 
 fn verify(context: &Context, args: &VerifyArgs) -> Result<Outcome> {
     let client = args.client.as_deref().map(client_file::read).transpose()?;
+    let chain = args.certificate.as_deref().map(certificates).transpose()?;
+    let bound_to = chain.iter().flatten().next().map(|leaf| thumbprint(leaf));
+    let bound_to = bound_to.or_else(|| args.certificate_thumbprint.clone());
     let scopes: Vec<&str> = args.scope.iter().map(String::as_str).collect();
     let rules = AccessTokenRules {
         audience: args.audience.as_deref(),
         client_id: client.as_ref().map(claviger::profiles::oidc::Client::id),
         scopes: &scopes,
-        binding: args
-            .certificate_thumbprint
-            .as_deref()
-            .map_or(Binding::Nobody, Binding::Certificate),
+        binding: bound_to.as_deref().map_or(Binding::Nobody, Binding::Certificate),
     };
     let provider = args.protection.apply(args.issuer.provider(context)?)?;
     let found = provider.verify_access_token(&args.files.read_token()?, &rules)?;

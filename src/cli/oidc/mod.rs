@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use claviger::alg::{Algorithm, Family};
+use claviger::crypto::certificate;
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::json;
 use claviger::keyring::Keyring;
@@ -14,6 +15,8 @@ use serde_json::{Map, Value, json};
 
 mod access_token;
 mod client_assertion;
+#[cfg(feature = "tls")]
+mod client_certificate;
 mod client_file;
 mod id_token;
 mod logout_token;
@@ -52,6 +55,9 @@ enum What {
     AccessToken(access_token::Args),
     /// Client authentication with a JWT (RFC 7523): issue as a client, verify as the provider
     ClientAssertion(client_assertion::Args),
+    /// Client authentication with a certificate (RFC 8705): verify as the provider
+    #[cfg(feature = "tls")]
+    ClientCertificate(client_certificate::Args),
     /// ID tokens: issue, and verify as the provider or as a relying party
     IdToken(id_token::Args),
     /// Back-channel logout tokens: issue as the provider, verify as a relying party
@@ -70,6 +76,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let outcome = match &args.what {
         What::AccessToken(args) => access_token::run(context, args),
         What::ClientAssertion(args) => client_assertion::run(context, args),
+        #[cfg(feature = "tls")]
+        What::ClientCertificate(args) => client_certificate::run(context, args),
         What::IdToken(args) => id_token::run(context, args),
         What::LogoutToken(args) => logout_token::run(context, args),
         What::RefreshToken(args) => refresh_token::run(context, args),
@@ -143,6 +151,13 @@ fn peer_keys(path: &std::path::Path, rules: &PeerRules) -> Result<Arc<KeySet>> {
     let keys = PeerKeySet::from_file(bytes.expose_secret(), rules)
         .map_err(|error| error.with_file(path))?;
     Ok(Arc::clone(keys.keys().map_err(|error| error.with_file(path))?))
+}
+
+/// The certificates of a file, PEM or DER, the first one being the client's.
+fn certificates(path: &std::path::Path) -> Result<Vec<Vec<u8>>> {
+    let bytes = read_input(path, MAX_KEYS_BYTES)?;
+    // EXPOSE: certificates are public.
+    certificate::read_file(bytes.expose_secret()).map_err(|error| error.with_file(path))
 }
 
 /// How long a token that is made lives.

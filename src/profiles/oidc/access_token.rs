@@ -8,7 +8,8 @@ use super::client::Client;
 use super::layers::VerifiedToken;
 use super::provider::Provider;
 use super::rules::{self, Claims, text};
-use crate::error::{ErrorKind, Result};
+use crate::crypto::certificate::thumbprint;
+use crate::error::{Error, ErrorKind, Result};
 use crate::jose::claims::ClaimRules;
 use crate::profiles::refused;
 
@@ -27,11 +28,14 @@ pub struct AccessTokenOptions<'a> {
     pub lifetime: Duration,
     /// The resource servers that it is for; empty: the provider itself, for its own endpoints.
     pub audiences: &'a [&'a str],
+    /// The certificate that the client showed, in DER: the token is bound to it (RFC 8705 §3). A client that is
+    /// registered with `tls_client_certificate_bound_access_tokens` needs one.
+    pub certificate: Option<&'a [u8]>,
 }
 
 impl Default for AccessTokenOptions<'_> {
     fn default() -> Self {
-        Self { lifetime: Duration::from_secs(3_600), audiences: &[] }
+        Self { lifetime: Duration::from_secs(3_600), audiences: &[], certificate: None }
     }
 }
 
@@ -67,7 +71,8 @@ impl Provider {
     /// is to say; a `jti` is drawn unless they hold one.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`] for claims that are set here, are missing or of a wrong type;
+    /// [`ErrorKind::Usage`] for claims that are set here, are missing or of a wrong type, and without the certificate
+    /// that the token must be bound to;
     /// [`ErrorKind::UnknownLabel`], [`ErrorKind::AlgorithmNotAllowed`].
     pub fn issue_access_token(
         &self,
@@ -85,6 +90,7 @@ impl Provider {
         let now = self.oidc().now();
         rules::set_times(&mut claims, now.time, options.lifetime)?;
         rules::set_jti(&mut claims)?;
+        bind(&mut claims, client, options.certificate)?;
         self.protect(&now, claims, TYP)
     }
 
@@ -143,6 +149,20 @@ impl Provider {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Sets `cnf` for a certificate. A caller's own `cnf` of another kind stays where there is none.
+fn bind(claims: &mut Claims, client: &Client, certificate: Option<&[u8]>) -> Result<()> {
+    if let Some(certificate) = certificate {
+        rules::refuse_own(claims, &["cnf"])?;
+        claims.insert("cnf".into(), json!({ "x5t#S256": thumbprint(certificate) }));
+    } else if client.binds_tokens() {
+        let id = client.id().escape_debug();
+        let text = format!("access tokens of client \"{id}\" are bound to its certificate");
+        return Err(Error::new(ErrorKind::Usage, text)
+            .with_help("give the certificate that it showed in TLS"));
+    }
+    Ok(())
 }
 
 fn check_binding(claims: &Claims, binding: Binding<'_>) -> Result<()> {

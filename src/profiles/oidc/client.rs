@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::certificate::{self, CertificateMethod};
 use super::keys::Memos;
 use super::registration::{Encryption, Registration};
 use crate::alg::{Algorithm, Family};
@@ -35,6 +36,8 @@ struct Registered {
     userinfo: Algorithms,
     request_object: Algorithms,
     authentication: Authentication,
+    certificate: Option<CertificateMethod>,
+    binds_tokens: bool,
     subject: Subject,
 }
 
@@ -120,6 +123,8 @@ impl Client {
                 encryption: read.encryption("request_object_encryption")?,
             },
             authentication: authentication(&read)?,
+            certificate: certificate::method(&read)?,
+            binds_tokens: read.flag("tls_client_certificate_bound_access_tokens")?,
             subject: subject(&read)?,
         })))
     }
@@ -164,6 +169,18 @@ impl Client {
     #[must_use]
     pub fn authentication(&self) -> Authentication {
         self.0.authentication
+    }
+
+    /// How it authenticates with a certificate; `None`: it does not.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&CertificateMethod> {
+        self.0.certificate.as_ref()
+    }
+
+    /// Whether its access tokens are bound to its certificate (RFC 8705 §3.4).
+    #[must_use]
+    pub fn binds_tokens(&self) -> bool {
+        self.0.binds_tokens
     }
 
     /// Its JWK set, JSON.

@@ -156,6 +156,11 @@ impl Now<'_> {
         if let Some(keys) = self.label_of_client(client, "jwt.public.key")? {
             return Ok(keys);
         }
+        self.registered_keys_of(client)
+    }
+
+    /// Those of its JWK set.
+    fn registered_keys_of(&self, client: &Client) -> Result<Keys> {
         client.memos().public.get(self, || {
             let signs = |row: &&Algorithm| {
                 row.operation == Operation::Sign
@@ -165,6 +170,15 @@ impl Now<'_> {
             let names: Vec<&str> = ALGORITHMS.iter().filter(signs).map(|row| row.name).collect();
             self.keys_of_jwks(client, &PeerRules::verify(&names)?)
         })
+    }
+
+    /// The certificates that a client registered itself: its label, else those of its JWK set.
+    #[cfg(feature = "tls")]
+    pub(super) fn certificates_of(&self, client: &Client) -> Result<Keys> {
+        match self.label_of_client(client, "mtls.trusted.cert")? {
+            Some(keys) => Ok(keys),
+            None => self.registered_keys_of(client),
+        }
     }
 
     /// The client's secret as an HMAC key: its label, else its registration; every valid one verifies.

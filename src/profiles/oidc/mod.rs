@@ -1,11 +1,12 @@
 //! OAuth 2.0 and OpenID Connect on labels: ID, logout, access and refresh tokens, request objects, client
-//! authentication with JWTs, pairwise subjects; as the provider and as a relying party.
+//! authentication with JWTs and certificates, pairwise subjects; as the provider and as a relying party.
 //!
 //! A profile names labels, algorithms and claim rules, and computes nothing itself. Algorithms come from the
 //! registration of the client or from the provider's settings, never from a token.
 
 mod access_token;
 mod assertion;
+mod certificate;
 mod client;
 mod hashes;
 mod id_token;
@@ -24,6 +25,7 @@ mod userinfo;
 
 pub use access_token::{AccessTokenOptions, AccessTokenRules, Binding};
 pub use assertion::{AssertionOptions, AssertionRules, AudienceForm, Typed};
+pub use certificate::CertificateMethod;
 pub use client::{Algorithms, Authentication, Client, JwtMethod};
 pub use hashes::half_hash;
 pub use id_token::{Endpoint, Expired, IdTokenOptions, IdTokenRules, Nonce};
