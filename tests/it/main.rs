@@ -36,6 +36,7 @@ mod journal;
 mod journeys;
 mod jwk_files;
 mod jwks;
+mod jwks_readers;
 mod key_tools;
 mod key_tools_peers;
 mod keystores;

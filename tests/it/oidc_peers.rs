@@ -87,7 +87,7 @@ impl Case {
     }
 }
 
-fn exchange(mut command: Command, tasks: &[Value]) -> Vec<Value> {
+pub(crate) fn exchange(mut command: Command, tasks: &[Value]) -> Vec<Value> {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the peer starts");
     let mut input = child.stdin.take().unwrap();
