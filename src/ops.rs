@@ -163,7 +163,7 @@ pub fn sign_raw(
         None => set.preferred(Operation::Sign, Role::Sign)?,
     };
     let mut buffer = [0; sign::MAX_SIGNATURE_BYTES];
-    let signature = set.sign_bytes(algorithm, message, &mut buffer)?;
+    let signature = set.sign_bytes(algorithm, (message, None), &mut buffer)?;
     Ok((signature.to_vec(), algorithm))
 }
 

@@ -29,18 +29,18 @@ impl KeySet {
         sign::sign_into(&active.key, algorithm, input, buffer)
     }
 
-    /// Signs bytes of which nobody knows how long they live.
+    /// Signs bytes that say nothing themselves; `expires` is when they end, if that is known.
     ///
     /// # Errors
     /// As [`KeySet::sign_payload`].
     pub(crate) fn sign_bytes<'b>(
         &self,
         algorithm: &Algorithm,
-        bytes: &[u8],
+        (bytes, expires): (&[u8], Option<u64>),
         buffer: &'b mut [u8; MAX_SIGNATURE_BYTES],
     ) -> Result<&'b [u8]> {
         let active = self.active();
-        active.usage.before_signing(Life::Open)?;
+        active.usage.before_signing(expires.map_or(Life::Open, until))?;
         sign::sign_into(&active.key, algorithm, bytes, buffer)
     }
 

@@ -102,16 +102,33 @@ pub(super) fn ready(config: &Config, set: &KeySet, history: &History, since: Sys
     }
 }
 
-/// Whether SAML metadata shows every key of the label.
-fn is_in_metadata(set: &KeySet) -> bool {
-    let spec = crate::catalogue::find(set.label()).map(|found| found.spec);
-    spec.is_some_and(|spec| spec.section == "saml2" && !spec.name.contains("metadata"))
+/// When the last peer has forgotten a key that was shown until `end`: metadata that peers take by hand live as long
+/// as `propagation` says.
+pub(super) fn forgotten(
+    config: &Config,
+    set: &KeySet,
+    history: &History,
+    end: SystemTime,
+) -> SystemTime {
+    let cached = caches_end(config, history, end);
+    let propagation = config.labels.get(set.label()).and_then(|label| label.value.propagation);
+    let propagation = propagation.or(config.policy.propagation).filter(|_| is_in_metadata(set));
+    propagation.map_or(cached, |propagation| cached.max(end + propagation))
 }
 
-/// Whether peers learn from a key set what verifies: keys that sign. Who encrypts to an old key is
-/// understood as long as it is mapped.
+/// Whether SAML metadata shows keys of the label: every one that signs or stands before TLS, and of those that peers
+/// encrypt to the active one, or with `publish = "all"` every one.
+pub(super) fn is_in_metadata(set: &KeySet) -> bool {
+    let spec = crate::catalogue::find(set.label()).map(|found| found.spec);
+    spec.is_some_and(|spec| spec.section == "saml2" && !spec.name.contains("metadata"))
+        && set.keys().iter().any(|key| key.key.public_parameters().is_some())
+}
+
+/// Whether peers learn from a key set or metadata whom to believe: keys that sign, and client certificates in
+/// metadata. Who encrypts to an old key is understood as long as it is mapped.
 fn peers_must_know(set: &KeySet) -> bool {
-    set.uses().contains(&LabelUse::Sign)
+    let is_client = set.uses().contains(&LabelUse::Mtls) && is_in_metadata(set);
+    (set.uses().contains(&LabelUse::Sign) || is_client)
         && set.keys().iter().any(|key| key.key.public_parameters().is_some())
 }
 

@@ -359,7 +359,8 @@ fn no_lifetime(situation: &Situation<'_>, gone: &MappedKey, last: SystemTime) ->
     )
 }
 
-/// When peers could last have encrypted to a key that the key set of the label showed.
+/// When peers could last have encrypted to a key that the key set of the label showed, or SAML metadata, which show
+/// the active one.
 fn last_shown(situation: &Situation<'_>, key: &MappedKey) -> LastUse {
     let Situation { history, mapping, config, now, .. } = situation;
     if !situation.set.uses().contains(&LabelUse::Decrypt) {
@@ -369,9 +370,12 @@ fn last_shown(situation: &Situation<'_>, key: &MappedKey) -> LastUse {
         return LastUse::StillPublished;
     }
     let spans = history.spans(&mapping.label, mapping.realm.as_ref(), key);
-    let shown = spans.iter().filter(|span| span.key.published);
+    let in_metadata = announce::is_in_metadata(situation.set);
+    let shown = spans.iter().filter(|span| span.key.published || (in_metadata && span.active));
     let end = shown.map(|span| span.until.unwrap_or(*now)).max();
-    end.map_or(LastUse::Never, |end| LastUse::At(end + config.policy.jwks_max_age))
+    end.map_or(LastUse::Never, |end| {
+        LastUse::At(announce::forgotten(config, situation.set, history, end))
+    })
 }
 
 /// When a key last made something that it alone opens.

@@ -29,6 +29,9 @@ pub use policy::PeerPolicy;
 pub use scan::XmlLimits;
 pub use trust::{PeerKey, PeerKeys, Signer, Trust};
 
+/// An element or text of a parsed document.
+pub(crate) use roxmltree::Node;
+
 use c14n::{Canonicalization, Kind};
 
 /// Which canonical form [`canonicalize`] writes.

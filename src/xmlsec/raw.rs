@@ -9,15 +9,21 @@ use crate::xmlsec::c14n::Canonicalization;
 use crate::xmlsec::input::children_named;
 use crate::xmlsec::names::ds;
 use crate::xmlsec::trust::{Candidate, Signer, Trust};
-use crate::xmlsec::{PeerPolicy, XmlLimits, XmlText, not_verified};
+use crate::xmlsec::{Node, PeerPolicy, XmlLimits, XmlText, not_verified};
 
 pub(crate) use crate::xmlsec::dsig::choose;
 
-/// The bare signature over `octets` with the active alias.
-pub(crate) fn sign(set: &KeySet, algorithm: &'static Algorithm, octets: &[u8]) -> Result<Vec<u8>> {
+/// The bare signature over `octets` with the active alias; `expires` is the second since 1970 from which on nobody
+/// takes them, if that is known.
+pub(crate) fn sign(
+    set: &KeySet,
+    algorithm: &'static Algorithm,
+    octets: &[u8],
+    expires: Option<u64>,
+) -> Result<Vec<u8>> {
     set.require_use(Role::Sign)?;
     let mut buffer = [0; MAX_SIGNATURE_BYTES];
-    Ok(set.sign_bytes(algorithm, octets, &mut buffer)?.to_vec())
+    Ok(set.sign_bytes(algorithm, (octets, expires), &mut buffer)?.to_vec())
 }
 
 /// Who made the bare signature `value` over `octets`.
@@ -55,8 +61,12 @@ pub(crate) fn check(document: &[u8], limits: &XmlLimits) -> Result<()> {
     XmlText::read(document, limits)?.parse().map(drop)
 }
 
-/// The text without the signature of its document element.
-pub(crate) fn without_signature(document: &[u8], limits: &XmlLimits) -> Result<String> {
+/// The text without the signature of its document element, and what `look` finds there.
+pub(crate) fn without_signature<T>(
+    document: &[u8],
+    limits: &XmlLimits,
+    look: impl FnOnce(Node<'_, '_>) -> T,
+) -> Result<(String, T)> {
     let text = XmlText::read(document, limits)?;
     let tree = text.parse()?;
     let mut out = text.as_str().to_owned();
@@ -64,7 +74,7 @@ pub(crate) fn without_signature(document: &[u8], limits: &XmlLimits) -> Result<S
     for signature in signatures.iter().rev() {
         out.replace_range(signature.range(), "");
     }
-    Ok(out)
+    Ok((out, look(tree.root_element())))
 }
 
 /// The one child element of the one child `inside` of the document element, as a document of its own.

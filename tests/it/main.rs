@@ -71,6 +71,8 @@ mod saml;
 #[cfg(feature = "saml")]
 mod saml_cli;
 #[cfg(feature = "saml")]
+mod saml_gates;
+#[cfg(feature = "saml")]
 mod saml_house;
 #[cfg(feature = "saml")]
 mod saml_idp_peer;

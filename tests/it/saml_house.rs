@@ -24,8 +24,8 @@ use serde_json::Value;
 use crate::interop::peers;
 
 const LABELS: &str = "am.default.applications.federation.entity.providers.saml2";
-/// What everything at the limit of a cache takes, in seconds: an hour, and what processes need to notice.
-pub(crate) const CACHES: u64 = 2 * 3_600;
+/// Seconds after which peers have forgotten old metadata, and what they sent by it has ended.
+pub(crate) const CACHES: u64 = 2 * 3_600 + 300;
 
 /// The providers, and who changes their mappings.
 pub(crate) struct House {
@@ -35,8 +35,15 @@ pub(crate) struct House {
 }
 
 impl House {
-    /// `sign-1` signs and `enc-1` decrypts, for both roles; `sign-2` and `enc-2` are in the store.
+    /// `sign-1` signs and `enc-1` decrypts, for both roles, `tls-1` is the service provider's client certificate;
+    /// `sign-2`, `enc-2` and `tls-2` are in the store. What is made lives for an hour.
     pub(crate) fn new() -> Self {
+        let labels = ["idp.signing", "idp.encryption", "sp.signing", "sp.encryption"];
+        Self::with(&labels.map(|label| (label, "max_token_lifetime = \"1h\"")))
+    }
+
+    /// The same, with these lines for these labels.
+    pub(crate) fn with(lines: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("password"), "changeit").unwrap();
         std::fs::write(folder.path().join("saml.p12"), store()).unwrap();
@@ -47,8 +54,9 @@ impl House {
             text.push_str(&format!("\"{LABELS}.{role}.signing\" = [\"sign-1\"]\n"));
             text.push_str(&format!("\"{LABELS}.{role}.encryption\" = [\"enc-1\"]\n"));
         }
-        for label in ["idp.signing", "idp.encryption", "sp.signing", "sp.encryption"] {
-            text.push_str(&format!("[labels.\"{LABELS}.{label}\"]\nmax_token_lifetime = \"1h\"\n"));
+        text.push_str(&format!("\"{LABELS}.sp.mtls\" = [\"tls-1\"]\n"));
+        for (label, lines) in lines {
+            text.push_str(&format!("[labels.\"{LABELS}.{label}\"]\n{lines}\n"));
         }
         let file = folder.path().join("claviger.toml");
         std::fs::write(&file, text).unwrap();
@@ -66,9 +74,11 @@ impl House {
     pub(crate) fn metadata(&self, role: SamlRole) -> String {
         let entity = self.entity(role);
         let signing = entity.keys(SamlUse::Signing).unwrap();
+        let mtls = entity.keys_if_mapped(SamlUse::Mtls).unwrap();
         let encryption = entity.keys(SamlUse::Encryption).unwrap();
+        let shown: Vec<_> = std::iter::once(&*signing).chain(mtls.as_deref()).collect();
         let rotation = Rotation::preview(&self.config(), clock(&self.now)).unwrap();
-        let validity = rotation.validity(&[&signing], Some(&encryption), None);
+        let validity = rotation.validity(&shown, Some(&encryption), None);
         let at = |service, binding, location| Endpoint { service, binding, location };
         let endpoints = match role {
             SamlRole::Idp => [
@@ -110,6 +120,11 @@ impl House {
         self.now.fetch_add(seconds, Ordering::SeqCst);
     }
 
+    /// The house's time and seconds from it.
+    pub(crate) fn instant(&self, seconds: u64) -> String {
+        rfc3339(clock(&self.now).now() + Duration::from_secs(seconds))
+    }
+
     fn config(&self) -> PathBuf {
         self.folder.path().join("claviger.toml")
     }
@@ -133,9 +148,17 @@ fn store() -> &'static [u8] {
     STORE.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("password"), "changeit").unwrap();
-        for alias in ["sign-1", "sign-2", "enc-1", "enc-2", "meta-1"] {
+        for (alias, kind) in [
+            ("sign-1", "rsa"),
+            ("sign-2", "rsa"),
+            ("enc-1", "rsa"),
+            ("enc-2", "rsa"),
+            ("meta-1", "rsa"),
+            ("tls-1", "ec"),
+            ("tls-2", "ec"),
+        ] {
             let made = format!(
-                "generate {alias} --type rsa --bits 2048 --store saml.p12 --store-password-file password"
+                "generate {alias} --type {kind} --store saml.p12 --store-password-file password"
             );
             let arguments: Vec<&str> = made.split(' ').collect();
             let output = crate::support::claviger(folder.path(), &arguments, &[]);

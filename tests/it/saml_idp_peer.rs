@@ -194,6 +194,7 @@ fn pysaml2_logs_in_and_out_while_our_keys_rotate() {
     assert!(refused.contains("IncorrectlySigned"), "{refused}");
 
     assert_eq!(house.refuses(retire("sign-1"), "sp.signing"), ErrorKind::StillInUse);
+    assert_eq!(house.refuses(retire("enc-1"), "sp.encryption"), ErrorKind::StillInUse);
     house.wait(CACHES);
     house.step(retire("sign-1"), "sp.signing").unwrap();
     house.step(retire("enc-1"), "sp.encryption").unwrap();

@@ -224,6 +224,7 @@ fn python3_saml_logs_in_and_out_while_our_keys_rotate() {
     login(&house, sp, &yesterday).unwrap_err();
 
     assert_eq!(house.refuses(retire("sign-1"), "idp.signing"), ErrorKind::StillInUse);
+    assert_eq!(house.refuses(retire("enc-1"), "idp.encryption"), ErrorKind::StillInUse);
     house.wait(CACHES);
     house.step(retire("sign-1"), "idp.signing").unwrap();
     house.step(retire("enc-1"), "idp.encryption").unwrap();

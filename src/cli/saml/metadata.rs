@@ -54,7 +54,8 @@ struct WriteArgs {
     /// An endpoint, as SERVICE=BINDING@URL; may be repeated
     #[arg(long, value_name = "ENDPOINT")]
     endpoint: Vec<String>,
-    /// Publish every valid encryption certificate, not the active one alone
+    /// Publish every valid encryption certificate, not the active one alone. As publish = "all" of the label does, which
+    /// the gate of a retirement knows of
     #[arg(long)]
     all_encryption: bool,
     /// What peers may encrypt with; may be repeated [default: rsa-oaep-mgf1p, aes256-gcm, aes128-gcm]

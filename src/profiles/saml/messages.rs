@@ -1,6 +1,6 @@
 //! Messages and assertions: where each is signed, what each may be encrypted as.
 
-use super::{md, saml, samlp};
+use super::{lifetime, md, saml, samlp};
 use crate::error::Result;
 use crate::ops::KeySet;
 use crate::xmlsec::dsig::{self, SignOptions, Signed, Target, VerifiedElement};
@@ -72,7 +72,7 @@ pub fn sign(
     };
     let options = SignOptions { after: Some(saml("Issuer")), ..options.clone() };
     let limits = XmlLimits::METADATA;
-    dsig::sign(set, document, &SIGNABLE, &target, &options, &limits)
+    dsig::sign_until(set, document, &SIGNABLE, &target, &options, &limits, lifetime::ends)
 }
 
 /// Verifies; what is not in the octets of an element that comes back is not authenticated: a signed

@@ -5,6 +5,7 @@
 
 pub mod binding;
 mod entity;
+mod lifetime;
 mod messages;
 pub mod metadata;
 pub mod redirect;

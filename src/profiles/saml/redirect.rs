@@ -5,6 +5,7 @@
 
 use miniz_oxide::{deflate, inflate};
 
+use super::lifetime;
 use crate::alg::Algorithm;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::KeySet;
@@ -90,7 +91,7 @@ pub struct VerifiedQuery {
 /// [`ErrorKind::Malformed`] and [`ErrorKind::LimitExceeded`] for the XML; [`ErrorKind::WrongUse`],
 /// [`ErrorKind::AlgorithmNotAllowed`].
 pub fn sign(set: &KeySet, message: &[u8], options: &RedirectOptions<'_>) -> Result<SignedQuery> {
-    let message = raw::without_signature(message, &XmlLimits::MESSAGE)?;
+    let (message, ends) = raw::without_signature(message, &XmlLimits::MESSAGE, lifetime::ends)?;
     let deflated = deflate::compress_to_vec(message.as_bytes(), 9);
     let mut query = format!("{}={}", options.kind.parameter(), escape(&encode_base64(&deflated)));
     if let Some(relay_state) = options.relay_state {
@@ -100,7 +101,7 @@ pub fn sign(set: &KeySet, message: &[u8], options: &RedirectOptions<'_>) -> Resu
     let signer = raw::choose(set, options.algorithm, options.peer_algorithms)?;
     query.push_str("&SigAlg=");
     query.push_str(&escape(signer.xml_uri.unwrap_or_default()));
-    let value = raw::sign(set, signer, query.as_bytes())?;
+    let value = raw::sign(set, signer, query.as_bytes(), ends)?;
     query.push_str("&Signature=");
     query.push_str(&escape(&encode_base64(&value)));
     Ok(SignedQuery { query, alias: set.active().alias.to_string(), algorithm: signer })

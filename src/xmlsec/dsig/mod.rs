@@ -10,8 +10,8 @@ use crate::xmlsec::input::ElementName;
 use crate::xmlsec::names::ds;
 use crate::xmlsec::{attribute, children_named};
 
-pub(crate) use sign::choose;
 pub use sign::{KeyInfo, SignOptions, Signed, sign};
+pub(crate) use sign::{choose, sign_until};
 pub use verify::{VerifiedElement, verify};
 
 /// Which element is signed. It is found by its place, and the signature is its direct child.

@@ -76,6 +76,20 @@ pub fn sign(
     options: &SignOptions<'_>,
     limits: &XmlLimits,
 ) -> Result<Signed> {
+    sign_until(set, document, signable, target, options, limits, |_| None)
+}
+
+/// As [`sign`], of elements that say themselves from which second since 1970 on nobody takes them: `expires` reads
+/// it.
+pub(crate) fn sign_until(
+    set: &KeySet,
+    document: &[u8],
+    signable: &[ElementName],
+    target: &Target<'_>,
+    options: &SignOptions<'_>,
+    limits: &XmlLimits,
+    expires: impl FnOnce(Node<'_, '_>) -> Option<u64>,
+) -> Result<Signed> {
     set.require_use(Role::Sign)?;
     let algorithm = choose(set, options.algorithm, options.peer_algorithms)?;
     let text = XmlText::read(document, limits)?;
@@ -96,7 +110,7 @@ pub fn sign(
     let info = signed_info(algorithm, id, options.prefix_list, hash, &value);
     let canonical = format!("<ds:SignedInfo xmlns:ds=\"{DSIG}\">{info}</ds:SignedInfo>");
     let active = set.active();
-    let made = raw::sign(set, algorithm, canonical.as_bytes())?;
+    let made = raw::sign(set, algorithm, canonical.as_bytes(), expires(node))?;
     let signature = format!(
         "<ds:Signature xmlns:ds=\"{DSIG}\"><ds:SignedInfo>{info}</ds:SignedInfo>\
          <ds:SignatureValue>{}</ds:SignatureValue>{}</ds:Signature>",

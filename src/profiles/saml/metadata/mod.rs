@@ -1,7 +1,7 @@
 //! Metadata: ours written from labels, a peer's read for its keys, roles and preferences.
 
 mod read;
-mod times;
+pub(super) mod times;
 mod write;
 
 pub use read::{EncryptionMethod, PeerMetadata, PeerRole};

@@ -12,7 +12,7 @@ pub(super) fn date_time(when: SystemTime) -> Option<String> {
 }
 
 /// The moment of a `dateTime` with a time zone.
-pub(super) fn parse_date_time(text: &str) -> Option<SystemTime> {
+pub(in crate::profiles::saml) fn parse_date_time(text: &str) -> Option<SystemTime> {
     OffsetDateTime::parse(text.trim(), &Rfc3339).ok().map(SystemTime::from)
 }
 

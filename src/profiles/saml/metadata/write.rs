@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::times;
 use crate::alg::{Algorithm, Family, Hash};
+use crate::catalogue::Publish;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::{KeySet, LabelKey, Role};
 use crate::profiles::saml::{METADATA, PROTOCOL, SamlRole};
@@ -18,7 +19,8 @@ const ALGORITHM_SUPPORT: &str = "urn:oasis:names:tc:SAML:metadata:algsupport";
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "one or all")]
 pub enum PublishedEncryption {
-    /// The active alias. Peers that see two choose differently; old aliases still decrypt.
+    /// The active alias, unless the label says `publish = "all"`. Peers that see two choose differently; old aliases
+    /// still decrypt.
     #[default]
     ActiveOnly,
     /// Every valid alias, active first.
@@ -154,10 +156,10 @@ pub fn key_descriptors(
     }
     let Some(encryption) = encryption else { return Ok(out) };
     let methods = encryption_methods(options.encryption_methods)?;
-    let shown = match options.encryption {
-        PublishedEncryption::ActiveOnly => encryption.keys().get(..1).unwrap_or_default(),
-        PublishedEncryption::AllValid => encryption.keys(),
-    };
+    let all = options.encryption == PublishedEncryption::AllValid
+        || encryption.policy().publish == Publish::All;
+    let shown =
+        if all { encryption.keys() } else { encryption.keys().get(..1).unwrap_or_default() };
     for key in shown {
         out.push_str(&descriptor("encryption", leaf(key)?, &methods));
     }
