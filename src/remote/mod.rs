@@ -111,6 +111,23 @@ struct Cache {
     asked: Option<SystemTime>,
 }
 
+/// What is kept, against what is asked for.
+struct Look {
+    now: SystemTime,
+    /// Whether the server may be asked again.
+    rested: bool,
+    fresh: bool,
+    /// Whether there are keys that may still be used and are what is asked for.
+    suited: bool,
+}
+
+impl Look {
+    /// Whether the server is to be asked.
+    const fn wanted(&self) -> bool {
+        !self.fresh || !self.suited
+    }
+}
+
 impl RemoteKeys {
     /// Nothing is fetched yet.
     ///
@@ -158,31 +175,56 @@ impl RemoteKeys {
         self.cache().state.clone()
     }
 
-    fn keys_if(&self, suits: impl Fn(&PeerKeySet) -> bool) -> Result<Arc<KeySet>> {
-        let RemoteOptions { clock, max_stale, cool_down, .. } = &self.0.options;
+    /// What [`RemoteKeys::keys`], or [`RemoteKeys::keys_for`] with a kid, answers, if neither has to wait for the
+    /// server; `None` if they would. For who must not wait.
+    pub fn at_hand(&self, kid: Option<&str>) -> Option<Result<Arc<KeySet>>> {
         let mut cache = self.cache();
-        let now = clock.now();
-        let rested = cache.asked.is_none_or(|asked| since(asked, now) >= *cool_down);
-        let usable = cache.state.fetched.is_some_and(|fetched| since(fetched, now) < *max_stale);
-        let fresh = usable && cache.state.fresh_until.is_some_and(|until| now < until);
-        let suited = usable && cache.keys.as_ref().is_some_and(&suits);
-        let wanted = !fresh || !suited;
-        if wanted && cache.fetching && !(usable && suited) {
+        let look = self.look(&cache, |keys| match kid {
+            Some(kid) => keys.keys().is_ok_and(|set| set.named(kid).is_some()),
+            None => true,
+        });
+        let served = !look.wanted() || if cache.fetching { look.suited } else { !look.rested };
+        if served {
+            self.refresh_ahead(&mut cache, &look);
+        }
+        served.then(|| self.serve(&cache))
+    }
+
+    fn keys_if(&self, suits: impl Fn(&PeerKeySet) -> bool) -> Result<Arc<KeySet>> {
+        let mut cache = self.cache();
+        let look = self.look(&cache, suits);
+        if look.wanted() && cache.fetching && !look.suited {
             // Somebody fetches: its answer serves all who wait, at most for the time of a request.
             let waited =
                 self.0
                     .fetched
                     .wait_timeout_while(cache, self.0.options.timeout * 2, |cache| cache.fetching);
             cache = waited.unwrap_or_else(PoisonError::into_inner).0;
-        } else if wanted && !cache.fetching && rested {
+        } else if look.wanted() && !cache.fetching && look.rested {
             cache = self.fetch(cache);
-        } else if fresh && !cache.fetching && rested && self.ages(&cache, now) {
-            // Ahead of its end, beside whoever asks.
-            self.begin(&mut cache, now);
+        } else {
+            self.refresh_ahead(&mut cache, &look);
+        }
+        self.serve(&cache)
+    }
+
+    fn look(&self, cache: &Cache, suits: impl Fn(&PeerKeySet) -> bool) -> Look {
+        let RemoteOptions { clock, max_stale, cool_down, .. } = &self.0.options;
+        let now = clock.now();
+        let rested = cache.asked.is_none_or(|asked| since(asked, now) >= *cool_down);
+        let usable = cache.state.fetched.is_some_and(|fetched| since(fetched, now) < *max_stale);
+        let fresh = usable && cache.state.fresh_until.is_some_and(|until| now < until);
+        let suited = usable && cache.keys.as_ref().is_some_and(suits);
+        Look { now, rested, fresh, suited }
+    }
+
+    /// Ahead of its end, beside whoever asks.
+    fn refresh_ahead(&self, cache: &mut Cache, look: &Look) {
+        if look.fresh && !cache.fetching && look.rested && self.ages(cache, look.now) {
+            self.begin(cache, look.now);
             let this = self.clone();
             std::thread::spawn(move || this.complete());
         }
-        self.serve(&cache)
     }
 
     fn serve(&self, cache: &Cache) -> Result<Arc<KeySet>> {

@@ -67,7 +67,7 @@ async fn shake_hands(
     let stream = acceptor.accept(stream).await.ok()?;
     let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let chain = chain.iter().map(|der| der.to_vec()).collect();
-    Some((Box::new(stream), Peer { chain }))
+    Some((Box::new(stream), Peer::new(chain)))
 }
 
 fn http() -> Builder<TokioExecutor> {

@@ -88,7 +88,7 @@ async fn respond(
     })?;
     let (head, content) = request.into_parts();
     let (route, parts) = service.0.routes.find(&head.method, head.uri.path())?;
-    let call = admit(service, peer, route, parts, head)?;
+    let call = admit(service, peer, route, parts, head).await?;
     let content = body::collect(content, &service.0.limits).await?;
     match route.pace {
         Pace::Quick => route.run(&call, &content),
@@ -98,7 +98,7 @@ async fn respond(
 }
 
 /// Lets the caller in, or says why not. Nothing is told of a label to who has no right to it.
-fn admit<'s>(
+async fn admit<'s>(
     service: &'s Service,
     peer: &Peer,
     route: &Route,
@@ -106,21 +106,21 @@ fn admit<'s>(
     head: Parts,
 ) -> Result<Call<'s>, Problem> {
     let snapshot = service.0.keyring.snapshot();
+    // Who is nobody learns nothing, not even what is wrong with the path.
+    let caller = match route.right {
+        Some(_) => Some(identity::identify(service, &snapshot, peer, &head.headers).await?),
+        None => None,
+    };
     let query = query(head.uri.query().unwrap_or_default())?;
     let realm: Option<Realm> = query.get("realm").map(|text| text.parse()).transpose()?;
     let label: Option<LabelName> = parts.get("label").map(|text| text.parse()).transpose()?;
     let label = label.as_ref().map(crate::catalogue::canonical);
-    let access = &snapshot.config().access;
-    let caller = match route.right {
-        None => access.anonymous().cloned(),
-        Some(right) => {
-            let caller = identity::identify(access, peer, &head.headers)?;
-            if !access.allows(&caller, right, label.as_ref(), realm.as_ref()) {
-                return Err(forbidden(right));
-            }
-            Some(caller)
+    if let (Some(right), Some(caller)) = (route.right, &caller) {
+        let access = &snapshot.config().access;
+        if !access.allows(caller, right, label.as_ref(), realm.as_ref()) {
+            return Err(forbidden(right));
         }
-    };
+    }
     Ok(Call { service, snapshot, caller, realm, label, parts, query, headers: head.headers })
 }
 

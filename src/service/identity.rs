@@ -1,37 +1,126 @@
 //! Who calls: the credential of a request or of its connection, and the caller that it proves.
+//!
+//! ```text
+//! certificate of the connection ─► its names ─► caller ┐
+//!                                                      ├─► one and the same, or nobody is let in
+//! Authorization: Bearer ─► API key │ token ───► caller ┘
+//! ```
+//!
+//! Nothing is remembered from one request to the next but what a connection proved and the key sets of others
+//! ([`Issuers`](super::issuers::Issuers)): who a credential is of is asked of the snapshot of each request.
 
-use hyper::HeaderMap;
+use std::ops::RangeInclusive;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use hyper::header::AUTHORIZATION;
+use hyper::{HeaderMap, StatusCode};
 
-use super::Problem;
-use crate::access::Access;
+use super::{Problem, Service, bearer};
+use crate::access::{Access, CertificateName};
+use crate::keyring::Snapshot;
 use crate::label::CallerName;
 
 /// What a connection says of its other end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Peer {
     /// The certificate that it proved in the handshake, in DER, leaf first.
     pub(crate) chain: Vec<Vec<u8>>,
+    /// What the leaf may be known by.
+    names: Vec<CertificateName>,
+    /// When it holds, in seconds since 1970: connections live longer than certificates.
+    valid: RangeInclusive<i64>,
+}
+
+impl Peer {
+    /// The other end of a connection, with the chain that the handshake verified; empty: it showed none.
+    pub(crate) fn new(chain: Vec<Vec<u8>>) -> Self {
+        let shown = chain.first().map(|leaf| CertificateName::all_of(leaf));
+        let (names, valid) = match shown {
+            Some(Ok(shown)) => shown,
+            Some(Err(error)) => {
+                log::warn!("a client certificate proves nobody: {error}");
+                (Vec::new(), 0..=0)
+            }
+            None => (Vec::new(), 0..=0),
+        };
+        Self { chain, names, valid }
+    }
+
+    /// The caller of the certificate. One that is of nobody is as good as none: clients do not choose for each
+    /// request what they show.
+    fn caller<'a>(
+        &self,
+        access: &'a Access,
+        now: SystemTime,
+    ) -> Result<Option<&'a CallerName>, Problem> {
+        let callers = access.by_certificate(&self.names);
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        if !callers.is_empty() && !self.valid.contains(&i64::try_from(now).unwrap_or(i64::MAX)) {
+            let text = "the client certificate of this connection does not hold any more";
+            return Err(unauthenticated(text).with_help("connect again with a new one"));
+        }
+        match callers.as_slice() {
+            [] => Ok(None),
+            [caller] => Ok(Some(caller)),
+            _ => Err(conflicting()),
+        }
+    }
+}
+
+impl Default for Peer {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
 }
 
 /// The caller of a request.
 ///
 /// # Errors
-/// 401 for a credential of nobody, and without one if nobody may call without.
-pub(crate) fn identify(
-    access: &Access,
-    _peer: &Peer,
+/// 401 for a credential of nobody, for two that are of different callers, and without one if nobody may call
+/// without; 503 if the keys of a token's issuer cannot be had.
+pub(crate) async fn identify(
+    service: &Service,
+    snapshot: &Snapshot,
+    peer: &Peer,
     headers: &HeaderMap,
 ) -> Result<CallerName, Problem> {
-    let found = match headers.get(AUTHORIZATION) {
-        Some(value) => value.to_str().ok().and_then(bearer).and_then(|key| access.by_api_key(key)),
-        None => access.anonymous(),
+    let access = &snapshot.config().access;
+    let connected = peer.caller(access, service.0.clock.now())?;
+    let shown = match bearer(headers)? {
+        Some(text) => Some(bearer::caller(service, snapshot, text).await?),
+        None => None,
+    };
+    let found = match (connected, shown) {
+        (Some(one), Some(other)) if one != other => return Err(conflicting()),
+        (Some(one), _) | (None, Some(one)) => Some(one),
+        (None, None) => access.anonymous(),
     };
     found.cloned().ok_or_else(Problem::unauthenticated)
 }
 
-/// The token of `Authorization: Bearer` (RFC 6750 §2.1); the scheme is compared without case.
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
+/// The credential of `Authorization: Bearer` (RFC 6750 §2.1); the scheme is compared without case. A header that
+/// cannot be read is not as good as none.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let text = value.to_str().ok().and_then(|text| {
+        let (scheme, token) = text.split_once(' ')?;
+        let token = token.trim();
+        (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+    });
+    match (text, values.next()) {
+        (Some(text), None) => Ok(Some(text)),
+        _ => Err(Problem::unauthenticated()),
+    }
+}
+
+/// The request shows credentials of more than one caller: which of them acts is not for us to choose.
+pub(super) fn conflicting() -> Problem {
+    let text = "the request shows credentials of different callers";
+    let problem = Problem::new(StatusCode::UNAUTHORIZED, "conflicting_credentials", text);
+    problem.with_help("show one of them alone")
+}
+
+fn unauthenticated(detail: &'static str) -> Problem {
+    Problem { detail: detail.into(), ..Problem::unauthenticated() }
 }

@@ -11,12 +11,14 @@
 #![expect(dead_code, reason = "the rooms are there before what fills them")]
 
 mod answer;
+mod bearer;
 mod body;
 mod call;
 mod connection;
 mod content;
 mod dispatch;
 mod identity;
+mod issuers;
 mod operation;
 mod problem;
 mod route;
@@ -69,6 +71,7 @@ struct Inner {
     clock: Clock,
     limits: Limits,
     routes: dispatch::Table,
+    issuers: issuers::Issuers,
     slots: tokio::sync::Semaphore,
 }
 
@@ -77,7 +80,8 @@ impl Service {
     #[must_use]
     pub fn new(keyring: Keyring, clock: Clock, limits: Limits) -> Self {
         let slots = tokio::sync::Semaphore::new(limits.max_requests);
-        Self(Arc::new(Inner { keyring, clock, limits, routes: dispatch::Table::new(), slots }))
+        let (routes, issuers) = (dispatch::Table::new(), issuers::Issuers::default());
+        Self(Arc::new(Inner { keyring, clock, limits, routes, issuers, slots }))
     }
 
     /// The keyring.

@@ -3,6 +3,8 @@
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
 
 mod batches;
+mod credentials;
+mod door;
 mod encryption;
 mod labels;
 mod running;
