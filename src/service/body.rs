@@ -1,9 +1,11 @@
 //! Bodies of requests: collected under bounds of size and time, then parsed strictly.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::StatusCode;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use serde::Deserialize;
 
 use super::{Limits, Problem};
@@ -12,7 +14,7 @@ use super::{Limits, Problem};
 ///
 /// # Errors
 /// 413 if it is too large, 408 if it takes too long, 400 if the connection breaks off.
-pub(crate) async fn collect(body: Incoming, limits: &Limits) -> Result<Bytes, Problem> {
+pub(crate) async fn collect(body: &mut Incoming, limits: &Limits) -> Result<Bytes, Problem> {
     let limited = Limited::new(body, limits.max_body_bytes).collect();
     match tokio::time::timeout(limits.body_timeout, limited).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
@@ -31,6 +33,31 @@ pub(crate) async fn collect(body: Incoming, limits: &Limits) -> Result<Bytes, Pr
         }
     }
 }
+
+/// Whether nothing of the body is left. What is short and comes at once is read and thrown away; a client that waits to
+/// be asked for it is not asked.
+pub(crate) async fn is_over(body: &mut Incoming, waits: bool) -> bool {
+    let mut left = DISCARDED_BYTES;
+    if body.is_end_stream() || waits || body.size_hint().lower() > left {
+        return body.is_end_stream();
+    }
+    let discard = async {
+        while let Some(frame) = body.frame().await {
+            let bytes = frame.ok().map(|frame| frame.data_ref().map_or(0, Bytes::len));
+            let bytes = bytes.and_then(|bytes| u64::try_from(bytes).ok());
+            match bytes.and_then(|bytes| left.checked_sub(bytes)) {
+                Some(rest) => left = rest,
+                None => return false,
+            }
+        }
+        true
+    };
+    tokio::time::timeout(DISCARD_TIME, discard).await.unwrap_or(false)
+}
+
+/// More than that is cheaper to send over a new connection.
+const DISCARDED_BYTES: u64 = 64 << 10;
+const DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// A body as a struct, which may borrow from it: unknown and repeated members are refused.
 ///

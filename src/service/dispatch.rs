@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, EXPECT, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Version};
 
 use super::answer::Answer;
 use super::call::Call;
@@ -73,20 +74,27 @@ pub(crate) async fn answer(
     peer: &Peer,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
-    let answer = respond(service, peer, request).await;
-    answer.unwrap_or_else(Answer::from).into_response()
+    let (head, mut content) = request.into_parts();
+    let (version, waits) = (head.version, head.headers.contains_key(EXPECT));
+    let answer = respond(service, peer, head, &mut content).await;
+    let mut response = answer.unwrap_or_else(Answer::from).into_response();
+    // What is refused before its body came: the next request of the connection stands behind that (RFC 9112 §9.3).
+    if version < Version::HTTP_2 && !body::is_over(&mut content, waits).await {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 async fn respond(
     service: &Service,
     peer: &Peer,
-    request: Request<Incoming>,
+    head: Parts,
+    content: &mut Incoming,
 ) -> Result<Answer, Problem> {
     let _slot = service.0.slots.try_acquire().map_err(|_| {
         let text = "too many requests are worked on";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", text).with_retry_after(1)
     })?;
-    let (head, content) = request.into_parts();
     let (route, parts) = service.0.routes.find(&head.method, head.uri.path())?;
     let call = admit(service, peer, route, parts, head).await?;
     let content = body::collect(content, &service.0.limits).await?;

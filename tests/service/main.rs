@@ -7,5 +7,6 @@ mod credentials;
 mod door;
 mod encryption;
 mod labels;
+mod refusals;
 mod running;
 mod signing;

@@ -1,0 +1,47 @@
+//! Requests that are refused before their body came: the connection goes on, or says that it ends.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+
+use claviger::access::Access;
+
+use super::running::Running;
+
+/// The head of an answer, and its body.
+fn answer(stream: &mut BufReader<TcpStream>) -> (String, Vec<u8>) {
+    let lines = stream.by_ref().lines().map_while(Result::ok);
+    let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+    let length = head.iter().find_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+    stream.read_exact(&mut body).unwrap();
+    (head.join("\n"), body)
+}
+
+#[test]
+fn a_short_body_that_comes_late_costs_no_connection() {
+    let running = Running::new(Access::default());
+    let mut stream = BufReader::new(TcpStream::connect(running.address).unwrap());
+    for _ in 0..20 {
+        let head = "POST /v1/labels/a/sign HTTP/1.1\r\nhost: x\r\ncontent-length: 12\r\n\r\n";
+        stream.get_mut().write_all(head.as_bytes()).unwrap();
+        // The refusal needs nothing of it, and may be there before it.
+        std::thread::yield_now();
+        stream.get_mut().write_all(b"{\"claims\":1}").unwrap();
+        let (head, _) = answer(&mut stream);
+        assert!(head.starts_with("HTTP/1.1 401"), "{head}");
+        assert!(!head.contains("connection: close"), "{head}");
+    }
+}
+
+#[test]
+fn a_body_that_is_long_or_waits_is_not_read_and_the_connection_says_so() {
+    let running = Running::new(Access::default());
+    for more in ["content-length: 1000000", "content-length: 12\r\nexpect: 100-continue"] {
+        let mut stream = BufReader::new(TcpStream::connect(running.address).unwrap());
+        let head = format!("POST /v1/labels/a/sign HTTP/1.1\r\nhost: x\r\n{more}\r\n\r\n");
+        stream.get_mut().write_all(head.as_bytes()).unwrap();
+        let (head, _) = answer(&mut stream);
+        assert!(head.starts_with("HTTP/1.1 401") && head.contains("connection: close"), "{head}");
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    }
+}
