@@ -1,6 +1,7 @@
 //! From a request to its answer: route, caller, right, body, handler.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -13,6 +14,7 @@ use super::answer::Answer;
 use super::call::Call;
 use super::identity::{self, Peer};
 use super::route::{Pace, Route};
+use super::seen::Seen;
 use super::{Problem, Service, body, routes};
 use crate::access::{Right, Scope};
 use crate::label::{LabelName, Realm};
@@ -42,7 +44,12 @@ impl Table {
         Self { routes, paths }
     }
 
-    /// The route of a request, and the parts of its path.
+    /// All rows.
+    pub(crate) fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// The place of the route of a request, and the parts of its path.
     ///
     /// # Errors
     /// 404, 405.
@@ -50,21 +57,19 @@ impl Table {
         &self,
         method: &Method,
         path: &str,
-    ) -> Result<(&Route, HashMap<String, String>), Problem> {
-        let found = self.paths.at(path).map_err(|_| {
-            Problem::new(StatusCode::NOT_FOUND, "unknown_route", "there is nothing at this path")
-                .with_help("GET /openapi.json lists the routes")
-        })?;
-        let rows = || found.value.iter().filter_map(|at| self.routes.get(*at));
+    ) -> Result<(usize, &Route, HashMap<String, String>), Problem> {
+        let found = self.paths.at(path).map_err(|_| unknown_route())?;
+        let rows = || found.value.iter().filter_map(|at| Some((*at, self.routes.get(*at)?)));
         let method = if *method == Method::HEAD { &Method::GET } else { method };
-        let route = rows().find(|route| route.method == *method).ok_or_else(|| {
-            let allow: Vec<&str> = rows().map(|route| route.method.as_str()).collect();
+        let (at, route) = rows().find(|(_, route)| route.method == *method).ok_or_else(|| {
+            let allow: Vec<&str> = rows().map(|(_, route)| route.method.as_str()).collect();
             let text = "this path has no such method";
             let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", text);
             Problem { allow: Some(allow.join(", ")), ..problem }
         })?;
         let parts = found.params.iter();
-        Ok((route, parts.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()))
+        let parts = parts.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Ok((at, route, parts.collect()))
     }
 }
 
@@ -74,9 +79,14 @@ pub(crate) async fn answer(
     peer: &Peer,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
+    let started = Instant::now();
+    let _working = service.0.metrics.working();
     let (head, mut content) = request.into_parts();
     let (version, waits) = (head.version, head.headers.contains_key(EXPECT));
-    let answer = respond(service, peer, head, &mut content).await;
+    let mut seen = Seen::default();
+    let answer = respond(service, peer, head, &mut content, &mut seen).await;
+    let outcome = answer.as_ref().map_or_else(|problem| problem.code, |_| "ok");
+    service.0.metrics.record(&seen, outcome, started.elapsed());
     let mut response = answer.unwrap_or_else(Answer::from).into_response();
     // What is refused before its body came: the next request of the connection stands behind that (RFC 9112 §9.3).
     if version < Version::HTTP_2 && !body::is_over(&mut content, waits).await {
@@ -90,19 +100,27 @@ async fn respond(
     peer: &Peer,
     head: Parts,
     content: &mut Incoming,
+    seen: &mut Seen,
 ) -> Result<Answer, Problem> {
     let _slot = service.0.slots.try_acquire().map_err(|_| {
         let text = "too many requests are worked on";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", text).with_retry_after(1)
     })?;
-    let (route, parts) = service.0.routes.find(&head.method, head.uri.path())?;
+    let (at, route, parts) = service.0.routes.find(&head.method, head.uri.path())?;
+    seen.route = Some(at);
     let call = admit(service, peer, route, parts, head).await?;
+    seen.admitted(&call);
     let content = body::collect(content, &service.0.limits).await?;
     match route.pace {
         Pace::Quick => route.run(&call, &content),
         // Other requests of this thread move to another one.
         Pace::Slow => tokio::task::block_in_place(|| route.run(&call, &content)),
     }
+}
+
+fn unknown_route() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "unknown_route", "there is nothing at this path")
+        .with_help("GET /openapi.json lists the routes")
 }
 
 /// Lets the caller in, or says why not. Nothing is told of a label to who has no right to it.

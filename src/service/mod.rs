@@ -19,10 +19,13 @@ mod content;
 mod dispatch;
 mod identity;
 mod issuers;
+mod metrics;
 mod operation;
 mod problem;
 mod route;
 mod routes;
+mod schedule;
+mod seen;
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,6 +33,8 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::keyring::Keyring;
+use metrics::Metrics;
+use schedule::Lateness;
 
 pub use connection::serve;
 pub use problem::Problem;
@@ -72,6 +77,8 @@ struct Inner {
     limits: Limits,
     routes: dispatch::Table,
     issuers: issuers::Issuers,
+    metrics: Metrics,
+    lateness: Lateness,
     slots: tokio::sync::Semaphore,
 }
 
@@ -80,8 +87,17 @@ impl Service {
     #[must_use]
     pub fn new(keyring: Keyring, clock: Clock, limits: Limits) -> Self {
         let slots = tokio::sync::Semaphore::new(limits.max_requests);
-        let (routes, issuers) = (dispatch::Table::new(), issuers::Issuers::default());
-        Self(Arc::new(Inner { keyring, clock, limits, routes, issuers, slots }))
+        let routes = dispatch::Table::new();
+        Self(Arc::new(Inner {
+            issuers: issuers::Issuers::default(),
+            metrics: Metrics::new(&keyring, routes.routes()),
+            lateness: Lateness::default(),
+            keyring,
+            clock,
+            limits,
+            routes,
+            slots,
+        }))
     }
 
     /// The keyring.

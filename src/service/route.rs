@@ -1,5 +1,7 @@
 //! A row of the route table: path, right, bodies and handler.
 
+use std::sync::Arc;
+
 use hyper::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
@@ -29,6 +31,8 @@ type Handler = Box<dyn Fn(&Call<'_>, &[u8]) -> Result<Answer, Problem> + Send + 
 /// One row.
 pub(crate) struct Route {
     pub(crate) method: Method,
+    /// `GET /healthz`: how figures and records name it.
+    pub(crate) name: Arc<str>,
     /// `{label}` is parsed before the handler; other parts come as text.
     pub(crate) path: String,
     /// What the caller must be granted; `None`: everybody may, and no caller is looked for.
@@ -122,7 +126,8 @@ impl Route {
         handler: Handler,
     ) -> Self {
         let (path, pace) = (path.into(), Pace::Quick);
-        Self { method, path, right: None, pace, summary, body: None, answer: None, handler }
+        let name = Arc::from(format!("{method} {path}"));
+        Self { method, name, path, right: None, pace, summary, body: None, answer: None, handler }
     }
 
     /// The same for callers that are granted `right` alone.

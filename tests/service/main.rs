@@ -10,3 +10,4 @@ mod labels;
 mod refusals;
 mod running;
 mod signing;
+mod watching;

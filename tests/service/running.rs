@@ -66,4 +66,17 @@ impl Running {
         let text = response.body_mut().read_to_string().unwrap();
         (response.status().as_u16(), serde_json::from_str(&text).unwrap())
     }
+
+    /// Status and text of a `GET`.
+    pub(crate) fn get(&self, path: &str, key: Option<&str>) -> (u16, String) {
+        let url = format!("http://{}{path}", self.address);
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+        let mut request = agent.get(url);
+        if let Some(key) = key {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        let mut response = request.call().unwrap();
+        let text = response.body_mut().read_to_string().unwrap();
+        (response.status().as_u16(), text)
+    }
 }

@@ -1,10 +1,53 @@
-//! Whether the process lives.
+//! Whether the process lives and is fit to serve, and its figures.
+
+use hyper::StatusCode;
+use serde_json::json;
 
 use super::super::answer::Answer;
+use super::super::call::Call;
+use super::super::metrics;
 use super::super::route::Route;
+use crate::access::Right;
+use crate::error::Result;
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![Route::get_answer("/healthz", "Whether the process answers", |_| {
-        Ok(Answer::of("text/plain; charset=utf-8", "ok\n"))
-    })]
+    vec![
+        Route::get_answer("/healthz", "Whether the process answers", |_| {
+            Ok(Answer::of("text/plain; charset=utf-8", "ok\n"))
+        }),
+        Route::get_answer(
+            "/readyz",
+            "Whether what lies on disk serves, and no rotation is late",
+            ready,
+        )
+        .slow(),
+        Route::get_answer("/metrics", "The figures, in the OpenMetrics text format", figures)
+            .with_right(Right::Metrics)
+            .slow(),
+    ]
+}
+
+fn figures(call: &Call<'_>) -> Result<Answer> {
+    Ok(Answer::of(metrics::CONTENT_TYPE, call.service.0.metrics.render()))
+}
+
+/// Everybody may ask, so it says no more than that something is wrong; status and log say what.
+fn ready(call: &Call<'_>) -> Result<Answer> {
+    let service = &call.service.0;
+    let status = service.keyring.status();
+    let mut reasons = Vec::new();
+    if status.refused.is_some() {
+        reasons.push("reload_refused");
+    }
+    if status.stores.iter().any(|store| store.stale) {
+        reasons.push("store_stale");
+    }
+    if service.lateness.is_late(&service.keyring, &service.clock) {
+        reasons.push("rotation_overdue");
+    }
+    let mut answer = Answer::json(&json!({ "ready": reasons.is_empty(), "reasons": reasons }));
+    if !reasons.is_empty() {
+        answer.status = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    Ok(answer)
 }

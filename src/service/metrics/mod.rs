@@ -1,0 +1,127 @@
+//! The figures of the service in the OpenMetrics text format: requests here, keys and reloads in `keyring`.
+
+mod keyring;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::route::Route;
+use super::seen::Seen;
+use crate::keyring::{Keyring, ReloadEvent};
+use crate::label::{LabelName, Realm};
+
+/// What [`Metrics::render`] writes.
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Upper bounds of the buckets of seconds: from one HMAC to a step of a rotation.
+const BUCKETS: [f64; 12] =
+    [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.01, 0.05, 0.25, 1.0, 2.5, 10.0];
+
+/// Counters of the whole life of the process.
+pub(super) struct Metrics {
+    registry: Registry,
+    requests: Family<Request, Counter>,
+    /// The name of each route and the seconds that it took, in the order of the table.
+    routes: Vec<(Arc<str>, Histogram)>,
+    /// Requests that are worked on.
+    working: Gauge,
+}
+
+/// One series of requests. Labels are those that are mapped, so that their number is bounded.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Request {
+    route: Arc<str>,
+    label: String,
+    realm: String,
+    /// `ok`, or the code of the problem.
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct RouteName {
+    route: Arc<str>,
+}
+
+impl Metrics {
+    /// Of a service over `keyring` with these routes.
+    pub(super) fn new(keyring: &Keyring, routes: &[Route]) -> Self {
+        let mut registry = Registry::with_prefix("claviger");
+        let requests = Family::default();
+        let help = "Requests by route, label, realm and outcome";
+        registry.register("requests", help, Family::clone(&requests));
+        let seconds = Family::new_with_constructor(|| Histogram::new(BUCKETS));
+        let help = "From the end of a request's headers to its answer";
+        registry.register_with_unit(
+            "request_duration",
+            help,
+            Unit::Seconds,
+            Family::clone(&seconds),
+        );
+        let of_route = |route: &Route| {
+            let name = RouteName { route: Arc::clone(&route.name) };
+            (Arc::clone(&route.name), seconds.get_or_create_owned(&name))
+        };
+        let routes = routes.iter().map(of_route).collect();
+        let working = Gauge::default();
+        registry.register("requests_in_flight", "Requests that are worked on", working.clone());
+        register_reloads(&mut registry, keyring);
+        registry.register_collector(Box::new(keyring::Figures::new(keyring.clone())));
+        Self { registry, requests, routes, working }
+    }
+
+    /// Counts a request until what comes back is dropped.
+    pub(super) fn working(&self) -> impl Drop + use<> {
+        struct Working(Gauge);
+        impl Drop for Working {
+            fn drop(&mut self) {
+                self.0.dec();
+            }
+        }
+        self.working.inc();
+        Working(self.working.clone())
+    }
+
+    /// Counts what came of one: `ok` or the code of a problem, and from the end of its headers to the answer.
+    pub(super) fn record(&self, seen: &Seen, outcome: &'static str, took: Duration) {
+        let found = seen.route.and_then(|at| self.routes.get(at));
+        if let Some((_, seconds)) = found {
+            seconds.observe(took.as_secs_f64());
+        }
+        let text = |name: Option<&str>| name.unwrap_or_default().to_owned();
+        let series = Request {
+            route: found.map_or_else(|| Arc::from("none"), |(name, _)| Arc::clone(name)),
+            label: text(seen.label.as_ref().map(LabelName::as_str)),
+            realm: text(seen.realm.as_ref().map(Realm::as_str)),
+            outcome,
+        };
+        self.requests.get_or_create(&series).inc();
+    }
+
+    /// Everything, as text.
+    pub(super) fn render(&self) -> String {
+        let mut text = String::new();
+        if let Err(error) = encode(&mut text, &self.registry) {
+            log::error!("the figures cannot be written: {error}");
+        }
+        text
+    }
+}
+
+fn register_reloads(registry: &mut Registry, keyring: &Keyring) {
+    let (taken, refused) = (Counter::<u64>::default(), Counter::<u64>::default());
+    registry.register("reloads_taken", "Snapshots that replaced another", taken.clone());
+    let help = "Reloads that were refused; the snapshot before them serves on";
+    registry.register("reloads_refused", help, refused.clone());
+    keyring.on_reload(move |event| match event {
+        ReloadEvent::Taken { .. } => drop(taken.inc()),
+        ReloadEvent::Refused { .. } => drop(refused.inc()),
+    });
+}

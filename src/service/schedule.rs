@@ -1,0 +1,61 @@
+//! Whether a rotation is late, reckoned now and then: whoever asks for readiness asks often.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::{Duration, SystemTime};
+
+use crate::clock::{Clock, parse_rfc3339, rfc3339};
+use crate::keyring::Keyring;
+use crate::rotation::{Rotation, Scheduled};
+
+/// A step that is due waits for the next `rotate --due`, which may come once a day.
+const LATE_AFTER: Duration = Duration::from_secs(86_400);
+/// How long an answer holds: reckoning it reads the configuration and its stores.
+const FRESH_FOR: Duration = Duration::from_secs(30);
+
+/// What was reckoned last.
+#[derive(Debug, Default)]
+pub(super) struct Lateness(Mutex<Option<Reckoned>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Reckoned {
+    at: SystemTime,
+    late: bool,
+}
+
+impl Lateness {
+    /// Whether a step of any schedule should have been done a day ago. Configurations without `[rotation]` are
+    /// never late; of one that does not load the status tells.
+    pub(super) fn is_late(&self, keyring: &Keyring, clock: &Clock) -> bool {
+        let config = keyring.config();
+        if config.rotation.is_empty() {
+            return false;
+        }
+        let now = clock.now();
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let age = |one: &Reckoned| now.duration_since(one.at);
+        if let Some(known) = last.filter(|one| age(one).is_ok_and(|age| age < FRESH_FOR)) {
+            return known.late;
+        }
+        let late = match Rotation::preview(&config.file, clock.clone()) {
+            Ok(rotation) => is_late(&rotation, now),
+            Err(error) => {
+                log::warn!("whether a rotation is late is not known: {error}");
+                false
+            }
+        };
+        *last = Some(Reckoned { at: now, late });
+        late
+    }
+}
+
+fn is_late(rotation: &Rotation, now: SystemTime) -> bool {
+    let due = rotation.due();
+    let time = |step: &Scheduled| step.at.as_deref().and_then(parse_rfc3339);
+    let late = due.iter().filter_map(|step| Some((step, time(step)?)));
+    let mut late =
+        late.filter(|(_, time)| now.duration_since(*time).is_ok_and(|by| by > LATE_AFTER));
+    let Some((step, time)) = late.next() else { return false };
+    log::warn!("label \"{}\": a step has been due since {}", step.mapping.label, rfc3339(time));
+    true
+}
