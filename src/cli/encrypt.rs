@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::files::Files;
 use super::on_label::{Form, keys};
-use super::{Context, Outcome};
+use super::{Context, Outcome, key_life};
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -55,5 +55,6 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let token = jwe::encrypt(&set, input.expose_secret(), &options)?;
     let active = set.active();
     let json = json!({ "token": token, "alias": active.alias, "kid": active.kid });
-    args.files.answer(json, &["token"], format!("{token}\n").into_bytes())
+    let outcome = args.files.answer(json, &["token"], format!("{token}\n").into_bytes())?;
+    Ok(outcome.with_notes(key_life::budget_note_of(&set)))
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use claviger::clock::rfc3339;
+use claviger::ops::KeySet;
 use claviger::rotation::{GoneKey, KeyLife};
 use claviger::usage::{Act, Horizon, KeyReport};
 use serde_json::{Value, json};
@@ -52,16 +53,15 @@ pub(crate) fn facts_of_gone(gone: &GoneKey) -> Value {
 
 /// A line for a key that has used half of its messages, or all.
 pub(crate) fn budget_note(label: &str, alias: &str, report: &KeyReport) -> Option<String> {
-    let (used, limit) = (report.messages, report.message_limit);
-    let state = match (report.is_half_spent(), used >= limit) {
-        (false, _) => return None,
-        (true, false) => "more than half",
-        (true, true) => "all",
-    };
-    Some(format!(
-        "warning: alias \"{alias}\" of label \"{label}\" has used {state} of the {limit} messages that random \
-         nonces allow ({used}): put a new key first"
-    ))
+    let warning = report.budget_warning()?;
+    Some(format!("warning: alias \"{alias}\" of label \"{label}\" {warning}"))
+}
+
+/// The same for the key that has just acted.
+pub(crate) fn budget_note_of(set: &KeySet) -> Option<String> {
+    let active = set.active();
+    let report = active.usage.report().ok().flatten()?;
+    budget_note(set.label().as_str(), active.alias.as_str(), &report)
 }
 
 fn uses(report: &KeyReport) -> [String; 4] {

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::files::Files;
 use super::on_label::keys;
-use super::{Context, Outcome};
+use super::{Context, Outcome, key_life};
 
 /// Arguments of both.
 #[derive(Debug, clap::Args)]
@@ -43,11 +43,18 @@ impl Args {
 
 pub(crate) fn encode(context: &Context, args: &Args) -> Result<Outcome> {
     let input = args.files.read()?;
+    let mut note = None;
     let sealed = match (args.source(), &args.label) {
-        (None, Some(label)) => sealing_keys(context, label)?.active().seal(&input)?,
+        (None, Some(label)) => {
+            let set = sealing_keys(context, label)?;
+            let sealed = set.active().seal(&input)?;
+            note = key_life::budget_note_of(&set);
+            sealed
+        }
         (source, _) => seal(source.as_ref(), &input)?,
     };
-    args.files.answer(json!({ "value": sealed }), &["value"], sealed.into_bytes())
+    let outcome = args.files.answer(json!({ "value": sealed }), &["value"], sealed.into_bytes())?;
+    Ok(outcome.with_notes(note))
 }
 
 pub(crate) fn decode(context: &Context, args: &Args) -> Result<Outcome> {

@@ -4,6 +4,7 @@ pub(crate) mod acting;
 pub(crate) mod acts;
 mod archive;
 mod arming;
+mod budgets;
 mod checks;
 mod demo_keys;
 mod diff;
@@ -269,8 +270,13 @@ pub fn check(path: &Path, clock: &Clock) -> Result<Vec<Problem>> {
             };
             let known: HashSet<_> = problems.iter().map(place).collect();
             let stores = loader.open_stores(config, &sources);
-            let found = resolve::resolve(config, &stores, &sources.usage, 1, clock.now()).problems;
-            problems.extend(found.into_iter().filter(|problem| !known.contains(&place(problem))));
+            let found = resolve::resolve(config, &stores, &sources.usage, 1, clock.now());
+            let new = found.problems.into_iter().filter(|problem| !known.contains(&place(problem)));
+            problems.extend(new);
+            let budgets = found.snapshot.as_ref();
+            problems.extend(
+                budgets.into_iter().flat_map(|one| budgets::check(config, one, &sources.usage)),
+            );
         }
         // The file cannot be read; else its problems of form say it all.
         Err(error) if problems.is_empty() => return Err(error),

@@ -20,6 +20,7 @@ mod next_key;
 mod past;
 mod plan;
 mod recover;
+mod refusals;
 mod request;
 mod retirement;
 mod revocation;
@@ -297,6 +298,9 @@ impl Rotation {
     fn record_refusal(&mut self, request: &Request, error: &Error) -> Result<()> {
         let mut record = self.record(Event::Refused, request);
         record.refusal = Some(refusal(error));
+        if refusals::is_repeated(&self.history, &record) {
+            return Ok(());
+        }
         self.append(record).map(drop)
     }
 
@@ -392,8 +396,12 @@ fn record_of(request: &Request, event: Event, actor: Actor, now: SystemTime) -> 
 fn record_unopened(file: &Path, record: Record) {
     let Ok(text) = Config::read_text(file) else { return };
     if let Some(state_dir) = Config::state_dir_of(&text, file) {
+        let journal = Journal::of(&state_dir);
+        if journal.read().is_ok_and(|history| refusals::is_repeated(&history, &record)) {
+            return;
+        }
         // The error itself is told; what stops this one is told by the next command.
-        drop(Journal::of(&state_dir).append(vec![record]));
+        drop(journal.append(vec![record]));
     }
 }
 

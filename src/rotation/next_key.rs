@@ -1,5 +1,6 @@
 //! The next key of a label, made in the label's own store and staged in one step.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::fresh::Fresh;
@@ -10,7 +11,7 @@ use crate::catalogue;
 use crate::config::StoreEntry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::MappingName;
-use crate::key_tools::{self, Change, GenerateOptions};
+use crate::key_tools::{self, Change, GenerateOptions, OpenOptions};
 use crate::label::Alias;
 use crate::secret::{SecretBytes, SecretString};
 use crate::stores::{
@@ -60,6 +61,33 @@ impl Rotation {
             self.record_refusal(request, error)?;
         }
         made
+    }
+
+    /// The first name of `base`, `base-2`, `base-3` … that the store of a mapping does not have. The files of a
+    /// volume are numbered anyway.
+    pub(super) fn free_alias(&self, name: &MappingName, base: Alias) -> Result<Alias> {
+        let config = self.keyring.config();
+        let entry = config.stores.iter().find(|entry| entry.name.value == name.store);
+        let Some(StoreConfig::Keystore(store)) = entry.map(|entry| &entry.options) else {
+            return Ok(base);
+        };
+        let password = self.password(store.store_password.as_ref())?;
+        let options = OpenOptions { store_password: Some(&password), ..OpenOptions::default() };
+        let entries = key_tools::inspect(&read(&store.path)?, &options)?.entries;
+        // Java compares the aliases of PKCS#12 without case.
+        let taken: HashSet<String> =
+            entries.iter().map(|entry| entry.alias.to_lowercase()).collect();
+        let free = |alias: &Alias| !taken.contains(&alias.as_str().to_lowercase());
+        if free(&base) {
+            return Ok(base);
+        }
+        for number in 2_u32.. {
+            let alias: Alias = format!("{base}-{number}").parse()?;
+            if free(&alias) {
+                return Ok(alias);
+            }
+        }
+        Ok(base)
     }
 
     /// What [`Rotation::generate`] would change, with a key that is thrown away: the real one has another kid.

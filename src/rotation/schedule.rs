@@ -13,7 +13,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::mappings::{Kind, Mapping};
+use super::mappings::{self, Kind, Mapping};
+use super::refusals::SCHEDULED;
 use super::request::{Request, Step};
 use super::{NextKey, Overrides, Plan, Ready, Rotation, announce};
 use crate::clock::rfc3339;
@@ -189,16 +190,11 @@ impl Rotation {
             subject: None,
             days: schedule.days,
         };
-        let mut number = 1;
-        loop {
-            let alias =
-                if number == 1 { base.clone() } else { format!("{base}-{number}").parse()? };
-            request.step = Step::Stage { alias };
-            match self.generate(request, &next) {
-                Err(error) if error.kind() == ErrorKind::Usage && number < 10 => number += 1,
-                made => return made,
-            }
-        }
+        let (name, _) = mappings::target(&self.mappings, request)?;
+        // A store that cannot be read says so when the key is made, and then it is recorded.
+        let alias = self.free_alias(name, base.clone()).unwrap_or(base);
+        request.step = Step::Stage { alias };
+        self.generate(request, &next)
     }
 
     /// The mappings that a schedule is for.
@@ -288,7 +284,7 @@ impl Scheduled {
             label: self.mapping.label.clone(),
             realm: self.mapping.realm.clone(),
             store: Some(self.mapping.store.clone()),
-            reason: Some("scheduled".into()),
+            reason: Some(SCHEDULED.into()),
             overrides: Overrides::default(),
         }
     }

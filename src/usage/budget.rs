@@ -5,12 +5,11 @@
 //! too many and never too few; a thread takes its own from a part that it does not share.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::counters::{own_part, parts};
 use super::ledger::Ledger;
 use super::record::{Record, Reservation, Subject};
-use super::{locked, tried};
+use super::{locked, slots, tried};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The largest block that a process reserves.
@@ -23,11 +22,13 @@ const SHARE: u64 = 64;
 pub(super) struct Budget {
     subject: Subject,
     limit: u64,
-    parts: Box<[Part]>,
+    /// Each written by the thread that has the slot.
+    owned: Box<[Part]>,
+    shared: Part,
     stock: Mutex<Stock>,
 }
 
-/// What the threads of a core may use without asking.
+/// What a thread may use without asking.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Part(AtomicU64);
@@ -42,6 +43,23 @@ struct Stock {
     next_block: u64,
     /// A reservation of this process stands in the file.
     open: bool,
+    /// It was told that half of the messages are used.
+    told: bool,
+}
+
+/// What there was before a reservation, and how much it got.
+struct Reserved {
+    before: u64,
+    granted: u64,
+}
+
+/// From whom a settlement takes back what was not used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Takes {
+    /// From every thread: none can use the budget any more.
+    Everything,
+    /// From this thread and from those that ended.
+    WhatIsQuiet,
 }
 
 impl Budget {
@@ -49,7 +67,8 @@ impl Budget {
         Self {
             subject: Subject { thumbprint, ..Subject::default() },
             limit,
-            parts: (0..parts()).map(|_| Part::default()).collect(),
+            owned: (0..slots::exclusive()).map(|_| Part::default()).collect(),
+            shared: Part::default(),
             stock: Mutex::default(),
         }
     }
@@ -60,95 +79,134 @@ impl Budget {
 
     /// Uses one message of the thread's own part; false if there is none.
     pub(super) fn spend_own(&self) -> bool {
-        let take = |left: u64| left.checked_sub(1);
-        self.own().is_none_or(|part| {
-            part.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok()
-        })
+        let Some(part) = self.owned.get(slots::own()) else {
+            let take = |left: u64| left.checked_sub(1);
+            return self.shared.0.fetch_update(Relaxed, Relaxed, take).is_ok();
+        };
+        let Some(left) = part.0.load(Relaxed).checked_sub(1) else { return false };
+        // Nobody else writes it.
+        part.0.store(left, Relaxed);
+        true
     }
 
-    fn own(&self) -> Option<&Part> {
-        self.parts.get(own_part() % self.parts.len())
-    }
-
-    /// Uses one message of what the process has reserved, or reserves more.
-    pub(super) fn spend(&self, ledger: Option<&Ledger>, now: u64) -> Result<()> {
-        let Some(part) = self.own() else { return Ok(()) };
+    /// Uses one message of what the process has reserved, or reserves more. `true` once a process: half of all
+    /// messages are used.
+    pub(super) fn spend(&self, ledger: Option<&Ledger>, now: u64) -> Result<bool> {
         let mut stock = locked(&self.stock);
+        let mut tell = false;
         if stock.left == 0 {
-            self.reserve(&mut stock, ledger, now)?;
+            let before = self.reserve(&mut stock, ledger, now)?;
+            tell = before >= self.half() && !stock.told;
+            stock.told |= tell;
         }
         let share = stock.left.min(SHARE);
         stock.left -= share;
-        part.0.fetch_add(share.saturating_sub(1), Ordering::SeqCst);
-        Ok(())
+        let part = self.owned.get(slots::own()).unwrap_or(&self.shared);
+        part.0.fetch_add(share.saturating_sub(1), Relaxed);
+        Ok(tell)
     }
 
-    fn reserve(&self, stock: &mut Stock, ledger: Option<&Ledger>, now: u64) -> Result<()> {
+    const fn half(&self) -> u64 {
+        self.limit.div_ceil(2)
+    }
+
+    /// How many of those that are wanted may be used on top of `before`. What is reserved ends at the half as
+    /// well, so that it is seen when it is reached.
+    fn granted(&self, wanted: u64, before: u64) -> u64 {
+        let end = if before < self.half() { self.half() } else { self.limit };
+        wanted.min(end.saturating_sub(before))
+    }
+
+    /// Reserves more, and says how many messages were used or reserved before.
+    fn reserve(&self, stock: &mut Stock, ledger: Option<&Ledger>, now: u64) -> Result<u64> {
         let wanted = stock.next_block.clamp(1, LARGEST_BLOCK);
-        let granted = match ledger {
-            None => wanted.min(self.limit.saturating_sub(stock.reserved)),
+        let Reserved { before, granted } = match ledger {
+            None => {
+                let before = stock.reserved;
+                Reserved { before, granted: self.granted(wanted, before) }
+            }
             Some(ledger) => self.write_reservation(ledger, wanted, now)?,
         };
         stock.open |= ledger.is_some() && granted > 0;
         stock.reserved += granted;
         stock.next_block = wanted * 2;
-        // At the limit what other threads hold is all there is.
-        stock.left = if granted == 0 { self.collect() } else { granted };
-        if stock.left > 0 { Ok(()) } else { Err(self.used_up()) }
+        // At the limit what threads left behind is all there is. What living ones hold stays theirs.
+        stock.left = if granted == 0 { self.collect(Takes::WhatIsQuiet) } else { granted };
+        if stock.left > 0 { Ok(before) } else { Err(self.used_up()) }
     }
 
-    fn write_reservation(&self, ledger: &Ledger, wanted: u64, now: u64) -> Result<u64> {
+    fn write_reservation(&self, ledger: &Ledger, wanted: u64, now: u64) -> Result<Reserved> {
         let mut session = ledger.lock()?;
         let mut record = session.find(&self.subject)?.unwrap_or_else(|| Record {
             subject: self.subject.clone(),
             since: now,
             ..Record::default()
         });
-        let granted = wanted.min(self.limit.saturating_sub(record.messages()));
+        let before = record.messages();
+        let granted = self.granted(wanted, before);
         if granted == 0 {
-            return Ok(0);
+            return Ok(Reserved { before, granted });
         }
         let owner = ledger.owner();
-        let before = record.take_reservation(owner).map_or(0, |one| one.messages);
-        let messages = before + granted;
+        let own = record.take_reservation(owner).map_or(0, |one| one.messages);
+        let messages = own + granted;
         record.put_reservation(Reservation { owner, messages, ..Reservation::default() });
         session.put(&record)?;
         session.finish()?;
-        Ok(granted)
+        Ok(Reserved { before, granted })
     }
 
     /// Takes back what the parts hold.
-    fn collect(&self) -> u64 {
-        self.parts.iter().map(|part| part.0.swap(0, Ordering::SeqCst)).sum()
+    fn collect(&self, takes: Takes) -> u64 {
+        let mut taken = self.shared.0.swap(0, Relaxed);
+        let mut take = |part: &Part| taken += part.0.swap(0, Relaxed);
+        match takes {
+            Takes::Everything => self.owned.iter().for_each(take),
+            Takes::WhatIsQuiet => {
+                slots::each_quiet(|own| self.owned.get(own).into_iter().for_each(&mut take))
+            }
+        }
+        taken
     }
 
-    /// Writes what was really used in place of what was reserved.
-    pub(super) fn settle(&self, ledger: &Ledger) -> Result<()> {
+    /// What the parts hold. It gets less meanwhile, where threads use it, and never more under the lock.
+    fn held(&self) -> u64 {
+        self.owned.iter().chain([&self.shared]).map(|part| part.0.load(Relaxed)).sum()
+    }
+
+    /// Writes what was really used in place of what was reserved. What threads hold on to stays reserved.
+    pub(super) fn settle(&self, ledger: &Ledger, takes: Takes) -> Result<()> {
         let Some(mut stock) = tried(&self.stock) else { return Ok(()) };
         if !stock.open {
             return Ok(());
         }
-        stock.left += self.collect();
+        stock.left += self.collect(takes);
+        let held = self.held();
         let mut session = ledger.lock()?;
         let Some(mut record) = session.find(&self.subject)? else { return Ok(()) };
-        let used = stock.reserved - stock.left;
-        // Whatever comes of the write, nothing of this reservation is used from here on.
-        *stock = Stock { next_block: stock.next_block, ..Stock::default() };
+        let used = stock.reserved.saturating_sub(stock.left + held);
+        // Whatever comes of the write, nothing that is given back is used from here on: should it fail, the next
+        // settlement counts it as used.
+        stock.left = 0;
         // Where the reservation is gone it was counted whole: nothing of it comes back.
-        if record.take_reservation(ledger.owner()).is_none() {
-            return Ok(());
+        if record.take_reservation(ledger.owner()).is_some() {
+            record.spent = record.spent.saturating_add(used);
+            if held > 0 {
+                let owner = ledger.owner();
+                record.put_reservation(Reservation { owner, messages: held, ..Default::default() });
+            }
+            session.put(&record)?;
+            session.finish()?;
         }
-        record.spent = record.spent.saturating_add(used);
-        session.put(&record)?;
-        session.finish()
+        (stock.reserved, stock.open) = (held, held > 0);
+        Ok(())
     }
 
     /// The messages used, given what the file counts: reservations of this process that were not used yet do
     /// not count.
     pub(super) fn used(&self, in_file: Option<u64>) -> u64 {
         let stock = locked(&self.stock);
-        let held: u64 = self.parts.iter().map(|part| part.0.load(Ordering::SeqCst)).sum();
-        in_file.unwrap_or(stock.reserved).saturating_sub(stock.left + held)
+        in_file.unwrap_or(stock.reserved).saturating_sub(stock.left + self.held())
     }
 
     pub(super) const fn subject(&self) -> &Subject {
@@ -168,7 +226,7 @@ mod tests {
     use super::*;
 
     fn use_one(budget: &Budget, ledger: Option<&Ledger>) -> Result<()> {
-        if budget.spend_own() { Ok(()) } else { budget.spend(ledger, 1) }
+        if budget.spend_own() { Ok(()) } else { budget.spend(ledger, 1).map(drop) }
     }
 
     fn spend_all(budget: &Budget, ledger: Option<&Ledger>) -> u64 {
@@ -214,13 +272,86 @@ mod tests {
                 use_one(&budget, Some(&ledger)).unwrap();
             }
             if !crash {
-                budget.settle(&ledger).unwrap();
+                budget.settle(&ledger, Takes::WhatIsQuiet).unwrap();
             }
             assert_eq!(messages(), expected);
         }
         let ledger = Ledger::new(folder.path());
-        Budget::new("k".into(), 1 << 32).settle(&ledger).unwrap();
+        Budget::new("k".into(), 1 << 32).settle(&ledger, Takes::WhatIsQuiet).unwrap();
         assert_eq!(messages(), 227);
+    }
+
+    #[test]
+    fn half_is_told_when_it_is_used_and_once_a_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut told = Vec::new();
+        for process in 0..3 {
+            let ledger = Ledger::new(folder.path());
+            for kept in [Some(&ledger), None] {
+                let budget = Budget::new("k".into(), 1001);
+                for message in 0..330 {
+                    if !budget.spend_own() && budget.spend(kept, 1).unwrap() {
+                        told.push((process, kept.is_some(), message));
+                    }
+                }
+                if let Some(ledger) = kept {
+                    budget.settle(ledger, Takes::Everything).unwrap();
+                }
+            }
+        }
+        // 330 of the first process, and of the second one the first 171 fill the half of 501.
+        assert_eq!(told, [(1, true, 171), (2, true, 0)]);
+        let alone = Budget::new("k".into(), 1001);
+        let told: Vec<i32> =
+            (0..1001).filter(|_| !alone.spend_own() && alone.spend(None, 1).unwrap()).collect();
+        assert_eq!(told, [501]);
+    }
+
+    #[test]
+    fn what_a_living_thread_holds_stays_reserved_and_what_it_used_is_counted_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::new(folder.path());
+        let messages = || ledger.read().unwrap()[1].messages();
+        let budget = Budget::new("k".into(), 1 << 32);
+        let (go, wait) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                (0..70).for_each(|_| use_one(&budget, Some(&ledger)).unwrap());
+                go.wait();
+                wait.wait();
+                (0..10).for_each(|_| use_one(&budget, Some(&ledger)).unwrap());
+            });
+            go.wait();
+            budget.settle(&ledger, Takes::WhatIsQuiet).unwrap();
+            assert!((70..=70 + SHARE).contains(&messages()), "{}", messages());
+            assert_eq!(budget.used(Some(messages())), 70);
+            wait.wait();
+        });
+        assert!(messages() >= 80);
+        assert_eq!(budget.used(Some(messages())), 80);
+        (0..20).for_each(|_| use_one(&budget, Some(&ledger)).unwrap());
+        budget.settle(&ledger, Takes::Everything).unwrap();
+        assert_eq!(messages(), 100);
+    }
+
+    /// A settlement that could not be written must not let the messages of its reservation be forgotten.
+    #[test]
+    fn a_settlement_that_fails_gives_nothing_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::new(folder.path());
+        let budget = Budget::new("k".into(), 1 << 32);
+        (0..100).for_each(|_| use_one(&budget, Some(&ledger)).unwrap());
+        // Both copies damaged: nothing can be read, so that nothing can be settled.
+        let path = folder.path().join("usage");
+        let whole = std::fs::read(&path).unwrap();
+        let mut damaged = whole.clone();
+        damaged[2048..4096].fill(7);
+        std::fs::write(&path, damaged).unwrap();
+        assert!(budget.settle(&ledger, Takes::WhatIsQuiet).is_err());
+        std::fs::write(&path, whole).unwrap();
+        (0..100).for_each(|_| use_one(&budget, Some(&ledger)).unwrap());
+        budget.settle(&ledger, Takes::Everything).unwrap();
+        assert!(ledger.read().unwrap()[1].messages() >= 200);
     }
 
     #[test]

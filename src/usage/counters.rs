@@ -1,7 +1,8 @@
-//! Counts and last times of one key, in memory: a part for each core, so that two never fight over a line.
+//! Counts and last times of one key, in memory: a part for each thread, so that two never fight over a line.
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::slots;
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -29,9 +30,13 @@ pub(super) struct Tally {
     pub(super) last: [u64; 4],
 }
 
-/// The parts. What they hold never gets less.
+/// What they hold never gets less.
 #[derive(Debug)]
-pub(super) struct Counters(Box<[Part]>);
+pub(super) struct Counters {
+    /// Each written by the thread that has the slot.
+    owned: Box<[Part]>,
+    shared: Part,
+}
 
 /// Of two cache lines: neighbours are fetched in pairs.
 #[derive(Debug, Default)]
@@ -51,22 +56,21 @@ struct Counted {
 
 impl Counters {
     pub(super) fn new() -> Self {
-        Self((0..parts()).map(|_| Part::default()).collect())
+        let owned = (0..slots::exclusive()).map(|_| Part::default()).collect();
+        Self { owned, shared: Part::default() }
     }
 
     /// Counts one act at `now`. A clock that goes back takes nothing away.
     pub(super) fn count(&self, act: Act, now: u64) {
-        let Some(part) = self.0.get(own_part() % self.0.len()) else { return };
-        let cell = part.cell(act);
-        cell.count.fetch_add(1, Ordering::Relaxed);
-        if cell.last.load(Ordering::Relaxed) < now {
-            cell.last.fetch_max(now, Ordering::Relaxed);
+        match self.owned.get(slots::own()) {
+            Some(part) => part.cell(act).count_alone(now),
+            None => self.shared.cell(act).count(now),
         }
     }
 
     pub(super) fn tally(&self) -> Tally {
         let mut tally = Tally::default();
-        for part in &self.0 {
+        for part in self.owned.iter().chain([&self.shared]) {
             for ((act, count), last) in
                 Act::ALL.into_iter().zip(&mut tally.counts).zip(&mut tally.last)
             {
@@ -76,6 +80,23 @@ impl Counters {
             }
         }
         tally
+    }
+}
+
+impl Counted {
+    fn count(&self, now: u64) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        if self.last.load(Ordering::Relaxed) < now {
+            self.last.fetch_max(now, Ordering::Relaxed);
+        }
+    }
+
+    /// The same where no other thread writes.
+    fn count_alone(&self, now: u64) {
+        self.count.store(self.count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        if self.last.load(Ordering::Relaxed) < now {
+            self.last.store(now, Ordering::Relaxed);
+        }
     }
 }
 
@@ -90,34 +111,6 @@ impl Part {
     }
 }
 
-/// How many parts anything that is counted has: a power of two, at most eight.
-pub(super) fn parts() -> usize {
-    static PARTS: AtomicUsize = AtomicUsize::new(0);
-    let known = PARTS.load(Ordering::Relaxed);
-    if known > 0 {
-        return known;
-    }
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let parts = cores.next_power_of_two().min(8);
-    PARTS.store(parts, Ordering::Relaxed);
-    parts
-}
-
-/// The part of this thread; threads take turns.
-pub(super) fn own_part() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static OWN: Cell<usize> = const { Cell::new(usize::MAX) };
-    }
-    let own = OWN.get();
-    if own != usize::MAX {
-        return own;
-    }
-    let own = NEXT.fetch_add(1, Ordering::Relaxed) % 4096;
-    OWN.set(own);
-    own
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,7 +119,7 @@ mod tests {
     fn nothing_is_lost_between_threads_and_the_clock_may_go_back() {
         let counters = Counters::new();
         std::thread::scope(|scope| {
-            for start in 0..4_u64 {
+            for start in 0..24_u64 {
                 let counters = &counters;
                 scope.spawn(move || {
                     for step in 0..10_000 {
@@ -137,7 +130,20 @@ mod tests {
         });
         counters.count(Act::Verified, 5);
         let tally = counters.tally();
-        assert_eq!(tally.counts, [0, 0, 40_000, 1]);
-        assert_eq!(tally.last, [0, 0, 20_003, 5]);
+        assert_eq!(tally.counts, [0, 0, 240_000, 1]);
+        assert_eq!(tally.last, [0, 0, 20_023, 5]);
+    }
+
+    #[test]
+    fn nothing_is_lost_where_threads_come_and_go_and_hand_their_parts_on() {
+        let counters = Counters::new();
+        for _ in 0..200 {
+            std::thread::scope(|scope| {
+                for _ in 0..6 {
+                    scope.spawn(|| (0..50).for_each(|now| counters.count(Act::Verified, now)));
+                }
+            });
+        }
+        assert_eq!(counters.tally().counts, [0, 0, 0, 60_000]);
     }
 }

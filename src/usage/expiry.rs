@@ -5,8 +5,10 @@
 //! like an object but is none is taken by the `exp` that it shows, or as open.
 
 use std::fmt;
+use std::sync::LazyLock;
 
-use memchr::{memchr_iter, memchr3_iter};
+use memchr::memmem::Finder;
+use memchr::{memchr, memchr_iter, memchr2_iter};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// When something that was made ends.
@@ -22,88 +24,143 @@ pub enum Life {
 /// The end of what never ends: after every time that a person can mean.
 pub const NEVER: u64 = 253_402_300_800;
 
+/// The name where nothing is escaped.
+static NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"exp\""));
+const NAME_BYTES: usize = 5;
+
+/// Bytes that are compared without a branch between them: compilers make vectors of that.
+const BLOCK: usize = 32;
+
 impl Life {
     /// The life of a signed payload. A payload that is no JSON object has no end.
     #[must_use]
     pub fn of_payload(payload: &[u8]) -> Self {
-        let text = payload.trim_ascii();
-        let Some(inner) = text.strip_prefix(b"{").and_then(|text| text.strip_suffix(b"}")) else {
-            return Self::Open;
+        let text = match payload {
+            [b'{', .., b'}'] => payload,
+            other => other.trim_ascii(),
         };
+        let [b'{', inner @ .., b'}'] = text else { return Self::Open };
         plain(inner).unwrap_or_else(|| exact(text))
     }
 }
 
 /// The life of an object without escapes whose `exp` is a plain number; else `None`. Without escapes a
-/// quotation mark always begins or ends a string: what looks like the name `exp` is one.
+/// quotation mark always begins or ends a string, so what looks like the name `exp` is one, or a value.
 fn plain(inner: &[u8]) -> Option<Life> {
-    let mut found = None;
-    for at in memchr3_iter(b'{', b'\\', b'x', inner) {
-        match inner.get(at)? {
-            b'{' => return beside_braces(inner),
-            b'\\' => return None,
-            _ => look_at(inner, at, &mut found)?,
-        }
+    let Some(at) = NAME.find(inner) else {
+        return (!has(inner, |byte| byte == b'\\')).then_some(Life::Open);
+    };
+    let (before, after) = (inner.get(..at)?, inner.get(at + NAME_BYTES..)?);
+    let shallow = !has(before, |byte| (byte == b'{') | (byte == b'\\'));
+    let last = !has_pair(after, |one, two| ((one == b'x') & (two == b'p')) | (one == b'\\'));
+    if !(shallow && last) {
+        return beside_braces(inner, at, after);
     }
-    Some(found.map_or(Life::Open, Life::Until))
+    member(after).map(|value| value.map_or(Life::Open, Life::Until))
 }
 
-/// The same with inner objects: a brace counts where the number of quotation marks before it is even.
-fn beside_braces(inner: &[u8]) -> Option<Life> {
-    let mut found = None;
-    let (mut depth, mut quoted, mut start) = (0_usize, false, 0);
-    for at in memchr3_iter(b'{', b'}', b'\\', inner) {
-        let part = inner.get(start..at)?;
-        if depth == 0 {
-            look(part, &mut found)?;
-        }
-        quoted ^= memchr_iter(b'"', part).count() % 2 == 1;
-        match inner.get(at)? {
-            b'{' if !quoted => depth += 1,
-            b'}' if !quoted => depth = depth.checked_sub(1)?,
-            b'\\' => return None,
-            _ => {}
-        }
-        start = at + 1;
-    }
-    if depth > 0 {
+/// The same where there are inner objects, several names or escapes.
+fn beside_braces(inner: &[u8], first: usize, after: &[u8]) -> Option<Life> {
+    if memchr(b'\\', inner).is_some() {
         return None;
     }
-    look(inner.get(start..)?, &mut found)?;
-    Some(found.map_or(Life::Open, Life::Until))
-}
-
-/// Finds `exp` in a part of the outermost object. `None`: the exact reader must say.
-fn look(part: &[u8], found: &mut Option<u64>) -> Option<()> {
-    memchr_iter(b'x', part).try_for_each(|at| look_at(part, at, found))
-}
-
-/// Whether the `x` at this place is that of `exp`, and what it says.
-fn look_at(part: &[u8], at: usize, found: &mut Option<u64>) -> Option<()> {
-    if part.get(at.wrapping_sub(2)..at + 3) != Some(b"\"exp\"") {
-        return Some(());
+    // Nothing is closed behind the only name but the whole.
+    if memchr(b'}', after).is_none() && NAME.find(after).is_none() {
+        return member(after).map(|value| value.map_or(Life::Open, Life::Until));
     }
-    let rest = part.get(at + 3..)?.trim_ascii_start();
-    let value = plain_number(rest.strip_prefix(b":")?.trim_ascii_start())?;
-    found.replace(value).is_none().then_some(())
+    let (mut found, mut depth, mut start, mut at) = (None, 0_usize, 0, first);
+    loop {
+        depth = depth_after(depth, inner.get(start..at)?)?;
+        start = at + NAME_BYTES;
+        let rest = inner.get(start..)?;
+        if depth == 0
+            && let Some(value) = member(rest)?
+        {
+            found.replace(value).is_none().then_some(())?;
+        }
+        match NAME.find(rest) {
+            Some(next) => at = start + next,
+            None => return Some(found.map_or(Life::Open, Life::Until)),
+        }
+    }
+}
+
+/// How many objects are open behind a text that begins and ends outside of strings: a brace counts where the
+/// number of quotation marks before it is even.
+fn depth_after(mut depth: usize, text: &[u8]) -> Option<usize> {
+    let (mut quoted, mut start) = (false, 0);
+    for at in memchr2_iter(b'{', b'}', text) {
+        quoted ^= memchr_iter(b'"', text.get(start..at)?).count() % 2 == 1;
+        start = at + 1;
+        match text.get(at)? {
+            _ if quoted => {}
+            b'{' => depth += 1,
+            _ => depth = depth.checked_sub(1)?,
+        }
+    }
+    Some(depth)
+}
+
+/// What the text behind the string `exp` says: the number of that member, or nothing if the string is no name.
+/// `None`: the exact reader must say.
+fn member(rest: &[u8]) -> Option<Option<u64>> {
+    let Some(value) = rest.trim_ascii_start().strip_prefix(b":") else { return Some(None) };
+    plain_number(value.trim_ascii_start()).map(Some)
+}
+
+/// Whether any byte is such.
+#[inline]
+fn has(text: &[u8], such: impl Fn(u8) -> bool) -> bool {
+    let any = |bytes: &[u8]| bytes.iter().fold(false, |found, byte| found | such(*byte));
+    let (blocks, rest) = text.as_chunks::<BLOCK>();
+    let found = blocks.iter().fold(false, |found, block| found | any(block));
+    // The last block may overlap the one before it.
+    found | text.last_chunk::<BLOCK>().map_or_else(|| any(rest), |block| any(block))
+}
+
+/// Whether any two neighbours are such.
+#[inline]
+fn has_pair(text: &[u8], such: impl Fn(u8, u8) -> bool) -> bool {
+    let (Some((_, ones)), Some((_, twos))) = (text.split_last(), text.split_first()) else {
+        return false;
+    };
+    let any = |ones: &[u8], twos: &[u8]| {
+        ones.iter().zip(twos).fold(false, |found, (one, two)| found | such(*one, *two))
+    };
+    let (blocks, rest) = ones.as_chunks::<BLOCK>();
+    let (shifted, rest_shifted) = twos.as_chunks::<BLOCK>();
+    let found =
+        blocks.iter().zip(shifted).fold(false, |found, (ones, twos)| found | any(ones, twos));
+    let last = ones.last_chunk::<BLOCK>().zip(twos.last_chunk::<BLOCK>());
+    found | last.map_or_else(|| any(rest, rest_shifted), |(ones, twos)| any(ones, twos))
 }
 
 /// Digits and then the end of the member. Sixteen of them are beyond [`NEVER`] and do not overflow.
 fn plain_number(text: &[u8]) -> Option<u64> {
-    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let (number, rest) = text.split_at_checked(digits)?;
-    if !(1..=16).contains(&digits) || !matches!(rest.trim_ascii_start().first(), None | Some(b','))
-    {
-        return None;
+    let (mut value, mut rest) = match text.split_first_chunk::<8>() {
+        Some((head, rest)) if are_digits(*head) => (eight_digits(*head), rest),
+        _ => (one_digit(*text.first()?)?, text.get(1..)?),
+    };
+    let most = if rest.len() + 8 == text.len() { 8 } else { 15 };
+    for _ in 0..most {
+        let Some(digit) = rest.first().copied().and_then(one_digit) else { break };
+        value = value * 10 + digit;
+        rest = rest.get(1..)?;
     }
-    let one_by_one = |digits: &[u8]| {
-        digits.iter().fold(0, |value, digit| value * 10 + u64::from(digit.wrapping_sub(b'0')))
-    };
-    let value = match number.split_last_chunk::<8>() {
-        Some((head, tail)) => one_by_one(head) * 100_000_000 + eight_digits(*tail),
-        None => one_by_one(number),
-    };
-    Some(value.min(NEVER))
+    let ends = matches!(rest.trim_ascii_start().first(), None | Some(b','));
+    ends.then_some(value.min(NEVER))
+}
+
+fn one_digit(byte: u8) -> Option<u64> {
+    byte.is_ascii_digit().then(|| u64::from(byte & 0xf))
+}
+
+/// Digits are 0x30 to 0x39: those and no other bytes have 3 in the upper half, and still have it with 6 added.
+const fn are_digits(text: [u8; 8]) -> bool {
+    const UPPER: u64 = 0xf0f0_f0f0_f0f0_f0f0;
+    const THREES: u64 = 0x3030_3030_3030_3030;
+    let bytes = u64::from_le_bytes(text);
+    bytes & UPPER == THREES && bytes.wrapping_add(0x0606_0606_0606_0606) & UPPER == THREES
 }
 
 /// Eight digits at once: neighbours are joined to pairs, pairs to fours, fours to the whole.
@@ -278,6 +335,81 @@ mod tests {
                 }),
             ]
         })
+    }
+
+    /// Texts of objects with what [`json`] cannot say: repeated members, names and values with escapes,
+    /// white space, numbers in every spelling.
+    fn object() -> impl Strategy<Value = String> {
+        let string = prop_oneof![
+            4 => Just("exp".to_owned()),
+            1 => prop::sample::select(vec![
+                r"\u0065xp", r"e\u0078p", r"ex\u0070", r#"exp\""#, r#"\"exp"#, r#"\"exp\":9"#, r"exp\\", "xp", "exp ",
+            ])
+            .prop_map(str::to_owned),
+            3 => "[{}:,xep 0-9]{0,12}",
+            1 => "[a-z]{0,70}",
+        ]
+        .prop_map(|text| format!("\"{text}\""));
+        let number = prop_oneof![
+            4 => "[1-9][0-9]{0,17}",
+            1 => "-?[1-9][0-9]{0,11}",
+            1 => "[1-9][0-9]{0,9}\\.[0-9]{1,3}",
+            1 => "[1-9]e[0-9]{1,2}",
+        ];
+        let value = prop_oneof![4 => number, 2 => string.clone(), 1 => Just("null".to_owned())];
+        let value = value.prop_recursive(3, 24, 6, move |inner| {
+            let member = (string.clone(), "[ \n]{0,2}", "[ \t]{0,2}", inner.clone())
+                .prop_map(|(name, before, after, value)| format!("{name}{before}:{after}{value}"));
+            prop_oneof![
+                3 => prop::collection::vec(member, 0..7).prop_map(|all| format!("{{{}}}", all.join(","))),
+                1 => prop::collection::vec(inner, 0..4).prop_map(|all| format!("[{}]", all.join(", "))),
+            ]
+        });
+        value.prop_filter("an object", |text| text.starts_with('{'))
+    }
+
+    /// The members of the outermost object, in their order, as a plain parser reads them.
+    struct Whole(Vec<(String, serde_json::Value)>);
+
+    impl<'de> serde::Deserialize<'de> for Whole {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct All;
+            impl<'de> Visitor<'de> for All {
+                type Value = Whole;
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("an object")
+                }
+                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Whole, A::Error> {
+                    let mut all = Vec::new();
+                    while let Some(member) = map.next_entry()? {
+                        all.push(member);
+                    }
+                    Ok(Whole(all))
+                }
+            }
+            deserializer.deserialize_map(All)
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+        /// The quick way against a plain parser: the latest of all members named `exp`, however they are
+        /// spelled, and no end as soon as one of them is no number.
+        #[test]
+        fn repeated_escaped_and_nested_names_are_read_as_a_parser_reads_them(text in object()) {
+            let Whole(members) = serde_json::from_str(&text).unwrap();
+            let ends = members.iter().filter(|(name, _)| name == "exp").map(|(_, value)| {
+                let whole = value.as_u64().or_else(|| {
+                    let ceiled = value.as_f64()?.max(0.0).ceil();
+                    Some(std::time::Duration::try_from_secs_f64(ceiled).map_or(NEVER, |whole| whole.as_secs()))
+                });
+                whole.map(|end| end.min(NEVER))
+            });
+            let all: Option<Vec<u64>> = ends.collect();
+            let latest = all.and_then(|all| all.into_iter().max());
+            prop_assert_eq!(life(&text), latest.map_or(Life::Open, Life::Until), "{}", text);
+        }
     }
 
     proptest! {

@@ -20,6 +20,7 @@ mod ledger;
 mod mark;
 mod record;
 mod report;
+mod slots;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -33,7 +34,7 @@ use std::thread::JoinHandle;
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::label::{LabelName, Realm};
-use budget::Budget;
+use budget::{Budget, Takes};
 use key::KeyState;
 use ledger::{Ledger, Session};
 use record::{Record, Subject};
@@ -45,6 +46,8 @@ pub use report::{Doubt, Horizon, KeyReport, Terms, Verdict};
 /// Messages that an AES-GCM key may encrypt under random nonces (NIST SP 800-38D §8.3).
 pub const GCM_MESSAGES: u64 = 1 << 32;
 
+/// Where the log of this module goes.
+const LOG: &str = "claviger::usage";
 /// Seconds after which counts and last times of a running process are written.
 const FLUSH_SECS: u64 = 30;
 
@@ -130,7 +133,7 @@ impl UsageBook {
     /// # Errors
     /// [`crate::error::ErrorKind::UsageNotKept`].
     pub fn flush(&self) -> Result<()> {
-        self.0.core.flush(true)
+        self.0.core.flush(Some(Takes::WhatIsQuiet))
     }
 
     /// Stops every process that shares the state directory from making anything beyond what is written,
@@ -155,6 +158,14 @@ impl Reading {
     #[must_use]
     pub fn follows_a_retirement(&self) -> bool {
         self.0.as_ref().is_some_and(|(_, retirement)| *retirement > 0)
+    }
+
+    /// What is known of every key; `None` of the reading of nobody's book.
+    ///
+    /// # Errors
+    /// As [`UsageBook::report`].
+    pub fn reports(&self) -> Result<Option<Reports>> {
+        self.0.as_ref().map(|(book, _)| book.reports()).transpose()
     }
 
     /// The usage of one key under one label.
@@ -184,7 +195,11 @@ impl Reports {
     /// What is known of a key under a label.
     #[must_use]
     pub fn of(&self, label: &LabelName, realm: Option<&Realm>, thumbprint: &str) -> KeyReport {
-        self.book.0.core.report(&subject(label, realm, thumbprint), self.records.as_ref())
+        self.of_subject(&subject(label, realm, thumbprint))
+    }
+
+    fn of_subject(&self, subject: &Subject) -> KeyReport {
+        self.book.0.core.report(subject, self.records.as_ref())
     }
 }
 
@@ -311,11 +326,23 @@ impl KeyUsage {
         }
         if random_nonce && !handle.budget.spend_own() {
             let _writer = core.writer();
-            handle.budget.spend(core.ledger.as_ref(), now)?;
+            if handle.budget.spend(core.ledger.as_ref(), now)? {
+                handle.warn_of_half();
+            }
         }
         handle.state.count(act, now);
         handle.book.write_now_and_then(now);
         Ok(())
+    }
+
+    /// What is known of the key under its label; `None` of a key that nobody counts.
+    ///
+    /// # Errors
+    /// As [`UsageBook::report`].
+    pub fn report(&self) -> Result<Option<KeyReport>> {
+        let Some(handle) = self.0.as_deref() else { return Ok(None) };
+        let reports = UsageBook(Arc::clone(&handle.book)).reports()?;
+        Ok(Some(reports.of_subject(&handle.state.subject)))
     }
 
     fn count(&self, act: Act) {
@@ -329,6 +356,19 @@ impl KeyUsage {
 impl fmt::Debug for KeyUsage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyUsage").field("counted", &self.0.is_some()).finish()
+    }
+}
+
+impl Handle {
+    #[cold]
+    fn warn_of_half(&self) {
+        let label = self.state.subject.label.as_ref().map_or("", LabelName::as_str);
+        log::warn!(
+            target: LOG,
+            "label \"{label}\": half of the {} messages that random nonces allow its active key are used: put a \
+             new key first (`claviger promote`)",
+            self.budget.limit()
+        );
     }
 }
 
@@ -356,7 +396,7 @@ impl Book {
         let core = Arc::clone(&self.core);
         // What is not written now is written with the next counts.
         let thread = std::thread::Builder::new().name("claviger-usage".into());
-        *writer = thread.spawn(move || drop(core.flush(false))).ok();
+        *writer = thread.spawn(move || drop(core.flush(None))).ok();
     }
 }
 
@@ -366,7 +406,7 @@ impl Drop for Book {
             drop(writer.join());
         }
         // Reservations that cannot be given back stay: late by a minute, never early.
-        drop(self.core.flush(true));
+        drop(self.core.flush(Some(Takes::Everything)));
     }
 }
 
@@ -385,13 +425,14 @@ impl Core {
         budget
     }
 
-    fn flush(&self, release: bool) -> Result<()> {
+    /// Writes what was counted; with `takes` what was reserved is given back too.
+    fn flush(&self, takes: Option<Takes>) -> Result<()> {
         let Some(ledger) = &self.ledger else { return Ok(()) };
         let keys: Vec<Arc<KeyState>> = locked(&self.keys).values().cloned().collect();
         let _writer = self.writer();
         // One at a time: two that hold keys and wait for the other's would wait for ever.
         let one_at_a_time = locked(&self.flushing);
-        let pending: Vec<_> = keys.iter().filter_map(|key| key.pending(release)).collect();
+        let pending: Vec<_> = keys.iter().filter_map(|key| key.pending(takes.is_some())).collect();
         if !pending.is_empty() {
             let now = self.clock.coarse_secs();
             let mut session = ledger.lock()?;
@@ -403,9 +444,9 @@ impl Core {
             flushed.into_iter().for_each(key::Flushed::settle);
         }
         drop(one_at_a_time);
-        if release {
+        if let Some(takes) = takes {
             let budgets: Vec<Arc<Budget>> = locked(&self.budgets).values().cloned().collect();
-            budgets.iter().try_for_each(|budget| budget.settle(ledger))?;
+            budgets.iter().try_for_each(|budget| budget.settle(ledger, takes))?;
         }
         Ok(())
     }

@@ -162,6 +162,20 @@ impl KeyReport {
         self.messages >= self.message_limit.div_ceil(2)
     }
 
+    /// What to say of a key that has used half of its messages, or all.
+    #[must_use]
+    pub fn budget_warning(&self) -> Option<String> {
+        let (used, limit) = (self.messages, self.message_limit);
+        let part = match (self.is_half_spent(), used >= limit) {
+            (false, _) => return None,
+            (true, false) => "more than half",
+            (true, true) => "all",
+        };
+        Some(format!(
+            "has used {part} of the {limit} messages that random nonces allow ({used}): put a new key first"
+        ))
+    }
+
     pub(super) fn new(durable: bool, messages: u64, message_limit: u64) -> Self {
         Self { durable, messages, message_limit, ..Self::default() }
     }

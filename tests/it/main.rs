@@ -11,6 +11,7 @@
     reason = "tests"
 )]
 
+mod budgets;
 mod canary;
 mod catalogue;
 mod cli;

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use claviger::clock::rfc3339;
-use claviger::journal::{Action, Event};
-use claviger::rotation::{Run, RunOutcome, Scheduled, announce};
+use claviger::journal::{Action, Actor, Event, Record};
+use claviger::rotation::{Request, Rotation, Run, RunOutcome, Scheduled, Step, announce};
 use serde_json::Value;
 
 use crate::workshop::{ES256, Workshop};
@@ -371,4 +371,88 @@ fn the_time_ahead_of_a_short_period_is_told_at_once() {
         (next.action, next.alias.as_str(), next.time()),
         (first.action, first.alias.as_str(), first.time())
     );
+}
+
+#[test]
+fn a_schedule_makes_as_many_keys_of_one_name_as_it_needs() {
+    let shop = shop(
+        "period = \"2m\"\npropagation = \"30s\"\noverlap = \"30s\"\nalias = \"es256-{month}\"\n",
+    );
+    shop.edit("[keyring]\n", "[policy]\npropagation = \"30s\"\n[keyring]\n");
+    let mut staged = Vec::new();
+    for _ in 0..60 {
+        for run in due(&shop) {
+            assert_ne!(run.outcome, RunOutcome::Failed, "{run:?}");
+            if run.step.action == Action::Stage {
+                staged.push(shop.aliases(ES256).pop().unwrap());
+            }
+        }
+        if staged.len() == 13 {
+            break;
+        }
+        shop.wait(60);
+    }
+    let numbered = (2..=13).map(|number| format!("es256-2027-01-{number}"));
+    let expected: Vec<String> =
+        std::iter::once("es256-2027-01".to_owned()).chain(numbered).collect();
+    assert_eq!(staged, expected);
+    let refused = shop.history().records.iter().filter(|one| one.event == Event::Refused).count();
+    assert_eq!(refused, 0);
+}
+
+/// How often something was refused.
+fn refusals(shop: &Workshop, what: impl Fn(&Record) -> bool) -> usize {
+    let history = shop.history();
+    let found =
+        history.records.iter().filter(|one| one.event == Event::Refused && what(one)).count();
+    assert!(history.broken.is_none());
+    found
+}
+
+#[test]
+fn what_a_schedule_is_refused_again_and_again_is_recorded_once_a_day() {
+    let shop = shop(MONTHLY);
+    let good = shop.text().replace(
+        "[stores.keys]\n",
+        "[stores.java]\nkind = \"keystore\"\npath = \"java.jceks\"\nstore_password = { file = \"pw\" }\n[stores.java.mappings]\n\
+         \"app.java\" = [\"es256\"]\n\n[stores.keys]\n",
+    ) + "[labels.\"app.java\"]\nuse = \"sign\"\nalgorithms = [\"ES256\"]\n[rotation.\"app.java\"]\nperiod = \"30d\"\n\
+         alias = \"j-{month}\"\n";
+    std::fs::write(shop.config(), &good).unwrap();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("keystores");
+    std::fs::copy(fixtures.join("legacy.jceks"), shop.path().join("java.jceks")).unwrap();
+    std::fs::copy(fixtures.join("storepass.txt"), shop.path().join("pw")).unwrap();
+    due(&shop);
+    shop.wait(31 * DAY);
+    // A store that is not written, once an hour for thirty hours.
+    for _ in 0..30 {
+        let runs = due(&shop);
+        assert!(runs.iter().any(|run| run.outcome == RunOutcome::Failed), "{runs:?}");
+        shop.wait(HOUR);
+    }
+    let java = |one: &Record| one.label.as_ref().is_some_and(|label| label.as_str() == "app.java");
+    assert_eq!(refusals(&shop, java), 2);
+
+    // A configuration that does not load.
+    let open = |request: Option<&Request>| {
+        let actor = Actor::of_this_process(None);
+        Rotation::open_for(&shop.config(), shop.clock(), actor, request).unwrap_err()
+    };
+    let whole = |one: &Record| one.action == Action::Schedule;
+    std::fs::write(shop.config(), good.replace("java.jceks", "gone.jceks")).unwrap();
+    for _ in 0..30 {
+        open(None);
+        shop.wait(HOUR);
+    }
+    assert_eq!(refusals(&shop, whole), 2);
+    // Another reason is news.
+    std::fs::write(shop.config(), format!("{good}[rotations]\n[storage]\n")).unwrap();
+    open(None);
+    open(None);
+    assert_eq!(refusals(&shop, whole), 3);
+    // What people try is recorded every time.
+    let by_hand = Request::new(Step::Promote { alias: "first".parse().unwrap() }, ES256).unwrap();
+    open(Some(&by_hand));
+    open(Some(&by_hand));
+    assert_eq!(refusals(&shop, |one| one.action == Action::Promote), 2);
 }
