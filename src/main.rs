@@ -8,5 +8,5 @@ mod hardening;
 
 fn main() -> ExitCode {
     let refused = hardening::apply();
-    cli::run(std::env::args_os().collect(), &refused)
+    cli::run(std::env::args_os().collect(), refused)
 }

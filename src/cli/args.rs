@@ -48,7 +48,7 @@ pub(crate) struct GlobalArgs {
 }
 
 impl GlobalArgs {
-    pub(crate) fn into_context(self, clock: Clock) -> Context {
+    pub(crate) fn into_context(self, clock: Clock, unhardened: Vec<String>) -> Context {
         Context {
             config: self.config,
             realm: self.realm,
@@ -56,6 +56,7 @@ impl GlobalArgs {
             color: self.color,
             verbosity: if self.quiet { -1 } else { i16::from(self.verbose) },
             clock,
+            unhardened,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use claviger::error::Result;
 use claviger::keyring;
-use claviger::problem::Severity;
+use claviger::problem::{Problem, Severity};
 use serde_json::json;
 
 use super::diagnostics::render;
@@ -20,7 +20,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
-    let problems = keyring::check(&context.config, &context.clock)?;
+    let mut problems = keyring::check(&context.config, &context.clock)?;
+    problems.extend(of_service(context));
+    problems.sort_by_key(Problem::order);
     let errors = problems.iter().filter(|one| one.severity == Severity::Error).count();
     let warnings = problems.len() - errors;
     let mut shown = problems.clone();
@@ -44,4 +46,17 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let ok = errors == 0 && (!args.strict || warnings == 0);
     let json = json!({ "ok": ok, "errors": errors, "warnings": warnings, "problems": problems });
     Ok(Outcome::new(json, summary).with_exit(u8::from(!ok)))
+}
+
+/// What is wrong with the certificates of `[service]`, as far as the file can be read.
+#[cfg(feature = "service")]
+fn of_service(context: &Context) -> Vec<Problem> {
+    let Ok(text) = claviger::Config::read_text(&context.config) else { return Vec::new() };
+    let (config, _) = claviger::Config::parse(&text, &context.config);
+    config.map(|config| claviger::service::check(&config, &context.clock)).unwrap_or_default()
+}
+
+#[cfg(not(feature = "service"))]
+const fn of_service(_: &Context) -> Vec<Problem> {
+    Vec::new()
 }

@@ -30,6 +30,8 @@ mod jwks;
 mod key_life;
 mod key_status;
 mod labels;
+#[cfg(feature = "service")]
+mod log_lines;
 mod man;
 mod oidc;
 mod on_label;
@@ -43,6 +45,8 @@ mod rotate;
 #[cfg(feature = "saml")]
 mod saml;
 mod seal;
+#[cfg(feature = "service")]
+mod serve;
 mod session;
 mod sign;
 mod stage;
@@ -128,6 +132,9 @@ enum Command {
     /// Sign, verify, encrypt, decrypt and publish for SAML 2.0 providers
     #[cfg(feature = "saml")]
     Saml(saml::Args),
+    /// Serve labels over HTTPS until SIGTERM; SIGHUP reads everything again
+    #[cfg(feature = "service")]
+    Serve(serve::Args),
     /// Make, open and end client-side sessions
     Session(session::Args),
     /// Sign with the active alias of a label
@@ -173,6 +180,8 @@ impl Command {
             Self::Rotate(args) => rotate::run(context, &args),
             #[cfg(feature = "saml")]
             Self::Saml(args) => saml::run(context, &args),
+            #[cfg(feature = "service")]
+            Self::Serve(args) => serve::run(context, &args),
             Self::Session(args) => session::run(context, &args),
             Self::Sign(args) => sign::run(context, &args),
             Self::Stage(args) => stage::run(context, &args),
@@ -199,6 +208,8 @@ pub(crate) struct Context {
     pub(crate) verbosity: i16,
     /// The present.
     pub(crate) clock: Clock,
+    /// What the system did not let us harden.
+    pub(crate) unhardened: Vec<String>,
 }
 
 impl Context {
@@ -212,15 +223,15 @@ impl Context {
 
 /// Parses `arguments`, runs the command and shows its answer; `refused` is what the system did not let us
 /// harden, shown with `-v`.
-pub(crate) fn run(arguments: Vec<OsString>, refused: &[String]) -> ExitCode {
+pub(crate) fn run(arguments: Vec<OsString>, refused: Vec<String>) -> ExitCode {
     let wants_json = arguments
         .iter()
         .take_while(|argument| *argument != "--")
         .any(|argument| argument == "--json");
     match Cli::try_parse_from(arguments) {
         Ok(cli) => {
-            let context = cli.global.into_context(Clock::system());
-            output::verbose(&context, refused);
+            let context = cli.global.into_context(Clock::system(), refused);
+            output::verbose(&context, &context.unhardened);
             output::show(&context, cli.command.run(&context))
         }
         Err(error) if wants_json && error.use_stderr() => output::show_json_error(&usage(&error)),

@@ -8,6 +8,7 @@ mod parse;
 mod reader;
 mod rotation;
 mod rules;
+mod service;
 mod sessions;
 mod stores;
 
@@ -23,6 +24,9 @@ use crate::stores::StoreConfig;
 
 pub(crate) use parse::without_mark;
 pub use rotation::{AliasPattern, Schedule};
+pub use service::{
+    ClientCa, Listen, ListenAddress, MinTls, ServerCertificate, ServiceLimits, ServiceSettings,
+};
 pub use sessions::{SessionLabel, SessionOrder, SessionSettings};
 
 /// A value and its place in the file.
@@ -49,6 +53,8 @@ pub struct Config {
     pub sessions: SessionSettings,
     /// `[trace]`.
     pub trace: TraceSettings,
+    /// `[service]`.
+    pub service: ServiceSettings,
     /// `[[callers]]` and `[[grants]]`.
     pub access: Access,
     /// `[stores.*]`, in file order, the order in which they are asked.

@@ -13,7 +13,7 @@ use crate::config::reader::{
 };
 use crate::config::{
     Config, DemoKeys, KeyringSettings, KidMode, LabelSettings, Placed, Policy, Reload, TokenLimits,
-    TraceSettings, UnknownKid, ValidSet, access, rotation, rules, sessions, stores,
+    TraceSettings, UnknownKid, ValidSet, access, rotation, rules, service, sessions, stores,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::label::LabelName;
@@ -116,6 +116,7 @@ impl Config {
         let sessions = root.table("sessions", "[sessions]");
         let sessions = sessions::read(&source, sessions, &labels, &stores);
         let access = access::read(&source, &root, &labels, &stores);
+        let service = service::read(&source, root.table("service", "[service]"));
         root.finish();
         let mut config = Self {
             file: file.to_owned(),
@@ -125,6 +126,7 @@ impl Config {
             sessions,
             trace,
             access,
+            service,
             stores,
             labels,
             warnings: Vec::new(),

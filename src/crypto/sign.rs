@@ -56,6 +56,19 @@ fn put(signature: &[u8], buffer: &mut [u8]) -> Option<usize> {
     Some(signature.len())
 }
 
+/// A signature as TLS has it: ECDSA in DER (RFC 8446 §4.2.3).
+///
+/// # Errors
+/// [`ErrorKind::KeyUnfit`] if the key does not fit the row.
+pub fn sign_handshake(key: &Key, algorithm: &Algorithm, message: &[u8]) -> Result<Vec<u8>> {
+    let mut buffer = [0; MAX_SIGNATURE_BYTES];
+    let signature = sign_into(key, algorithm, message, &mut buffer)?;
+    Ok(match algorithm.family {
+        Family::Ecdsa(..) => super::certificate::ecdsa_der(signature),
+        _ => signature.to_vec(),
+    })
+}
+
 /// Checks `signature` over `message`.
 ///
 /// # Errors

@@ -115,13 +115,8 @@ impl LabelKey {
     /// [`crate::error::ErrorKind::KeyUnfit`] if the key does not fit the row.
     #[cfg(feature = "tls")]
     pub(crate) fn sign_handshake(&self, algorithm: &Algorithm, message: &[u8]) -> Result<Vec<u8>> {
-        let mut buffer = [0; MAX_SIGNATURE_BYTES];
         self.usage.before_signing(Life::Open)?;
-        let signature = sign::sign_into(&self.key, algorithm, message, &mut buffer)?;
-        Ok(match algorithm.family {
-            Family::Ecdsa(..) => crate::crypto::certificate::ecdsa_der(signature),
-            _ => signature.to_vec(),
-        })
+        sign::sign_handshake(&self.key, algorithm, message)
     }
 
     /// Seals a value for the `encrypted-*` volume formats under this key.

@@ -1,78 +1,256 @@
 //! Connections: accepted, shaken hands with, served until both sides are done.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Poll, ready};
+use std::time::Duration;
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
-use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use hyper_util::server::graceful::GracefulConnection;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use super::activity::{Activity, Watched};
 use super::identity::Peer;
+use super::listen::{Listener, Stream};
 use super::{Service, dispatch};
 
-/// Serves a listener until `stop` is done, then lets requests that run come to their end.
-///
-/// # Errors
-/// Only if the listener itself is no socket any more; what goes wrong with one connection ends that one.
-pub async fn serve(
-    service: Service,
-    listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
-    stop: impl Future<Output = ()>,
-) -> io::Result<()> {
-    let acceptor = tls.map(TlsAcceptor::from);
-    let graceful = GracefulShutdown::new();
-    tokio::pin!(stop);
+/// Serves a listener until `stop` is done, then lets requests that run come to their end, for as long as `drain_time`
+/// of the limits says. What goes wrong with one connection ends that one.
+pub async fn serve(service: Service, listener: Listener, stop: impl Future<Output = ()>) {
+    let (phase, watched) = watch::channel(Phase::Serving);
+    let mut stop = pin!(stop);
+    let mut backoff = Backoff::default();
     loop {
-        let (stream, _) = tokio::select! {
-            accepted = listener.accept() => accepted?,
+        // Who comes when all places are taken waits in the queue of the socket.
+        let next = async {
+            let slots = Arc::clone(&service.0.connections);
+            let place = slots.acquire_owned().await.ok();
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            next = next => next,
             () = &mut stop => break,
         };
-        let watcher = graceful.watcher();
-        let (service, acceptor) = (service.clone(), acceptor.clone());
-        tokio::spawn(async move {
-            let Some((stream, peer)) = shake_hands(stream, acceptor).await else { return };
-            let peer = Arc::new(peer);
-            let answer = service_fn(move |request| {
-                let (service, peer) = (service.clone(), Arc::clone(&peer));
-                async move { Ok::<_, Infallible>(dispatch::answer(&service, &peer, request).await) }
-            });
-            let http = http();
-            let connection = http.serve_connection(TokioIo::new(stream), answer);
-            // Who breaks off has been answered as far as it wanted to be.
-            drop(watcher.watch(connection.into_owned()).await);
-        });
+        match accepted {
+            Ok(stream) => {
+                backoff = Backoff::default();
+                let tls = listener.tls().cloned().map(TlsAcceptor::from);
+                let task = connection(service.clone(), stream, tls, watched.clone(), place);
+                tokio::spawn(task);
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                // No descriptors or no memory: they come back as connections end.
+                let pause = backoff.next();
+                log::error!("{}: no connection is accepted: {error}", listener.shown());
+                tokio::select! {
+                    () = sleep(pause) => {}
+                    () = &mut stop => break,
+                }
+            }
+        }
     }
-    graceful.shutdown().await;
-    Ok(())
+    // Nobody connects any more; who waits in the queue is refused.
+    drop((listener, watched));
+    phase.send_replace(Phase::Draining);
+    let limit = service.0.limits.drain_time;
+    if timeout(limit, phase.closed()).await.is_err() {
+        log::warn!("{} connections are cut off: drain_time is over", phase.receiver_count());
+        phase.send_replace(Phase::Over);
+        phase.closed().await;
+    }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+/// Where the listener is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    Serving,
+    /// Each connection ends after the requests that it has.
+    Draining,
+    /// Each connection ends.
+    Over,
+}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+/// Pauses between tries that failed.
+#[derive(Debug, Default)]
+struct Backoff(u32);
+
+impl Backoff {
+    fn next(&mut self) -> Duration {
+        self.0 = (self.0 + 1).min(5);
+        Duration::from_millis(25 << self.0)
+    }
+}
+
+/// accept(2): what the network did to a connection before we took it.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::ConnectionAborted
+            | Kind::ConnectionReset
+            | Kind::Interrupted
+            | Kind::HostUnreachable
+            | Kind::NetworkDown
+            | Kind::NetworkUnreachable
+            | Kind::PermissionDenied
+    )
+}
+
+/// One connection, from the handshake to its end; it holds its place.
+async fn connection(
+    service: Service,
+    stream: Box<dyn Stream>,
+    tls: Option<TlsAcceptor>,
+    mut phase: watch::Receiver<Phase>,
+    _place: Option<OwnedSemaphorePermit>,
+) {
+    let limits = &service.0.limits;
+    let hands = timeout(limits.handshake_timeout, shake_hands(stream, tls));
+    let (stream, peer, version) = tokio::select! {
+        hands = hands => match hands {
+            Ok(Some(found)) => found,
+            _ => return,
+        },
+        // Nothing has been asked yet.
+        _ = phase.changed() => return,
+    };
+    let peer = Arc::new(peer);
+    let activity = Arc::new(Activity::new(limits, version == Version::Http2));
+    let http = http(version);
+    let answer = {
+        let (service, activity) = (service.clone(), Arc::clone(&activity));
+        service_fn(move |request| {
+            let (service, peer) = (service.clone(), Arc::clone(&peer));
+            let running = activity.begin();
+            async move {
+                let answer = dispatch::answer(&service, &peer, request).await;
+                drop(running);
+                Ok::<_, Infallible>(answer)
+            }
+        })
+    };
+    let stream = TokioIo::new(Watched { stream, activity: Arc::clone(&activity) });
+    let mut served = pin!(http.serve_connection(stream, answer));
+    let mut patience = Patience::new(&activity, limits.header_timeout);
+    loop {
+        let next = patience.watch(served.as_mut());
+        tokio::select! {
+            () = next => return,
+            changed = phase.changed() => match (changed, *phase.borrow_and_update()) {
+                (Ok(()), Phase::Draining) => served.as_mut().graceful_shutdown(),
+                (Ok(()), Phase::Serving) => {}
+                _ => return,
+            },
+        }
+    }
+}
+
+/// How long a connection may still be silent.
+struct Patience<'a> {
+    activity: &'a Activity,
+    /// How long a goodbye may take.
+    last_words: Duration,
+    alarm: Pin<Box<Sleep>>,
+    said_goodbye: bool,
+}
+
+impl<'a> Patience<'a> {
+    fn new(activity: &'a Activity, last_words: Duration) -> Self {
+        let alarm = Box::pin(sleep_until(activity.deadline()));
+        Self { activity, last_words, alarm, said_goodbye: false }
+    }
+
+    /// Serves until the connection ends by itself, or has been silent for too long: then it is told goodbye, and a
+    /// little later cut off, since its client may read nothing.
+    async fn watch<C: GracefulConnection>(&mut self, mut served: Pin<&mut C>) {
+        poll_fn(|cx| {
+            loop {
+                // Who breaks off has been answered as far as it wanted to be.
+                if served.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                let deadline = self.activity.deadline();
+                // An alarm that is too early is put off when it goes off: that is rare, requests are not.
+                if !self.said_goodbye && deadline < self.alarm.deadline() {
+                    self.alarm.as_mut().reset(deadline);
+                }
+                ready!(self.alarm.as_mut().poll(cx));
+                let now = Instant::now();
+                if self.said_goodbye {
+                    return Poll::Ready(());
+                }
+                if deadline > now {
+                    self.alarm.as_mut().reset(deadline);
+                } else {
+                    self.said_goodbye = true;
+                    self.alarm.as_mut().reset(now + self.last_words);
+                    served.as_mut().graceful_shutdown();
+                }
+            }
+        })
+        .await;
+    }
+}
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Version {
+    Http1,
+    Http2,
+    /// The first bytes will tell (RFC 9113 §3.3).
+    Unknown,
+}
 
 async fn shake_hands(
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     acceptor: Option<TlsAcceptor>,
-) -> Option<(Box<dyn Stream>, Peer)> {
-    drop(stream.set_nodelay(true));
-    let Some(acceptor) = acceptor else { return Some((Box::new(stream), Peer::default())) };
-    let stream = acceptor.accept(stream).await.ok()?;
-    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+) -> Option<(Box<dyn Stream>, Peer, Version)> {
+    let Some(acceptor) = acceptor else {
+        return Some((stream, Peer::default(), Version::Unknown));
+    };
+    let stream = match acceptor.accept(stream).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            log::debug!("a TLS handshake failed: {error}");
+            return None;
+        }
+    };
+    let session = stream.get_ref().1;
+    let chain = session.peer_certificates().unwrap_or_default();
     let chain = chain.iter().map(|der| der.to_vec()).collect();
-    Some((Box::new(stream), Peer::new(chain)))
+    let version = match session.alpn_protocol() {
+        Some(b"h2") => Version::Http2,
+        _ => Version::Http1,
+    };
+    Some((Box::new(stream), Peer::new(chain), version))
 }
 
-fn http() -> Builder<TokioExecutor> {
+/// Requests of one HTTP/2 connection that run at once.
+const STREAMS: u32 = 128;
+/// Bytes of the head of a request.
+const HEAD: usize = 64 << 10;
+
+fn http(version: Version) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new());
-    builder.http2().timer(TokioTimer::new());
+    // Silence is told by `Activity`: hyper's own timer counts the time between requests as well.
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(HEAD);
+    // A client that opens streams and resets them is cut off by hyper's own bounds (CVE-2023-44487).
     builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(u32::try_from(HEAD).unwrap_or(u32::MAX));
+    match version {
+        Version::Http1 => builder.http1_only(),
+        Version::Http2 => builder.http2_only(),
+        Version::Unknown => builder,
+    }
 }

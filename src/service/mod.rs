@@ -10,6 +10,7 @@
 
 #![expect(dead_code, reason = "the rooms are there before what fills them")]
 
+mod activity;
 mod answer;
 mod bearer;
 mod body;
@@ -19,6 +20,8 @@ mod content;
 mod dispatch;
 mod identity;
 mod issuers;
+mod lifecycle;
+mod listen;
 mod metrics;
 mod operation;
 mod problem;
@@ -26,46 +29,25 @@ mod route;
 mod routes;
 mod schedule;
 mod seen;
+mod systemd;
+mod tls;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+
+use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::keyring::Keyring;
 use metrics::Metrics;
 use schedule::Lateness;
 
+pub use crate::config::ServiceLimits as Limits;
 pub use connection::serve;
+pub use lifecycle::run;
+pub use listen::{Inherited, Listener};
 pub use problem::Problem;
-
-/// Bounds on what one caller can cost.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[expect(clippy::exhaustive_structs, reason = "the keys of the table")]
-pub struct Limits {
-    /// Bytes of a body; default 1 MiB.
-    pub max_body_bytes: usize,
-    /// Items of a batch; default 1,000.
-    pub max_batch_items: usize,
-    /// Requests that are worked on at once; default 1,024.
-    pub max_requests: usize,
-    /// From the first byte of a request to the end of its headers; default 10 s.
-    pub header_timeout: Duration,
-    /// For its body; default 10 s.
-    pub body_timeout: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_body_bytes: 1 << 20,
-            max_batch_items: 1_000,
-            max_requests: 1_024,
-            header_timeout: Duration::from_secs(10),
-            body_timeout: Duration::from_secs(10),
-        }
-    }
-}
+pub use tls::{Tls, check};
 
 /// The service over a keyring. Cheap to clone.
 #[derive(Clone)]
@@ -79,14 +61,17 @@ struct Inner {
     issuers: issuers::Issuers,
     metrics: Metrics,
     lateness: Lateness,
-    slots: tokio::sync::Semaphore,
+    slots: Semaphore,
+    /// Places for connections.
+    connections: Arc<Semaphore>,
 }
 
 impl Service {
     /// The service of a keyring, which it follows.
     #[must_use]
     pub fn new(keyring: Keyring, clock: Clock, limits: Limits) -> Self {
-        let slots = tokio::sync::Semaphore::new(limits.max_requests);
+        let slots = Semaphore::new(limits.max_requests);
+        let connections = Arc::new(Semaphore::new(limits.max_connections));
         let routes = dispatch::Table::new();
         Self(Arc::new(Inner {
             issuers: issuers::Issuers::default(),
@@ -97,6 +82,7 @@ impl Service {
             limits,
             routes,
             slots,
+            connections,
         }))
     }
 

@@ -1,12 +1,15 @@
-//! TLS with the keys and certificates of labels, for rustls: identities that sign handshakes, and trust anchors.
+//! TLS with the keys and certificates of labels and of files, for rustls: identities that sign handshakes, and trust anchors.
 //!
 //! Everything follows reloads: a new handshake uses the active alias and the anchors of its moment, and
 //! connections that run go on. A private key never leaves `crypto/`.
 
 pub mod client_auth;
+mod files;
+mod handshake;
 mod identity;
 mod trust;
 
+pub use files::{FileAnchors, FileIdentity};
 pub use identity::Identity;
 pub use trust::{ClientTrust, ServerTrust};
 

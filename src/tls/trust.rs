@@ -1,4 +1,4 @@
-//! The certificates of a label as trust anchors (RFC 5280 §6.1.1) of a server or a client.
+//! The certificates of a label or a file as trust anchors (RFC 5280 §6.1.1) of a server or a client.
 
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ use rustls::{
 use crate::catalogue::LabelUse;
 use crate::error::Result;
 use crate::ops::Label;
+use crate::tls::FileAnchors;
 
 /// Checks client certificates against the anchors of a label: chain, dates, and that each is for client
 /// authentication. Whoever presents none is refused, unless [`ClientTrust::optional`].
@@ -34,6 +35,12 @@ impl ClientTrust {
     /// [`crate::error::ErrorKind::WrongUse`], [`crate::error::ErrorKind::UnknownLabel`].
     pub fn new(label: Label) -> Result<Self> {
         Ok(Self { anchors: Anchors::new(label)?, mandatory: true })
+    }
+
+    /// Those of a file.
+    #[must_use]
+    pub fn of_file(file: Arc<FileAnchors>) -> Self {
+        Self { anchors: Anchors::of(Source::File(file)), mandatory: true }
     }
 
     /// The same, and clients without a certificate are let in.
@@ -143,26 +150,40 @@ impl ServerCertVerifier for ServerTrust {
     }
 }
 
-/// Every valid certificate of a label.
+/// Every valid certificate of a label, or those of a file.
 #[derive(Clone, Debug)]
 struct Anchors {
-    label: Label,
+    source: Source,
     provider: Arc<CryptoProvider>,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    File(Arc<FileAnchors>),
+    Label(Label),
 }
 
 impl Anchors {
     fn new(label: Label) -> Result<Self> {
         super::require(&label, LabelUse::Trust)?;
-        Ok(Self { label, provider: Arc::new(provider::default_provider()) })
+        Ok(Self::of(Source::Label(label)))
+    }
+
+    fn of(source: Source) -> Self {
+        Self { source, provider: Arc::new(provider::default_provider()) }
     }
 
     /// Those of this moment; a label that is gone trusts nobody.
     fn now(&self) -> Result<Arc<RootCertStore>, TlsError> {
-        let keys = self.label.keys().map_err(|_| unknown_issuer())?;
+        let label = match &self.source {
+            Source::File(file) => return Ok(file.now()),
+            Source::Label(label) => label,
+        };
+        let keys = label.keys().map_err(|_| unknown_issuer())?;
         let mut roots = RootCertStore::empty();
         for leaf in keys.keys().iter().filter_map(|key| key.key.chain().first()) {
             if roots.add(CertificateDer::from(leaf.as_slice())).is_err() {
-                log::warn!("label \"{}\": a certificate is no trust anchor", self.label.name());
+                log::warn!("label \"{}\": a certificate is no trust anchor", label.name());
             }
         }
         Ok(Arc::new(roots))

@@ -211,6 +211,9 @@ fn the_configuration_of_the_readme_passes_check_with_its_keys() {
         );
         assert!(made.status.success(), "{made:?}");
     }
+    let files = "mkdir tls && claviger generate server --type ec --out tls/server.pem \
+        && cp tls/server.pem tls/server.key && cp tls/server.pem tls/ca.pem";
+    assert!(shell(files, folder.path()).status.success());
     let text = section("Configuration");
     std::fs::write(folder.path().join("claviger.toml"), blocks(&text, "toml")[0]).unwrap();
     let checked = shell("claviger check", folder.path());

@@ -68,7 +68,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     ("remote", &["error", "clock", "jose", "ops"]),
-    ("tls", &["error", "secret", "alg", "catalogue", "crypto", "ops"]),
+    ("tls", &["error", "secret", "alg", "catalogue", "crypto", "formats", "ops"]),
     ("key_tools", &["error", "secret", "alg", "crypto", "formats", "atomic"]),
     (
         "rotation",

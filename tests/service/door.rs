@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claviger::Keyring;
 use claviger::clock::Clock;
-use claviger::service::{Limits, Service, serve};
+use claviger::service::{Limits, Listener, Service, serve};
 use openssl::asn1::{Asn1Time, Asn1Type};
 use openssl::bn::{BigNum, BigNumContext, MsbOption};
 use openssl::ec::{EcGroup, EcKey};
@@ -113,7 +113,8 @@ impl Door {
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        runtime.spawn(serve(service, listener, Some(tls), async move { drop(stopped.await) }));
+        let listener = Listener::tcp(listener, Some(tls));
+        runtime.spawn(serve(service, listener, async move { drop(stopped.await) }));
         Self { keyring, ca, folder, address, _runtime: runtime, _stop: stop }
     }
 

@@ -1,12 +1,16 @@
 //! The service, over real sockets: one binary, one module a subject.
 
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 mod batches;
 mod credentials;
 mod door;
 mod encryption;
 mod labels;
+mod lifecycle;
+mod limits;
+mod listening;
+mod process;
 mod refusals;
 mod running;
 mod signing;

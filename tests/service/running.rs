@@ -7,7 +7,7 @@ use claviger::access::{Access, Caller, Credential, Grant, Right};
 use claviger::clock::Clock;
 use claviger::crypto::sha256;
 use claviger::label::CallerName;
-use claviger::service::{Limits, Service, serve};
+use claviger::service::{Limits, Listener, Service, serve};
 use claviger::{Config, Keyring};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -45,7 +45,8 @@ impl Running {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        runtime.spawn(serve(service, listener, None, async move { drop(stopped.await) }));
+        let listener = Listener::tcp(listener, None);
+        runtime.spawn(serve(service, listener, async move { drop(stopped.await) }));
         Self { address, _runtime: runtime, _stop: stop }
     }
 

@@ -1,0 +1,145 @@
+//! What a connection does now, and when it has been silent for too long.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::Limits;
+use super::listen::Stream;
+
+/// Of one connection. Times are milliseconds since it was made, plus one: 0 is never.
+#[derive(Debug)]
+pub(super) struct Activity {
+    start: Instant,
+    header_timeout: Duration,
+    idle_timeout: Duration,
+    /// Requests that are worked on.
+    running: AtomicUsize,
+    /// When the last request was answered.
+    answered: AtomicU64,
+    /// When the first byte after that came: a head has begun.
+    head: AtomicU64,
+    /// HTTP/2 sends frames that are no requests: its heads are not told apart.
+    multiplexed: AtomicBool,
+}
+
+impl Activity {
+    pub(super) fn new(limits: &Limits, multiplexed: bool) -> Self {
+        Self {
+            start: Instant::now(),
+            header_timeout: limits.header_timeout,
+            idle_timeout: limits.idle_timeout,
+            running: AtomicUsize::new(0),
+            answered: AtomicU64::new(0),
+            head: AtomicU64::new(0),
+            multiplexed: AtomicBool::new(multiplexed),
+        }
+    }
+
+    /// A request has come; it runs until the guard is dropped.
+    pub(super) fn begin(self: &Arc<Self>) -> Running {
+        self.running.fetch_add(1, Ordering::Relaxed);
+        Running(Arc::clone(self))
+    }
+
+    /// When the connection is to end if nothing happens until then.
+    pub(super) fn deadline(&self) -> Instant {
+        let at = |millis: u64| self.start + Duration::from_millis(millis);
+        if self.running.load(Ordering::Relaxed) > 0 {
+            return Instant::now() + self.idle_timeout;
+        }
+        let (answered, head) =
+            (self.answered.load(Ordering::Relaxed), self.head.load(Ordering::Relaxed));
+        if answered == 0 {
+            // The first request comes soon, or its client wants nothing from us.
+            return self.start + self.header_timeout;
+        }
+        if head > 0 && !self.multiplexed.load(Ordering::Relaxed) {
+            return at(head) + self.header_timeout;
+        }
+        at(answered) + self.idle_timeout
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
+    }
+
+    fn note_read(&self, bytes: &[u8]) {
+        let between = self.running.load(Ordering::Relaxed) == 0;
+        if bytes.is_empty() || !between || self.head.load(Ordering::Relaxed) > 0 {
+            return;
+        }
+        // RFC 9113 §3.4: the preface, which no request of HTTP/1 begins with.
+        if self.answered.load(Ordering::Relaxed) == 0 && bytes.starts_with(b"PRI ") {
+            self.multiplexed.store(true, Ordering::Relaxed);
+        }
+        self.head.store(self.now(), Ordering::Relaxed);
+    }
+}
+
+/// A request that runs.
+#[derive(Debug)]
+pub(super) struct Running(Arc<Activity>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.head.store(0, Ordering::Relaxed);
+        self.0.answered.store(self.0.now(), Ordering::Relaxed);
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A stream that tells what it reads.
+pub(super) struct Watched {
+    pub(super) stream: Box<dyn Stream>,
+    pub(super) activity: Arc<Activity>,
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        self.activity.note_read(buffer.filled().get(before..).unwrap_or_default());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

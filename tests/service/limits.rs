@@ -1,0 +1,156 @@
+//! Limits and hostile clients: each is cut off or told no, and the next request is answered.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::process::{BOTH, Home, LONG, PLAIN, Served};
+
+/// Everything until the server closes.
+fn rest(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    drop(stream.read_to_end(&mut text));
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+fn quick() -> Served {
+    let home = Home::new(&format!(
+        "{PLAIN}header_timeout = \"1s\"\nbody_timeout = \"1s\"\nidle_timeout = \"1s\"\n\
+         max_body_bytes = 1000\n"
+    ));
+    home.serve()
+}
+
+#[test]
+fn slow_and_silent_clients_are_cut_off() {
+    let served = quick();
+    let ask = "GET /healthz HTTP/1.1\r\nhost: x\r\n";
+    for (beginning, drip) in [
+        ("", ""),
+        (ask, ""),
+        (ask, "x-more: 1\r\n"),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", ""),
+        ("PRI", ""),
+    ] {
+        let mut slow = served.connect();
+        slow.write_all(beginning.as_bytes()).unwrap();
+        let until = Instant::now() + LONG;
+        // A byte now and then does not buy more time.
+        while !drip.is_empty() && slow.write_all(drip.as_bytes()).is_ok() {
+            assert!(Instant::now() < until, "it goes on for ever");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let text = rest(&mut slow);
+        assert!(!text.contains("200 OK"), "{beginning:?}: {text}");
+        assert!(served.is_well());
+    }
+}
+
+#[test]
+fn a_connection_that_was_used_may_rest_for_the_idle_time_only() {
+    let served = quick();
+    for then in ["", "GET /healthz HTTP/1.1\r\n"] {
+        let mut idle = served.connect();
+        idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        idle.write_all(then.as_bytes()).unwrap();
+        assert!(rest(&mut idle).starts_with("HTTP/1.1 200 "));
+    }
+    // A client that reads nothing of what it asks for.
+    let mut deaf = served.connect();
+    deaf.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
+    let ask = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n".repeat(1000);
+    while deaf.write_all(&ask).is_ok() {}
+    assert!(served.is_well());
+}
+
+#[test]
+fn slow_large_and_malformed_requests_are_told_no() {
+    let served = quick();
+    let post =
+        |rest: &str| format!("POST /v1/labels/app.session.seal/sign HTTP/1.1\r\nhost: x\r\n{rest}");
+    let large = "x".repeat(1001);
+    for (request, status) in [
+        (post("content-length: 100\r\n\r\n{"), "408"),
+        (post("transfer-encoding: chunked\r\n\r\n5\r\n{"), "408"),
+        (post(&format!("content-length: 1001\r\nconnection: close\r\n\r\n{large}")), "413"),
+        (
+            post(&format!(
+                "transfer-encoding: chunked\r\nconnection: close\r\n\r\n3e9\r\n{large}\r\n0\r\n\r\n"
+            )),
+            "413",
+        ),
+        (post("content-length: 1\r\ncontent-length: 2\r\n\r\n{}"), "400"),
+        (post("content-length: -1\r\n\r\n"), "400"),
+        (post("transfer-encoding: chunked\r\nconnection: close\r\n\r\nzz\r\n"), "400"),
+        (post("connection: close\r\ncontent-length: 2\r\n\r\n[["), "400"),
+        (format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(70_000)), "431"),
+        (format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(70_000)), "431"),
+        (format!("GET / HTTP/1.1\r\n{}\r\n", "x: 1\r\n".repeat(200)), "431"),
+        ("GET / HTTP/9.9\r\n\r\n".into(), "400"),
+        ("GET\0 / HTTP/1.1\r\n\r\n".into(), "400"),
+        ("\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1}".into(), "400"),
+        ("GET /%ff%00/../.. HTTP/1.1\r\nconnection: close\r\n\r\n".into(), "404"),
+    ] {
+        let text = served.exchange(request.as_bytes());
+        let told = text.strip_prefix("HTTP/1.1 ").and_then(|text| text.get(..3));
+        assert_eq!(
+            told,
+            Some(status),
+            "{:?}: {text}",
+            request.chars().take(90).collect::<String>()
+        );
+        assert!(served.is_well());
+    }
+}
+
+#[test]
+fn what_is_no_handshake_ends_the_connection() {
+    let home = Home::new(&format!("{BOTH}handshake_timeout = \"1s\"\n"));
+    let served = home.serve();
+    let url = format!("https://localhost:{}/healthz", served.port());
+    let hello = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
+    let random: Vec<u8> =
+        (0..4096_u32).map(|at| at.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+    for garbage in [&b""[..], b"GET / HTTP/1.1\r\n\r\n", &hello, &[0x16, 3, 1, 0xff, 0xff], &random]
+    {
+        let mut stream = served.connect();
+        drop(stream.write_all(garbage));
+        assert!(!rest(&mut stream).contains("HTTP/1.1"), "{garbage:?}");
+        assert_eq!(home.curl(&[&url]), "ok\n");
+    }
+}
+
+#[test]
+fn connections_beyond_the_bound_wait_until_one_ends() {
+    let home = Home::new(&format!("{PLAIN}max_connections = 2\nheader_timeout = \"1h\"\n"));
+    let served = home.serve();
+    let (first, _second) = (served.connect(), served.connect());
+    let mut third = served.connect();
+    third.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    third.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    assert_eq!(rest(&mut third), "", "it is not served yet");
+    third.set_read_timeout(Some(LONG)).unwrap();
+    drop(first);
+    assert!(rest(&mut third).starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn requests_beyond_the_bound_are_told_when_to_come_again() {
+    let home = Home::new(&format!("{PLAIN}max_requests = 1\nbody_timeout = \"1h\"\n"));
+    let served = home.serve();
+    let mut first = served.connect();
+    first.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n").unwrap();
+    let ask = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let until = Instant::now() + LONG;
+    let text = loop {
+        let text = served.exchange(ask);
+        if text.starts_with("HTTP/1.1 503 ") || Instant::now() > until {
+            break text;
+        }
+    };
+    assert!(text.contains("retry-after: 1"), "{text}");
+    first.write_all(b"x").unwrap();
+    while !served.is_well() {
+        assert!(Instant::now() < until);
+    }
+}
