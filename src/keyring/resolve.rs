@@ -285,8 +285,14 @@ impl Resolver<'_> {
             let store = &opened.store;
             let StoreConfig::Keystore(options) = &entry.options else { continue };
             let fold = |alias: &Alias| alias.as_str().to_lowercase();
+            // One file may serve several realms, a store each.
+            let same_file = |index: &usize| {
+                let other = self.config.stores.get(*index).map(|other| &other.options);
+                matches!(other, Some(StoreConfig::Keystore(other)) if other.path == options.path)
+            };
+            let of_file = self.served.iter().filter(|(index, _)| same_file(index));
             let served: HashSet<String> =
-                self.served.get(index).into_iter().flatten().map(fold).collect();
+                of_file.flat_map(|(_, aliases)| aliases).map(fold).collect();
             let unused: Vec<String> = store
                 .aliases()
                 .iter()

@@ -10,6 +10,8 @@ from lxml import etree
 
 ASSERTION = "{urn:oasis:names:tc:SAML:2.0:assertion}"
 DS = "http://www.w3.org/2000/09/xmldsig#"
+XENC = "http://www.w3.org/2001/04/xmlenc#"
+XENC11 = "http://www.w3.org/2009/xmlenc11#"
 EXCLUSIVE = "http://www.w3.org/2001/10/xml-exc-c14n#"
 
 
@@ -57,11 +59,13 @@ def xmlsec_verify(case):
 
 def xmlsec_sign(case):
     root = etree.fromstring(case["plain"].encode())
-    method = xmlsec.constants.__dict__[case["transform"]]
+    method = xmlsec.constants.TransformRsaSha256
     signature = xmlsec.template.create(root, xmlsec.constants.TransformExclC14N, method, ns="ds")
     root.insert(1, signature)
-    digest = xmlsec.constants.__dict__[case["digest_transform"]]
-    reference = xmlsec.template.add_reference(signature, digest, uri="#" + root.get("ID"))
+    reference = xmlsec.template.add_reference(signature, xmlsec.constants.TransformSha256, uri="#" + root.get("ID"))
+    # python-xmlsec has no name for some that its libxmlsec1 knows.
+    signature.find(f".//{{{DS}}}SignatureMethod").set("Algorithm", case["method"])
+    reference.find(f"{{{DS}}}DigestMethod").set("Algorithm", case["digest"])
     xmlsec.template.add_transform(reference, xmlsec.constants.TransformEnveloped)
     xmlsec.template.add_transform(reference, xmlsec.constants.TransformExclC14N)
     xmlsec.tree.add_ids(root, ["ID"])
@@ -90,8 +94,13 @@ def xmlsec_encrypt(case):
     template = xmlsec.template.encrypted_data_create(wrapper, content, type=xmlsec.constants.TypeEncElement, ns="xenc")
     xmlsec.template.encrypted_data_ensure_cipher_value(template)
     info = xmlsec.template.encrypted_data_ensure_key_info(template, ns="ds")
-    wrapped = xmlsec.template.add_encrypted_key(info, xmlsec.constants.__dict__[case["transport"]])
+    wrapped = xmlsec.template.add_encrypted_key(info, xmlsec.constants.TransformRsaOaep)
     xmlsec.template.encrypted_data_ensure_cipher_value(wrapped)
+    method = wrapped.find(f"{{{XENC}}}EncryptionMethod")
+    method.set("Algorithm", case["transport"])
+    for name, uri in [(f"{{{DS}}}DigestMethod", case["digest"]), (f"{{{XENC11}}}MGF", case["mgf"])]:
+        if uri:
+            etree.SubElement(method, name, Algorithm=uri)
     manager = xmlsec.KeysManager()
     manager.add_key(key_of(case, False))
     context = xmlsec.EncryptionContext(manager)

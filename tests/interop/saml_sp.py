@@ -14,6 +14,7 @@ from onelogin.saml2.auth import OneLogin_Saml2_Auth
 from onelogin.saml2.constants import OneLogin_Saml2_Constants as names
 from onelogin.saml2.idp_metadata_parser import OneLogin_Saml2_IdPMetadataParser as Parser
 from onelogin.saml2.settings import OneLogin_Saml2_Settings
+from onelogin.saml2.xml_utils import OneLogin_Saml2_XML
 
 
 def key_pair():
@@ -85,6 +86,14 @@ def metadata(task):
     own = OneLogin_Saml2_Settings(dict(OWN), sp_validation_only=True)
     xml = own.get_sp_metadata()
     return {"xml": xml if isinstance(xml, str) else xml.decode()}
+
+
+def validate(task):
+    """Whether a document keeps to a schema of SAML."""
+    found = OneLogin_Saml2_XML.validate_xml(task["xml"], task["schema"], False)
+    if isinstance(found, str):
+        raise ValueError(found)
+    return {"valid": True}
 
 
 def login(task):

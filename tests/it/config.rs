@@ -700,6 +700,13 @@ fn a_realm_that_shadows_and_an_alias_that_nobody_uses_are_warned_of() {
     let problems = ground.check(&text, 0);
     let codes: Vec<&str> = problems.iter().map(|problem| problem.code).collect();
     assert!(codes.contains(&"shadowed_mapping") && codes.contains(&"unused_alias"), "{codes:?}");
+    // Whoever takes an unused one out of the file must not take what the other store maps.
+    for problem in problems.iter().filter(|problem| problem.code == "unused_alias") {
+        assert!(
+            !problem.message.contains("\"ec\"") && !problem.message.contains("\"ec2\""),
+            "{problem:?}"
+        );
+    }
     assert!(problems.iter().all(|problem| problem.severity == Severity::Warning), "{problems:#?}");
 }
 

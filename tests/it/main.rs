@@ -81,6 +81,8 @@ mod saml_idp_peer;
 mod saml_interop;
 #[cfg(feature = "saml")]
 mod saml_sp_peer;
+#[cfg(feature = "saml")]
+mod saml_xmlsec1;
 mod schedule;
 mod seeds;
 mod session;

@@ -272,6 +272,56 @@ fn wrong_input_is_told_with_the_next_step() {
 }
 
 #[test]
+fn help_names_what_would_work() {
+    let folder = providers();
+    let root = folder.path();
+    done(root, "saml metadata write --role sp --entity-id https://sp --out sp.xml");
+    for (arguments, message, help) in [
+        (
+            "saml sign --role idp --alg ecdsa-sha256 --in response.xml",
+            "alias \"sign-1\" does not sign XML with ecdsa-sha256",
+            "alias \"sign-1\" signs XML with rsa-sha256, rsa-sha384, rsa-sha512, sha256-rsa-MGF1, sha384-rsa-MGF1, \
+             sha512-rsa-MGF1",
+        ),
+        (
+            "saml metadata read --in sp.xml --entity https://other",
+            "the metadata has no entity \"https://other\"",
+            "name one of its entity IDs: \"https://sp\"",
+        ),
+    ] {
+        let output = claviger(root, &format!("{arguments} --json"));
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(answer["error"]["message"].as_str().unwrap().ends_with(message), "{answer}");
+        assert_eq!(answer["error"]["help"], help);
+    }
+}
+
+/// Every digest of OAEP and of its mask, as a user types them.
+#[test]
+fn oaep_takes_any_digest_and_any_mask() {
+    let folder = providers();
+    let root = folder.path();
+    let digests = ["sha1", "sha256", "sha384", "sha512"];
+    let pairs = digests.iter().flat_map(|digest| digests.map(|mgf| (digest, mgf)));
+    for (round, (digest, mgf)) in pairs.enumerate() {
+        done(
+            root,
+            &format!(
+                "saml encrypt --role sp --key-transport rsa-oaep --digest {digest} --mgf {mgf} --in response.xml --out {round}.xml"
+            ),
+        );
+        let text = std::fs::read_to_string(root.join(format!("{round}.xml"))).unwrap();
+        assert!(
+            text.contains(&format!("#{digest}\"/>")) && text.contains(&format!("#mgf1{mgf}\"/>")),
+            "{text}"
+        );
+        assert!(
+            done(root, &format!("saml decrypt --role sp --in {round}.xml")).contains(">alice<")
+        );
+    }
+}
+
+#[test]
 fn switches_of_the_peer_are_named_one_by_one() {
     let folder = providers();
     let root = folder.path();

@@ -160,6 +160,8 @@ fn logouts(house: &House, sp: &mut Sp, held: &str) -> Result<(), String> {
         "relay_state": "bye", "security": { "nameIdEncrypted": true } }));
     let request = sp.asked(asked["url"].as_str().unwrap(), MessageKind::Request, Some("bye"));
     // python3-saml encrypts names with AES-128-CBC.
+    let off = entity.decrypt(request.as_bytes(), Encryptable::Id, &PeerPolicy::default());
+    assert_eq!(off.unwrap_err().kind(), ErrorKind::NotDecrypted);
     let policy = PeerPolicy { cbc: true, ..Default::default() };
     let name = entity.decrypt(request.as_bytes(), Encryptable::Id, &policy);
     let name = name.map_err(|error| format!("{:?}", error.kind()))?;
@@ -237,6 +239,35 @@ fn python3_saml_logs_in_and_out_while_our_keys_rotate() {
     let document = binding::decode_post(&early, &XmlLimits::MESSAGE).unwrap();
     let own = house.entity(SamlRole::Idp).verify(document.as_bytes(), Expect::Message);
     assert_eq!(own.unwrap_err().kind(), ErrorKind::NotVerified);
+}
+
+/// The schemas of SAML, and queries in every algorithm that the peer knows.
+#[test]
+fn python3_saml_finds_our_metadata_valid_and_checks_our_queries() {
+    let Some(mut sp) = Sp::start() else { return };
+    let house = House::new();
+    for role in [SamlRole::Idp, SamlRole::Sp] {
+        let xml = house.metadata(role);
+        let mut task =
+            json!({ "do": "validate", "xml": xml, "schema": "saml-schema-metadata-2.0.xsd" });
+        sp.program.must(&task);
+        task["xml"] = xml.replace("SingleLogoutService", "SingleLogoffService").into();
+        sp.program.ask(&task).unwrap_err();
+    }
+    let held = house.metadata(SamlRole::Idp);
+    for algorithm in ["rsa-sha256", "rsa-sha384", "rsa-sha512"] {
+        let request = logout_request(SamlRole::Idp, SLO);
+        let options = RedirectOptions { algorithm: Some(algorithm), ..Default::default() };
+        let query =
+            house.entity(SamlRole::Idp).sign_redirect(request.as_bytes(), &options).unwrap();
+        for raw in [true, false] {
+            let url = format!("{SLO}?{query}");
+            let mut task = json!({ "do": "end_session", "idp": held, "url": url, "raw": raw });
+            assert_eq!(sp.program.must(&task)["ended"], true, "{algorithm}");
+            task["url"] = url.replacen("SAMLRequest=", "RelayState=x&SAMLRequest=", 1).into();
+            sp.program.ask(&task).unwrap_err();
+        }
+    }
 }
 
 /// The peer takes what is whole, and not what lacks a part: so its strictness was real above.

@@ -5,7 +5,7 @@ use claviger::profiles::saml::{self, Encryptable, SamlUse};
 use claviger::xmlsec::enc::{EncryptOptions, Recipient};
 use serde_json::json;
 
-use super::parties::{Allowed, Digest, Own, Peer};
+use super::parties::{Allowed, OaepDigest, Own, Peer};
 use crate::cli::files::Files;
 use crate::cli::{Context, Outcome};
 
@@ -31,10 +31,10 @@ pub(crate) struct Args {
     key_transport: Option<String>,
     /// The digest of OAEP
     #[arg(long, value_enum)]
-    digest: Option<Digest>,
+    digest: Option<OaepDigest>,
     /// The digest of its mask (MGF1), of rsa-oaep alone
     #[arg(long, value_enum)]
-    mgf: Option<Digest>,
+    mgf: Option<OaepDigest>,
     #[command(flatten)]
     allowed: Allowed,
     #[command(flatten)]

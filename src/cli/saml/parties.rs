@@ -55,6 +55,26 @@ impl From<Digest> for Hash {
     }
 }
 
+/// A digest of OAEP. SHA-1 is no weakness there, and what many peers expect.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub(crate) enum OaepDigest {
+    Sha1,
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+impl From<OaepDigest> for Hash {
+    fn from(digest: OaepDigest) -> Self {
+        match digest {
+            OaepDigest::Sha1 => Self::Sha1,
+            OaepDigest::Sha256 => Self::Sha256,
+            OaepDigest::Sha384 => Self::Sha384,
+            OaepDigest::Sha512 => Self::Sha512,
+        }
+    }
+}
+
 /// One of our providers.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Provider {

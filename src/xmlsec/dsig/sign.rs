@@ -138,22 +138,27 @@ pub(crate) fn choose(
     };
     let allowed = || set.algorithms().iter().copied().filter(signs);
     let fits = |row: &&'static Algorithm| set.fits(set.active(), row, Role::Sign);
+    let (label, active) = (set.label(), &set.active().alias);
     let refused = |text: String| {
-        let names: Vec<_> = allowed().filter_map(Algorithm::xml_name).collect();
-        let help = format!("it signs XML with {}", names.join(", "));
+        let names: Vec<_> = allowed().filter(fits).filter_map(Algorithm::xml_name).collect();
+        let help = match names.as_slice() {
+            [] => "map an RSA or EC key first, or name its algorithms in the label".to_owned(),
+            names => format!("alias \"{active}\" signs XML with {}", names.join(", ")),
+        };
         Error::new(ErrorKind::AlgorithmNotAllowed, text).with_help(help)
     };
     if let Some(name) = named {
         let row = Algorithm::named(name)?;
         return allowed().find(|one| *one == row).filter(fits).ok_or_else(|| {
-            refused(format!("label \"{}\" does not sign XML with {row}", set.label()))
+            let name = row.xml_name().unwrap_or(row.name);
+            refused(format!("label \"{label}\", alias \"{active}\" does not sign XML with {name}"))
         });
     }
     let preferred = preferred.iter().filter_map(|uri| Algorithm::by_xml_uri(uri));
     let common = preferred.filter(|row| allowed().any(|one| one == *row)).find(fits);
     common
         .or_else(|| allowed().find(fits))
-        .ok_or_else(|| refused(format!("label \"{}\": its active alias signs no XML", set.label())))
+        .ok_or_else(|| refused(format!("label \"{label}\": its active alias signs no XML")))
 }
 
 fn choose_digest(algorithm: &Algorithm, preferred: &[String]) -> Hash {

@@ -83,11 +83,7 @@ impl PeerMetadata {
         };
         let mut found = all.filter(fits);
         let (Some(entity), None) = (found.next(), found.next()) else {
-            return Err(Error::new(
-                ErrorKind::Usage,
-                "the metadata has not exactly one such entity",
-            )
-            .with_help("name the entity ID"));
+            return Err(not_one(root, entity_id));
         };
         let id = attribute(entity, "entityID").unwrap_or_default();
         if id.is_empty() {
@@ -243,6 +239,29 @@ impl EncryptionMethod {
             mgf: named(ElementName::new(names::XENC11, "MGF")).and_then(mgf_of),
         })
     }
+}
+
+/// There is not exactly one entity, or none of this ID.
+fn not_one(root: Node<'_, '_>, entity_id: Option<&str>) -> Error {
+    const SHOWN: usize = 5;
+    let entities = root.descendants().filter(|node| md("EntityDescriptor").is(*node));
+    let known: Vec<&str> = entities.filter_map(|one| attribute(one, "entityID")).collect();
+    let text = match entity_id {
+        Some(id) if known.contains(&id) => {
+            format!("the metadata has \"{}\" twice", id.escape_debug())
+        }
+        Some(id) => format!("the metadata has no entity \"{}\"", id.escape_debug()),
+        None if known.is_empty() => "the metadata has no entity".to_owned(),
+        None => format!("the metadata has {} entities", known.len()),
+    };
+    let some = known.iter().take(SHOWN).map(|id| format!("\"{}\"", id.escape_debug()));
+    let some = some.collect::<Vec<_>>().join(", ");
+    let rest = if known.len() > SHOWN { ", …" } else { "" };
+    let help = match known.as_slice() {
+        [] => "give it a SAML 2.0 EntityDescriptor".to_owned(),
+        _ => format!("name one of its entity IDs: {some}{rest}"),
+    };
+    Error::new(ErrorKind::Usage, text).with_help(help)
 }
 
 /// The algorithms of the role's extensions, else of the entity's (profile for algorithm support §2.1).
