@@ -345,12 +345,14 @@ fn still_published(situation: &Situation<'_>, gone: &MappedKey) -> Option<Gate> 
 }
 
 fn no_lifetime(situation: &Situation<'_>, gone: &MappedKey, last: SystemTime) -> Option<Gate> {
+    let (alias, last_at) = (&gone.alias, rfc3339(last));
+    let made = if last > situation.now {
+        format!("peers may encrypt to alias \"{alias}\" until {last_at}")
+    } else {
+        format!("alias \"{alias}\" acted until {last_at}")
+    };
     in_use(
-        format!(
-            "alias \"{}\" acted until {}, and nobody knows how long its tokens live",
-            gone.alias,
-            rfc3339(last)
-        ),
+        format!("{made}, and nobody knows how long that lives"),
         format!(
             "set max_token_lifetime = \"…\" in [labels.\"{}\"]; or: {} {FORCE}",
             situation.mapping.label, situation.command

@@ -203,7 +203,7 @@ impl Peer {
         let mut line = String::new();
         self.answers.read_line(&mut line).unwrap();
         let answer: Value =
-            serde_json::from_str(&line).unwrap_or_else(|_| panic!("{task}: {line}"));
+            serde_json::from_str(&line).unwrap_or_else(|_| panic!("{}: {line}", task["do"]));
         match answer["error"].as_str() {
             Some(why) => Err(why.to_owned()),
             None => Ok(answer),
@@ -212,7 +212,7 @@ impl Peer {
 
     /// What it answers; it must.
     pub(crate) fn must(&mut self, task: &Value) -> Value {
-        self.ask(task).unwrap_or_else(|why| panic!("{task}: {why}"))
+        self.ask(task).unwrap_or_else(|why| panic!("{}: {why}", task["do"]))
     }
 }
 
@@ -246,6 +246,11 @@ pub(crate) fn instant(seconds: u64) -> String {
     rfc3339(Clock::system().now() + Duration::from_secs(seconds))
 }
 
+/// A minute ago: peers compare with clocks of their own.
+pub(crate) fn earlier() -> String {
+    rfc3339(Clock::system().now() - Duration::from_secs(60))
+}
+
 /// The start tag of a protocol message up to its Issuer, which is in it.
 pub(crate) fn message(name: &str, issuer: SamlRole, attributes: &str) -> String {
     format!(
@@ -253,7 +258,7 @@ pub(crate) fn message(name: &str, issuer: SamlRole, attributes: &str) -> String 
          xmlns:saml=\"urn:oasis:names:tc:SAML:2.0:assertion\" ID=\"{}\" Version=\"2.0\" IssueInstant=\"{}\" \
          {attributes}><saml:Issuer>{}</saml:Issuer>",
         fresh_id().unwrap(),
-        instant(0),
+        earlier(),
         entity_id(issuer)
     )
 }
