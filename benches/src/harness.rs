@@ -8,13 +8,26 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// One thing to measure.
 pub struct Case<'a> {
-    run: Box<dyn FnMut() + 'a>,
+    /// Runs it so many times, and says how many nanoseconds of CPU time that took.
+    batch: Box<dyn FnMut(usize) -> f64 + 'a>,
 }
 
 impl<'a> Case<'a> {
     /// What `run` gives back is kept from the optimizer.
     pub fn new<T>(mut run: impl FnMut() -> T + 'a) -> Self {
-        Self { run: Box::new(move || drop(black_box(run()))) }
+        let batch = move |count| {
+            let start = cpu_ns();
+            for _ in 0..count {
+                drop(black_box(run()));
+            }
+            cpu_ns() - start
+        };
+        Self { batch: Box::new(batch) }
+    }
+
+    /// Somebody else runs it and measures: another process.
+    pub fn elsewhere(batch: impl FnMut(usize) -> f64 + 'a) -> Self {
+        Self { batch: Box::new(batch) }
     }
 }
 
@@ -38,7 +51,7 @@ pub fn measure(cases: &mut [Case<'_>]) -> Vec<f64> {
     for case in cases.iter_mut() {
         let mut count = 1;
         loop {
-            let took = batch(case, count);
+            let took = (case.batch)(count);
             if took > slice / 4.0 || count >= 1 << 24 {
                 counts.push(((count as f64 * slice / took).ceil() as usize).max(1));
                 break;
@@ -49,18 +62,10 @@ pub fn measure(cases: &mut [Case<'_>]) -> Vec<f64> {
     let mut samples = vec![Vec::new(); cases.len()];
     for _ in 0..setting("ROUNDS", 15) {
         for (index, case) in cases.iter_mut().enumerate() {
-            samples[index].push(batch(case, counts[index]) / counts[index] as f64);
+            samples[index].push((case.batch)(counts[index]) / counts[index] as f64);
         }
     }
     samples.into_iter().map(median).collect()
-}
-
-fn batch(case: &mut Case<'_>, count: usize) -> f64 {
-    let start = cpu_ns();
-    for _ in 0..count {
-        (case.run)();
-    }
-    cpu_ns() - start
 }
 
 /// The middle of the samples.

@@ -1,11 +1,12 @@
 //! Canonical XML of a subtree: exclusive (Exc-C14N 1.0) with an inclusive prefix list, and inclusive
 //! (C14N 1.0) for old peers; both with or without comments.
 //!
-//! A subtree and an optional child to leave out come in, octets go out. The tree knows no prefixes, so they
-//! are read off its source text.
+//! A subtree and an optional child to leave out come in, octets go out. What stands in the source as it stands
+//! in canonical text is copied, as far as it reaches in one piece.
 
-use memchr::{memchr, memchr3};
-use roxmltree::{Attribute, Node, StringStorage};
+use std::ops::Range;
+
+use crate::xmlsec::tree::{Attribute, Namespace, Node};
 
 /// What is written, and how.
 #[derive(Clone, Debug, Default)]
@@ -38,19 +39,17 @@ impl<'p> Canonicalization<'p> {
         left_out: Option<Node<'_, '_>>,
         out: &mut Vec<u8>,
     ) {
-        let source = apex.document().input_text();
         let mut writer = Writer {
             method: self,
-            source,
-            left_out,
+            source: apex.source(),
             out,
+            run: 0..0,
             rendered: Vec::new(),
+            scope: Vec::new(),
             needed: Vec::new(),
-            attributes: Vec::new(),
         };
-        let inherited =
-            if self.kind == Kind::Inclusive { xml_attributes(apex) } else { Vec::new() };
-        writer.element(apex, &inherited);
+        writer.subtree(apex, left_out.map(Node::id));
+        writer.flush();
     }
 
     /// The canonical form of `apex`.
@@ -63,15 +62,13 @@ impl<'p> Canonicalization<'p> {
 
 /// `xml:` attributes that an apex takes over from its ancestors (C14N 1.0 §2.4).
 fn xml_attributes<'a, 'i>(apex: Node<'a, 'i>) -> Vec<Attribute<'a, 'i>> {
-    let is_xml = |one: &Attribute<'_, '_>| one.namespace() == Some(roxmltree::NS_XML_URI);
+    let is_xml = |one: &Attribute<'_, '_>| one.is_xml();
     let mut found: Vec<Attribute<'a, 'i>> = Vec::new();
     for node in apex.ancestors().skip(1) {
         for one in node.attributes().filter(is_xml) {
-            let nearer = found
-                .iter()
-                .map(Attribute::name)
-                .chain(apex.attributes().filter(is_xml).map(|own| own.name()));
-            if !nearer.into_iter().any(|name| name == one.name()) {
+            let own = apex.attributes().filter(is_xml).map(Attribute::name);
+            let mut nearer = found.iter().map(|one| one.name()).chain(own);
+            if !nearer.any(|name| name == one.name()) {
                 found.push(one);
             }
         }
@@ -79,155 +76,225 @@ fn xml_attributes<'a, 'i>(apex: Node<'a, 'i>) -> Vec<Attribute<'a, 'i>> {
     found
 }
 
-struct Writer<'w, 'a, 'i> {
+struct Writer<'w, 'a> {
     method: &'w Canonicalization<'w>,
-    source: &'i str,
-    left_out: Option<Node<'a, 'i>>,
+    source: &'a str,
     out: &'w mut Vec<u8>,
+    /// A part of the source that is to be copied.
+    run: Range<usize>,
     /// Namespace declarations written on the way down, the nearest last.
-    rendered: Vec<(&'a str, &'a str)>,
-    /// Scratch of one element: what it may have to declare, and its attributes.
-    needed: Vec<(&'a str, &'a str)>,
-    attributes: Vec<Attribute<'a, 'i>>,
+    rendered: Vec<Namespace<'a>>,
+    /// Namespaces in scope, the nearest last.
+    scope: Vec<Namespace<'a>>,
+    /// Scratch: what an element has to declare.
+    needed: Vec<Namespace<'a>>,
 }
 
-impl<'a, 'i: 'a> Writer<'_, 'a, 'i> {
-    fn element(&mut self, node: Node<'a, 'i>, inherited: &[Attribute<'a, 'i>]) {
-        let source = self.source;
-        let qname = qname_at(source, node.range().start + 1);
-        let scope = self.rendered.len();
-        self.out.push(b'<');
-        self.out.extend_from_slice(qname.as_bytes());
-        self.attributes.clear();
-        self.attributes.extend(node.attributes());
-        self.attributes.extend_from_slice(inherited);
-        self.needed.clear();
-        match self.method.kind {
-            Kind::Exclusive => self.need_used(node, prefix_of(qname, node.tag_name().name())),
-            Kind::Inclusive => {
-                let own = node.namespaces().map(|one| (one.name().unwrap_or_default(), one.uri()));
-                self.needed.extend(own);
-                if node.default_namespace().is_none() {
-                    self.needed.push(("", ""));
-                }
+/// An element whose end tag is not written yet.
+struct Open<'a, 'i> {
+    node: Node<'a, 'i>,
+    rendered: usize,
+    scope: usize,
+}
+
+impl<'a> Writer<'_, 'a> {
+    fn subtree<'i: 'a>(&mut self, apex: Node<'a, 'i>, left_out: Option<u32>) {
+        let around: Vec<Node<'a, 'i>> = apex.ancestors().skip(1).collect();
+        self.scope.extend(around.into_iter().rev().flat_map(Node::declared));
+        let mut open: Vec<Open<'a, 'i>> = Vec::with_capacity(16);
+        let (mut id, end) = (apex.id(), apex.id_after());
+        loop {
+            while open.last().is_some_and(|last| last.node.id_after() == id) {
+                let Some(last) = open.pop() else { break };
+                self.end_tag(last.node);
+                self.rendered.truncate(last.rendered);
+                self.scope.truncate(last.scope);
+            }
+            if id >= end {
+                return;
+            }
+            let node = apex.other(id);
+            if left_out == Some(id) {
+                id = node.id_after();
+                continue;
+            }
+            id += 1;
+            if node.is_element() {
+                let (rendered, scope) = (self.rendered.len(), self.scope.len());
+                self.start_tag(node, open.is_empty());
+                open.push(Open { node, rendered, scope });
+            } else {
+                self.leaf(node);
             }
         }
-        self.write_namespaces();
-        self.write_attributes();
-        self.out.push(b'>');
-        for child in node.children() {
-            self.child(child);
-        }
-        self.out.extend_from_slice(b"</");
-        self.out.extend_from_slice(qname.as_bytes());
-        self.out.push(b'>');
-        self.rendered.truncate(scope);
     }
 
-    fn child(&mut self, child: Node<'a, 'i>) {
-        if child.is_element() {
-            if self.left_out != Some(child) {
-                self.element(child, &[]);
+    /// Copies a part of the source, together with what was copied before it if that ends there.
+    fn copy(&mut self, range: Range<usize>) {
+        if self.run.end == range.start {
+            self.run.end = range.end;
+        } else {
+            self.flush();
+            self.run = range;
+        }
+    }
+
+    fn flush(&mut self) {
+        let run = std::mem::replace(&mut self.run, 0..0);
+        self.out.extend_from_slice(self.source.as_bytes().get(run).unwrap_or_default());
+    }
+
+    fn put(&mut self, text: &str) {
+        self.flush();
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    fn put_escaped(&mut self, text: &str, escaped: fn(u8) -> Option<&'static str>) {
+        self.flush();
+        escape(text, escaped, self.out);
+    }
+
+    fn start_tag(&mut self, node: Node<'a, '_>, is_apex: bool) {
+        let Some(tags) = node.tags() else { return };
+        let declared = self.scope.len();
+        self.scope.extend(node.declared());
+        let declares = is_apex || self.scope.len() > declared;
+        match self.method.kind {
+            Kind::Exclusive => self.need_used(node, declares),
+            Kind::Inclusive if declares => self.need_all(),
+            Kind::Inclusive => {}
+        }
+        let inherited = if is_apex && self.method.kind == Kind::Inclusive {
+            xml_attributes(node)
+        } else {
+            Vec::new()
+        };
+        if let Some(start) = tags.start.filter(|_| self.needed.is_empty() && inherited.is_empty()) {
+            return self.copy(start);
+        }
+        self.copy(tags.name);
+        self.write_namespaces();
+        if inherited.is_empty() {
+            node.attributes().for_each(|one| self.attribute(one));
+        } else {
+            let mut all: Vec<_> = node.attributes().chain(inherited).collect();
+            all.sort_by_key(|one| (one.namespace().unwrap_or_default(), one.name()));
+            all.into_iter().for_each(|one| self.attribute(one));
+        }
+        self.copy(tags.bracket);
+    }
+
+    fn end_tag(&mut self, node: Node<'a, '_>) {
+        match node.tags().and_then(|tags| tags.end) {
+            Some(end) => self.copy(end),
+            None => {
+                self.put("</");
+                self.put(node.qname());
+                self.put(">");
             }
-        } else if child.is_text() {
-            match child.text_storage() {
-                // Borrowed text had no reference, so no carriage return either: line ends are normalized.
-                Some(StringStorage::Borrowed(text)) => escape_plain_text(text, self.out),
-                Some(text) => escape(text, text_escape, self.out),
-                None => {}
+        }
+    }
+
+    fn attribute(&mut self, one: Attribute<'a, '_>) {
+        if let Some(range) = one.canonical_range() {
+            return self.copy(range);
+        }
+        self.put(" ");
+        self.put(one.qname());
+        self.put("=\"");
+        self.put_escaped(one.value(), attribute_escape);
+        self.put("\"");
+    }
+
+    fn leaf(&mut self, node: Node<'a, '_>) {
+        if let Some(range) = node.canonical_text() {
+            self.copy(range);
+        } else if let Some(text) = node.text() {
+            self.put_escaped(text, text_escape);
+        } else if let Some((target, value)) = node.instruction() {
+            self.put("<?");
+            self.put(target);
+            if !value.is_empty() {
+                self.put(" ");
+                self.put(value);
             }
-        } else if let Some(instruction) = child.pi() {
-            self.out.extend_from_slice(b"<?");
-            self.out.extend_from_slice(instruction.target.as_bytes());
-            if let Some(value) = instruction.value.filter(|value| !value.is_empty()) {
-                self.out.push(b' ');
-                self.out.extend_from_slice(value.as_bytes());
-            }
-            self.out.extend_from_slice(b"?>");
-        } else if child.is_comment() && self.method.comments {
-            self.out.extend_from_slice(b"<!--");
-            self.out.extend_from_slice(child.text().unwrap_or_default().as_bytes());
-            self.out.extend_from_slice(b"-->");
+            self.put("?>");
+        } else if let Some(text) = node.comment().filter(|_| self.method.comments) {
+            self.put("<!--");
+            self.put(text);
+            self.put("-->");
         }
     }
 
     /// The namespaces that element and attributes use visibly, and the listed ones (Exc-C14N §3).
-    fn need_used(&mut self, node: Node<'a, 'i>, prefix: &'a str) {
-        self.needed.push((prefix, node.tag_name().namespace().unwrap_or_default()));
-        for one in node.attributes() {
-            if let Some(uri) = one.namespace().filter(|uri| *uri != roxmltree::NS_XML_URI) {
-                let qname = self.source.get(one.range_qname()).unwrap_or_default();
-                self.needed.push((prefix_of(qname, one.name()), uri));
-            }
+    fn need_used(&mut self, node: Node<'a, '_>, declares: bool) {
+        if let Some(namespace) = node.name_namespace() {
+            self.need(namespace);
         }
-        for listed in &self.method.prefixes {
-            let name = Some(*listed).filter(|listed| !listed.is_empty());
-            let own = node.namespaces().find(|one| one.name() == name);
-            match own {
-                Some(one) => self.needed.push((one.name().unwrap_or_default(), one.uri())),
-                None if name.is_none() => self.needed.push(("", "")),
-                None => {}
+        for namespace in node.attributes().filter_map(Attribute::declared_namespace) {
+            self.need(namespace);
+        }
+        // Where nothing is declared the parent has written them.
+        if declares {
+            let method = self.method;
+            for listed in &method.prefixes {
+                let nearest = self.scope.iter().rev().find(|one| one.prefix == *listed).copied();
+                match nearest {
+                    Some(one) => self.need(one),
+                    None if listed.is_empty() => self.need(Namespace::NO_DEFAULT),
+                    None => {}
+                }
             }
         }
     }
 
-    /// Those whose nearest declaration on the way down says something else, by prefix.
+    /// The namespaces in scope (C14N 1.0 §2.3).
+    fn need_all(&mut self) {
+        let scope = std::mem::take(&mut self.scope);
+        for (at, one) in scope.iter().enumerate() {
+            let nearer = scope.get(at + 1..).unwrap_or_default();
+            if !nearer.iter().any(|other| other.prefix == one.prefix) {
+                self.need(*one);
+            }
+        }
+        self.scope = scope;
+    }
+
+    /// Notes a declaration, unless the nearest one of its prefix on the way down says the same.
+    fn need(&mut self, namespace: Namespace<'a>) {
+        let written = if namespace.id == Namespace::NO_DEFAULT.id {
+            // The usual way: nobody wrote a default namespace.
+            let default = self.rendered.iter().rev().find(|one| one.prefix.is_empty());
+            default.is_none_or(|one| one.uri.is_empty())
+        } else {
+            // What is in scope hides whatever was declared before it.
+            self.rendered.iter().any(|one| one.id == namespace.id) || {
+                let nearest = self.rendered.iter().rev().find(|one| one.prefix == namespace.prefix);
+                nearest.map_or("", |one| one.uri) == namespace.uri
+            }
+        };
+        if !written {
+            self.needed.push(namespace);
+        }
+    }
+
     fn write_namespaces(&mut self) {
-        let rendered = &self.rendered;
-        self.needed.retain(|(prefix, uri)| {
-            let nearest = rendered.iter().rev().find(|(known, _)| known == prefix);
-            match nearest {
-                Some((_, known)) => known != uri,
-                None => !(uri.is_empty() || (*prefix == "xml")),
-            }
-        });
-        if self.needed.len() > 1 {
-            self.needed.sort_unstable();
-            self.needed.dedup();
+        if self.needed.is_empty() {
+            return;
         }
-        for (prefix, uri) in self.needed.drain(..) {
-            self.out.extend_from_slice(if prefix.is_empty() { b" xmlns" } else { b" xmlns:" });
-            self.out.extend_from_slice(prefix.as_bytes());
-            self.out.extend_from_slice(b"=\"");
-            escape(uri, attribute_escape, self.out);
-            self.out.push(b'"');
-            self.rendered.push((prefix, uri));
+        let mut needed = std::mem::take(&mut self.needed);
+        needed.sort_unstable_by_key(|one| one.prefix);
+        needed.dedup_by_key(|one| one.prefix);
+        for one in needed.drain(..) {
+            self.put(if one.prefix.is_empty() { " xmlns" } else { " xmlns:" });
+            self.put(one.prefix);
+            self.put("=\"");
+            self.put_escaped(one.uri, attribute_escape);
+            self.put("\"");
+            self.rendered.push(one);
         }
+        self.needed = needed;
     }
-
-    /// By namespace URI, then by local name; those without a namespace first (C14N 1.0 §2.2).
-    fn write_attributes(&mut self) {
-        if self.attributes.len() > 1 {
-            self.attributes.sort_by(|a, b| {
-                (a.namespace().unwrap_or_default(), a.name())
-                    .cmp(&(b.namespace().unwrap_or_default(), b.name()))
-            });
-        }
-        for one in &self.attributes {
-            self.out.push(b' ');
-            let qname = self.source.get(one.range_qname()).unwrap_or_default();
-            self.out.extend_from_slice(qname.as_bytes());
-            self.out.extend_from_slice(b"=\"");
-            match one.value_storage() {
-                StringStorage::Borrowed(value) => escape_plain_value(value, self.out),
-                StringStorage::Owned(value) => escape(value, attribute_escape, self.out),
-            }
-            self.out.push(b'"');
-        }
-    }
-}
-
-fn qname_at(source: &str, from: usize) -> &str {
-    let rest = source.get(from..).unwrap_or_default();
-    let ends = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'/' | b'>');
-    let end = rest.as_bytes().iter().position(ends).unwrap_or(rest.len());
-    rest.get(..end).unwrap_or_default()
-}
-
-/// What stands before the colon of `qname`, given its local name.
-fn prefix_of<'q>(qname: &'q str, local: &str) -> &'q str {
-    let end = qname.len().saturating_sub(local.len() + 1);
-    qname.get(..end).unwrap_or_default()
 }
 
 const fn text_escape(byte: u8) -> Option<&'static str> {
@@ -249,22 +316,6 @@ const fn attribute_escape(byte: u8) -> Option<&'static str> {
         b'\n' => Some("&#xA;"),
         b'\r' => Some("&#xD;"),
         _ => None,
-    }
-}
-
-/// Text without references: from CDATA it may hold markup.
-fn escape_plain_text(text: &str, out: &mut Vec<u8>) {
-    match memchr3(b'&', b'<', b'>', text.as_bytes()) {
-        None => out.extend_from_slice(text.as_bytes()),
-        Some(_) => escape(text, text_escape, out),
-    }
-}
-
-/// A value without references: between apostrophes it may hold quotes.
-fn escape_plain_value(value: &str, out: &mut Vec<u8>) {
-    match memchr(b'"', value.as_bytes()) {
-        None => out.extend_from_slice(value.as_bytes()),
-        Some(_) => escape(value, attribute_escape, out),
     }
 }
 

@@ -3,48 +3,65 @@
 use std::borrow::Cow;
 
 use memchr::memchr;
-use roxmltree::{Document, Node, ParsingOptions};
+use zeroize::Zeroize;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::xmlsec::scan::{XmlLimits, scan};
+use crate::error::Result;
+use crate::xmlsec::limits::{XmlLimits, beyond, refused};
+use crate::xmlsec::tree::{Node, Tree};
 
-/// A scanned text, as the tree borrows it.
+/// A text, as the tree borrows it.
 #[derive(Debug)]
 pub(crate) struct XmlText<'a> {
     text: Cow<'a, str>,
-    max_nodes: u32,
+    limits: &'a XmlLimits,
 }
 
 impl<'a> XmlText<'a> {
-    /// Scans `document`.
-    pub(crate) fn read(document: &'a [u8], limits: &XmlLimits) -> Result<Self> {
-        let text = scan(document, limits)?;
-        // XML 1.0 §2.11, before parsing: the tree keeps comments and processing instructions as they are.
-        let text = match memchr(b'\r', text.as_bytes()) {
+    /// Takes `document` if it is UTF-8 and within the limits, without its byte order mark.
+    pub(crate) fn read(document: &'a [u8], limits: &'a XmlLimits) -> Result<Self> {
+        if document.len() > limits.max_bytes {
+            return Err(beyond(&format!("it has more than {} bytes", limits.max_bytes)));
+        }
+        let document = document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document);
+        let text = std::str::from_utf8(document).map_err(|_| refused("it is not UTF-8"))?;
+        // XML 1.0 §2.11, before parsing.
+        let text = match memchr(b'\r', document) {
             None => Cow::Borrowed(text),
-            Some(_) => Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n")),
+            Some(_) => Cow::Owned(with_line_feeds(text)),
         };
-        Ok(Self { text, max_nodes: limits.max_nodes })
+        Ok(Self { text, limits })
     }
 
     /// The tree. Entities other than the five of XML do not exist, since no DTD does.
-    pub(crate) fn parse(&self) -> Result<Document<'_>> {
-        let options =
-            ParsingOptions { allow_dtd: false, nodes_limit: self.max_nodes, ..Default::default() };
-        Document::parse_with_options(&self.text, options).map_err(|error| match error {
-            roxmltree::Error::NodesLimitReached => Error::new(
-                ErrorKind::LimitExceeded,
-                format!("the XML is refused: it has more than {} nodes", self.max_nodes),
-            ),
-            error => Error::new(ErrorKind::Malformed, "the XML is not well-formed")
-                .with_source(error.to_string()),
-        })
+    pub(crate) fn parse(&self) -> Result<Tree<'_>> {
+        Tree::parse(&self.text, self.limits)
     }
 
     /// The text that the tree borrows; ranges of nodes are into it.
     pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
+}
+
+/// What was decrypted is read through it too.
+impl Drop for XmlText<'_> {
+    fn drop(&mut self) {
+        if let Cow::Owned(text) = &mut self.text {
+            text.zeroize();
+        }
+    }
+}
+
+/// Carriage returns, and those with a line feed behind them, as line feeds.
+fn with_line_feeds(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut parts = text.split('\r');
+    out.extend(parts.next());
+    for part in parts {
+        out.push('\n');
+        out.push_str(part.strip_prefix('\n').unwrap_or(part));
+    }
+    out
 }
 
 /// The name of an element: namespace URI and local name. Prefixes never count.
@@ -66,9 +83,7 @@ impl ElementName {
 
     /// Whether `node` is an element of this name.
     pub(crate) fn is(self, node: Node<'_, '_>) -> bool {
-        node.is_element()
-            && node.tag_name().name() == self.local
-            && node.tag_name().namespace() == Some(self.namespace)
+        node.is_named(self.namespace, self.local)
     }
 }
 
@@ -87,13 +102,13 @@ pub(crate) fn only_child<'a, 'i>(parent: Node<'a, 'i>, name: ElementName) -> Opt
     found.next().is_none().then_some(first)
 }
 
-/// The element children, if nothing but white space and comments stands between them.
+/// The element children, if nothing but white space, comments and processing instructions stands between them.
 pub(crate) fn element_content<'a, 'i>(parent: Node<'a, 'i>) -> Option<Vec<Node<'a, 'i>>> {
     let mut elements = Vec::new();
     for child in parent.children() {
         match child.text() {
-            _ if child.is_element() => elements.push(child),
-            Some(text) if child.is_text() && !text.trim_ascii().is_empty() => return None,
+            None if child.is_element() => elements.push(child),
+            Some(text) if !text.trim_ascii().is_empty() => return None,
             _ => {}
         }
     }
@@ -101,40 +116,39 @@ pub(crate) fn element_content<'a, 'i>(parent: Node<'a, 'i>) -> Option<Vec<Node<'
 }
 
 /// The text of an element that holds nothing else: no element, and no comment that would hide a part of it.
-pub(crate) fn only_text(node: Node<'_, '_>) -> Option<String> {
-    let mut text = String::new();
+pub(crate) fn only_text<'a>(node: Node<'a, '_>) -> Option<Cow<'a, str>> {
+    let mut whole = Cow::Borrowed("");
     for child in node.children() {
-        if !child.is_text() {
-            return None;
+        let text = child.text()?;
+        if whole.is_empty() {
+            whole = Cow::Borrowed(text);
+        } else {
+            whole.to_mut().push_str(text);
         }
-        text.push_str(child.text().unwrap_or_default());
     }
-    Some(text)
+    Some(whole)
 }
 
 /// The whole text under an element, comments left out: never the first piece alone (CVE-2017-11427).
 pub(crate) fn full_text(node: Node<'_, '_>) -> String {
-    node.descendants().filter(Node::is_text).filter_map(|one| one.text()).collect()
+    node.descendants().filter_map(Node::text).collect()
 }
 
 /// An attribute without a namespace; `xsi:ID` is not `ID`.
 pub(crate) fn attribute<'a>(node: Node<'a, '_>, name: &str) -> Option<&'a str> {
-    node.attributes()
-        .find(|one| one.namespace().is_none() && one.name() == name)
-        .map(|one| one.value())
+    node.attributes().find(|one| one.is_named(name)).map(|one| one.value())
 }
 
 /// How many elements carry this value in any attribute that some consumer takes for an ID.
-pub(crate) fn count_of_id(document: &Document<'_>, id: &str) -> usize {
-    let is_id = |one: &roxmltree::Attribute<'_, '_>| match one.namespace() {
-        None => matches!(one.name(), "ID" | "Id" | "id" | "AssertionID"),
-        Some(namespace) => namespace == roxmltree::NS_XML_URI && one.name() == "id",
-    };
-    document
-        .descendants()
-        .flat_map(|node| node.attributes())
-        .filter(|one| one.value() == id && is_id(one))
-        .count()
+pub(crate) fn count_of_id(tree: &Tree<'_>, id: &str) -> usize {
+    let carries = tree.attributes().filter(|one| {
+        one.has_value(id)
+            && match one.namespace() {
+                None => matches!(one.name(), "ID" | "Id" | "id" | "AssertionID"),
+                Some(_) => one.is_xml() && one.name() == "id",
+            }
+    });
+    carries.count()
 }
 
 /// An NCName of ASCII letters, digits, `_`, `-` and `.`: an ID that can stand in a URI as it is.

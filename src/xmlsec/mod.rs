@@ -1,17 +1,18 @@
 //! XML signatures and encryption in the strict profile of SAML, over the keys of a label.
 //!
-//! Octets come in and go out; no tree and no boolean. A text is scanned for what is dear or has no place,
-//! parsed once, and what verified is handed out as the very octets that were digested. A document chooses
+//! Octets come in and go out; no tree and no boolean. A text is read once, by a reader that refuses what is
+//! dear or has no place, and what verified is handed out as the very octets that were digested. A document chooses
 //! nothing: its URIs select among what label and peer policy allow, its certificates only order the keys.
 
 mod c14n;
 pub mod dsig;
 pub mod enc;
 mod input;
+mod limits;
 pub mod names;
 mod policy;
 pub(crate) mod raw;
-mod scan;
+mod tree;
 mod trust;
 
 use base64::Engine;
@@ -25,12 +26,10 @@ pub(crate) use input::{
     XmlText, attribute, children_named, element_content, full_text, is_plain_id, only_child,
     only_text,
 };
+pub use limits::XmlLimits;
 pub use policy::PeerPolicy;
-pub use scan::XmlLimits;
+pub(crate) use tree::Node;
 pub use trust::{PeerKey, PeerKeys, Signer, Trust};
-
-/// An element or text of a parsed document.
-pub(crate) use roxmltree::Node;
 
 use c14n::{Canonicalization, Kind};
 
@@ -62,7 +61,8 @@ pub fn canonicalize(
     let apex = match id {
         None => tree.root_element(),
         Some(id) => {
-            let mut found = tree.descendants().filter(|node| attribute(*node, "ID") == Some(id));
+            let all = tree.root_element().descendants();
+            let mut found = all.filter(|node| attribute(*node, "ID") == Some(id));
             match (found.next(), found.next()) {
                 (Some(one), None) => one,
                 _ => return Err(Error::new(ErrorKind::Malformed, "not one element has this ID")),

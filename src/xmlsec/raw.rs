@@ -96,7 +96,7 @@ pub(crate) fn unwrap(
     let [message] = content.as_slice() else {
         return Err(malformed("the body holds not exactly one element"));
     };
-    let prefixes = message.namespaces().map(|one| one.name().unwrap_or_default()).collect();
+    let prefixes = message.namespaces().into_iter().map(|one| one.prefix).collect();
     let form = Canonicalization { comments: true, prefixes, ..Canonicalization::default() };
     String::from_utf8(form.octets(*message, None))
         .map_err(|_| malformed("the message is not UTF-8"))

@@ -126,7 +126,13 @@ pub struct Signer {
 /// A key to try.
 pub(crate) struct Candidate<'a> {
     key: &'a Key,
-    of_label: Option<(&'a KeySet, &'a LabelKey)>,
+    of: Of<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Of<'a> {
+    Peer(&'a PeerKey),
+    Label(&'a KeySet, &'a LabelKey),
 }
 
 impl<'a> Trust<'a> {
@@ -180,11 +186,11 @@ impl<'a> Trust<'a> {
         let mut found: Vec<Candidate<'a>> = match self {
             Self::Certificates(peers) => {
                 let peers = peers.0.iter().filter(|peer| fits(&peer.key));
-                peers.map(|peer| Candidate { key: &peer.key, of_label: None }).collect()
+                peers.map(|peer| Candidate { key: &peer.key, of: Of::Peer(peer) }).collect()
             }
             Self::Label(set) => {
                 let keys = set.keys().iter().filter(|one| fits(&one.key));
-                keys.map(|one| Candidate { key: &one.key, of_label: Some((set, one)) }).collect()
+                keys.map(|one| Candidate { key: &one.key, of: Of::Label(set, one) }).collect()
             }
         };
         if found.len() > 1
@@ -212,16 +218,19 @@ impl Candidate<'_> {
 
     /// The key made a signature that holds: its use is counted and recorded.
     pub(crate) fn signer(&self, row: &'static Algorithm) -> Signer {
-        if let Some((set, one)) = self.of_label {
-            one.usage.verified();
-            set.witness_held(one, row);
+        match self.of {
+            Of::Peer(peer) => Signer { alias: None, certificate_sha256: Some(peer.sha256.clone()) },
+            Of::Label(set, one) => {
+                one.usage.verified();
+                set.witness_held(one, row);
+                let sha256 = self.key.chain().first().map(|leaf| hex(&crate::crypto::sha256(leaf)));
+                Signer { alias: Some(one.alias.to_string()), certificate_sha256: sha256 }
+            }
         }
-        let sha256 = self.key.chain().first().map(|leaf| hex(&crate::crypto::sha256(leaf)));
-        let alias = self.of_label.map(|(_, one)| one.alias.to_string());
-        Signer { alias, certificate_sha256: sha256 }
     }
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

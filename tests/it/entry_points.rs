@@ -356,7 +356,9 @@ pub(crate) mod saml {
 
     pub(super) fn document(bytes: &[u8]) {
         let form = CanonicalForm { inclusive: true, comments: true, ..CanonicalForm::default() };
-        if let Ok(octets) = canonicalize(bytes, None, &form, &LIMITS) {
+        let read = canonicalize(bytes, None, &form, &LIMITS);
+        as_others_read(bytes, &read);
+        if let Ok(octets) = read {
             // Canonical text may be longer than what it was made of.
             let more = XmlLimits { max_bytes: usize::MAX, ..LIMITS };
             let again = canonicalize(&octets, None, &form, &more).unwrap();
@@ -380,6 +382,68 @@ pub(crate) mod saml {
         if let Ok(message) = binding::unwrap_soap(bytes, &LIMITS) {
             assert!(canonicalize(message.as_bytes(), None, &form, &LIMITS).is_ok());
         }
+    }
+
+    /// Where this reader is stricter than roxmltree, by a word of its reason.
+    const STRICTER: [&str; 16] = [
+        "a reference is to no character",
+        "a name is none",
+        "has a target that none has",
+        "takes back a prefix",
+        "declares a prefix twice",
+        "declares the namespace of declarations",
+        "whose URI is relative",
+        "an attribute twice",
+        "not XML 1.0",
+        "an encoding other",
+        "its declaration is not",
+        "a document type",
+        "behind the document element",
+        "no value",
+        "character that XML has not",
+        "the namespace of \"xml\"",
+    ];
+
+    /// What is read here is XML to roxmltree too, and says the same; what is not is none to it either, or there
+    /// is a known reason.
+    fn as_others_read(bytes: &[u8], read: &claviger::error::Result<Vec<u8>>) {
+        let Ok(text) = std::str::from_utf8(bytes) else { return };
+        let text = text.replace("\r\n", "\n").replace('\r', "\n");
+        match read {
+            Ok(octets) => {
+                let other = roxmltree::Document::parse(&text).expect("XML to roxmltree");
+                let octets = std::str::from_utf8(octets).expect("UTF-8");
+                let again = roxmltree::Document::parse(octets).expect("canonical XML");
+                assert_eq!(told(&other), told(&again), "it reads as something else");
+            }
+            Err(error) if error.kind() == claviger::error::ErrorKind::Malformed => {
+                let known = STRICTER.iter().any(|why| error.message().contains(why));
+                let other = roxmltree::Document::parse(&text);
+                assert!(known || other.is_err(), "{error}, and roxmltree reads it");
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Everything that a tree says of its document element, a line each.
+    fn told(tree: &roxmltree::Document<'_>) -> Vec<String> {
+        let mut lines = Vec::new();
+        for node in tree.root_element().descendants() {
+            let depth = node.ancestors().count();
+            let mut attributes: Vec<_> =
+                node.attributes().map(|one| (one.namespace(), one.name(), one.value())).collect();
+            attributes.sort_unstable();
+            let text = if node.is_element() { None } else { node.text() };
+            // An instruction may lose white space in front of its value, and an empty text its node.
+            if text != Some("") {
+                lines.push(format!(
+                    "{depth} {:?} {attributes:?} {text:?} {:?}",
+                    node.tag_name(),
+                    node.pi()
+                ));
+            }
+        }
+        lines
     }
 
     pub(super) fn query(bytes: &[u8]) {

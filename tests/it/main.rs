@@ -100,6 +100,10 @@ mod wiping;
 mod workshop;
 mod wycheproof;
 #[cfg(feature = "saml")]
+mod xml_attacks;
+mod xml_hostile;
+mod xml_hostile_encryption;
+mod xml_hostile_keys;
 mod xml_vectors;
 #[cfg(feature = "saml")]
 mod xmlsec;

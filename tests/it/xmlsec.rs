@@ -4,42 +4,194 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use claviger::error::ErrorKind;
 use claviger::xmlsec::{CanonicalForm, XmlLimits, canonicalize};
 
+use crate::xml_attacks;
+
+/// Figures are in `benches/src/xml_attacks.rs`; here nothing hangs.
 #[test]
-fn what_would_cost_the_parser_much_is_refused_at_once() {
+fn what_would_cost_the_parser_much_is_refused() {
     let mebibyte = 1 << 20;
-    let fill = |open: &str, one: &dyn Fn(usize) -> String, close: &str| {
-        let mut text = open.to_owned();
-        let mut index = 0;
-        while text.len() < mebibyte - 64 {
-            text.push_str(&one(index));
-            index += 1;
-        }
-        text + close
-    };
-    let attacks = [
-        fill("<a", &|index| format!(" a{index}=\"\""), "/>"),
-        fill("<a", &|index| format!(" xmlns:a{index}=\"urn:x\""), "/>"),
-        fill("", &|index| format!("<a xmlns:n{index}=\"urn:x\">"), ""),
-        fill("", &|_| "<a>".into(), ""),
-        fill("<a>", &|_| "<b/>".into(), "</a>"),
-        fill("<!DOCTYPE a [", &|index| format!("<!ENTITY e{index} '&e;'>"), "]><a/>"),
-    ];
     let limits = XmlLimits { max_bytes: mebibyte, ..XmlLimits::MESSAGE };
-    for (index, attack) in attacks.iter().enumerate() {
-        // The best of a few, since the machine does other things too.
-        let fastest = (0..5)
-            .map(|_| {
-                let start = Instant::now();
-                assert!(
-                    canonicalize(attack.as_bytes(), None, &CanonicalForm::default(), &limits)
-                        .is_err()
-                );
-                start.elapsed()
-            })
-            .min();
-        assert!(fastest.unwrap() < Duration::from_millis(50), "attack {index}: {fastest:?}");
+    for (name, text) in xml_attacks::all(mebibyte) {
+        assert!(text.len() <= mebibyte && text.len() > mebibyte - 8_192, "{name}: {}", text.len());
+        let start = Instant::now();
+        let form = CanonicalForm::default();
+        assert!(canonicalize(text.as_bytes(), None, &form, &limits).is_err(), "{name}");
+        assert!(start.elapsed() < Duration::from_secs(4), "{name}: {:?}", start.elapsed());
+    }
+}
+
+/// What is not well-formed, or what readers disagree about: texts, and a word of the reason.
+const REFUSED: &[(&str, &str)] = &[
+    ("", "no document element"),
+    ("text", "no document element"),
+    ("<!-- c --><?p q?>", "no document element"),
+    ("<a/><b/>", "behind the document element"),
+    ("<a/>text", "behind the document element"),
+    ("<a/><![CDATA[]]>", "document type"),
+    ("<![CDATA[]]><a/>", "document type"),
+    ("<!DOCTYPE a><a/>", "document type"),
+    ("<a><!ENTITY x 'y'></a>", "document type"),
+    ("<a/><!DOCTYPE a>", "document type"),
+    ("<a>", "ends early"),
+    ("<a><!--", "ends early"),
+    ("<a b='", "ends early"),
+    ("<a><![CDATA[", "ends early"),
+    ("<a><?p ", "ends early"),
+    ("</a>", "name"),
+    ("<a></b>", "another name"),
+    ("<a></a b='c'>", "another name"),
+    ("<a></ab>", "another name"),
+    ("<p:a xmlns:p='urn:x' xmlns:q='urn:x'></q:a>", "another name"),
+    ("< a/>", "name"),
+    ("<1a/>", "name"),
+    ("<:a/>", "name"),
+    ("<a:/>", "name"),
+    ("<a:b:c xmlns:a='urn:x'/>", "no space"),
+    ("<a :ID='x'/>", "name"),
+    ("<a\u{d7}/>", "no space"),
+    ("<a b='c'd='e'/>", "no space"),
+    ("<a b/>", "no value"),
+    ("<a b=c/>", "quotes"),
+    ("<a b='<'/>", "\"<\""),
+    ("<a b='c' b='d'/>", "twice"),
+    ("<a xmlns:p='urn:x' xmlns:q='urn:x' p:b='' q:b=''/>", "twice"),
+    ("<a xmlns='urn:x' xmlns='urn:y'/>", "twice"),
+    ("<a xmlns:p='urn:x' xmlns:p='urn:y'/>", "twice"),
+    ("<a xmlns:p='urn:x'><b xmlns:p=''/></a>", "takes back"),
+    ("<a xmlns:xml='urn:x'/>", "\"xml\""),
+    ("<a xmlns:p='http://www.w3.org/XML/1998/namespace'/>", "\"xml\""),
+    ("<a xmlns:xmlns='urn:x'/>", "declarations"),
+    ("<a xmlns='http://www.w3.org/2000/xmlns/'/>", "declarations"),
+    ("<xmlns:a/>", "xmlns"),
+    ("<a xmlns='1'/>", "relative"),
+    ("<a xmlns:p='/a:b'/>", "relative"),
+    ("<p:a/>", "not declared"),
+    ("<a p:b=''/>", "not declared"),
+    ("<a><b xmlns:p='urn:x'/><p:c/></a>", "not declared"),
+    ("<a>&b;</a>", "reference"),
+    ("<a>&amp</a>", "reference"),
+    ("<a>& </a>", "reference"),
+    ("<a>&#0;</a>", "reference"),
+    ("<a>&#xD800;</a>", "reference"),
+    ("<a>&#x110000;</a>", "reference"),
+    ("<a>&#xFFFE;</a>", "reference"),
+    ("<a>&#+65;</a>", "reference"),
+    ("<a>&#X41;</a>", "reference"),
+    ("<a>&#;</a>", "reference"),
+    ("<a b='&#x;'/>", "reference"),
+    ("<a>]]></a>", "]]>"),
+    ("<a>\u{1}</a>", "character"),
+    ("<a b='\u{b}'/>", "character"),
+    ("<a>\u{fffe}</a>", "character"),
+    ("<a><!-- \u{ffff} --></a>", "character"),
+    ("<a><!-- -- --></a>", "\"--\""),
+    ("<a><!-- ---></a>", "\"--\""),
+    ("<a><?xml version='1.0'?></a>", "target"),
+    ("<a><?XmL?></a>", "target"),
+    ("<a><? p?></a>", "target"),
+    ("<a><?p:q?></a>", "target"),
+    ("<a><?p!?></a>", "target"),
+    (" <?xml version='1.0'?><a/>", "target"),
+    ("<?xml?><a/>", "target"),
+    ("<?xml version='1.1'?><a/>", "XML 1.0"),
+    ("<?xml encoding='UTF-8'?><a/>", "XML 1.0"),
+    ("<?xml version='1.0' encoding='ISO-8859-1'?><a/>", "encoding"),
+    ("<?xml version='1.0' encoding='UTF-16'?><a/>", "encoding"),
+    ("<?xml version='1.0' standalone='maybe'?><a/>", "declaration"),
+    ("<?xml version='1.0'encoding='UTF-8'?><a/>", "declaration"),
+    ("<?xml version='1.0' standalone='no' encoding='UTF-8'?><a/>", "declaration"),
+];
+
+#[test]
+fn what_is_no_xml_is_refused_for_its_reason() {
+    for (text, why) in REFUSED {
+        let form = CanonicalForm::default();
+        let told = match canonicalize(text.as_bytes(), None, &form, &XmlLimits::MESSAGE) {
+            Ok(octets) => panic!("{text}: {}", String::from_utf8_lossy(&octets)),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Malformed, "{text}");
+                error.to_string()
+            }
+        };
+        assert!(told.contains(why), "{text}: {told}");
+    }
+    for bytes in [&b"<a>\xff</a>"[..], b"\xff\xfe<\0a\0/\0>\0", b"<a>\xed\xa0\x80</a>"] {
+        let form = CanonicalForm::default();
+        assert!(canonicalize(bytes, None, &form, &XmlLimits::MESSAGE).is_err());
+    }
+}
+
+/// One step beyond each limit.
+#[test]
+fn what_goes_beyond_a_limit_is_told_apart() {
+    let attributes = |count: usize| -> String { (0..count).map(|i| format!(" a{i}=''")).collect() };
+    let declares =
+        |count: usize| -> String { (0..count).map(|i| format!(" xmlns:a{i}='urn:x'")).collect() };
+    let nested = |count: usize, tag: &str| {
+        format!("{}{}", format!("<a{tag}>").repeat(count), "</a>".repeat(count))
+    };
+    let row = |count: usize| format!("<a>{}</a>", "<b/>".repeat(count));
+    let uri = |bytes: usize| format!("<a xmlns:p='urn:{}'/>", "x".repeat(bytes - 4));
+    let cases: [(String, String); 6] = [
+        (nested(100, ""), nested(101, "")),
+        (format!("<a{}/>", attributes(128)), format!("<a{}/>", attributes(129))),
+        (format!("<a{}/>", declares(32)), format!("<a{}/>", declares(33))),
+        (nested(64, " xmlns:p='urn:x'"), nested(65, " xmlns:p='urn:x'")),
+        (row(19_999), row(20_000)),
+        (uri(512), uri(513)),
+    ];
+    for (within, beyond) in cases {
+        let read = |text: &str| {
+            canonicalize(text.as_bytes(), None, &CanonicalForm::default(), &XmlLimits::MESSAGE)
+        };
+        assert!(read(&within).is_ok(), "{within:.200}");
+        assert_eq!(read(&beyond).unwrap_err().kind(), ErrorKind::LimitExceeded, "{beyond:.200}");
+    }
+}
+
+/// What looks odd and is XML: text, canonical form.
+#[test]
+fn what_is_xml_is_read() {
+    for (text, expected) in [
+        ("<a/>", "<a></a>"),
+        (
+            "\u{feff}<?xml version='1.0' encoding=\"utf-8\" standalone='yes' ?>\n<a xmlns='urn:x' b = '>\"'\n/>\n<!-- c --><?p?>",
+            "<a xmlns=\"urn:x\" b=\">&quot;\"></a>",
+        ),
+        ("<?xml\tversion='1.0'\nencoding='US-ASCII'?><a></a >", "<a></a>"),
+        (
+            "<a><!-- <!DOCTYPE --><![CDATA[<!DOCTYPE]]><?pi <!DOCTYPE ?></a>",
+            "<a>&lt;!DOCTYPE<?pi <!DOCTYPE ?></a>",
+        ),
+        (
+            "<a xml:lang='de' xmlns:xml='http://www.w3.org/XML/1998/namespace'/>",
+            "<a xml:lang=\"de\"></a>",
+        ),
+        (
+            "<a b='1' a='2'\tc='&#9;&quot;&gt;&apos;\n'>\r\n&#13;&#10;&quot;&gt;></a>",
+            "<a a=\"2\" b=\"1\" c=\"&#x9;&quot;>' \">\n&#xD;\n\"&gt;&gt;</a>",
+        ),
+        (
+            "<\u{e9}t\u{e9}.-1 \u{4e2d}='\u{1f511}'>\u{7f}\u{fffd}</\u{e9}t\u{e9}.-1>",
+            "<\u{e9}t\u{e9}.-1 \u{4e2d}=\"\u{1f511}\">\u{7f}\u{fffd}</\u{e9}t\u{e9}.-1>",
+        ),
+        (
+            "<p:a xmlns:p='urn:x'><p:b xmlns:p='urn:y'/><p:c/></p:a>",
+            "<p:a xmlns:p=\"urn:x\"><p:b xmlns:p=\"urn:y\"></p:b><p:c></p:c></p:a>",
+        ),
+        (
+            "<a xmlns='urn:x'><b xmlns=''><c xmlns='urn:x'/></b></a>",
+            "<a xmlns=\"urn:x\"><b xmlns=\"\"><c xmlns=\"urn:x\"></c></b></a>",
+        ),
+        (
+            "<a xmlns:q='urn:b' xmlns:p='urn:c' p:x='1' q:x='2' x='3'/>",
+            "<a xmlns:p=\"urn:c\" xmlns:q=\"urn:b\" x=\"3\" q:x=\"2\" p:x=\"1\"></a>",
+        ),
+    ] {
+        assert_eq!(canonical(text, None, CanonicalForm::default()), expected, "{text}");
     }
 }
 

@@ -11,7 +11,7 @@ use crate::xmlsec::{Node, attribute, children_named};
 /// The second since 1970 from which on nobody takes the element, if it says so: the `validUntil` of metadata, the
 /// latest of a message's assertions that can be read, the `NotOnOrAfter` of a LogoutRequest.
 pub(super) fn ends(element: Node<'_, '_>) -> Option<u64> {
-    if element.tag_name().namespace() == Some(METADATA) {
+    if element.namespace() == Some(METADATA) {
         return moment(element, "validUntil");
     }
     if saml("Assertion").is(element) {

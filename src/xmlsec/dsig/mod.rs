@@ -4,10 +4,9 @@ mod shape;
 mod sign;
 mod verify;
 
-use roxmltree::{Document, Node};
-
 use crate::xmlsec::input::ElementName;
 use crate::xmlsec::names::ds;
+use crate::xmlsec::tree::{Node, Tree};
 use crate::xmlsec::{attribute, children_named};
 
 pub use sign::{KeyInfo, SignOptions, Signed, sign};
@@ -38,7 +37,7 @@ pub enum Target<'a> {
 
 impl Target<'_> {
     /// The elements, or why there is none.
-    fn find<'a, 'i>(&self, tree: &'a Document<'i>) -> Result<Vec<Node<'a, 'i>>, &'static str> {
+    fn find<'a, 'i>(&self, tree: &'a Tree<'i>) -> Result<Vec<Node<'a, 'i>>, &'static str> {
         let root = tree.root_element();
         match self {
             Self::Root => Ok(vec![root]),

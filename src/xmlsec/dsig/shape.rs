@@ -3,15 +3,17 @@
 //! Elements are taken by position, never searched for: a second `SignedInfo` or one inside an `Object` is no
 //! detail but a refusal (CVE-2025-29774, CVE-2019-3465).
 
-use roxmltree::Node;
-
 use crate::alg::{Algorithm, Hash};
 use crate::xmlsec::c14n::{Canonicalization, Kind};
 use crate::xmlsec::input::ElementName;
 use crate::xmlsec::names::{self, EXC_C14N, digest_of, ds};
+use crate::xmlsec::tree::Node;
 use crate::xmlsec::{
     PeerPolicy, attribute, children_named, decode_base64, element_content, only_text,
 };
+
+/// Prefixes of a list: it is gone through before anybody knows who wrote it.
+const MAX_PREFIXES: usize = 64;
 
 type Refused = &'static str;
 
@@ -150,7 +152,11 @@ fn canonicalization<'a>(
                 [] => "",
                 [one] if ElementName::new(EXC_C14N, "InclusiveNamespaces").is(*one) => {
                     childless(*one)?;
-                    attribute(*one, "PrefixList").unwrap_or_default()
+                    let list = attribute(*one, "PrefixList").unwrap_or_default();
+                    if list.split_ascii_whitespace().nth(MAX_PREFIXES).is_some() {
+                        return Err("a prefix list names more than can be in scope");
+                    }
+                    list
                 }
                 _ => return Err("a canonicalization has other children than a prefix list"),
             };

@@ -1,7 +1,5 @@
 //! Signs with the active alias: enveloped, exclusive canonicalization, the signature where the schema wants it.
 
-use roxmltree::{Document, Node};
-
 use super::Target;
 use super::shape::has_signature;
 use crate::alg::{Algorithm, Family, Hash, Operation};
@@ -11,6 +9,7 @@ use crate::ops::KeySet;
 use crate::xmlsec::c14n::Canonicalization;
 use crate::xmlsec::input::{ElementName, count_of_id};
 use crate::xmlsec::names::{DSIG, ENVELOPED, EXC_C14N, digest_uri};
+use crate::xmlsec::tree::{Node, Tree};
 use crate::xmlsec::{XmlLimits, XmlText, attribute, encode_base64, is_plain_id, raw};
 
 /// What a signature says of its key.
@@ -170,7 +169,7 @@ fn choose_digest(algorithm: &Algorithm, preferred: &[String]) -> Hash {
     common.into_iter().find(|hash| *hash != Hash::Sha1).unwrap_or(own)
 }
 
-fn signable_id<'a>(tree: &Document<'_>, node: Node<'a, '_>) -> Result<&'a str, &'static str> {
+fn signable_id<'a>(tree: &Tree<'_>, node: Node<'a, '_>) -> Result<&'a str, &'static str> {
     if has_signature(node) {
         return Err("the element has a signature already");
     }
@@ -229,7 +228,7 @@ fn key_info(chain: &[Vec<u8>], wanted: KeyInfo) -> String {
 
 /// The text with `signature` as a child of `node`: behind the first child element named `after`, else first.
 fn insert(text: &str, node: Node<'_, '_>, after: Option<ElementName>, signature: &str) -> String {
-    let first = node.first_element_child();
+    let first = node.children().find(|child| child.is_element());
     let behind = first.filter(|first| after.is_some_and(|name| name.is(*first)));
     let range = node.range();
     let empty = node.first_child().is_none();

@@ -1,13 +1,12 @@
 //! Verifies: limits, one parse, signature by position, shape, URIs, SignatureValue, and only then the digest.
 
-use roxmltree::{Document, Node};
-
 use super::Target;
 use super::shape::Shape;
 use crate::alg::{Algorithm, Hash};
 use crate::crypto::digest;
 use crate::error::Result;
 use crate::xmlsec::input::{ElementName, count_of_id};
+use crate::xmlsec::tree::{Node, Tree};
 use crate::xmlsec::trust::{Candidate, Signer, Trust};
 use crate::xmlsec::{PeerPolicy, XmlLimits, XmlText, attribute, not_verified};
 
@@ -60,7 +59,7 @@ pub fn verify(
 }
 
 fn verify_element(
-    tree: &Document<'_>,
+    tree: &Tree<'_>,
     node: Node<'_, '_>,
     trust: Trust<'_>,
     policy: &PeerPolicy,
@@ -85,8 +84,8 @@ fn verify_element(
     Ok(VerifiedElement {
         octets,
         id: id.to_owned(),
-        namespace: node.tag_name().namespace().unwrap_or_default().to_owned(),
-        local_name: node.tag_name().name().to_owned(),
+        namespace: node.namespace().unwrap_or_default().to_owned(),
+        local_name: node.local_name().to_owned(),
         signer: signer.signer(shape.algorithm),
         algorithm: shape.algorithm,
         digest: shape.digest,
@@ -95,7 +94,7 @@ fn verify_element(
 
 /// The Reference names the signature's own parent, by an ID that nothing else in the document carries.
 fn check_reference<'a>(
-    tree: &Document<'_>,
+    tree: &Tree<'_>,
     node: Node<'a, '_>,
     uri: &str,
     policy: &PeerPolicy,

@@ -1,7 +1,5 @@
 //! Decrypts with every valid alias: one error whatever fails, and a plaintext that is one element or nothing.
 
-use roxmltree::Node;
-
 use super::{allows, content_row, iv_and_tag_bytes, transport_row};
 use crate::alg::{Algorithm, Family, Hash};
 use crate::crypto::oaep::{self, OaepParameters};
@@ -12,6 +10,7 @@ use crate::secret::SecretBytes;
 use crate::xmlsec::c14n::Canonicalization;
 use crate::xmlsec::input::{ElementName, children_named, element_content, only_child, only_text};
 use crate::xmlsec::names::{self, ENCRYPTED_KEY_TYPE, XENC11, digest_of, ds, mgf_of, xenc};
+use crate::xmlsec::tree::Node;
 use crate::xmlsec::{PeerPolicy, XmlLimits, XmlText, attribute, attribute_value, decode_base64};
 
 /// EncryptedKeys, keys of ours, and encrypted elements of one document that are tried at most.
@@ -171,12 +170,12 @@ impl Opener<'_> {
         let mut document = String::from("<context");
         for one in wrapper.namespaces() {
             document.push_str(" xmlns");
-            if let Some(prefix) = one.name() {
+            if !one.prefix.is_empty() {
                 document.push(':');
-                document.push_str(prefix);
+                document.push_str(one.prefix);
             }
             document.push_str("=\"");
-            document.push_str(&attribute_value(one.uri()));
+            document.push_str(&attribute_value(one.uri));
             document.push('"');
         }
         document.push('>');
@@ -191,7 +190,7 @@ impl Opener<'_> {
         if !content.is_empty() && !content.iter().any(|name| name.is(*element)) {
             return None;
         }
-        let prefixes = element.namespaces().map(|one| one.name().unwrap_or_default()).collect();
+        let prefixes = element.namespaces().into_iter().map(|one| one.prefix).collect();
         let form = Canonicalization { comments: true, prefixes, ..Canonicalization::default() };
         Some(form.octets(*element, None))
     }

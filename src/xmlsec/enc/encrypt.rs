@@ -1,7 +1,5 @@
 //! Encrypts one element to a certificate or to the active alias of a label.
 
-use roxmltree::Node;
-
 use super::{Place, Wanted, allows, content_row, transport_row};
 use crate::alg::{Algorithm, Family, Hash};
 use crate::crypto::oaep::{self, OaepParameters};
@@ -11,6 +9,7 @@ use crate::ops::KeySet;
 use crate::secret::SecretBytes;
 use crate::xmlsec::c14n::Canonicalization;
 use crate::xmlsec::names::{DSIG, ELEMENT_TYPE, OAEP_MGF1P, XENC, XENC11, digest_uri, mgf_uri};
+use crate::xmlsec::tree::Node;
 use crate::xmlsec::trust::PeerKey;
 use crate::xmlsec::{ElementName, PeerPolicy, XmlLimits, XmlText, attribute_value, encode_base64};
 
@@ -134,10 +133,10 @@ pub fn encrypt_in(
         return Err(Error::new(ErrorKind::Usage, text));
     };
     // With every namespace in scope, so that it stands alone when it comes out.
-    let prefixes = element.namespaces().map(|one| one.name().unwrap_or_default()).collect();
+    let prefixes = element.namespaces().into_iter().map(|one| one.prefix).collect();
     let form = Canonicalization { comments: true, prefixes, ..Canonicalization::default() };
     let made = encrypt(recipient, &form.octets(element, None), options)?;
-    let (name, declared) = name_in(element.parent_element(), wanted.wrapper);
+    let (name, declared) = name_in(element.ancestors().nth(1), wanted.wrapper);
     let wrapped = format!("<{name}{declared}>{}</{name}>", made.xml);
     let (before, rest) = text.as_str().split_at(element.range().start);
     let behind = rest.get(element.range().len()..).unwrap_or_default();
@@ -149,12 +148,10 @@ pub fn encrypt_in(
 /// signature around them no longer holds.
 fn name_in(parent: Option<Node<'_, '_>>, name: ElementName) -> (String, String) {
     let ElementName { namespace, local } = name;
-    let known = parent.and_then(|parent| {
-        parent.namespaces().find(|one| one.uri() == namespace).map(|one| one.name())
-    });
-    match known {
-        Some(Some(prefix)) => (format!("{prefix}:{local}"), String::new()),
-        Some(None) => (local.to_owned(), String::new()),
+    let in_scope = parent.map(Node::namespaces).unwrap_or_default();
+    match in_scope.iter().find(|one| one.uri == namespace).map(|one| one.prefix) {
+        Some("") => (local.to_owned(), String::new()),
+        Some(prefix) => (format!("{prefix}:{local}"), String::new()),
         None => (format!("enc:{local}"), format!(" xmlns:enc=\"{namespace}\"")),
     }
 }

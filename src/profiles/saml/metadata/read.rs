@@ -3,8 +3,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use roxmltree::Node;
-
 use super::times;
 use crate::alg::{Algorithm, Family, Hash};
 use crate::error::{Error, ErrorKind, Result};
@@ -12,8 +10,8 @@ use crate::profiles::saml::{METADATA, SamlRole, md};
 use crate::xmlsec::enc::EncryptOptions;
 use crate::xmlsec::names::{digest_of, ds, mgf_of};
 use crate::xmlsec::{
-    ElementName, PeerKey, PeerKeys, PeerPolicy, XmlLimits, XmlText, attribute, children_named,
-    decode_base64, full_text, names,
+    ElementName, Node, PeerKey, PeerKeys, PeerPolicy, XmlLimits, XmlText, attribute,
+    children_named, decode_base64, full_text, names,
 };
 
 /// The metadata profile for algorithm support.
@@ -89,7 +87,7 @@ impl PeerMetadata {
         if id.is_empty() {
             return Err(Error::new(ErrorKind::Malformed, "an entity has no entityID"));
         }
-        let around: Vec<Node<'_, '_>> = entity.ancestors().filter(Node::is_element).collect();
+        let around: Vec<Node<'_, '_>> = entity.ancestors().collect();
         let mut valid_until: Option<SystemTime> = None;
         for until in around.iter().filter_map(|node| attribute(*node, "validUntil")) {
             let until = times::parse_date_time(until).ok_or_else(|| {
@@ -99,8 +97,7 @@ impl PeerMetadata {
         }
         let cached = around.iter().filter_map(|node| attribute(*node, "cacheDuration"));
         let is_role = |node: &Node<'_, '_>| {
-            node.tag_name().namespace() == Some(METADATA)
-                && node.is_element()
+            node.namespace() == Some(METADATA)
                 && attribute(*node, "protocolSupportEnumeration").is_some()
         };
         Ok(Self {
@@ -146,7 +143,7 @@ impl PeerMetadata {
 impl PeerRole {
     fn read(entity: Node<'_, '_>, role: Node<'_, '_>) -> Self {
         let mut read = Self {
-            descriptor: role.tag_name().name().to_owned(),
+            descriptor: role.local_name().to_owned(),
             signing: Vec::new(),
             encryption: Vec::new(),
             encryption_methods: Vec::new(),

@@ -1,0 +1,293 @@
+//! Reads a document: declaration, elements, texts, comments, processing instructions (XML 1.0 §2.1 to §2.8).
+//!
+//! Nothing is searched twice and no depth is on the stack, so that the time is that of the size, whatever the text.
+
+use memchr::{memchr, memchr2, memmem};
+
+use super::chars::{Characters, decode, is_space, name_end};
+use super::{Kind, NONE, NodeData, Piece, Tree, small, wide};
+use crate::error::Result;
+use crate::xmlsec::limits::{XmlLimits, beyond, refused};
+
+/// A reader of one text.
+#[derive(Debug)]
+pub(super) struct Parser<'i, 'l> {
+    pub(super) tree: Tree<'i>,
+    pub(super) text: &'i str,
+    pub(super) at: usize,
+    pub(super) limits: &'l XmlLimits,
+    pub(super) characters: Characters,
+    /// Elements that did not end yet, and how many namespaces were in scope around each.
+    pub(super) open: Vec<(u32, usize)>,
+    /// Namespaces in scope, the nearest last.
+    pub(super) scope: Vec<u32>,
+}
+
+impl<'i> Tree<'i> {
+    /// The tree of `text`, whose line ends are normalized.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::LimitExceeded`], [`crate::error::ErrorKind::Malformed`].
+    pub(crate) fn parse(text: &'i str, limits: &XmlLimits) -> Result<Self> {
+        if small(text.len()) >= super::XML {
+            return Err(beyond("it has 4 GiB or more"));
+        }
+        let characters =
+            Characters::of(text).ok_or_else(|| refused("it has a character that XML has not"))?;
+        let tree = Self {
+            text,
+            nodes: Vec::with_capacity(text.len() / 32),
+            attributes: Vec::with_capacity(text.len() / 64),
+            bindings: Vec::new(),
+            decoded: Vec::new(),
+        };
+        let (open, scope) = (Vec::with_capacity(16), Vec::with_capacity(16));
+        let mut parser = Parser { tree, text, at: 0, limits, characters, open, scope };
+        let read = parser.document();
+        let at = parser.at;
+        read.map_err(|error| error.with_source(format!("at byte {at}")))?;
+        Ok(parser.tree)
+    }
+}
+
+impl<'i> Parser<'i, '_> {
+    fn document(&mut self) -> Result<()> {
+        if self.starts_with(b"<?xml") && is_space(self.byte(5)) {
+            self.declaration()?;
+        }
+        self.miscellaneous()?;
+        if self.byte(0) != b'<' {
+            return Err(refused("there is no document element"));
+        }
+        self.start_tag()?;
+        while !self.open.is_empty() {
+            self.content()?;
+        }
+        self.miscellaneous()?;
+        match self.rest() {
+            [] => Ok(()),
+            _ => Err(refused("something stands behind the document element")),
+        }
+    }
+
+    pub(super) fn rest(&self) -> &'i [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
+    /// The byte so far ahead; 0, which no text has, at the end.
+    pub(super) fn byte(&self, ahead: usize) -> u8 {
+        self.text.as_bytes().get(self.at + ahead).copied().unwrap_or(0)
+    }
+
+    pub(super) fn starts_with(&self, text: &[u8]) -> bool {
+        self.rest().starts_with(text)
+    }
+
+    /// Whether there were any.
+    pub(super) fn skip_spaces(&mut self) -> bool {
+        let from = self.at;
+        while is_space(self.byte(0)) {
+            self.at += 1;
+        }
+        self.at > from
+    }
+
+    /// A part of the text as it stands.
+    pub(super) fn piece(&self, from: usize, to: usize) -> Piece {
+        Piece { start: small(from), end: small(to), decoded: NONE }
+    }
+
+    /// A part of the text with its references replaced, and whether those are written as in canonical text.
+    pub(super) fn decoded(
+        &mut self,
+        from: usize,
+        to: usize,
+        in_value: bool,
+    ) -> Result<(Piece, bool)> {
+        let raw = self.text.get(from..to).unwrap_or_default();
+        let decoded = decode(raw, in_value).ok_or_else(|| {
+            refused("a reference is to no character and none of the five entities")
+        })?;
+        let mut piece = self.piece(from, to);
+        piece.decoded = small(self.tree.decoded.len());
+        self.tree.decoded.push(decoded.text);
+        Ok((piece, decoded.canonical))
+    }
+
+    /// Appends a node that ends here and has nothing inside it.
+    pub(super) fn node(&mut self, start: usize, kind: Kind) -> Result<u32> {
+        let id = small(self.tree.nodes.len());
+        if id >= self.limits.max_nodes {
+            return Err(beyond(&format!("it has more than {} nodes", self.limits.max_nodes)));
+        }
+        let parent = self.open.last().map_or(NONE, |(parent, _)| *parent);
+        let (start, end) = (small(start), small(self.at));
+        self.tree.nodes.push(NodeData { parent, after: id + 1, start, end, kind });
+        Ok(id)
+    }
+
+    /// `<?xml version="1.0" encoding="UTF-8" standalone="no"?>`
+    fn declaration(&mut self) -> Result<()> {
+        self.at += 5;
+        if self.pseudo_attribute("version")? != Some("1.0") {
+            return Err(refused("it is not XML 1.0"));
+        }
+        if let Some(name) = self.pseudo_attribute("encoding")? {
+            let utf8 = ["utf-8", "us-ascii"].iter().any(|one| name.eq_ignore_ascii_case(one));
+            if !utf8 {
+                return Err(refused("it declares an encoding other than UTF-8"));
+            }
+        }
+        if !matches!(self.pseudo_attribute("standalone")?, None | Some("yes" | "no")) {
+            return Err(refused("its declaration is not well-formed"));
+        }
+        self.skip_spaces();
+        if !self.starts_with(b"?>") {
+            return Err(refused("its declaration is not well-formed"));
+        }
+        self.at += 2;
+        Ok(())
+    }
+
+    /// The value, if the declaration goes on with this name.
+    fn pseudo_attribute(&mut self, name: &str) -> Result<Option<&'i str>> {
+        let from = self.at;
+        if !self.skip_spaces() || !self.starts_with(name.as_bytes()) {
+            self.at = from;
+            return Ok(None);
+        }
+        self.at += name.len();
+        let quote = self.equals_and_quote()?;
+        let end = memchr(quote, self.rest()).ok_or_else(|| refused("it ends early"))?;
+        let value = self.text.get(self.at..self.at + end);
+        self.at += end + 1;
+        Ok(value)
+    }
+
+    /// From behind a name to behind the quote, which comes back.
+    pub(super) fn equals_and_quote(&mut self) -> Result<u8> {
+        self.skip_spaces();
+        if self.byte(0) != b'=' {
+            return Err(refused("an attribute has no value"));
+        }
+        self.at += 1;
+        self.skip_spaces();
+        let quote = self.byte(0);
+        if !matches!(quote, b'"' | b'\'') {
+            return Err(refused("the value of an attribute has no quotes"));
+        }
+        self.at += 1;
+        Ok(quote)
+    }
+
+    /// What stands around the document element is read and not kept.
+    fn miscellaneous(&mut self) -> Result<()> {
+        loop {
+            self.skip_spaces();
+            match (self.byte(0), self.byte(1)) {
+                (b'<', b'!') => drop(self.comment()?),
+                (b'<', b'?') => drop(self.instruction()?),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// A text, if there is one, and the markup behind it.
+    fn content(&mut self) -> Result<()> {
+        let len = memchr(b'<', self.rest()).ok_or_else(|| refused("it ends early"))?;
+        if len > 0 {
+            self.text_node(len)?;
+        }
+        let start = self.at;
+        match self.byte(1) {
+            b'/' => self.end_tag(),
+            b'!' if self.starts_with(b"<![CDATA[") => self.cdata(),
+            b'!' => self.comment().and_then(|kind| self.node(start, kind)).map(drop),
+            b'?' => self.instruction().and_then(|kind| self.node(start, kind)).map(drop),
+            _ => self.start_tag(),
+        }
+    }
+
+    fn text_node(&mut self, len: usize) -> Result<()> {
+        let (from, to) = (self.at, self.at + len);
+        let raw = self.rest().get(..len).unwrap_or_default();
+        let (mut piece, mut canonical) = (self.piece(from, to), true);
+        if memchr2(b'&', b'>', raw).is_some() {
+            if memchr(b'&', raw).is_some() {
+                (piece, canonical) = self.decoded(from, to, false)?;
+            }
+            if memchr(b'>', raw).is_some() {
+                canonical = false;
+                if memmem::find(raw, b"]]>").is_some() {
+                    return Err(refused("a text has \"]]>\""));
+                }
+            }
+        }
+        self.at = to;
+        self.node(from, Kind::Text { piece, canonical }).map(drop)
+    }
+
+    fn cdata(&mut self) -> Result<()> {
+        let start = self.at;
+        self.at += b"<![CDATA[".len();
+        let len = memmem::find(self.rest(), b"]]>").ok_or_else(|| refused("it ends early"))?;
+        let (piece, raw) =
+            (self.piece(self.at, self.at + len), self.rest().get(..len).unwrap_or_default());
+        let canonical = memchr::memchr3(b'&', b'<', b'>', raw).is_none();
+        self.at += len + 3;
+        self.node(start, Kind::Text { piece, canonical }).map(drop)
+    }
+
+    fn comment(&mut self) -> Result<Kind> {
+        if !self.starts_with(b"<!--") {
+            // XXE, entity expansion, IDs and attributes out of a DTD: nothing of it is needed.
+            return Err(refused("it has a document type declaration"));
+        }
+        self.at += 4;
+        let len = memmem::find(self.rest(), b"--").ok_or_else(|| refused("it ends early"))?;
+        if self.byte(len + 2) != b'>' {
+            return Err(refused("a comment has \"--\""));
+        }
+        let piece = self.piece(self.at, self.at + len);
+        self.at += len + 3;
+        Ok(Kind::Comment(piece))
+    }
+
+    fn instruction(&mut self) -> Result<Kind> {
+        let from = self.at + 2;
+        let to = name_end(self.text, from);
+        let target = self.text.get(from..to).unwrap_or_default();
+        if target.is_empty() || target.eq_ignore_ascii_case("xml") {
+            return Err(refused("a processing instruction has a target that none has"));
+        }
+        self.at = to;
+        let spaced = self.skip_spaces();
+        let len = memmem::find(self.rest(), b"?>").ok_or_else(|| refused("it ends early"))?;
+        if len > 0 && !spaced {
+            return Err(refused("a processing instruction has a target that none has"));
+        }
+        let (target, value) = (self.piece(from, to), self.piece(self.at, self.at + len));
+        self.at += len + 2;
+        Ok(Kind::Instruction { target, value })
+    }
+
+    fn end_tag(&mut self) -> Result<()> {
+        let other = || refused("an end tag has another name than its start tag");
+        let (id, scope) = self.open.pop().ok_or_else(other)?;
+        let (from, after) = (self.at, small(self.tree.nodes.len()));
+        let node = self.tree.nodes.get_mut(wide(id)).ok_or_else(other)?;
+        let Kind::Element(element) = &mut node.kind else { return Err(other()) };
+        let name = super::read_bytes(self.text, &[], element.name.whole());
+        let rest = self.text.as_bytes().get(from + 2..).unwrap_or_default();
+        let behind = rest.strip_prefix(name).ok_or_else(other)?;
+        let spaces = behind.iter().take_while(|byte| is_space(**byte)).count();
+        if behind.get(spaces) != Some(&b'>') {
+            return Err(other());
+        }
+        self.at = from + 2 + name.len() + spaces + 1;
+        element.end_tag = small(from);
+        (node.after, node.end) = (after, small(self.at));
+        self.scope.truncate(scope);
+        Ok(())
+    }
+}
