@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, PrimitiveDateTime};
 
 /// Where the present comes from; cheap to clone.
 #[derive(Clone)]
@@ -61,12 +61,43 @@ impl fmt::Debug for Clock {
     }
 }
 
+/// So many seconds after the beginning of 1970; what lies beyond the year 9999 is its last second, as no
+/// text has a later one.
+#[must_use]
+pub fn from_unix(secs: u64) -> SystemTime {
+    later(UNIX_EPOCH, Duration::from_secs(secs))
+}
+
+/// A time and a duration, both from outside: no later than the last second of the year 9999.
+pub(crate) fn later(time: SystemTime, by: Duration) -> SystemTime {
+    let end = UNIX_EPOCH.checked_add(Duration::from_secs(LAST_SECOND)).unwrap_or(time);
+    time.checked_add(by).map_or(end, |sum| sum.min(end))
+}
+
+/// The date of any time; the first or last one that there is for what lies beyond.
+pub(crate) fn date_of(time: SystemTime) -> OffsetDateTime {
+    let (nanos, beyond) = match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => (i128::try_from(since.as_nanos()).ok(), PrimitiveDateTime::MAX),
+        Err(before) => {
+            let nanos = i128::try_from(before.duration().as_nanos());
+            (nanos.ok().map(|nanos| -nanos), PrimitiveDateTime::MIN)
+        }
+    };
+    nanos
+        .and_then(|nanos| OffsetDateTime::from_unix_timestamp_nanos(nanos).ok())
+        .unwrap_or_else(|| beyond.assume_utc())
+}
+
+/// The last second of the year 9999, since 1970.
+const LAST_SECOND: u64 = 253_402_300_799;
+
 /// A time in RFC 3339, UTC, whole seconds, rounded up: "not before" stays true.
 #[must_use]
 pub fn rfc3339(time: SystemTime) -> String {
-    let time = OffsetDateTime::from(time);
+    let time = date_of(time);
     let whole = time.replace_nanosecond(0).unwrap_or(time);
-    let shown = if whole < time { whole.saturating_add(time::Duration::SECOND) } else { whole };
+    let up = whole.checked_add(time::Duration::SECOND).filter(|_| whole < time);
+    let shown = up.unwrap_or(whole);
     shown.format(&Rfc3339).unwrap_or_else(|_| shown.unix_timestamp().to_string())
 }
 
@@ -100,13 +131,13 @@ fn two(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
 pub(crate) mod rfc3339_text {
     use serde::{Deserialize, Deserializer, Serializer, de, ser};
 
-    use super::{OffsetDateTime, Rfc3339, SystemTime, parse_rfc3339};
+    use super::{Rfc3339, SystemTime, date_of, parse_rfc3339};
 
     pub(crate) fn serialize<S: Serializer>(
         time: &SystemTime,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        let time = OffsetDateTime::from(*time);
+        let time = date_of(*time);
         let millis = time.replace_millisecond(time.millisecond()).map_err(ser::Error::custom)?;
         serializer.serialize_str(&millis.format(&Rfc3339).map_err(ser::Error::custom)?)
     }
@@ -147,6 +178,21 @@ pub(crate) mod rfc3339_text {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_time_is_beyond_what_is_shown() {
+        let last = "9999-12-31T23:59:59Z";
+        for secs in [LAST_SECOND, LAST_SECOND + 1, u64::MAX >> 1, u64::MAX] {
+            assert_eq!(rfc3339(from_unix(secs)), last);
+        }
+        assert_eq!(later(from_unix(7), Duration::from_secs(8)), from_unix(15));
+        // In UTC it is in the year 10000, which has no text.
+        let beyond = parse_rfc3339("9999-12-31T23:59:59-23:00").unwrap();
+        assert_eq!(rfc3339(beyond), last);
+        assert_eq!(later(beyond, Duration::MAX), from_unix(LAST_SECOND));
+        let before = parse_rfc3339("0000-01-01T00:00:00+23:00").unwrap();
+        assert_eq!(rfc3339(before), "-62167302000", "{:?}", date_of(before));
+    }
 
     #[test]
     fn times_round_up_and_durations_are_spoken() {

@@ -1,8 +1,6 @@
 //! How `labels` and `status` show what is known of a key: phase, uses, horizon.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use claviger::clock::rfc3339;
+use claviger::clock::{from_unix, rfc3339};
 use claviger::ops::KeySet;
 use claviger::rotation::{GoneKey, KeyLife};
 use claviger::usage::{Act, Horizon, KeyReport};
@@ -27,7 +25,7 @@ pub(crate) fn cells_of_gone(gone: &GoneKey) -> [String; 5] {
 pub(crate) fn facts(life: &KeyLife) -> Value {
     let mut facts = uses_facts(&life.report);
     let horizon = match life.horizon {
-        Horizon::Until(end) => Some(rfc3339(at(end))),
+        Horizon::Until(end) => Some(rfc3339(from_unix(end))),
         Horizon::Nothing | Horizon::Unknown(_) => None,
     };
     let more = json!({
@@ -66,8 +64,8 @@ pub(crate) fn budget_note_of(set: &KeySet) -> Option<String> {
 
 fn uses(report: &KeyReport) -> [String; 4] {
     let both = |one, other| {
-        let last = report.last(one).max(report.last(other)).map(at);
-        let count = report.count(one) + report.count(other);
+        let last = report.last(one).max(report.last(other)).map(from_unix);
+        let count = report.count(one).saturating_add(report.count(other));
         (count.to_string(), last.map_or_else(|| "-".to_owned(), rfc3339))
     };
     let (made, last_made) = both(Act::Signed, Act::Encrypted);
@@ -81,14 +79,14 @@ fn horizon(life: &KeyLife) -> String {
             format!("unknown, not provable: {}", doubt.reason())
         }
         (Horizon::Nothing, _) => "-".to_owned(),
-        (Horizon::Until(end), _) => rfc3339(at(end)),
+        (Horizon::Until(end), _) => rfc3339(from_unix(end)),
     }
 }
 
 fn uses_facts(report: &KeyReport) -> Value {
-    let last = |act| report.last(act).map(|secs| rfc3339(at(secs)));
+    let last = |act| report.last(act).map(|secs| rfc3339(from_unix(secs)));
     json!({
-        "recorded_since": report.recorded_since.map(|secs| rfc3339(at(secs))),
+        "recorded_since": report.recorded_since.map(|secs| rfc3339(from_unix(secs))),
         "durable": report.durable,
         "signed": report.count(Act::Signed),
         "encrypted": report.count(Act::Encrypted),
@@ -108,8 +106,4 @@ pub(crate) fn merge(facts: &mut Value, more: Value) {
     if let (Value::Object(facts), Value::Object(more)) = (facts, more) {
         facts.extend(more);
     }
-}
-
-fn at(secs: u64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(secs)
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::Scope;
 use crate::alg::{Algorithm, Family, Operation, Status};
-use crate::clock::rfc3339;
+use crate::clock::{from_unix, rfc3339};
 use crate::config::Config;
 use crate::crypto::Role;
 use crate::keyring::Snapshot;
@@ -247,5 +247,5 @@ impl Living {
 }
 
 fn text_of(seconds: u64) -> String {
-    rfc3339(UNIX_EPOCH + Duration::from_secs(seconds))
+    rfc3339(from_unix(seconds))
 }

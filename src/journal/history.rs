@@ -94,9 +94,7 @@ impl History {
         }
         match serde_json::from_slice::<Record>(body) {
             Ok(record) => {
-                let expected = self.records.last().map_or(1, |last| last.seq + 1);
-                if record.seq != expected {
-                    let reason = format!("record {} where {expected} is due", record.seq);
+                if let Err(reason) = self.check_number(record.seq) {
                     self.note_break(line, reason);
                 }
                 self.records.push(record);
@@ -105,6 +103,20 @@ impl History {
             Err(error) => self.note_break(line, format!("its record cannot be read: {error}")),
         }
         hash.to_owned()
+    }
+
+    fn check_number(&self, seq: u64) -> Result<(), String> {
+        match self.next_seq() {
+            Some(due) if due == seq => Ok(()),
+            Some(due) => Err(format!("record {seq} where {due} is due")),
+            None => Err(format!("record {seq} after the last number that there is")),
+        }
+    }
+
+    /// The number of the next record; `None` after the last number that there is, which nobody counts up to.
+    #[must_use]
+    pub fn next_seq(&self) -> Option<u64> {
+        self.records.last().map_or(Some(1), |last| last.seq.checked_add(1))
     }
 
     fn note_break(&mut self, line: usize, reason: String) {

@@ -109,7 +109,7 @@ impl Journal {
         let begins = records.iter().any(|record| record.event == Event::Begin);
         let mut text = String::new();
         for record in &mut records {
-            end.seq += 1;
+            end.seq = end.seq.checked_add(1).ok_or_else(Self::uncountable)?;
             record.seq = end.seq;
             end.hash = push_line(&mut text, &end.hash, record)?;
         }
@@ -152,6 +152,14 @@ impl Journal {
             history::chain_end(last).unwrap_or_else(|| (0, hex(&sha256(last))))
         };
         Ok(End { seq, hash, offset, torn: (torn > 0).then_some(torn) })
+    }
+
+    /// Nobody makes so many records: the number was written by hand.
+    pub(crate) fn uncountable() -> Error {
+        let text = "the last record of the journal has the last number that there is";
+        Error::new(ErrorKind::Damaged, text).with_help(
+            "somebody changed it: bring the journal back from a backup; `claviger history` shows where it breaks",
+        )
     }
 
     fn unreadable(&self, error: &std::io::Error) -> Error {

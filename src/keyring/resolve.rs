@@ -256,11 +256,12 @@ impl Resolver<'_> {
     }
 
     fn report_equal_kids(&mut self, label: &LabelName, keys: &[Placed]) {
-        for (index, placed) in keys.iter().enumerate() {
-            let Some(twin) = keys.iter().take(index).find(|one| one.key.kid == placed.key.kid)
-            else {
+        let mut first: HashMap<&str, &Placed> = HashMap::with_capacity(keys.len());
+        for placed in keys {
+            let twin = *first.entry(&placed.key.kid).or_insert(placed);
+            if std::ptr::eq(twin, placed) {
                 continue;
-            };
+            }
             let (a, b) = (&twin.key.alias, &placed.key.alias);
             let same = twin.key.key.thumbprint() == placed.key.key.thumbprint();
             let (what, help) = if same {

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::clock::date_of;
 use crate::config::{Config, Reload};
 use crate::crypto::sha256;
 use crate::error::Error;
@@ -194,7 +194,7 @@ fn content_of(snapshot: &Snapshot) -> String {
 }
 
 fn as_rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    let text = OffsetDateTime::from(*time).format(&Rfc3339);
+    let text = date_of(*time).format(&Rfc3339);
     serializer.serialize_str(&text.map_err(S::Error::custom)?)
 }
 

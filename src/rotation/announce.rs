@@ -4,6 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::catalogue::{LabelUse, Publish};
+use crate::clock;
 use crate::config::{Config, Policy, Reload};
 use crate::journal::{History, MappedKey, Span};
 use crate::keyring::keyset::KeySet;
@@ -150,7 +151,7 @@ fn caches_end(config: &Config, history: &History, since: SystemTime) -> SystemTi
             break;
         }
         let until = settings.get(index + 1).map_or(since, |(next, _)| (*next).min(since));
-        latest = latest.max(until + Duration::from_secs(*seconds));
+        latest = latest.max(clock::later(until, Duration::from_secs(*seconds)));
     }
     latest
 }

@@ -280,7 +280,7 @@ fn not_proven(situation: &Situation<'_>, gone: &MappedKey, report: &KeyReport) -
     let safe = own.max(reckoned).filter(|safe| safe > now)?;
     let last = report.last(Act::Signed).max(report.last(Act::Encrypted));
     let last = last.map_or_else(String::new, |last| {
-        let made = report.count(Act::Signed) + report.count(Act::Encrypted);
+        let made = report.count(Act::Signed).saturating_add(report.count(Act::Encrypted));
         format!(" ({made} made, the last at {})", rfc3339(life::time(last)))
     });
     in_use(

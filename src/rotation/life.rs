@@ -1,7 +1,7 @@
 //! What is known of each key of a label: its phase, what it made, and until when that lives.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use serde::Serialize;
 
@@ -129,7 +129,7 @@ impl Lives {
             return Phase::Active;
         }
         let spans = self.history.spans(set.label(), key.realm.as_ref(), &mapped(set, key));
-        let made = report.count(Act::Signed) + report.count(Act::Encrypted) > 0;
+        let made = report.count(Act::Signed).max(report.count(Act::Encrypted)) > 0;
         if made || spans.iter().any(|span| span.active) {
             return Phase::Retiring;
         }
@@ -200,5 +200,5 @@ fn made_elsewhere(set: &KeySet) -> bool {
 }
 
 pub(super) fn time(secs: u64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(secs)
+    crate::clock::from_unix(secs)
 }

@@ -5,7 +5,7 @@ use super::{Rotation, mappings, noticed, versions};
 use crate::error::Result;
 use crate::journal::tombstones::Tombstones;
 use crate::journal::{
-    Action, Event, History, MappedKey, MappingChange, MappingName, Record, Refusal,
+    Action, Event, History, Journal, MappedKey, MappingChange, MappingName, Record, Refusal,
 };
 use crate::label::StoreName;
 use crate::stores::StoreConfig;
@@ -35,7 +35,7 @@ impl Rotation {
             return self.restore_tombstones();
         }
         for mut record in records {
-            record.seq = self.history.records.last().map_or(1, |last| last.seq + 1);
+            record.seq = self.history.next_seq().ok_or_else(Journal::uncountable)?;
             self.history.records.push(record);
         }
         Ok(())

@@ -222,6 +222,10 @@ impl Open {
             self.grow()?;
         }
         let (number, copy) = match read_place(&self.file, place)? {
+            // Nobody counts so far: the number was not written by us, and a smaller one would be the older copy.
+            Place::Whole { number: u64::MAX, .. } => {
+                return Err(std::io::Error::other("a record has the last number that there is"));
+            }
             Place::Whole { number, copy, .. } => (number + 1, 1 - copy),
             Place::Damaged | Place::Empty => (1, 0),
         };

@@ -32,7 +32,7 @@ use std::sync::{
 use std::thread::JoinHandle;
 
 use crate::clock::Clock;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::label::{LabelName, Realm};
 use budget::{Budget, Takes};
 use key::KeyState;
@@ -236,7 +236,9 @@ impl Held<'_> {
         keys: impl IntoIterator<Item = (&'k LabelName, Option<&'k Realm>, &'k str)>,
     ) -> Result<()> {
         let mut of_file = self.session.find(&Subject::default())?.unwrap_or_default();
-        of_file.fence += 1;
+        of_file.fence = of_file.fence.checked_add(1).ok_or_else(|| {
+            Error::new(ErrorKind::UsageNotKept, "the usage file counts no further retirement")
+        })?;
         for (label, realm, thumbprint) in keys {
             let subject = subject(label, realm, thumbprint);
             let mut record = self.session.find(&subject)?.unwrap_or_else(|| Record {

@@ -24,6 +24,7 @@ mod deployment;
 mod docs;
 mod drill;
 mod entry_points;
+mod extremes;
 mod foreign_files;
 mod hardening;
 mod horizon;

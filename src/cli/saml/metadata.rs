@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use claviger::clock::rfc3339;
+use claviger::clock::{from_unix, rfc3339};
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::profiles::saml::metadata::{
     Endpoint, KeyDescriptorOptions, MetadataOptions, PeerMetadata, PeerRole, PublishedEncryption,
@@ -270,7 +270,7 @@ fn role_json(role: &PeerRole) -> Value {
 
 fn end_of(seconds: i64) -> Option<String> {
     let seconds = u64::try_from(seconds).ok()?;
-    Some(rfc3339(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)))
+    Some(rfc3339(from_unix(seconds)))
 }
 
 fn text_of(metadata: &PeerMetadata) -> String {

@@ -5,9 +5,11 @@ use std::time::{Duration, SystemTime};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::clock;
+
 /// `dateTime` in UTC, whole seconds; `None` beyond the year 9999.
 pub(super) fn date_time(when: SystemTime) -> Option<String> {
-    let when = OffsetDateTime::from(when).replace_nanosecond(0).ok()?;
+    let when = clock::date_of(when).replace_nanosecond(0).ok()?;
     when.format(&Rfc3339).ok()
 }
 
