@@ -95,11 +95,11 @@ impl Keyring {
     /// [`Keyring::reload`] reads again.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::Config`] with every problem found.
+    /// As [`Keyring::open`]; it starts no thread.
     pub fn open_once(path: &Path) -> Result<Self> {
         let clock = Clock::system();
         let loader = Loader::new(path, clock.clone())?;
-        let sources = loader.read();
+        let sources = loader.read_first(clock.now())?;
         Self::start(loader, &sources, clock)
     }
 

@@ -95,11 +95,13 @@ impl Ledger {
             Err(error) => return Err(not_kept(&self.path, &error)),
         };
         let mut open = Open::new(file);
-        let records = open.scan().map_err(|error| not_kept(&self.path, &error))?;
-        match open.damaged {
-            Some(place) => Err(damaged(&self.path, place)),
-            None => Ok(records),
-        }
+        let mut look = || {
+            (open.seen, open.damaged) = (0, None);
+            let records = open.scan().map_err(|error| not_kept(&self.path, &error))?;
+            Ok(open.damaged.map_or(Ok(records), Err))
+        };
+        // Without the lock a record may be seen while it is written: then a second look finds it whole.
+        look()?.or_else(|_| look().and_then(|again| again.map_err(|at| damaged(&self.path, at))))
     }
 
     /// The number of the last retirement that the file knows of; 0 without a file.
@@ -107,7 +109,7 @@ impl Ledger {
         let Ok(file) = File::open(&self.path) else { return Ok(0) };
         match read_place(&file, 0) {
             Ok(Place::Whole { record, .. }) => Ok(record.fence),
-            Ok(Place::Empty) => Ok(0),
+            Ok(Place::Empty { .. }) => Ok(0),
             Ok(Place::Damaged) => Err(damaged(&self.path, 0)),
             Err(error) => Err(not_kept(&self.path, &error)),
         }
@@ -127,7 +129,7 @@ impl Session<'_> {
         };
         match read_place(&open.file, place).map_err(|error| not_kept(path, &error))? {
             Place::Whole { record, .. } => Ok(Some(record)),
-            Place::Damaged | Place::Empty => Err(damaged(path, place)),
+            Place::Damaged | Place::Empty { .. } => Err(damaged(path, place)),
         }
     }
 
@@ -169,7 +171,7 @@ impl Session<'_> {
         if open.places().map_err(failed)? == 0 {
             open.grow().map_err(failed)?;
         }
-        if matches!(read_place(&open.file, 0).map_err(failed)?, Place::Empty) {
+        if matches!(read_place(&open.file, 0).map_err(failed)?, Place::Empty { .. }) {
             open.write_copy(0, 0, &Record::default().encode(1)).map_err(failed)?;
             open.file.sync_all().map_err(failed)?;
             sync_folder(path).map_err(failed)?;
@@ -196,21 +198,46 @@ impl Open {
         Ok(self.file.metadata()?.len() / PLACE_BYTES)
     }
 
-    /// Looks at the places that have not been seen. Places fill in order and never change their subject.
+    /// Looks at the places that have not been seen. Places fill in order and never change their subject. What
+    /// was cut short while it was written for the first time is the last of them: with something behind it, it is
+    /// a record that was lost.
     fn scan(&mut self) -> std::io::Result<Vec<Record>> {
+        let places = self.places()?;
         let mut found = Vec::new();
-        for place in self.seen..self.places()? {
+        let mut torn = None;
+        let mut free = None;
+        for place in self.seen..places {
             match read_place(&self.file, place)? {
                 Place::Whole { record, .. } => {
                     self.places.insert(record.subject.clone(), place);
                     found.push(record);
                 }
-                Place::Empty => break,
+                Place::Empty { is_torn } => {
+                    free = free.or(Some(place));
+                    torn = torn.or_else(|| is_torn.then_some(place));
+                    continue;
+                }
                 Place::Damaged => self.damaged = Some(place),
             }
-            self.seen = place + 1;
+            self.damaged = self.damaged.or(torn);
         }
+        if self.is_cut_short(places)? {
+            self.damaged = self.damaged.or(Some(places));
+        }
+        self.seen = free.unwrap_or(places);
         Ok(found)
+    }
+
+    /// Whether the file ends in the middle of a record: it was cut.
+    fn is_cut_short(&self, places: u64) -> std::io::Result<bool> {
+        let start = places * PLACE_BYTES;
+        let length = usize::try_from(self.file.metadata()?.len().saturating_sub(start));
+        let mut rest = vec![0; length.unwrap_or(0).min(COPY_BYTES * 2)];
+        match self.file.read_exact_at(&mut rest, start) {
+            // Another process makes room meanwhile.
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+            read => read.map(|()| rest.iter().any(|byte| *byte != 0)),
+        }
     }
 
     fn put(&mut self, record: &Record) -> std::io::Result<()> {
@@ -227,7 +254,7 @@ impl Open {
                 return Err(std::io::Error::other("a record has the last number that there is"));
             }
             Place::Whole { number, copy, .. } => (number + 1, 1 - copy),
-            Place::Damaged | Place::Empty => (1, 0),
+            Place::Damaged | Place::Empty { .. } => (1, 0),
         };
         self.write_copy(place, copy, &record.encode(number))?;
         if self.places.insert(record.subject.clone(), place).is_none() {
@@ -258,8 +285,15 @@ impl Open {
 
 enum Place {
     Damaged,
-    Empty,
-    Whole { record: Record, number: u64, copy: u64 },
+    /// Nothing stands there, or the beginning of a first write.
+    Empty {
+        is_torn: bool,
+    },
+    Whole {
+        record: Record,
+        number: u64,
+        copy: u64,
+    },
 }
 
 /// The newer whole copy. The second copy is only ever written beside a whole first one: a damaged first copy
@@ -267,7 +301,9 @@ enum Place {
 fn read_place(file: &File, place: u64) -> std::io::Result<Place> {
     let mut bytes = [0; COPY_BYTES * 2];
     match file.read_exact_at(&mut bytes, place * PLACE_BYTES) {
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(Place::Empty),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            return Ok(Place::Empty { is_torn: false });
+        }
         result => result?,
     }
     let (first, second) = bytes.split_at(COPY_BYTES);
@@ -276,7 +312,9 @@ fn read_place(file: &File, place: u64) -> std::io::Result<Place> {
         (Some(one), Some(two)) if one.0 > two.0 => whole(0)(one),
         (_, Some(two)) => whole(1)(two),
         (Some(one), None) => whole(0)(one),
-        (None, None) if second.iter().all(|byte| *byte == 0) => Place::Empty,
+        (None, None) if second.iter().all(|byte| *byte == 0) => {
+            Place::Empty { is_torn: first.iter().any(|byte| *byte != 0) }
+        }
         (None, None) => Place::Damaged,
     })
 }
@@ -397,6 +435,38 @@ mod tests {
         assert_eq!(ledger.read().unwrap_err().kind(), ErrorKind::UsageNotKept);
         let error = Ledger::new(folder.path()).lock().unwrap().find(&record("k", 0).subject);
         assert!(error.unwrap_err().message().contains("damaged"));
+    }
+
+    #[test]
+    fn a_lost_record_hides_no_other_and_a_cut_file_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let ledger = Ledger::new(folder.path());
+        for key in ["one", "two", "three"] {
+            put(&ledger, &record(key, 7));
+        }
+        let whole = std::fs::read(&path).unwrap();
+        let read = |file: &[u8]| {
+            std::fs::write(&path, file).unwrap();
+            Ledger::new(folder.path()).read().map(|records| records.len())
+        };
+        let place = usize::try_from(PLACE_BYTES).unwrap();
+        // The only copy of the second key: it stands before the third.
+        let mut spoiled = whole.clone();
+        spoiled[place * 2 + 600] ^= 1;
+        assert_eq!(read(&spoiled).unwrap_err().kind(), ErrorKind::UsageNotKept);
+        // The same of the last one is a first write that was cut short.
+        let mut torn = whole.clone();
+        torn[place * 3 + 600] ^= 1;
+        assert_eq!(read(&torn).unwrap(), 3);
+        // A place that a crash left empty.
+        let mut hole = whole.clone();
+        hole[place * 2..place * 3].fill(0);
+        assert_eq!(read(&hole).unwrap(), 3);
+        put(&Ledger::new(folder.path()), &record("two", 9));
+        assert_eq!(Ledger::new(folder.path()).read().unwrap().len(), 4);
+        assert_eq!(read(&whole[..place * 4]).unwrap(), 4);
+        assert_eq!(read(&whole[..place * 3 + 500]).unwrap_err().kind(), ErrorKind::UsageNotKept);
     }
 
     #[test]

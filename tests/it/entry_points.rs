@@ -22,6 +22,9 @@ use claviger::profiles::session::{self, Sessions};
 use claviger::secret::{SecretBytes, SecretString};
 use claviger::{Config, json, stores};
 
+#[path = "state_files.rs"]
+pub(crate) mod state_files;
+
 /// What every token of ours holds: a token that is accepted with other content is a forgery.
 pub(crate) const PAYLOAD: &[u8] = br#"{"sub":"alice","exp":4102444800}"#;
 /// The password of every container of ours.
@@ -36,19 +39,24 @@ pub(crate) const TARGETS: &[(&str, EntryPoint)] = &[
     ("der", read_der),
     ("jceks", read_java),
     ("jks", read_java),
+    ("journal", state_files::journal),
     ("json", read_json),
     ("jwe", decrypt),
     ("jwk", read_jwk),
     ("jws", verify),
+    ("life", state_files::life),
     ("names", names),
     ("pem", read_pem),
     ("pkcs12", read_pkcs12),
     #[cfg(feature = "saml")]
     ("query", saml::query),
+    ("revoked", state_files::revoked),
     #[cfg(feature = "saml")]
     ("saml", saml::document),
     ("sealed", unseal),
     ("session", open_session),
+    ("trace", state_files::traces),
+    ("usage", state_files::usage),
 ];
 
 /// Hands `bytes` to one entry point.

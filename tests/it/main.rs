@@ -61,6 +61,7 @@ mod peer_keys;
 mod pem;
 mod promise;
 mod reload;
+mod reload_habits;
 #[cfg(feature = "http")]
 mod remote_keys;
 mod replay;

@@ -47,19 +47,24 @@ mutations! {
     der_files: "der",
     jceks_keystores: "jceks",
     jks_keystores: "jks",
+    journals: "journal",
     json_texts: "json",
     encrypted_tokens: "jwe",
     json_web_keys: "jwk",
     signed_tokens: "jws",
+    ends_of_payloads: "life",
     names: "names",
     pem_texts: "pem",
     pkcs12_keystores: "pkcs12",
+    tombstones: "revoked",
     #[cfg(feature = "saml")]
     saml_documents: "saml",
     #[cfg(feature = "saml")]
     saml_queries: "query",
     sealed_values: "sealed",
     sessions: "session",
+    traces: "trace",
+    usage_files: "usage",
 }
 
 #[test]

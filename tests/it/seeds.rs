@@ -14,6 +14,7 @@ use claviger::ops::KeySet;
 use claviger::secret::SecretBytes;
 use serde_json::Value;
 
+use crate::entry_points::state_files;
 use crate::entry_points::{PAYLOAD, key_set};
 use crate::support::vectors;
 
@@ -27,10 +28,12 @@ const MAX_BYTES: usize = 16 << 10;
 pub(crate) fn own(target: &str) -> Vec<Seed> {
     match target {
         "config" => configurations(),
+        "journal" | "revoked" | "trace" | "usage" => state_files::seeds(target),
         "json" => json_texts(),
         "jwe" => encrypted_tokens(),
         "jwk" => key_sets(),
         "jws" => signed_tokens(),
+        "life" => payloads(),
         "names" => names(),
         #[cfg(feature = "saml")]
         "query" | "saml" => saml_messages(target),
@@ -45,7 +48,8 @@ pub(crate) fn foreign(target: &str) -> Vec<Seed> {
     let (jose, keystores) = (vectors("jose"), vectors("keystores"));
     match target {
         "jwe" | "jwk" | "jws" => jose.map(|root| from_jose(&root, target)).unwrap_or_default(),
-        "config" | "json" | "names" | "query" | "saml" | "sealed" | "session" => Vec::new(),
+        "config" | "journal" | "json" | "life" | "names" | "query" | "revoked" | "saml"
+        | "sealed" | "session" | "trace" | "usage" => Vec::new(),
         container => keystores.map(|root| containers(&[root], container)).unwrap_or_default(),
     }
 }
@@ -117,6 +121,21 @@ fn session_claims() -> Vec<Seed> {
         r#"{"jti":"\u0061","iat":1.8e9,"exp":1800003600.5,"idle":600,"seen":1800000000.25,"a":{"b":[1]}}"#,
         r#"{"jti":"x","iat":1799999999,"exp":18446744073709551615}"#,
         "x1 2027-01-15T09:00:00Z\n# logged out\n%23 2027-01-15T09:00:00Z\nx2\n",
+    ];
+    let seeds = own.iter().enumerate();
+    seeds.map(|(at, text)| (format!("own-{at}"), text.as_bytes().to_vec())).collect()
+}
+
+/// Payloads whose end is plain to see, hidden, given twice, or not there.
+fn payloads() -> Vec<Seed> {
+    let own = [
+        r#"{"iss":"https://idp","exp":1800000000,"aud":["a","b"],"cnf":{"exp":5,"jkt":"}{"}}"#,
+        r#"{"\u0065xp":1.8e9,"a":"\"exp\":7","x":{"y":[{"exp":1}]}}"#,
+        r#"{"exp":1800000000.25,"exp":17}"#,
+        r#" {"exp":-5,"nbf":null} "#,
+        r#"{"exp":"soon","sub":"x"}"#,
+        r#"{"exp":99999999999999999999}"#,
+        "no claims",
     ];
     let seeds = own.iter().enumerate();
     seeds.map(|(at, text)| (format!("own-{at}"), text.as_bytes().to_vec())).collect()
