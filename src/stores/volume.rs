@@ -71,6 +71,7 @@ fn read_generation(
     content.warnings.extend(generation.check_mode(directory, options.permissions)?);
     content.warnings.extend(generation.beside(directory)?);
     let mut known: HashMap<(LabelName, Version), &str> = HashMap::new();
+    let mut secrets: Vec<&String> = Vec::with_capacity(names.len());
     for name in names {
         let fresh = parse_name(name, options).and_then(|parsed| {
             let same = known.get(&parsed).map(|other| format!("\"{other}\" is the same version"));
@@ -81,10 +82,17 @@ fn read_generation(
             content.warnings.push(ignored(name, &why));
             continue;
         }
-        let path = directory.join(name);
-        let taken = read_file(&generation.files, name, &path, options, &mut content.warnings);
+        secrets.push(name);
+    }
+    // Each file is a few calls of the system: as many at once as there are processors.
+    let read = parallel::map(&secrets, PARALLEL_FILES, |name| {
+        let (path, mut warnings) = (directory.join(name), Vec::new());
+        let taken = read_file(&generation.files, name, &path, options, &mut warnings);
+        (taken.map_err(|error| error.with_file(&path)), warnings)
+    });
+    for (name, (taken, warnings)) in secrets.into_iter().zip(read) {
+        content.warnings.extend(warnings);
         if let Some(taken) = taken.transpose() {
-            let taken = taken.map_err(|error| error.with_file(&path));
             content.parts.push(Part::of(name.clone(), taken));
         }
     }
