@@ -43,6 +43,7 @@
 //! | [`ops`] | handles on labels; bare signatures |
 //! | [`jose`] | JWS, JWE, JWK sets, JWT claims, nested tokens |
 //! | [`profiles`] | what a product means by a token: labels, algorithms and claim rules |
+//! | [`published`] | a key set as an endpoint serves it: document, entity tag, how long it may be cached |
 //! | `xmlsec` | XML signatures and encryption (feature `saml`) |
 //! | `remote` | key sets of others, fetched and kept (feature `http`) |
 //! | `tls` | identities and trust anchors for rustls (feature `tls`) |
@@ -88,6 +89,7 @@ pub mod ops;
 mod parallel;
 pub mod problem;
 pub mod profiles;
+pub mod published;
 #[cfg(feature = "http")]
 pub mod remote;
 pub mod rotation;

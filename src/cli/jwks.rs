@@ -3,8 +3,9 @@
 use claviger::catalogue;
 use claviger::error::Result;
 use claviger::jose::jwks::{Extent, document};
+use claviger::json;
 use claviger::label::{LabelName, Realm};
-use claviger::profiles::jwks::Party;
+use claviger::profiles::jwks::{Jwks, Party};
 use claviger::rotation::Rotation;
 
 use super::{Context, Outcome};
@@ -12,7 +13,7 @@ use super::{Context, Outcome};
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "With --json the set has a member `max_age`: the seconds for which it may be cached.\nExamples:\n  claviger jwks > jwks.json\n  claviger --realm alpha jwks --provider\n  claviger jwks am.services.oauth2.oidc.signing.ES256"
+    after_help = "With --json the set has members `max_age`, the seconds for which it may be cached, and `etag`.\nExamples:\n  claviger jwks > jwks.json\n  claviger --realm alpha jwks --provider\n  claviger jwks am.services.oauth2.oidc.signing.ES256"
 )]
 pub(crate) struct Args {
     /// One label: all its public keys, whatever its publish setting [default: what every label publishes]
@@ -27,34 +28,38 @@ pub(crate) struct Args {
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let keyring = context.open()?;
-    let snapshot = keyring.snapshot();
     let realm: Option<Realm> = context.realm.as_deref().map(str::parse).transpose()?;
-    let alg = keyring.config().policy.jwks_alg;
-    let (labels, mut jwks) = if let Some(label) = &args.label {
-        let label: LabelName = catalogue::canonical(&label.parse()?);
-        let sets = [&**snapshot.keys(realm.as_ref(), &label)?];
-        let jwks = document(sets, Extent::Everything, alg);
-        (vec![label], jwks)
-    } else {
-        let party = match (args.provider, args.rp) {
+    let (text, max_age, etag) = match &args.label {
+        Some(label) => {
+            let label: LabelName = catalogue::canonical(&label.parse()?);
+            let (snapshot, alg) = (keyring.snapshot(), keyring.config().policy.jwks_alg);
+            let sets = [&**snapshot.keys(realm.as_ref(), &label)?];
+            let text = document(sets, Extent::Everything, alg).to_string();
+            let rotation = Rotation::watching(&keyring)?;
+            (text, rotation.max_age([&label], realm.as_ref()), None)
+        }
+        None => {
+            let published = keyring.published(realm.as_ref(), args.party()).now();
+            let Jwks { json, etag, .. } = &*published.document;
+            (json.clone(), published.max_age, Some(etag.clone()))
+        }
+    };
+    let mut jwks = json::parse_strict_object(text.as_bytes(), MAX_DEPTH)?;
+    let shown = serde_json::to_string_pretty(&jwks).unwrap_or_default();
+    jwks.insert("max_age".into(), max_age.as_secs().into());
+    jwks.extend(etag.map(|etag| ("etag".to_owned(), etag.into())));
+    Ok(Outcome::new(jwks.into(), format!("{shown}\n")))
+}
+
+impl Args {
+    const fn party(&self) -> Party {
+        match (self.provider, self.rp) {
             (true, _) => Party::Provider,
             (_, true) => Party::RelyingParty,
             _ => Party::All,
-        };
-        let labels = party.labels(&snapshot, realm.as_ref());
-        let sets = labels.iter().filter_map(|label| snapshot.find(realm.as_ref(), label));
-        let jwks = document(sets.map(|set| &**set), Extent::Published, alg);
-        (labels, jwks)
-    };
-    let text = serde_json::to_string_pretty(&jwks).unwrap_or_default();
-    if let Some(members) = jwks.as_object_mut() {
-        members.insert("max_age".into(), max_age(context, &labels, realm.as_ref())?.into());
+        }
     }
-    Ok(Outcome::new(jwks, format!("{text}\n")))
 }
 
-/// How many seconds the key set may be cached: never past the time at which a staged key may act.
-fn max_age(context: &Context, labels: &[LabelName], realm: Option<&Realm>) -> Result<u64> {
-    let rotation = Rotation::preview(&context.config, context.clock.clone())?;
-    Ok(rotation.max_age(labels, realm).as_secs())
-}
+/// A key set is four levels.
+const MAX_DEPTH: usize = 8;

@@ -124,15 +124,33 @@ impl Rotation {
         Ok(rotation)
     }
 
+    /// Looks at a keyring that is open, as it serves now: for what is planned. Nothing is written, locked or loaded
+    /// again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::StoreUnreadable`] for the configuration file or the journal.
+    pub fn watching(keyring: &Keyring) -> Result<Self> {
+        let (config, clock) = (keyring.config(), keyring.clock().clone());
+        let text = Config::read_unaltered(&config.file)?;
+        let actor = Actor::of_this_process(None);
+        let mut rotation = Self::of(keyring.clone(), text, clock, actor)?;
+        rotation.catch_up(false)?;
+        Ok(rotation)
+    }
+
     fn read(file: &Path, clock: Clock, actor: Actor) -> Result<Self> {
         let text = Config::read_unaltered(file)?;
         let config = Config::from_text(without_mark(&text), file)?;
+        Self::of(Keyring::from_config(config, clock.clone())?, text, clock, actor)
+    }
+
+    fn of(keyring: Keyring, text: String, clock: Clock, actor: Actor) -> Result<Self> {
+        let config = keyring.config();
         let journal = config.keyring.state_dir.as_deref().map(Journal::of);
         let history = journal.as_ref().map(Journal::read).transpose()?.unwrap_or_default();
-        let keyring = Keyring::from_config(config, clock.clone())?;
-        let mappings = mappings::of(&keyring.config(), &keyring.snapshot());
+        let mappings = mappings::of(&config, &keyring.snapshot());
         Ok(Self {
-            file: file.to_owned(),
+            file: config.file.clone(),
             clock,
             actor,
             text,

@@ -67,6 +67,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "tls",
         ],
     ),
+    ("published", &["error", "label", "keyring", "profiles", "rotation"]),
     ("remote", &["error", "clock", "jose", "ops"]),
     ("tls", &["error", "secret", "alg", "catalogue", "crypto", "formats", "ops"]),
     ("key_tools", &["error", "secret", "alg", "crypto", "formats", "atomic"]),

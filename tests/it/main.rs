@@ -60,6 +60,7 @@ mod oidc_vectors;
 mod peer_keys;
 mod pem;
 mod promise;
+mod published;
 mod reload;
 mod reload_habits;
 #[cfg(feature = "http")]

@@ -10,11 +10,11 @@ use serde_json::Value;
 
 use crate::workshop::{ES256, Workshop};
 
-const DAY: u64 = 86_400;
+pub(crate) const DAY: u64 = 86_400;
 const HOUR: u64 = 3_600;
 
 /// A PKCS#12 keystore that can be written, with one key behind the label, and a schedule.
-fn shop(schedule: &str) -> Workshop {
+pub(crate) fn shop(schedule: &str) -> Workshop {
     let shop = Workshop::new();
     std::fs::write(shop.path().join("storepass"), "changeit").unwrap();
     let made = shop.run(&[
@@ -37,9 +37,9 @@ fn shop(schedule: &str) -> Workshop {
     shop
 }
 
-const MONTHLY: &str = "period = \"30d\"\nalias = \"es256-{date}\"\n";
+pub(crate) const MONTHLY: &str = "period = \"30d\"\nalias = \"es256-{date}\"\n";
 
-fn due(shop: &Workshop) -> Vec<Run> {
+pub(crate) fn due(shop: &Workshop) -> Vec<Run> {
     shop.rotation().run_due().unwrap()
 }
 
