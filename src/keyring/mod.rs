@@ -20,6 +20,7 @@ mod reload;
 mod resolve;
 mod revoked;
 mod seen;
+mod set_checks;
 pub(crate) mod snapshot;
 mod sources;
 mod status;

@@ -16,6 +16,7 @@ use crate::keyring::kid::kid_of;
 use crate::keyring::open_stores::{OpenStores, Opened};
 use crate::keyring::profile::LabelProfile;
 use crate::keyring::revoked;
+use crate::keyring::set_checks;
 use crate::keyring::snapshot::{Scopes, Snapshot};
 use crate::label::{Alias, LabelName, Realm, StoreName};
 use crate::parallel;
@@ -63,7 +64,8 @@ pub(crate) fn resolve(
     resolver.check_reuse();
     resolver.check_settings(failed);
     let snapshot = resolver.build(generation);
-    let problems = resolver.problems;
+    let mut problems = resolver.problems;
+    problems.extend(snapshot.iter().flat_map(|snapshot| set_checks::check(config, snapshot)));
     let refused = problems.iter().any(|problem| problem.severity == Severity::Error);
     Resolved { snapshot: (!refused).then_some(snapshot).flatten(), problems }
 }

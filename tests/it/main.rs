@@ -91,6 +91,7 @@ mod seeds;
 mod session;
 mod session_cli;
 mod session_peers;
+mod set_checks;
 mod stores;
 mod support;
 #[cfg(feature = "tls")]
