@@ -6,7 +6,6 @@ use std::time::{Duration, UNIX_EPOCH};
 use claviger::clock::{rfc3339, spoken};
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::json;
-use claviger::keyring::Keyring;
 use claviger::profiles::session::{CookieSize, Sealed, Sessions};
 use claviger::profiles::{Accepted, Times};
 use serde_json::{Map, Value, json};
@@ -72,7 +71,7 @@ struct Logout {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
-    let keyring = Keyring::open_once(&context.config)?;
+    let keyring = context.open()?;
     let sessions = match &context.realm {
         Some(realm) => keyring.realm(realm)?.sessions(),
         None => keyring.sessions(),

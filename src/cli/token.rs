@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use claviger::error::{Error, ErrorKind, Result};
-use claviger::keyring::Keyring;
 use claviger::ops::{KeySet, PeerKeySet};
 use claviger::profiles::journey::{Between, Expected, PROFILES, Profile, Tokens};
 use serde_json::{Value, json};
@@ -99,7 +98,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
 }
 
 fn tokens(context: &Context, of: &Of, life: Option<&str>) -> Result<Tokens> {
-    let keyring = Keyring::open_once(&context.config)?;
+    let keyring = context.open()?;
     let identifier = of.identifier.as_deref();
     let tokens = match &context.realm {
         Some(realm) => keyring.realm(realm)?.tokens(&of.profile, identifier)?,

@@ -8,7 +8,6 @@ use claviger::alg::{Algorithm, Family};
 use claviger::crypto::certificate;
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::json;
-use claviger::keyring::Keyring;
 use claviger::ops::{KeySet, PeerKeySet, PeerRules};
 use claviger::profiles::oidc::{Client, Oidc, Provider, RelyingParty, VerifiedToken};
 use serde_json::{Map, Value, json};
@@ -122,7 +121,7 @@ impl ClientArgs {
 
 fn oidc(context: &Context) -> Result<Oidc> {
     let realm = context.realm.as_deref().map(str::parse).transpose()?;
-    Ok(Keyring::open_once(&context.config)?.oidc(realm))
+    Ok(context.open()?.oidc(realm))
 }
 
 /// The keys of the provider, to check what it signed.
