@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{
@@ -17,7 +18,7 @@ use rustls::{
 
 use crate::catalogue::LabelUse;
 use crate::error::Result;
-use crate::ops::Label;
+use crate::ops::{KeySet, Label};
 use crate::tls::FileAnchors;
 
 /// Checks client certificates against the anchors of a label: chain, dates, and that each is for client
@@ -155,6 +156,8 @@ impl ServerCertVerifier for ServerTrust {
 struct Anchors {
     source: Source,
     provider: Arc<CryptoProvider>,
+    /// Those of the last handshake, for as long as the label has the same keys.
+    last: Arc<ArcSwapOption<(Arc<KeySet>, Arc<RootCertStore>)>>,
 }
 
 #[derive(Clone, Debug)]
@@ -170,7 +173,8 @@ impl Anchors {
     }
 
     fn of(source: Source) -> Self {
-        Self { source, provider: Arc::new(provider::default_provider()) }
+        let provider = Arc::new(provider::default_provider());
+        Self { source, provider, last: Arc::default() }
     }
 
     /// Those of this moment; a label that is gone trusts nobody.
@@ -180,13 +184,20 @@ impl Anchors {
             Source::Label(label) => label,
         };
         let keys = label.keys().map_err(|_| unknown_issuer())?;
+        if let Some((of, roots)) = self.last.load().as_deref()
+            && Arc::ptr_eq(of, &keys)
+        {
+            return Ok(Arc::clone(roots));
+        }
         let mut roots = RootCertStore::empty();
         for leaf in keys.keys().iter().filter_map(|key| key.key.chain().first()) {
             if roots.add(CertificateDer::from(leaf.as_slice())).is_err() {
                 log::warn!("label \"{}\": a certificate is no trust anchor", label.name());
             }
         }
-        Ok(Arc::new(roots))
+        let roots = Arc::new(roots);
+        self.last.store(Some(Arc::new((keys, Arc::clone(&roots)))));
+        Ok(roots)
     }
 
     fn verify_tls12(

@@ -2,8 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Mutex, RwLock, mpsc};
 use std::time::{Duration, UNIX_EPOCH};
 
 use claviger::alg::Algorithm;
@@ -22,14 +22,14 @@ use crate::workshop::jwk;
 /// What the server answers to the text of a request.
 type Script = Arc<Mutex<Box<dyn Fn(&str) -> Vec<u8> + Send>>>;
 
-struct Server {
-    port: u16,
+pub(crate) struct Server {
+    pub(crate) port: u16,
     script: Script,
     requests: Arc<AtomicUsize>,
 }
 
 impl Server {
-    fn new(
+    pub(crate) fn new(
         tls: Option<rustls::ServerConfig>,
         script: impl Fn(&str) -> Vec<u8> + Send + 'static,
     ) -> Self {
@@ -86,7 +86,7 @@ fn answer(mut stream: impl Read + Write, script: &Script, count: &AtomicUsize) {
     }
 }
 
-fn ok(body: &str, headers: &str) -> Vec<u8> {
+pub(crate) fn ok(body: &str, headers: &str) -> Vec<u8> {
     let length = body.len();
     format!(
         "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n{body}"
@@ -265,4 +265,135 @@ fn https_is_checked_against_the_anchors_of_a_label() {
     assert!(verifies(&keys, &token(&sets[0])), "{:?}", keys.state());
     let strange = remote(&url, RemoteOptions::default());
     assert!(strange.keys().is_err() && strange.state().error.is_some());
+}
+
+/// Waits for what another thread does.
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let begun = std::time::Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_set_is_fetched_ahead_of_its_end_while_callers_get_what_is_there() {
+    let (sets, both) = peer(&["a", "b"]);
+    let whole: serde_json::Value = serde_json::from_str(&both).unwrap();
+    let first = serde_json::json!({ "keys": [whole["keys"][0]] }).to_string();
+    let age = "cache-control: max-age=1000\r\n";
+    let server = Server::new(None, move |_| ok(&first, age));
+    let (now, clock) = clock();
+    let keys = remote(&server.url(), RemoteOptions { clock, ..RemoteOptions::default() });
+    assert!(verifies(&keys, &token(&sets[0])));
+    now.fetch_add(799, Ordering::SeqCst);
+    assert!(verifies(&keys, &token(&sets[0])) && server.count() == 1, "four fifths are not over");
+    // The next answer does not come until it is let go.
+    let (let_go, held) = mpsc::channel::<()>();
+    server.plays(move |_| {
+        held.recv().unwrap();
+        ok(&both, age)
+    });
+    let before = keys.state();
+    now.fetch_add(1, Ordering::SeqCst);
+    for _ in 0..50 {
+        assert!(verifies(&keys, &token(&sets[0])), "nobody waits for the request");
+    }
+    until("the request", || server.count() == 2);
+    assert_eq!(keys.state().fetched, before.fetched);
+    let_go.send(()).unwrap();
+    until("the answer", || keys.state().fetched != before.fetched);
+    // The new key is there before anybody asked for it, and no request more was made.
+    assert!(verifies(&keys, &token(&sets[1])) && verifies(&keys, &token(&sets[0])));
+    assert_eq!((server.count(), keys.state().requests), (2, 2));
+    assert_eq!(keys.state().error, None);
+}
+
+#[test]
+fn an_answer_that_says_nothing_of_its_age_is_fresh_for_five_minutes() {
+    let (sets, document) = peer(&["a"]);
+    let server = Server::new(None, move |_| ok(&document, ""));
+    let (now, clock) = clock();
+    let keys = remote(&server.url(), RemoteOptions { clock, ..RemoteOptions::default() });
+    assert!(verifies(&keys, &token(&sets[0])));
+    let state = keys.state();
+    let fresh = state.fresh_until.unwrap().duration_since(state.fetched.unwrap()).unwrap();
+    assert_eq!(fresh, Duration::from_secs(300));
+    now.fetch_add(300, Ordering::SeqCst);
+    assert!(verifies(&keys, &token(&sets[0])) && server.count() == 2);
+}
+
+/// What the peer signs with now, and what it publishes.
+struct World {
+    token: RwLock<String>,
+    document: Mutex<String>,
+    stop: AtomicBool,
+    refused: AtomicUsize,
+    verified: [AtomicUsize; 6],
+}
+
+impl World {
+    /// Until every thread has verified a few tokens more.
+    fn work(&self) {
+        let counts = || self.verified.iter().map(|one| one.load(Ordering::SeqCst));
+        let before: Vec<usize> = counts().collect();
+        until("every thread verifies", || counts().zip(&before).all(|(now, then)| now > then + 3));
+    }
+}
+
+#[test]
+fn a_rotation_under_load_refuses_no_token_and_asks_a_bounded_number_of_times() {
+    let kids: Vec<String> = (0..12).map(|index| format!("key-{index}")).collect();
+    let (sets, whole) = peer(&kids.iter().map(String::as_str).collect::<Vec<_>>());
+    let whole: serde_json::Value = serde_json::from_str(&whole).unwrap();
+    let shown = |from: usize, to: usize| {
+        serde_json::json!({ "keys": whole["keys"].as_array().unwrap()[from..to] }).to_string()
+    };
+    let world = Arc::new(World {
+        token: RwLock::new(token(&sets[0])),
+        document: Mutex::new(shown(0, 1)),
+        stop: AtomicBool::new(false),
+        refused: AtomicUsize::new(0),
+        verified: Default::default(),
+    });
+    let served = Arc::clone(&world);
+    let server = Server::new(None, move |_| {
+        ok(&served.document.lock().unwrap(), "cache-control: max-age=60\r\n")
+    });
+    let (now, clock) = clock();
+    let keys = remote(&server.url(), RemoteOptions { clock, ..RemoteOptions::default() });
+    std::thread::scope(|scope| {
+        for count in &world.verified {
+            let (world, keys) = (&world, &keys);
+            scope.spawn(move || {
+                while !world.stop.load(Ordering::SeqCst) {
+                    // A token is not taken back while somebody checks it.
+                    let token = world.token.read().unwrap();
+                    if !verifies(keys, &token) {
+                        world.refused.fetch_add(1, Ordering::SeqCst);
+                    }
+                    drop(token);
+                    count.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        for (next, set) in sets.iter().enumerate().skip(1) {
+            // Announced for as long as sets are cached, then it acts; the old key goes when its tokens have ended.
+            *world.document.lock().unwrap() = shown(next - 1, next + 1);
+            world.work();
+            now.fetch_add(61, Ordering::SeqCst);
+            *world.token.write().unwrap() = token(set);
+            world.work();
+            *world.document.lock().unwrap() = shown(next, next + 1);
+            now.fetch_add(61, Ordering::SeqCst);
+            world.work();
+        }
+        world.stop.store(true, Ordering::SeqCst);
+    });
+    assert_eq!(world.refused.load(Ordering::SeqCst), 0, "{:?}", keys.state());
+    // Each minute is one request, ahead of its end or after it, and each new kid may be another.
+    let (count, turns) = (server.count(), kids.len() - 1);
+    assert!((turns..=1 + 4 * turns).contains(&count), "{count} requests in {turns} rotations");
+    // A key that is gone is refused.
+    assert!(!verifies(&keys, &token(&sets[0])));
 }

@@ -23,6 +23,8 @@ use rustls::crypto::ring::default_provider;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection, StreamOwned};
 
+use crate::remote_keys::{Server, ok};
+
 pub(crate) type Pair = (PKey<Private>, X509);
 
 pub(crate) fn ec(nid: Nid) -> PKey<Private> {
@@ -344,4 +346,58 @@ fn a_certificate_says_who_the_client_is_and_which_tokens_are_its_own() {
     let digest = openssl::hash::hash(MessageDigest::sha256(), &der(&good)).unwrap();
     let text = openssl::base64::encode_block(&digest).replace('+', "-").replace('/', "_");
     assert_eq!(claims["cnf"]["x5t#S256"], text.trim_end_matches('='));
+}
+
+/// `curl` with a client certificate, which trusts `ca.pem`: its exit code and what it printed.
+fn curl(house: &House, port: u16, arguments: &[&str]) -> (i32, String) {
+    let mut command = Command::new("curl");
+    command.args(["--silent", "--show-error", "--cacert", "ca.pem", "--noproxy", "*"]);
+    command.args(["--resolve", &format!("localhost:{port}:127.0.0.1")]);
+    command.arg(format!("https://localhost:{port}/")).args(arguments).current_dir(house.path());
+    let output = command.output().expect("these tests need curl");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+fn curl_with_a_client_certificate_is_let_in_by_the_label_before_and_after_a_rotation() {
+    let house = House::new();
+    let p256 = || ec(Nid::X9_62_PRIME256V1);
+    house.write("app.server.v1", &pem(&house.leaf(p256(), "server", "server")));
+    let keyring = house.open();
+    let identity = Identity::new(keyring.label("app.server").unwrap()).unwrap();
+    let trust = ClientTrust::new(keyring.label("app.anchors").unwrap()).unwrap();
+    let server = Server::new(Some(careful_server(identity, trust)), |_| ok("welcome", ""));
+    let next = issue(p256(), "next ca", "ca", None);
+    for (name, pair) in [
+        ("good", house.leaf(p256(), "good", "client")),
+        ("next", issue(p256(), "next", "client", Some(&next))),
+        ("self", issue(p256(), "self", "client", None)),
+        ("server", house.leaf(p256(), "server", "server")),
+    ] {
+        std::fs::write(house.path().join(format!("{name}.pem")), pem(&pair)).unwrap();
+    }
+    let is_let_in = |name: &str, version: &str| {
+        let file = format!("{name}.pem");
+        let arguments = ["--cert", &file, "--key", &file, version, "1.2"];
+        let (code, said) =
+            curl(&house, server.port, &arguments[..if version.is_empty() { 4 } else { 6 }]);
+        assert_eq!(code == 0, said == "welcome", "{name}: {code} {said}");
+        code == 0
+    };
+    for version in ["", "--tls-max"] {
+        assert!(is_let_in("good", version));
+        for name in ["next", "self", "server"] {
+            assert!(!is_let_in(name, version), "{name}");
+        }
+    }
+    assert_ne!(curl(&house, server.port, &[]).0, 0, "without a certificate");
+    // Another CA beside the first, and a new identity of the server: as the next handshake sees it.
+    house.write("app.anchors.v2", &next.1.to_pem().unwrap());
+    house.write("app.server.v2", &pem(&house.leaf(ec(Nid::SECP384R1), "two", "server")));
+    keyring.reload().unwrap();
+    assert!(is_let_in("good", "") && is_let_in("next", "") && !is_let_in("self", ""));
+    std::fs::remove_file(house.path().join("files/app.anchors.v1")).unwrap();
+    keyring.reload().unwrap();
+    assert!(!is_let_in("good", "") && is_let_in("next", ""));
 }
