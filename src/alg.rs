@@ -238,6 +238,13 @@ use Backend::{AwsLc, OpenSsl, Ring, RustCrypto};
 use Operation::{Content, KeyManagement, Sign, XmlContent, XmlKeyTransport, XmlSign};
 use Status::{Off, On};
 
+/// `EdDSA` with the curve in the name (RFC 9864 §2.2). Labels without algorithms of their own sign with `EdDSA`, which more
+/// peers know; a label or a client that names one of these gets it.
+pub static FULLY_SPECIFIED: &[Algorithm] = &[
+    row("Ed25519", Sign, Family::EdDsa, On, AwsLc, "RFC 9864 §2.2"),
+    row("Ed448", Sign, Family::EdDsa, On, OpenSsl, "RFC 9864 §2.2"),
+];
+
 /// Every algorithm, in the order in which an unconstrained label prefers them.
 pub static ALGORITHMS: &[Algorithm] = &[
     row("HS256", Sign, Family::Hmac(Hash::Sha256), On, Ring, "RFC 7518 §3.2"),
@@ -401,7 +408,14 @@ impl Algorithm {
     /// The row with this JOSE name.
     #[must_use]
     pub fn find(name: &str) -> Option<&'static Self> {
-        ALGORITHMS.iter().find(|row| row.name == name)
+        ALGORITHMS.iter().chain(FULLY_SPECIFIED).find(|row| row.name == name)
+    }
+
+    /// Whether what allows this row allows the other one: `EdDSA` is both of its fully-specified rows (RFC 9864 §2.2),
+    /// and neither of them is `EdDSA`.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        self == other || (self.name == "EdDSA" && other.family == Family::EdDsa)
     }
 
     /// The row with this URI in XML.

@@ -419,7 +419,12 @@ fn family_takes(algorithm: &Algorithm, kind: KeyKind) -> bool {
         (Family::RsaPkcs1(_) | Family::RsaPss(_), KeyKind::Rsa { .. })
         | (Family::RsaOaep(_) | Family::RsaOaepNamed | Family::Rsa15, KeyKind::Rsa { .. }) => true,
         (Family::Ecdsa(curve, _), KeyKind::Curve(own)) => curve == own,
-        (Family::EdDsa, KeyKind::Curve(own)) => matches!(own, Curve::Ed25519 | Curve::Ed448),
+        // RFC 9864 §2.2: the name may tell the curve.
+        (Family::EdDsa, KeyKind::Curve(own)) => match algorithm.name {
+            "Ed25519" => own == Curve::Ed25519,
+            "Ed448" => own == Curve::Ed448,
+            _ => matches!(own, Curve::Ed25519 | Curve::Ed448),
+        },
         (Family::EcdhEs(_), KeyKind::Curve(own)) => {
             !matches!(own, Curve::Ed25519 | Curve::Ed448 | Curve::Secp256k1)
         }

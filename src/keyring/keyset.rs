@@ -46,7 +46,8 @@ impl LabelKey {
         let same = |alg: &String| {
             alg == algorithm.name
                 // RFC 9864 §2.2 names the two algorithms of EdDSA one by one.
-                || (algorithm.family == Family::EdDsa && ["Ed25519", "Ed448"].contains(&&**alg))
+                || (algorithm.family == Family::EdDsa
+                    && ["Ed25519", "Ed448", "EdDSA"].contains(&&**alg))
                 || (algorithm.family == Family::Direct
                     && Algorithm::find(alg).is_some_and(|row| row.operation == Operation::Content))
         };
@@ -316,7 +317,10 @@ impl KeySet {
         name: &str,
         operation: Operation,
     ) -> Option<&'static Algorithm> {
-        self.rows(operation).find(|row| row.name == name)
+        self.rows(operation).find(|row| row.name == name).or_else(|| {
+            let named = Algorithm::find(name).filter(|row| row.family == Family::EdDsa)?;
+            self.rows(operation).any(|row| row.covers(named)).then_some(named)
+        })
     }
 
     /// The algorithm with which the active key acts: the first allowed row of `operation` that fits it.
@@ -349,7 +353,7 @@ impl KeySet {
             (None, Some(kid)) if !self.tries_without(kid) => 0..0,
             _ => 0..self.keys.len(),
         };
-        let position = self.algorithms.iter().position(|row| *row == algorithm);
+        let position = self.algorithms.iter().position(|row| row.covers(algorithm));
         let bit = position.map_or(0, Abilities::bit);
         let left = self.policy.limits.max_tries;
         Candidates { set: self, range, bit, role, left }

@@ -26,6 +26,7 @@ mod drill;
 mod entry_points;
 mod extremes;
 mod foreign_files;
+mod fully_specified;
 mod hardening;
 mod horizon;
 mod hostile_files;

@@ -120,7 +120,7 @@ impl Signing<'_> {
     fn verify(&self, token: &str) -> Result<Opened> {
         let mut verified =
             jws::verify(&self.keys.set, token, &VerifyOptions::default()).map_err(refused_by)?;
-        if self.algorithm.is_some_and(|agreed| agreed != verified.algorithm) {
+        if self.algorithm.is_some_and(|agreed| !agreed.covers(verified.algorithm)) {
             return Err(refused("the algorithm is not the one that was agreed on"));
         }
         let payload = Zeroizing::new(std::mem::take(&mut verified.payload));
