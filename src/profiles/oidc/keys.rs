@@ -318,6 +318,7 @@ fn both_ways(agreed: Encryption) -> Result<PeerRules> {
 pub(super) fn required(keys: Option<&Arc<KeySet>>) -> Result<Keys> {
     keys.map(|set| Keys::of(Arc::clone(set))).ok_or_else(|| {
         let text = "the keys of the provider are needed";
-        Error::new(ErrorKind::Usage, text).with_help("give its JWK set")
+        Error::new(ErrorKind::Usage, text)
+            .with_help("give its JWK set; on the command line --provider-jwks FILE")
     })
 }

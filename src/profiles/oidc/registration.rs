@@ -167,7 +167,9 @@ impl<'m> Registration<'m> {
                 "client metadata \"{name}\": \"{}\" is no algorithm for it",
                 text.escape_debug()
             );
-            Error::new(ErrorKind::AlgorithmNotAllowed, text)
+            Error::new(ErrorKind::AlgorithmNotAllowed, text).with_help(
+                "a JOSE name that is on, as ES256, RSA-OAEP-256 or A256GCM; `none` is none",
+            )
         })
     }
 }
