@@ -60,7 +60,42 @@ max_token_lifetime = "12h"
 [sessions]
 absolute = "2h"
 idle = "30m"
+
+# The service: claviger serve. `claviger init` made a private authority for it, certificates are valid for 180 days.
+[service]
+listen = ["127.0.0.1:8443"]
+certificate = { chain = "tls/server.pem", key = "tls/server.key" }
+client_ca = { file = "tls/ca.pem" }
+
+# Who calls, and what each may do; nobody may do anything else. claviger grants --for admin
+[[callers]]
+name = "admin"
+certificate = { subject = "CN=admin" }
+
+[[grants]]
+callers = ["admin"]
+rights = [
+    "decrypt", "drill", "encrypt", "keys", "metrics", "oidc-issue", "oidc-open", "promote",
+    "read", "reload", "reorder", "retire", "revoke", "rewrap", "saml-open", "saml-sign",
+    "session-open", "session-seal", "sign", "stage", "token-issue", "token-open", "undo",
+    "verify",
+]
+labels = ["*"]
+realms = ["*"]
 "#;
+
+/// Every file; of certificates and keys in the order in which they are made.
+const MADE: [&str; 9] = [
+    "claviger.toml",
+    "keystores/default.p12",
+    "secrets/storepass",
+    "tls/ca.pem",
+    "tls/ca.key",
+    "tls/server.pem",
+    "tls/server.key",
+    "tls/admin.pem",
+    "tls/admin.key",
+];
 
 /// The text of the starter's configuration.
 #[must_use]
@@ -74,13 +109,12 @@ pub const fn config() -> &'static str {
 /// # Errors
 /// [`ErrorKind::Usage`] if something is there already, [`ErrorKind::Io`].
 pub fn create(directory: &Path, now: SystemTime) -> Result<Vec<PathBuf>> {
-    let made = ["claviger.toml", "keystores/default.p12", "secrets/storepass"]
-        .map(|name| directory.join(name));
+    let made = MADE.map(|name| directory.join(name));
     if let Some(there) = made.iter().find(|path| path.symlink_metadata().is_ok()) {
         let text = format!("{} is already there: nothing was changed", there.display());
         return Err(Error::new(ErrorKind::Usage, text).with_help("name an empty or new directory"));
     }
-    for part in ["", "keystores", "secrets", "state"] {
+    for part in ["", "keystores", "secrets", "state", "tls"] {
         let path = directory.join(part);
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true).mode(if part.is_empty() { 0o755 } else { 0o700 });
@@ -89,7 +123,7 @@ pub fn create(directory: &Path, now: SystemTime) -> Result<Vec<PathBuf>> {
         })?;
     }
     let password = SecretString::from_string(URL_SAFE_NO_PAD.encode(random::bytes::<24>()?));
-    let [config, keystore, storepass] = &made;
+    let [config, keystore, storepass, tls @ ..] = &made;
     let mut store: Option<SecretBytes> = None;
     for (alias, key_type, bits) in KEYS {
         let options =
@@ -102,7 +136,27 @@ pub fn create(directory: &Path, now: SystemTime) -> Result<Vec<PathBuf>> {
     // EXPOSE: into the file that the configuration names.
     let password = SecretBytes::from_slice(password.expose_secret().as_bytes());
     key_tools::create_file(storepass, &password)?;
+    for (issued, paths) in key_tools::private_authority(now)?.iter().zip(tls.chunks(2)) {
+        if let [certificate, key] = paths {
+            key_tools::create_file(certificate, &issued.certificate)?;
+            key_tools::create_file(key, &issued.key)?;
+        }
+    }
     // The configuration last: with it the starter is whole.
     key_tools::create_file(config, &SecretBytes::from_slice(CONFIG.as_bytes()))?;
     Ok(made.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use crate::access::Right;
+
+    #[test]
+    fn the_administrator_may_do_everything() {
+        let config = Config::from_text(CONFIG, Path::new("claviger.toml")).unwrap();
+        let [grant] = config.access.grants() else { panic!("one grant") };
+        assert_eq!(grant.rights, Right::ALL);
+    }
 }

@@ -31,3 +31,69 @@ fn a_minute_of_rotation_loses_nothing() {
     let generations = kids.keys().map(|(generation, _)| *generation).max().expect("a history");
     assert!(last.len() > 1 && generations > 100, "{generations} generations");
 }
+
+/// Ten thousand TLS connections that were answered once and rest; the server goes on, and its memory is printed.
+/// Both ends need as many open files: `ulimit -n 12000`.
+#[test]
+#[cfg(feature = "service")]
+fn ten_thousand_connections_at_rest_leave_a_server_that_answers() {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
+    use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
+
+    const CONNECTIONS: usize = 10_000;
+    let folder = tempfile::tempdir().unwrap();
+    let claviger = env!("CARGO_BIN_EXE_claviger");
+    let made = Command::new(claviger).arg("init").arg(folder.path()).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let config = folder.path().join("claviger.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let longer = text.replace("[service]\n", "[service]\nidle_timeout = \"1h\"\n");
+    std::fs::write(&config, longer).unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("127.0.0.1:{port}");
+    let mut server = Command::new(claviger)
+        .arg("-c")
+        .arg(&config)
+        .args(["serve", "--listen", &address])
+        .spawn()
+        .unwrap();
+    let memory = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap()
+    };
+    let mut connector = SslConnector::builder(SslMethod::tls()).unwrap();
+    connector.set_verify(SslVerifyMode::NONE);
+    let connector = connector.build();
+    let connect = || {
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        let stream = loop {
+            match TcpStream::connect(&address) {
+                Ok(stream) => break stream,
+                Err(error) => assert!(std::time::Instant::now() < until, "{error}"),
+            }
+        };
+        let mut stream = connector.connect("localhost", stream).unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+        stream
+    };
+    drop(connect());
+    let before = memory();
+    let held: Vec<_> = (0..CONNECTIONS).map(|_| connect()).collect();
+    let after = memory();
+    drop(connect());
+    let each = (after - before) * 1024 / CONNECTIONS;
+    println!(
+        "{CONNECTIONS} connections at rest: {before} KiB before, {after} KiB with them, {each} bytes each"
+    );
+    assert!(each < 128 << 10, "{each} bytes each");
+    drop(held);
+    drop(connect());
+    drop(server.kill());
+    drop(server.wait());
+}

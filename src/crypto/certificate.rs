@@ -151,31 +151,64 @@ pub fn self_signed(
     not_before: i64,
     not_after: i64,
 ) -> Result<Option<Vec<u8>>> {
-    let (Some(spki), Some((row, oid))) = (key.spki(), signature_row(key.kind())) else {
-        return Ok(None);
+    let Some(spki) = key.spki() else { return Ok(None) };
+    let parts = Parts {
+        subject: &name(subject)?,
+        spki,
+        serial,
+        not_before,
+        not_after,
+        extensions: &[subject_key_identifier(spki)],
     };
-    let null: &[u8] = if matches!(key.kind(), KeyKind::Rsa { .. }) { &[5, 0] } else { &[] };
-    let algorithm = tlv(SEQUENCE, &[&tlv(OID, &[oid]), null]);
-    let name = name(subject)?;
-    let validity = tlv(SEQUENCE, &[&date(not_before)?, &date(not_after)?]);
-    // RFC 5280 §4.1.2.2: positive, at most 20 octets.
-    let [first, rest @ ..] = serial;
-    let serial = tlv(INTEGER, &[&[first & 0x7f | 0x40], &rest]);
-    // RFC 7093 §2 method 1 over the whole SubjectPublicKeyInfo: any unique value serves.
-    let identifier = sha256(spki);
-    let identifier = tlv(OCTETS, &[identifier.get(..20).unwrap_or_default()]);
-    let extension =
-        tlv(SEQUENCE, &[&tlv(OID, &[SUBJECT_KEY_IDENTIFIER]), &tlv(OCTETS, &[&identifier])]);
-    let extensions = tlv(CONTEXT_3, &[&tlv(SEQUENCE, &[&extension])]);
-    let version = tlv(CONTEXT_0, &[&[INTEGER, 1, 2]]);
-    let body =
-        tlv(SEQUENCE, &[&version, &serial, &algorithm, &name, &validity, &name, spki, &extensions]);
-    let mut signature = Vec::new();
-    sign::sign(key, Algorithm::named(row)?, &body, &mut signature)?;
-    if matches!(key.kind(), KeyKind::Curve(curve) if !curve.is_okp()) {
-        signature = ecdsa_der(&signature);
+    parts.signed(key, &name(subject)?)
+}
+
+/// What a certificate says, each part in DER.
+pub(super) struct Parts<'a> {
+    pub(super) subject: &'a [u8],
+    pub(super) spki: &'a [u8],
+    /// Random.
+    pub(super) serial: [u8; 16],
+    pub(super) not_before: i64,
+    pub(super) not_after: i64,
+    pub(super) extensions: &'a [Vec<u8>],
+}
+
+impl Parts<'_> {
+    /// Signed by the key of an issuer (RFC 5280 §4.1); `None` for keys that cannot sign.
+    pub(super) fn signed(&self, issuer: &Key, issuer_name: &[u8]) -> Result<Option<Vec<u8>>> {
+        let Some((row, oid)) = signature_row(issuer.kind()) else { return Ok(None) };
+        let null: &[u8] = if matches!(issuer.kind(), KeyKind::Rsa { .. }) { &[5, 0] } else { &[] };
+        let algorithm = tlv(SEQUENCE, &[&tlv(OID, &[oid]), null]);
+        let validity = tlv(SEQUENCE, &[&date(self.not_before)?, &date(self.not_after)?]);
+        // RFC 5280 §4.1.2.2: positive, at most 20 octets.
+        let [first, rest @ ..] = self.serial;
+        let serial = tlv(INTEGER, &[&[first & 0x7f | 0x40], &rest]);
+        let extensions: Vec<&[u8]> = self.extensions.iter().map(Vec::as_slice).collect();
+        let extensions = tlv(CONTEXT_3, &[&tlv(SEQUENCE, &extensions)]);
+        let version = tlv(CONTEXT_0, &[&[INTEGER, 1, 2]]);
+        let (subject, spki) = (self.subject, self.spki);
+        let body = tlv(
+            SEQUENCE,
+            &[&version, &serial, &algorithm, issuer_name, &validity, subject, spki, &extensions],
+        );
+        let mut signature = Vec::new();
+        sign::sign(issuer, Algorithm::named(row)?, &body, &mut signature)?;
+        if matches!(issuer.kind(), KeyKind::Curve(curve) if !curve.is_okp()) {
+            signature = ecdsa_der(&signature);
+        }
+        Ok(Some(tlv(SEQUENCE, &[&body, &algorithm, &tlv(BITS, &[&[0], &signature])])))
     }
-    Ok(Some(tlv(SEQUENCE, &[&body, &algorithm, &tlv(BITS, &[&[0], &signature])])))
+}
+
+/// RFC 7093 §2 method 1 over the whole SubjectPublicKeyInfo: any unique value serves.
+pub(super) fn key_identifier(spki: &[u8]) -> Vec<u8> {
+    sha256(spki).get(..20).unwrap_or_default().to_vec()
+}
+
+pub(super) fn subject_key_identifier(spki: &[u8]) -> Vec<u8> {
+    let identifier = tlv(OCTETS, &[&key_identifier(spki)]);
+    tlv(SEQUENCE, &[&tlv(OID, &[SUBJECT_KEY_IDENTIFIER]), &tlv(OCTETS, &[&identifier])])
 }
 
 /// The JOSE row that signs, and the signature algorithm's OID (RFC 4055, RFC 5758, RFC 8410).
@@ -205,7 +238,7 @@ pub(crate) fn ecdsa_der(signature: &[u8]) -> Vec<u8> {
 }
 
 /// `CN=…,O=…` (RFC 4514, most specific first; `\,` for a comma) as a Name.
-fn name(subject: &str) -> Result<Vec<u8>> {
+pub(super) fn name(subject: &str) -> Result<Vec<u8>> {
     let wrong = |part: &str| {
         Error::new(ErrorKind::Usage, format!("{part:?} is no part of a subject"))
             .with_help("write it like \"CN=signing 2026,O=Example,C=DE\" (CN, OU, O, L, ST, C)")
@@ -258,7 +291,7 @@ fn date(seconds: i64) -> Result<Vec<u8>> {
     })
 }
 
-fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+pub(super) fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let len: usize = parts.iter().map(|part| part.len()).sum();
     let mut out = vec![tag];
     let bytes = len.to_be_bytes();
@@ -279,14 +312,14 @@ fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
 }
 
 const INTEGER: u8 = 0x02;
-const BITS: u8 = 0x03;
-const OCTETS: u8 = 0x04;
-const OID: u8 = 0x06;
+pub(super) const BITS: u8 = 0x03;
+pub(super) const OCTETS: u8 = 0x04;
+pub(super) const OID: u8 = 0x06;
 const UTF8: u8 = 0x0c;
 const PRINTABLE: u8 = 0x13;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-const SEQUENCE: u8 = 0x30;
+pub(super) const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const CONTEXT_0: u8 = 0xa0;
 const CONTEXT_3: u8 = 0xa3;

@@ -8,6 +8,7 @@ mod content;
 mod foreign;
 pub mod generate;
 mod hash;
+pub mod issue;
 mod key;
 pub mod material;
 pub mod oaep;

@@ -1,10 +1,12 @@
 //! Tools for key files: look inside, make, and convert. Bytes in, facts or bytes out; only `replace` does IO.
 
 mod append;
+mod authority;
 mod inspect;
 mod make;
 mod replace;
 
+pub use authority::{Issued, private_authority};
 pub use inspect::{
     CertificateDescription, EntryDescription, EntryProblem, Inspection, OpenOptions, inspect,
 };

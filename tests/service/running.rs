@@ -37,10 +37,15 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn new(access: Access) -> Self {
+        Self::with_clock(access, Clock::system())
+    }
+
+    /// The same with another clock.
+    pub(crate) fn with_clock(access: Access, clock: Clock) -> Self {
         let mut config = Config::load(Path::new("keystores/claviger.toml")).unwrap();
         config.access = access;
-        let keyring = Keyring::from_config(config, Clock::system()).unwrap();
-        let service = Service::new(keyring, Clock::system(), Limits::default());
+        let keyring = Keyring::from_config(config, clock.clone()).unwrap();
+        let service = Service::new(keyring, clock, Limits::default());
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
