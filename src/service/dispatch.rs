@@ -88,8 +88,10 @@ pub(crate) async fn answer(
     let outcome = answer.as_ref().map_or_else(|problem| problem.code, |_| "ok");
     service.0.metrics.record(&seen, outcome, started.elapsed());
     let mut response = answer.unwrap_or_else(Answer::from).into_response();
-    // What is refused before its body came: the next request of the connection stands behind that (RFC 9112 §9.3).
-    if version < Version::HTTP_2 && !body::is_over(&mut content, waits).await {
+    // What is refused before its body came: the next request of the connection stands behind that (RFC 9112 §9.3),
+    // and some clients of HTTP/2 throw an answer away whose stream is reset under their body (RFC 9113 §8.1).
+    let over = body::is_over(&mut content, waits).await;
+    if version < Version::HTTP_2 && !over {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
