@@ -61,6 +61,14 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
     sync_folder(to).map_err(|error| failed(to, error))
 }
 
+/// Whether new files can be made in a folder: one is made and removed.
+///
+/// # Errors
+/// [`ErrorKind::Io`].
+pub(crate) fn takes_files(folder: &Path) -> Result<()> {
+    locked_aside(folder).map(drop).map_err(|error| failed(folder, error))
+}
+
 /// Makes a folder that only its owner may enter, with those above it.
 ///
 /// # Errors

@@ -237,6 +237,8 @@ impl Rotation {
             detail.insert("files".into(), serde_json::json!(files));
         }
         begin.detail = (!detail.is_empty()).then_some(detail.into());
+        // Tombstones, receipts and the head of the journal are written once the step is done: too late to refuse it.
+        self.state_dir().map_or(Ok(()), |folder| atomic::takes_files(&folder))?;
         let begun = self.append(begin.clone())?;
         let end = |event| Record { seq: 0, event, begin: begun, ..begin.clone() };
         let book = self.keyring.usage().clone();
@@ -343,7 +345,11 @@ impl Rotation {
 
     fn save_tombstones(&self) -> Result<()> {
         let Some(state_dir) = self.state_dir() else { return Ok(()) };
-        Tombstones::of(&state_dir, &self.history)?.save(&state_dir)
+        Tombstones::of(&state_dir, &self.history)?.save(&state_dir).map_err(|error| {
+            error.with_help(
+                "the key is refused all the same: the journal has it; the next step of a rotation writes this file",
+            )
+        })
     }
 
     fn hashes(&self, after: &str) -> ConfigHashes {

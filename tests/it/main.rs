@@ -62,6 +62,7 @@ mod peer_keys;
 mod pem;
 mod promise;
 mod published;
+mod read_only;
 mod reload;
 mod reload_habits;
 #[cfg(feature = "http")]

@@ -9,7 +9,7 @@ use claviger::Keyring;
 use claviger::alg::{Algorithm, Operation};
 use claviger::clock::Clock;
 use claviger::config::Config;
-use claviger::drill::{self, Fate};
+use claviger::drill::{self, Fate, Line};
 use claviger::jose::jwe::{self, EncryptOptions};
 use claviger::jose::jws::{self, SignOptions, VerifyOptions};
 use claviger::label::{LabelName, Realm};
@@ -293,7 +293,7 @@ const START: u64 = 1_800_000_000;
 
 /// Keys for every random configuration, made once.
 fn pool(folder: &Path) {
-    let keys: Vec<String> = ["e1", "e2", "e3", "h1", "h2", "h3", "w1", "w2", "w3"]
+    let keys: Vec<String> = ["e1", "e2", "e3", "h1", "h2", "h3", "w1", "w2", "w3", "w4"]
         .iter()
         .map(|alias| {
             jwk(
@@ -324,11 +324,60 @@ fn list(dice: &mut Dice, aliases: &[&str]) -> String {
     format!("[{}]", items.join(", "))
 }
 
-fn random_config(dice: &mut Dice) -> String {
+/// A volume with version files of some labels.
+#[derive(Default)]
+struct RandomVolume {
+    /// The lines that name it.
+    text: String,
+    /// The keystore of the same scope, and the labels that this one must leave to the volume.
+    beside: &'static str,
+    labels: Vec<&'static str>,
+}
+
+/// `keys` are those of [`pool`].
+fn random_volume(dice: &mut Dice, folder: &Path, keys: &Value) -> RandomVolume {
+    let volume = folder.join("volume");
+    std::fs::create_dir(&volume).unwrap();
+    let mut labels = Vec::new();
+    for (label, aliases) in [
+        ("app.sign", &["e1", "e2", "h1", "h2"][..]),
+        ("app.seal", &["w1", "w2", "w3"]),
+        (GENERIC, &["e3", "h3"]),
+    ] {
+        let mut left = aliases.to_vec();
+        let versions = dice.roll(3);
+        labels.extend((versions > 0).then_some(label));
+        // Any numbers: the highest acts.
+        for _ in 0..versions {
+            let alias = left.remove(dice.roll(left.len()));
+            let jwk =
+                keys["keys"].as_array().unwrap().iter().find(|jwk| jwk["kid"] == alias).unwrap();
+            let version = 1 + dice.roll(9);
+            std::fs::write(volume.join(format!("{label}.v{version}")), jwk.to_string()).unwrap();
+        }
+    }
+    let (beside, realm) = dice.pick(&[("g", ""), ("r", "realm = \"alpha\"\n")]);
+    let text = format!(
+        "[stores.v]\nkind = \"volume\"\n{realm}directory = \"volume\"\nformat = \"jwk\"\nversion_suffix = \".v\"\n\
+         permissions = \"ignore\"\n"
+    );
+    RandomVolume { text, beside, labels }
+}
+
+/// Keystores alone, or a volume that is asked before or after them.
+fn random_config(dice: &mut Dice, folder: &Path, keys: &Value) -> String {
     let mut text = format!(
         "[keyring]\nstate_dir = \"state\"\n[policy]\nclock_skew = \"{}s\"\n[trace]\nrecord = true\n",
         dice.pick(&[1, 60, 300])
     );
+    let volume = match dice.roll(2) {
+        0 => random_volume(dice, folder, keys),
+        _ => RandomVolume::default(),
+    };
+    let first = dice.roll(2) == 0;
+    if first {
+        text.push_str(&volume.text);
+    }
     for (store, realm) in [("g", ""), ("r", "realm = \"alpha\"\n"), ("b", "realm = \"beta\"\n")] {
         let mut mappings = String::new();
         for (label, aliases) in [
@@ -338,18 +387,23 @@ fn random_config(dice: &mut Dice) -> String {
         ] {
             // The old session label is global.
             let elsewhere = label == GENERIC && store != "g";
-            if elsewhere || dice.roll(4) == 0 {
+            // A scope maps a label once.
+            let taken = volume.beside == store && volume.labels.contains(&label);
+            if elsewhere || taken || dice.roll(4) == 0 {
                 continue;
             }
             mappings.push_str(&format!("\"{label}\" = {}\n", list(dice, aliases)));
         }
-        if store == "g" && mappings.is_empty() {
+        if store == "g" && mappings.is_empty() && volume.beside != "g" {
             mappings = "\"app.seal\" = [\"w1\"]\n".into();
         }
         text.push_str(&format!(
             "[stores.{store}]\nkind = \"keystore\"\n{realm}path = \"keys.jwks\"\nintegrity = \"none\"\n\
              [stores.{store}.mappings]\n{mappings}"
         ));
+    }
+    if !first {
+        text.push_str(&volume.text);
     }
     for (label, uses) in
         [("app.sign", "use = \"sign\"\n"), ("app.seal", "use = \"encrypt\"\n"), (GENERIC, "")]
@@ -378,6 +432,16 @@ struct World {
     keyring: Keyring,
     tokens: Vec<Sent>,
     trace: Trace,
+}
+
+impl World {
+    fn has_volume_keys(&self) -> bool {
+        let snapshot = self.keyring.snapshot();
+        snapshot
+            .labels()
+            .into_values()
+            .any(|set| set.keys().iter().any(|key| key.store.as_str() == "v"))
+    }
 }
 
 /// What is verified or decrypted.
@@ -471,13 +535,13 @@ fn traffic(dice: &mut Dice, set: &KeySet) -> Vec<(Token, Option<u64>)> {
     tokens
 }
 
-fn world(dice: &mut Dice, pool: &Path, number: usize) -> Option<World> {
+fn world(dice: &mut Dice, pool: &Path, keys: &Value, number: usize) -> Option<World> {
     let folder = pool.join(number.to_string());
     std::fs::create_dir(&folder).unwrap();
     std::os::unix::fs::symlink(pool.join("keys.jwks"), folder.join("keys.jwks")).unwrap();
     let file = folder.join("claviger.toml");
     let clock = Clock::from_fn(|| UNIX_EPOCH + Duration::from_secs(START));
-    let config = Config::from_text(&random_config(dice), &file).unwrap();
+    let config = Config::from_text(&random_config(dice, &folder, keys), &file).unwrap();
     // Two keys under one kid: such a configuration is never in place.
     let keyring = Keyring::from_config(config, clock).ok()?;
     let mut tokens = Vec::new();
@@ -517,14 +581,19 @@ fn the_verdict_of_a_replay_is_what_happens_for_ten_thousand_pairs() {
     const WORLDS: usize = 100;
     let folder = tempfile::tempdir().unwrap();
     pool(folder.path());
+    let keys = std::fs::read(folder.path().join("keys.jwks")).unwrap();
+    let keys: Value = serde_json::from_slice(&keys).unwrap();
     let mut dice = Dice(20_261_125);
     let mut worlds = Vec::new();
     let mut number = 0;
     while worlds.len() < WORLDS {
-        worlds.extend(world(&mut dice, folder.path(), number));
+        worlds.extend(world(&mut dice, folder.path(), &keys, number));
         number += 1;
         assert!(number < 10 * WORLDS);
     }
+    // Those in which a volume holds a key that acts or is tried.
+    let with_volumes = worlds.iter().filter(|world| world.has_volume_keys()).count();
+    assert!(with_volumes > 20, "{with_volumes}");
     let (mut pairs, mut safe, mut broken, mut live) = (0, 0, 0, 0_u64);
     for before in &worlds {
         for after in &worlds {
@@ -555,34 +624,93 @@ fn the_verdict_of_a_replay_is_what_happens_for_ten_thousand_pairs() {
         }
     }
     println!(
-        "{pairs} pairs, {live} live tokens, {safe} safe, {broken} broken, of {number} configurations"
+        "{pairs} pairs, {live} live tokens, {safe} safe, {broken} broken, of {number} configurations, {with_volumes} \
+         with volumes"
     );
     assert!(pairs >= 10_000 && safe > 300 && broken > 3_000, "{safe} safe, {broken} broken");
 }
 
-/// Two lists of one label: the realm's and the global one.
-fn lists_config(lists: &[Vec<&str>; 2], settings: &str) -> String {
-    let mut text = String::from("[keyring]\nreload = \"off\"\n");
-    for (store, realm, list) in [("r", "realm = \"alpha\"\n", &lists[0]), ("g", "", &lists[1])] {
-        if !list.is_empty() {
-            text.push_str(&format!(
-                "[stores.{store}]\nkind = \"keystore\"\n{realm}path = \"keys.jwks\"\nintegrity = \"none\"\n\
-                 [stores.{store}.mappings]\n\"app.sign\" = {list:?}\n"
-            ));
-        }
-    }
-    text + "[labels.\"app.sign\"]\nuse = \"sign\"\nalgorithms = [\"ES256\", \"HS256\"]\n" + settings
+/// What is rehearsed: a label, the keys that its lists are of, and those that may come next.
+struct Rehearsed {
+    label: &'static str,
+    settings: &'static str,
+    aliases: &'static [&'static str],
+    next: &'static [&'static str],
+    /// What the lines of its tokens begin with.
+    tokens: &'static str,
 }
 
-fn view(keyring: &Keyring, realm: Option<&Realm>) -> KeySet {
-    let set = keyring.snapshot().keys(realm, &"app.sign".parse().unwrap()).unwrap().clone();
-    KeySet::clone(&set)
+const REHEARSED: [Rehearsed; 2] = [
+    Rehearsed {
+        label: "app.sign",
+        settings: "use = \"sign\"\nalgorithms = [\"ES256\", \"HS256\"]\n",
+        aliases: &["e1", "e2", "h1", "h2"],
+        next: &["e3", "h3"],
+        tokens: "JWS ",
+    },
+    Rehearsed {
+        label: "app.seal",
+        settings: "use = \"encrypt\"\nalgorithms = [\"A256KW\", \"A256GCMKW\", \"A128GCM\", \"A256GCM\"]\n",
+        aliases: &["w1", "w2", "w3"],
+        next: &["w4"],
+        tokens: "JWE ",
+    },
+];
+
+impl Rehearsed {
+    /// Two lists of the label: the realm's and the global one.
+    fn config(&self, lists: &[Vec<&str>; 2], settings: &str) -> String {
+        let mut text = String::from("[keyring]\nreload = \"off\"\n");
+        let label = self.label;
+        for (store, realm, list) in [("r", "realm = \"alpha\"\n", &lists[0]), ("g", "", &lists[1])]
+        {
+            if !list.is_empty() {
+                text.push_str(&format!(
+                    "[stores.{store}]\nkind = \"keystore\"\n{realm}path = \"keys.jwks\"\nintegrity = \"none\"\n\
+                     [stores.{store}.mappings]\n\"{label}\" = {list:?}\n"
+                ));
+            }
+        }
+        text + &format!("[labels.\"{label}\"]\n{}{settings}", self.settings)
+    }
+
+    fn view(&self, keyring: &Keyring, realm: Option<&Realm>) -> KeySet {
+        let set = keyring.snapshot().keys(realm, &self.label.parse().unwrap()).unwrap().clone();
+        KeySet::clone(&set)
+    }
+
+    /// A token of the kind that a line names, made with this key.
+    fn token(&self, line: &Line, key: &LabelKey, like: &KeySet) -> String {
+        let key = LabelKey { usage: KeyUsage::default(), ..LabelKey::clone(key) };
+        let (label, rows) = (self.label.parse().unwrap(), like.algorithms().to_vec());
+        let alone =
+            KeySet::new(label, like.uses().to_vec(), vec![key], rows, like.policy().clone())
+                .unwrap();
+        let without_kid = line.kid == Some(false);
+        let mut names = line.token.trim_start_matches(self.tokens).split(' ').map(str::to_owned);
+        let (algorithm, content) = (names.next(), names.next());
+        if content.is_none() {
+            let options = SignOptions { algorithm, without_kid, ..SignOptions::default() };
+            return jws::sign(&alone, b"{}", &options).unwrap();
+        }
+        let options =
+            EncryptOptions { algorithm, content, without_kid, ..EncryptOptions::default() };
+        jwe::encrypt(&alone, b"{}", &options).unwrap()
+    }
+
+    fn accepts(&self, set: &KeySet, token: &str) -> bool {
+        if self.tokens == "JWS " {
+            jws::verify(set, token, &VerifyOptions::default()).is_ok()
+        } else {
+            jwe::decrypt(set, token).is_ok()
+        }
+    }
 }
 
 /// The rehearsal of one scope, and the keyrings that its steps really lead to.
-fn rehearse_for_real(dice: &mut Dice, folder: &Path) -> (usize, usize) {
+fn rehearse_for_real(dice: &mut Dice, folder: &Path, what: &Rehearsed) -> (usize, usize) {
     let some = |dice: &mut Dice, least: usize| {
-        let mut left = vec!["e1", "e2", "h1", "h2"];
+        let mut left = what.aliases.to_vec();
         (0..least + dice.roll(3)).map(|_| left.remove(dice.roll(left.len()))).collect::<Vec<_>>()
     };
     let lists = [some(dice, 1), some(dice, 0)];
@@ -594,13 +722,14 @@ fn rehearse_for_real(dice: &mut Dice, folder: &Path) -> (usize, usize) {
     .concat();
     let load = |lists: &[Vec<&str>; 2]| {
         let file = folder.join("claviger.toml");
-        let config = Config::from_text(&lists_config(lists, &settings), &file).unwrap();
+        let config = Config::from_text(&what.config(lists, &settings), &file).unwrap();
         Keyring::from_config(config, Clock::system()).unwrap()
     };
     // The realm's list rotates, or the global one where it has keys.
     let turns = if lists[1].is_empty() { 0 } else { dice.roll(2) };
     let realm: Option<Realm> = (turns == 0).then(|| "alpha".parse().unwrap());
-    let real_next = if lists[turns][0].starts_with('e') { "e3" } else { "h3" };
+    let kind = lists[turns][0].chars().next().unwrap();
+    let real_next = what.next.iter().find(|next| next.starts_with(kind)).unwrap();
     let step = |change: &dyn Fn(&mut Vec<&str>)| {
         let mut lists = lists.clone();
         change(&mut lists[turns]);
@@ -608,39 +737,23 @@ fn rehearse_for_real(dice: &mut Dice, folder: &Path) -> (usize, usize) {
     };
     let now = load(&lists);
     let steps = [
-        view(&now, realm.as_ref()),
-        view(&step(&|list| list.push(real_next)), realm.as_ref()),
-        view(&step(&|list| list.insert(0, real_next)), realm.as_ref()),
-        view(&step(&|list| list[0] = real_next), realm.as_ref()),
+        what.view(&now, realm.as_ref()),
+        what.view(&step(&|list| list.push(real_next)), realm.as_ref()),
+        what.view(&step(&|list| list.insert(0, real_next)), realm.as_ref()),
+        what.view(&step(&|list| list[0] = real_next), realm.as_ref()),
     ];
-    let label: LabelName = "app.sign".parse().unwrap();
+    let label: LabelName = what.label.parse().unwrap();
     let found = drill::rehearse(&now.config(), &now.snapshot(), &label, realm.as_ref());
     let found = found.unwrap().into_iter().find(|one| one.scope.realm == realm).unwrap();
     let mut told_breaks = 0;
     let mut compared = 0;
-    for line in found.lines.iter().filter(|line| line.token.starts_with("JWS ")) {
-        let alias = if line.made_by == "NEW" { real_next } else { &line.made_by };
+    for line in found.lines.iter().filter(|line| line.token.starts_with(what.tokens)) {
+        let alias = if line.made_by == "NEW" { real_next } else { line.made_by.as_str() };
         let mut makers = steps.iter().flat_map(KeySet::keys);
         let key = makers.find(|key| key.alias.as_str() == alias).unwrap();
-        let key = LabelKey { usage: KeyUsage::default(), ..LabelKey::clone(key) };
-        let rows = steps[0].algorithms().to_vec();
-        let alone = KeySet::new(
-            label.clone(),
-            steps[0].uses().to_vec(),
-            vec![key],
-            rows,
-            steps[0].policy().clone(),
-        )
-        .unwrap();
-        let algorithm = Some(line.token.trim_start_matches("JWS ").to_owned());
-        let options = SignOptions {
-            algorithm,
-            without_kid: line.kid == Some(false),
-            ..SignOptions::default()
-        };
-        let token = jws::sign(&alone, b"{}", &options).unwrap();
+        let token = what.token(line, key, &steps[0]);
         for (set, fate) in steps.iter().zip(&line.fates) {
-            let really = jws::verify(set, &token, &VerifyOptions::default()).is_ok();
+            let really = what.accepts(set, &token);
             assert_eq!(really, *fate == Fate::Accepted, "{lists:?} {settings} {realm:?}: {line:?}");
             told_breaks += usize::from(*fate == Fate::Breaks);
             compared += 1;
@@ -654,12 +767,14 @@ fn a_rehearsal_says_what_every_step_really_does() {
     let folder = tempfile::tempdir().unwrap();
     pool(folder.path());
     let mut dice = Dice(7);
-    let (mut compared, mut breaks) = (0, 0);
-    for _ in 0..250 {
-        let (more, broken) = rehearse_for_real(&mut dice, folder.path());
-        compared += more;
-        breaks += broken;
+    for what in &REHEARSED {
+        let (mut compared, mut breaks) = (0, 0);
+        for _ in 0..250 {
+            let (more, broken) = rehearse_for_real(&mut dice, folder.path(), what);
+            compared += more;
+            breaks += broken;
+        }
+        println!("{}: {compared} fates compared, {breaks} of them breaks", what.label);
+        assert!(compared > 5_000 && breaks > 100, "{} {compared} {breaks}", what.label);
     }
-    println!("{compared} fates compared, {breaks} of them breaks");
-    assert!(compared > 5_000 && breaks > 100, "{compared} {breaks}");
 }

@@ -1,0 +1,134 @@
+//! What may not be written is told, and nothing is changed: as a user who is not root.
+
+use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::workshop::{ES256, Workshop};
+
+/// Of nobody, as whom everything runs where the tests run as root.
+const NOBODY: u32 = 65_534;
+
+struct Shop {
+    shop: Workshop,
+    program: PathBuf,
+    root: bool,
+}
+
+impl Shop {
+    fn new() -> Self {
+        let shop = Workshop::new();
+        shop.configure("propagation = \"1s\"\n", "");
+        // The folder of the build may be closed to others.
+        let program = shop.path().join("claviger");
+        std::fs::copy(env!("CARGO_BIN_EXE_claviger"), &program).unwrap();
+        std::fs::create_dir(shop.path().join("state")).unwrap();
+        let root = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&program).unwrap()) == 0;
+        let new = Self { shop, program, root };
+        new.mode("", 0o755);
+        if root {
+            for path in ["", "claviger.toml", "keys.jwks", "state"] {
+                let path = new.shop.path().join(path);
+                std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+            }
+        }
+        // The first step finds the journal begun.
+        assert_eq!(new.run(&["stage", ES256, "c"]).status.code(), Some(0));
+        new
+    }
+
+    fn mode(&self, path: &str, mode: u32) {
+        let path = self.shop.path().join(path);
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(&self.program);
+        command.args(arguments).env("CLAVIGER_CONFIG", self.shop.config());
+        command.current_dir(self.shop.path());
+        if self.root {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command.output().unwrap()
+    }
+
+    /// Every file but the journal, which records refusals, the lock, which names who had it, and the usage file,
+    /// which is there once it was looked at.
+    fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let here = std::fs::read_dir(self.shop.path()).unwrap();
+        let state = std::fs::read_dir(self.shop.path().join("state")).unwrap();
+        let paths = here.chain(state).map(|entry| entry.unwrap().path());
+        let kept = |path: &PathBuf| {
+            path.is_file()
+                && !["journal.jsonl", "journal.head", "lock", "usage"]
+                    .iter()
+                    .any(|name| path.ends_with(name))
+        };
+        paths.filter(kept).map(|path| (path.clone(), read(&path))).collect()
+    }
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap()
+}
+
+#[test]
+fn a_step_that_cannot_be_written_is_refused_whole() {
+    let steps: [&[&str]; 4] = [
+        &["generate", "d2", "--stage", ES256],
+        &["promote", ES256, "b", "--now"],
+        &["revoke", ES256, "b", "--reason", "seen"],
+        &["undo", ES256],
+    ];
+    let shop = Shop::new();
+    for (closed, mode, open) in
+        [("", 0o555, 0o755), ("state", 0o555, 0o755), ("state/lock", 0o444, 0o644)]
+    {
+        shop.mode(closed, mode);
+        for step in steps {
+            let before = shop.files();
+            let output = shop.run(step);
+            let told = String::from_utf8_lossy(&output.stderr).to_lowercase();
+            assert_eq!(output.status.code(), Some(3), "{closed}: {step:?}: {told}");
+            assert!(told.contains("permission denied"), "{closed}: {step:?}: {told}");
+            assert!(told.contains("help: nothing was changed"), "{closed}: {step:?}: {told}");
+            assert!(shop.files() == before, "{closed}: {step:?}");
+            assert_eq!(shop.shop.aliases(ES256), ["a", "b", "c"]);
+        }
+        shop.mode(closed, open);
+    }
+    assert_eq!(shop.run(&["history", "--verify"]).status.code(), Some(0));
+    // As soon as it may be written it is done.
+    assert_eq!(shop.run(steps[2]).status.code(), Some(0));
+    assert_eq!(shop.shop.aliases(ES256), ["a", "c"]);
+}
+
+#[test]
+fn a_state_directory_that_is_closed_stops_making_and_not_reading() {
+    let shop = Shop::new();
+    let payload = shop.shop.path().join("payload");
+    std::fs::write(&payload, "{\"exp\":4102444800}").unwrap();
+    shop.mode("payload", 0o644);
+    let sign = ["sign", "--label", ES256, "--in", "payload"];
+    let made = shop.run(&sign);
+    assert_eq!(made.status.code(), Some(0), "{made:?}");
+    std::fs::write(shop.shop.path().join("token"), made.stdout).unwrap();
+    shop.mode("token", 0o644);
+    shop.mode("state/usage", 0o444);
+    let refused = shop.run(&sign);
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(3), "{told}");
+    assert!(
+        told.contains("the usage of keys cannot be kept") && told.contains("nothing was made"),
+        "{told}"
+    );
+    let verified = shop.run(&["verify", "--label", ES256, "--in", "token"]);
+    assert_eq!(verified.status.code(), Some(0), "{verified:?}");
+    for command in [&["labels"][..], &["status"], &["check"], &["history", "--verify"]] {
+        let shown = shop.run(command);
+        assert_eq!(shown.status.code(), Some(0), "{command:?}: {shown:?}");
+    }
+}
