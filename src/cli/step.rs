@@ -3,7 +3,6 @@
 use claviger::error::Result;
 use claviger::journal::Actor;
 use claviger::rotation::{NextKey, Overrides, Plan, Request, Rotation, Step};
-use serde_json::json;
 
 use super::output::escape;
 use super::{Context, Outcome};
@@ -80,7 +79,7 @@ pub(crate) fn preview(
         Some(next) => rotation.plan_generated(request, next)?,
         None => rotation.plan(request)?,
     };
-    let mut outcome = tell_preview(&rotation, &plan, request.overrides);
+    let mut outcome = tell_preview(&rotation, plan, request.overrides)?;
     if next.is_some() {
         outcome = outcome.with_notes([
             "the key of this dry run was thrown away: the real one has another kid".to_owned(),
@@ -102,38 +101,31 @@ pub(crate) fn apply(
         Some(next) => rotation.generate(request, next)?,
         None => rotation.apply(request)?,
     };
-    Ok(tell_done(&rotation, &plan))
+    tell_done(&rotation, plan)
 }
 
 /// The answer of a step that was done.
-fn tell_done(rotation: &Rotation, plan: &Plan) -> Outcome {
+fn tell_done(rotation: &Rotation, plan: Plan) -> Result<Outcome> {
     let done = if plan.is_done() { "nothing to do" } else { "done" };
     let mut notes = notes_of(rotation);
-    notes.extend(passed(plan));
+    notes.extend(passed(&plan));
     notes.push(escape(&format!("{done}: {}", plan.command)));
-    let head = rotation.history().head();
-    notes.extend(head.as_ref().map(|head| format!("journal: {head}")));
-    let json = json!({
-        "done": !plan.is_done(),
-        "dry_run": false,
-        "plan": plan,
-        "head": head,
-        "notes": rotation.notes(),
-    });
-    Outcome::new(json, escape(&plan.to_string())).with_notes(notes)
+    notes.extend(rotation.history().head().map(|head| format!("journal: {head}")));
+    let text = escape(&plan.to_string());
+    Ok(Outcome::of(&rotation.report_done(plan), text)?.with_notes(notes))
 }
 
-fn tell_preview(rotation: &Rotation, plan: &Plan, overrides: Overrides) -> Outcome {
+fn tell_preview(rotation: &Rotation, plan: Plan, overrides: Overrides) -> Result<Outcome> {
     let mut text = plan.to_string();
     for gate in &plan.gates {
         let state = if overrides.pass(gate) { "passed" } else { "closed" };
         text.push_str(&format!("{state}: {}\n  help: {}\n", gate.message, gate.help));
     }
-    let stopped = plan.stopped_by(overrides).is_some();
     let mut notes = notes_of(rotation);
     notes.push("nothing was changed: this was a dry run".into());
-    let json = json!({ "done": false, "dry_run": true, "plan": plan, "notes": rotation.notes() });
-    Outcome::new(json, escape(&text)).with_notes(notes).with_exit(u8::from(stopped))
+    let report = rotation.report_preview(plan, overrides);
+    let stopped = report.stopped_by.is_some();
+    Ok(Outcome::of(&report, escape(&text))?.with_notes(notes).with_exit(u8::from(stopped)))
 }
 
 fn notes_of(rotation: &Rotation) -> Vec<String> {

@@ -8,6 +8,7 @@
 mod accepted;
 mod choice;
 mod claims;
+mod denied_file;
 mod denylist;
 mod forms;
 pub mod journey;
@@ -26,6 +27,7 @@ use crate::error::{Error, ErrorKind};
 
 pub use accepted::Accepted;
 pub use choice::Choice;
+pub use denied_file::DeniedFile;
 pub use denylist::{DeniedIds, Denylist};
 pub use forms::{TokenForm, forms};
 pub use parts::{Form, Parts, Typ, Unsealed, open, seal};

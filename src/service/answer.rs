@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::Problem;
 
 /// What a handler answers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) content_type: &'static str,
@@ -60,8 +60,9 @@ impl From<Problem> for Answer {
             answer.headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
         }
         let retry = problem.retry_after.map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds)));
-        let allow =
-            problem.allow.and_then(|methods| Some((ALLOW, HeaderValue::try_from(methods).ok()?)));
+        let allow = problem
+            .allow
+            .and_then(|methods| Some((ALLOW, HeaderValue::try_from(methods.into_string()).ok()?)));
         answer.headers.extend(retry.into_iter().chain(allow));
         answer
     }

@@ -1,8 +1,10 @@
 //! One call: who, in which realm, for which label, over which snapshot.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::access::Right;
+use crate::crypto::sha256;
 use crate::error::{Error, ErrorKind, Result};
 use crate::keyring::Snapshot;
 use crate::label::{CallerName, LabelName, Realm};
@@ -45,5 +47,33 @@ impl Call<'_> {
     /// [`ErrorKind::UnknownLabel`].
     pub(crate) fn keys(&self) -> Result<Arc<KeySet>> {
         ops::keys_of(&self.snapshot, self.realm.as_ref(), self.label()?)
+    }
+
+    /// Whether everybody may do the same who shows no credential.
+    pub(crate) fn is_open_to_everybody(&self, right: Right) -> bool {
+        let access = &self.snapshot.config().access;
+        let (label, realm) = (self.label.as_ref(), self.realm.as_ref());
+        access.anonymous().is_some_and(|anybody| access.allows(anybody, right, label, realm))
+    }
+
+    /// What tells this request from every other: its route, path, query and body.
+    pub(crate) fn fingerprint(&self, route: &str, body: &[u8]) -> [u8; 32] {
+        let mut text = Vec::with_capacity(body.len() + 256);
+        let mut add = |part: &[u8]| {
+            text.extend_from_slice(part.len().to_string().as_bytes());
+            text.push(b':');
+            text.extend_from_slice(part);
+        };
+        add(route.as_bytes());
+        add(self.label.as_ref().map_or("", LabelName::as_str).as_bytes());
+        for members in [&self.parts, &self.query] {
+            let members: BTreeMap<_, _> = members.iter().collect();
+            members.into_iter().for_each(|(name, value)| {
+                add(name.as_bytes());
+                add(value.as_bytes());
+            });
+        }
+        add(body);
+        sha256(&text)
     }
 }

@@ -65,7 +65,7 @@ impl Table {
             let allow: Vec<&str> = rows().map(|(_, route)| route.method.as_str()).collect();
             let text = "this path has no such method";
             let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", text);
-            Problem { allow: Some(allow.join(", ")), ..problem }
+            Problem { allow: Some(allow.join(", ").into()), ..problem }
         })?;
         let parts = found.params.iter();
         let parts = parts.map(|(name, value)| (name.to_owned(), value.to_owned()));

@@ -18,6 +18,8 @@ mod call;
 mod connection;
 mod content;
 mod dispatch;
+mod ended;
+mod idempotency;
 mod identity;
 mod issuers;
 mod lifecycle;
@@ -25,6 +27,8 @@ mod listen;
 mod metrics;
 mod operation;
 mod problem;
+mod published;
+mod replays;
 mod route;
 mod routes;
 mod schedule;
@@ -64,6 +68,10 @@ struct Inner {
     slots: Semaphore,
     /// Places for connections.
     connections: Arc<Semaphore>,
+    answers: idempotency::Answers,
+    ended: ended::Ended,
+    published: published::KeySets,
+    replays: replays::Replays,
 }
 
 impl Service {
@@ -72,6 +80,7 @@ impl Service {
     pub fn new(keyring: Keyring, clock: Clock, limits: Limits) -> Self {
         let slots = Semaphore::new(limits.max_requests);
         let connections = Arc::new(Semaphore::new(limits.max_connections));
+        let ended = ended::Ended::of(keyring.config().keyring.state_dir.as_deref());
         let routes = dispatch::Table::new();
         Self(Arc::new(Inner {
             issuers: issuers::Issuers::default(),
@@ -83,6 +92,10 @@ impl Service {
             routes,
             slots,
             connections,
+            answers: idempotency::Answers::default(),
+            ended,
+            published: published::KeySets::default(),
+            replays: replays::Replays::default(),
         }))
     }
 

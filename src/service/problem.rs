@@ -20,12 +20,15 @@ pub struct Problem {
     /// What to do next.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<Cow<'static, str>>,
+    /// When the same request would be granted, in RFC 3339; absent: nobody knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opens_at: Option<Box<str>>,
     /// Seconds after which to try again.
     #[serde(skip)]
     pub(crate) retry_after: Option<u64>,
     /// The methods that the path has (RFC 9110 §15.5.6).
     #[serde(skip)]
-    pub(crate) allow: Option<String>,
+    pub(crate) allow: Option<Box<str>>,
 }
 
 impl Problem {
@@ -36,7 +39,7 @@ impl Problem {
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
         let (status, detail) = (status.as_u16(), detail.into());
-        Self { status, code, detail, help: None, retry_after: None, allow: None }
+        Self { status, code, detail, help: None, opens_at: None, retry_after: None, allow: None }
     }
 
     pub(crate) fn with_help(mut self, help: impl Into<Cow<'static, str>>) -> Self {

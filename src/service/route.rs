@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::answer::Answer;
 use super::call::Call;
 use super::operation::{self, Batch, Operation, Results};
-use super::{Problem, body};
+use super::{Problem, body, idempotency};
 use crate::access::Right;
 use crate::error::Result;
 
@@ -89,6 +89,38 @@ impl Route {
             ..Self::new(Method::POST, path, summary, handler)
         }
         .with_right(right)
+    }
+
+    /// A `POST` that changes something: done once for each `Idempotency-Key`.
+    pub(crate) fn change<B, A>(
+        path: impl Into<String>,
+        right: Right,
+        summary: &'static str,
+        handler: fn(&Call<'_>, B) -> Result<A, Problem>,
+    ) -> Self
+    where
+        B: DeserializeOwned + JsonSchema + 'static,
+        A: Serialize + JsonSchema + 'static,
+    {
+        let path = path.into();
+        let name = path.clone();
+        let handler: Handler = Box::new(move |call, bytes| {
+            let act = || Ok(Answer::json(&handler(call, body::parse(bytes)?)?));
+            match (&call.caller, idempotency::key(&call.headers)?) {
+                (Some(caller), Some(key)) => {
+                    let answers = &call.service.0.answers;
+                    answers.once(caller, key, call.fingerprint(&name, bytes), act)
+                }
+                _ => act(),
+            }
+        });
+        Self {
+            body: Some(schema_of::<B>),
+            answer: Some(schema_of::<A>),
+            ..Self::new(Method::POST, path, summary, handler)
+        }
+        .with_right(right)
+        .slow()
     }
 
     /// An operation with the keys of a label, alone and in batches.

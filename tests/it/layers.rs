@@ -52,6 +52,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "profiles",
         &[
             "error",
+            "atomic",
             "secret",
             "clock",
             "json",
@@ -122,6 +123,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         &[
             "error",
             "problem",
+            "atomic",
             "secret",
             "clock",
             "json",
@@ -129,6 +131,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "label",
             "access",
             "catalogue",
+            "crypto",
             "config",
             "keyring",
             "ops",

@@ -28,6 +28,20 @@ pub(crate) fn granting(rights: &[Right]) -> Access {
     Access::new(vec![Caller { name, credential }], vec![grant])
 }
 
+/// What came back.
+pub(crate) struct Got {
+    pub(crate) status: u16,
+    pub(crate) text: String,
+    headers: ureq::http::HeaderMap,
+}
+
+impl Got {
+    /// A header; empty if there is none.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
 /// A service that runs until it is dropped.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
@@ -45,7 +59,10 @@ impl Running {
         let mut config = Config::load(Path::new("keystores/claviger.toml")).unwrap();
         config.access = access;
         let keyring = Keyring::from_config(config, clock.clone()).unwrap();
-        let service = Service::new(keyring, clock, Limits::default());
+        Self::of(Service::new(keyring, clock, Limits::default()))
+    }
+
+    pub(crate) fn of(service: Service) -> Self {
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
@@ -55,6 +72,22 @@ impl Running {
         Self { address, _runtime: runtime, _stop: stop }
     }
 
+    /// The answer to a `GET`.
+    pub(crate) fn fetch(&self, path: &str, key: Option<&str>, headers: &[(&str, &str)]) -> Got {
+        let url = format!("http://{}{path}", self.address);
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+        let mut request = agent.get(url);
+        if let Some(key) = key {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut response = request.call().unwrap();
+        let text = response.body_mut().read_to_string().unwrap();
+        Got { status: response.status().as_u16(), headers: response.headers().clone(), text }
+    }
+
     /// Status and JSON body of a `POST`.
     pub(crate) fn post(&self, path: &str, key: Option<&str>, body: &Value) -> (u16, Value) {
         self.post_text(path, key, &body.to_string())
@@ -62,11 +95,25 @@ impl Running {
 
     /// The same of a body that need not be JSON.
     pub(crate) fn post_text(&self, path: &str, key: Option<&str>, body: &str) -> (u16, Value) {
+        self.post_with(path, key, &[], body)
+    }
+
+    /// The same with more headers.
+    pub(crate) fn post_with(
+        &self,
+        path: &str,
+        key: Option<&str>,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> (u16, Value) {
         let url = format!("http://{}{path}", self.address);
         let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
         let mut request = agent.post(url);
         if let Some(key) = key {
             request = request.header("authorization", format!("Bearer {key}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let mut response = request.send(body).unwrap();
         let text = response.body_mut().read_to_string().unwrap();

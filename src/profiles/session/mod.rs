@@ -56,7 +56,14 @@ impl Keyring {
     /// The sessions of the global scope, as `[sessions]` of the configuration says.
     #[must_use]
     pub fn sessions(&self) -> Sessions {
-        Sessions { keyring: self.clone(), realm: None, given: None, denylist: None }
+        self.sessions_in(None)
+    }
+
+    /// The same of a realm; `None`: the global scope.
+    #[must_use]
+    pub fn sessions_in(&self, realm: Option<&Realm>) -> Sessions {
+        let (keyring, realm) = (self.clone(), realm.cloned());
+        Sessions { keyring, realm, given: None, denylist: None }
     }
 }
 
@@ -64,7 +71,7 @@ impl RealmView {
     /// The sessions of this realm: no other realm accepts them, though all share their keys.
     #[must_use]
     pub fn sessions(&self) -> Sessions {
-        Sessions { realm: Some(self.name().clone()), ..self.keyring().sessions() }
+        self.keyring().sessions_in(Some(self.name()))
     }
 }
 

@@ -2,11 +2,30 @@
 
 mod encryption;
 mod health;
+mod keys;
+mod oidc;
+mod service;
+mod sessions;
 mod signing;
+mod steps;
+mod tokens;
 
 use super::route::Route;
 
 /// Every route.
 pub(crate) fn all() -> Vec<Route> {
-    [encryption::routes(), health::routes(), signing::routes()].into_iter().flatten().collect()
+    [
+        encryption::routes(),
+        health::routes(),
+        keys::routes(),
+        oidc::routes(),
+        service::routes(),
+        sessions::routes(),
+        signing::routes(),
+        steps::routes(),
+        tokens::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -1,0 +1,163 @@
+//! Access and refresh tokens of the provider.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::super::super::call::Call;
+use super::super::super::content::decoded;
+use super::super::super::route::Route;
+use super::{Accepted, Issued, borrowed, client, lifetime};
+use crate::access::Right;
+use crate::alg::Algorithm;
+use crate::error::Result;
+use crate::profiles::oidc::{
+    AccessTokenOptions, AccessTokenRules, Binding, Provider, RefreshTokenOptions, TokenProtection,
+};
+
+pub(super) fn routes() -> Vec<Route> {
+    let (issue, open) = (Right::OidcIssue, Right::OidcOpen);
+    vec![
+        Route::post("/v1/oidc/access-token/issue", issue, "Make an access token", issue_access),
+        Route::post("/v1/oidc/access-token/verify", open, "Check an access token", verify_access),
+        Route::post(
+            "/v1/oidc/access-token/introspect",
+            open,
+            "Say what an access or refresh token is (RFC 7662)",
+            introspect,
+        ),
+        Route::post("/v1/oidc/refresh-token/issue", issue, "Make a refresh token", issue_refresh),
+        Route::post("/v1/oidc/refresh-token/verify", open, "Check a refresh token", verify_refresh),
+    ]
+}
+
+/// An access or refresh token to be made.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct IssueRequest {
+    /// The issuer identifier of the provider.
+    issuer: String,
+    /// The registration of the client.
+    #[schemars(with = "Map<String, Value>")]
+    client: Box<RawValue>,
+    /// `sub`, `scope` and whatever else there is to say.
+    claims: Map<String, Value>,
+    /// The algorithm that signs, or `encrypted`; of several the first; absent: RS256.
+    #[serde(default)]
+    protection: Vec<String>,
+    /// How long it lives, in seconds; absent: an hour, of refresh tokens a week.
+    lifetime: Option<u64>,
+    /// The resource servers that an access token is for; empty: the provider itself.
+    #[serde(default)]
+    audiences: Vec<String>,
+    /// The certificate that the client showed, DER in base64url: an access token is bound to it (RFC 8705 §3).
+    certificate: Option<String>,
+}
+
+fn issue_access(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
+    let audiences = borrowed(&body.audiences);
+    let lifetime = lifetime(body.lifetime, AccessTokenOptions::default().lifetime);
+    let certificate = body.certificate.as_deref().map(|text| decoded("certificate", text));
+    let certificate = certificate.transpose()?;
+    let certificate = certificate.as_deref();
+    let options = AccessTokenOptions { lifetime, audiences: &audiences, certificate };
+    let provider = provider(call, &body.issuer, &body.protection)?;
+    let token = provider.issue_access_token(&client(&body.client)?, body.claims, &options)?;
+    Ok(Issued { token })
+}
+
+fn issue_refresh(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
+    let lifetime = lifetime(body.lifetime, RefreshTokenOptions::default().lifetime);
+    let options = RefreshTokenOptions { lifetime };
+    let provider = provider(call, &body.issuer, &body.protection)?;
+    let token = provider.issue_refresh_token(&client(&body.client)?, body.claims, &options)?;
+    Ok(Issued { token })
+}
+
+/// An access token that somebody shows.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct VerifyRequest {
+    /// The issuer identifier of the provider.
+    issuer: String,
+    /// The token.
+    token: String,
+    /// The algorithms that sign, or `encrypted`; absent: RS256.
+    #[serde(default)]
+    protection: Vec<String>,
+    /// The resource server that it must be for; absent: any.
+    audience: Option<String>,
+    /// The client that it must be of; absent: any.
+    client_id: Option<String>,
+    /// The scopes that it must have.
+    #[serde(default)]
+    scopes: Vec<String>,
+    /// The SHA-256 of the certificate that it must be bound to, in base64url (RFC 8705 §3.1); absent: it must be bound
+    /// to nobody.
+    certificate_thumbprint: Option<String>,
+}
+
+fn verify_access(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
+    let scopes = borrowed(&body.scopes);
+    let certificate = body.certificate_thumbprint.as_deref();
+    let rules = AccessTokenRules {
+        audience: body.audience.as_deref(),
+        client_id: body.client_id.as_deref(),
+        scopes: &scopes,
+        binding: certificate.map_or(Binding::Nobody, Binding::Certificate),
+    };
+    let provider = provider(call, &body.issuer, &body.protection)?;
+    Ok(provider.verify_access_token(&body.token, &rules)?.into())
+}
+
+/// A token that somebody asks about.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct IntrospectRequest {
+    /// The issuer identifier of the provider.
+    issuer: String,
+    /// The token.
+    token: String,
+    /// The algorithms that sign, or `encrypted`; absent: RS256.
+    #[serde(default)]
+    protection: Vec<String>,
+}
+
+fn introspect(call: &Call<'_>, body: IntrospectRequest) -> Result<Value> {
+    provider(call, &body.issuer, &body.protection)?.introspect(&body.token)
+}
+
+/// A refresh token that a client shows.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RefreshRequest {
+    /// The issuer identifier of the provider.
+    issuer: String,
+    /// The registration of the client.
+    #[schemars(with = "Map<String, Value>")]
+    client: Box<RawValue>,
+    /// The token.
+    token: String,
+    /// The algorithms that sign, or `encrypted`; absent: RS256.
+    #[serde(default)]
+    protection: Vec<String>,
+}
+
+fn verify_refresh(call: &Call<'_>, body: RefreshRequest) -> Result<Accepted> {
+    let provider = provider(call, &body.issuer, &body.protection)?;
+    Ok(provider.verify_refresh_token(&client(&body.client)?, &body.token)?.into())
+}
+
+/// The provider with its protections.
+fn provider(call: &Call<'_>, issuer: &str, protection: &[String]) -> Result<Provider> {
+    let provider = super::provider(call, issuer);
+    if protection.is_empty() {
+        return Ok(provider);
+    }
+    let one = |name: &String| match name.as_str() {
+        "encrypted" => Ok(TokenProtection::Encrypted),
+        name => Algorithm::named(name).map(TokenProtection::Signed),
+    };
+    provider.with_tokens(&protection.iter().map(one).collect::<Result<Vec<_>>>()?)
+}

@@ -1,0 +1,251 @@
+//! What provider and client tell each other: logout tokens, request objects, client assertions, userinfo.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::super::super::call::Call;
+use super::super::super::route::Route;
+use super::{
+    Accepted, Issued, client, lifetime, peer_keys, provider, provider_keys, relying_party,
+};
+use crate::access::Right;
+use crate::error::Result;
+use crate::ops::PeerRules;
+use crate::profiles::oidc::{
+    AssertionOptions, AssertionRules, AudienceForm, JtiUse, LogoutTokenOptions, LogoutTokenRules,
+    RequestObjectOptions, RequestObjectRules, Typed, Untyped,
+};
+
+pub(super) fn routes() -> Vec<Route> {
+    let (issue, open) = (Right::OidcIssue, Right::OidcOpen);
+    let path = |name: &str| format!("/v1/oidc/{name}");
+    vec![
+        Route::post(path("logout-token/issue"), issue, "Make a logout token", issue_logout),
+        Route::post(path("logout-token/verify"), open, "Check a logout token", verify_logout),
+        Route::post(path("request-object/issue"), issue, "Make a request object", issue_request),
+        Route::post(path("request-object/verify"), open, "Open a request object", verify_request),
+        Route::post(
+            path("client-assertion/issue"),
+            issue,
+            "Make the assertion with which a client authenticates",
+            issue_assertion,
+        ),
+        Route::post(
+            path("client-assertion/verify"),
+            open,
+            "Check the assertion with which a client authenticates",
+            verify_assertion,
+        ),
+        Route::post(path("userinfo/issue"), issue, "Make a userinfo response", issue_userinfo),
+        Route::post(path("userinfo/open"), open, "Open a userinfo response", open_userinfo),
+        Route::post(path("subject"), issue, "Say how a client knows a user", subject),
+    ]
+}
+
+/// A token to be made.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct IssueRequest {
+    /// The issuer identifier of the provider.
+    issuer: String,
+    /// The registration of the client.
+    #[schemars(with = "Map<String, Value>")]
+    client: Box<RawValue>,
+    /// The claims, or the parameters of a request; those that the kind of token sets are set by the service.
+    claims: Map<String, Value>,
+    /// How long it lives, in seconds; absent: what is usual. Userinfo has no end.
+    lifetime: Option<u64>,
+    /// The provider's JWK set, to encrypt a request object to where that was agreed on.
+    #[schemars(with = "Option<Map<String, Value>>")]
+    provider_jwks: Option<Box<RawValue>>,
+}
+
+/// A token that somebody shows.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct VerifyRequest {
+    /// The issuer identifier of the provider.
+    issuer: String,
+    /// The registration of the client.
+    #[schemars(with = "Map<String, Value>")]
+    client: Box<RawValue>,
+    /// The token.
+    token: String,
+    /// The provider's JWK set, for what it signed; not needed where the client's secret verifies.
+    #[schemars(with = "Option<Map<String, Value>>")]
+    provider_jwks: Option<Box<RawValue>>,
+    /// Whether the token may come without the `typ` of its kind; absent: what is usual for it.
+    untyped: Option<bool>,
+    /// What `aud` of an assertion may be besides the issuer identifier.
+    #[serde(default)]
+    audiences: Vec<String>,
+    /// Whether `aud` of an assertion may be a list.
+    #[serde(default)]
+    audience_list: bool,
+    /// How many seconds ahead `exp` may be; absent: an hour, of an assertion ten minutes.
+    max_lifetime: Option<u64>,
+}
+
+impl VerifyRequest {
+    fn untyped(&self, usual: Untyped) -> Untyped {
+        match self.untyped {
+            Some(true) => Untyped::Accepted,
+            Some(false) => Untyped::Refused,
+            None => usual,
+        }
+    }
+}
+
+fn issue_logout(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
+    let lifetime = lifetime(body.lifetime, LogoutTokenOptions::default().lifetime);
+    let provider = provider(call, &body.issuer);
+    let options = LogoutTokenOptions { lifetime };
+    let token = provider.issue_logout_token(&client(&body.client)?, body.claims, &options)?;
+    Ok(Issued { token })
+}
+
+fn verify_logout(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
+    let client = client(&body.client)?;
+    let keys = provider_keys(body.provider_jwks.as_deref(), client.id_token().signing)?;
+    let guard = |token: &JtiUse<'_>| first(call, token);
+    let rules = LogoutTokenRules { untyped: body.untyped(Untyped::Refused), replay: &guard };
+    let party = relying_party(call, client, &body.issuer);
+    Ok(party.verify_logout_token(keys.as_ref(), &body.token, &rules)?.into())
+}
+
+fn issue_request(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
+    let client = client(&body.client)?;
+    let keys = match (&body.provider_jwks, client.request_object().encryption) {
+        (Some(jwks), Some(agreed)) => {
+            Some(peer_keys(jwks, &PeerRules::encrypt(&[agreed.alg.name, agreed.enc.name])?)?)
+        }
+        _ => None,
+    };
+    let lifetime = lifetime(body.lifetime, RequestObjectOptions::default().lifetime);
+    let options = RequestObjectOptions { lifetime, provider_keys: keys.as_ref() };
+    let party = relying_party(call, client, &body.issuer);
+    Ok(Issued { token: party.request_object(body.claims, &options)? })
+}
+
+fn verify_request(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
+    let max_lifetime = lifetime(body.max_lifetime, Duration::from_secs(3_600));
+    let untyped = body.untyped(Untyped::Accepted);
+    let rules = RequestObjectRules { untyped, max_lifetime: Some(max_lifetime) };
+    let (provider, client) = (provider(call, &body.issuer), client(&body.client)?);
+    Ok(provider.open_request_object(&client, &body.token, &rules)?.into())
+}
+
+/// An assertion to be made.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct AssertionRequest {
+    /// The issuer identifier of the provider.
+    issuer: String,
+    /// The registration of the client.
+    #[schemars(with = "Map<String, Value>")]
+    client: Box<RawValue>,
+    /// Its audience; absent: the issuer identifier.
+    audience: Option<String>,
+    /// How long it lives, in seconds; absent: a minute.
+    lifetime: Option<u64>,
+    /// Gives it the `typ` of its kind.
+    #[serde(default)]
+    typed: bool,
+}
+
+fn issue_assertion(call: &Call<'_>, body: AssertionRequest) -> Result<Issued> {
+    let lifetime = lifetime(body.lifetime, AssertionOptions::default().lifetime);
+    let typed = if body.typed { Typed::Own } else { Typed::Plain };
+    let party = relying_party(call, client(&body.client)?, &body.issuer);
+    let audience = body.audience.as_deref().unwrap_or(&body.issuer);
+    Ok(Issued { token: party.client_assertion(audience, &AssertionOptions { lifetime, typed })? })
+}
+
+fn verify_assertion(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
+    let guard = |token: &JtiUse<'_>| first(call, token);
+    let mut audiences = vec![body.issuer.as_str()];
+    audiences.extend(body.audiences.iter().map(String::as_str));
+    let usual = AssertionRules::new(&audiences, &guard);
+    let rules = AssertionRules {
+        form: if body.audience_list { AudienceForm::List } else { AudienceForm::One },
+        max_lifetime: lifetime(body.max_lifetime, usual.max_lifetime),
+        untyped: body.untyped(usual.untyped),
+        ..usual
+    };
+    let (provider, client) = (provider(call, &body.issuer), client(&body.client)?);
+    Ok(provider.verify_client_assertion(&client, &body.token, &rules)?.into())
+}
+
+fn first(call: &Call<'_>, token: &JtiUse<'_>) -> Result<bool> {
+    let service = &call.service.0;
+    service.replays.is_first(token, service.clock.now())
+}
+
+fn issue_userinfo(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
+    let (provider, client) = (provider(call, &body.issuer), client(&body.client)?);
+    Ok(Issued { token: provider.issue_userinfo(&client, body.claims)? })
+}
+
+/// A userinfo response that came from a provider.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct UserinfoRequest {
+    /// The issuer identifier of the provider.
+    issuer: String,
+    /// The registration of the client.
+    #[schemars(with = "Map<String, Value>")]
+    client: Box<RawValue>,
+    /// The response.
+    token: String,
+    /// The `sub` of the ID token: the response must be about nobody else.
+    subject: String,
+    /// The provider's JWK set; not needed where the client's secret verifies.
+    #[schemars(with = "Option<Map<String, Value>>")]
+    provider_jwks: Option<Box<RawValue>>,
+}
+
+/// What a userinfo response says.
+#[derive(JsonSchema, Serialize)]
+struct Userinfo {
+    /// Its claims.
+    claims: Map<String, Value>,
+}
+
+fn open_userinfo(call: &Call<'_>, body: UserinfoRequest) -> Result<Userinfo> {
+    let client = client(&body.client)?;
+    let keys = match client.userinfo().signing {
+        Some(algorithm) => provider_keys(body.provider_jwks.as_deref(), Some(algorithm))?,
+        None => None,
+    };
+    let party = relying_party(call, client, &body.issuer);
+    Ok(Userinfo { claims: party.open_userinfo(keys.as_ref(), &body.token, &body.subject)? })
+}
+
+/// A user, and a client.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SubjectRequest {
+    /// The issuer identifier of the provider.
+    issuer: String,
+    /// The registration of the client.
+    #[schemars(with = "Map<String, Value>")]
+    client: Box<RawValue>,
+    /// The local id of the user.
+    account: String,
+}
+
+/// How a client knows a user.
+#[derive(JsonSchema, Serialize)]
+struct Subject {
+    /// The `sub` of tokens for this client.
+    sub: String,
+}
+
+fn subject(call: &Call<'_>, body: SubjectRequest) -> Result<Subject> {
+    let (provider, client) = (provider(call, &body.issuer), client(&body.client)?);
+    Ok(Subject { sub: provider.subject(&client, &body.account)? })
+}

@@ -1,0 +1,100 @@
+//! Tokens of OAuth 2.0 and OpenID Connect, as the provider and as a client.
+//!
+//! Each body has the issuer identifier of the provider and the registration of the client, by the names of OpenID
+//! Connect Dynamic Client Registration, with `client_secret` and `jwks` where its algorithms need them.
+
+mod access_token;
+mod id_token;
+mod messages;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::super::call::Call;
+use super::super::route::Route;
+use crate::alg::{Algorithm, Family};
+use crate::error::Result;
+use crate::ops::{KeySet, PeerKeySet, PeerRules};
+use crate::profiles::oidc::{Client, Provider, RelyingParty, VerifiedToken};
+
+pub(super) fn routes() -> Vec<Route> {
+    [access_token::routes(), id_token::routes(), messages::routes()].into_iter().flatten().collect()
+}
+
+/// A token.
+#[derive(JsonSchema, Serialize)]
+struct Issued {
+    /// The token.
+    token: String,
+}
+
+/// A token that is accepted.
+#[derive(JsonSchema, Serialize)]
+struct Accepted {
+    /// Its claims.
+    claims: Map<String, Value>,
+    /// The alias that verified it, or decrypted it where encryption is its only protection.
+    alias: String,
+    /// The kid of that key.
+    kid: String,
+    /// The algorithm.
+    alg: &'static str,
+}
+
+impl From<VerifiedToken> for Accepted {
+    fn from(token: VerifiedToken) -> Self {
+        Self {
+            alias: token.key.alias.to_string(),
+            kid: token.key.kid.clone(),
+            alg: token.algorithm.name,
+            claims: token.claims.into_map(),
+        }
+    }
+}
+
+/// The provider of this issuer identifier in the realm of a call.
+fn provider(call: &Call<'_>, issuer: &str) -> Provider {
+    call.service.0.keyring.oidc(call.realm.clone()).provider(issuer)
+}
+
+/// This client of the provider.
+fn relying_party(call: &Call<'_>, client: Client, issuer: &str) -> RelyingParty {
+    call.service.0.keyring.oidc(call.realm.clone()).relying_party(client, issuer)
+}
+
+/// A registration.
+fn client(registration: &RawValue) -> Result<Client> {
+    Client::from_json(registration.get().as_bytes())
+}
+
+/// The provider's keys that verify what a client registered; none are needed where the client's secret does.
+fn provider_keys(
+    jwks: Option<&RawValue>,
+    algorithm: Option<&'static Algorithm>,
+) -> Result<Option<Arc<KeySet>>> {
+    let algorithm = algorithm.map_or_else(|| Algorithm::named("RS256"), Ok)?;
+    match jwks {
+        Some(jwks) if !matches!(algorithm.family, Family::Hmac(_)) => {
+            peer_keys(jwks, &PeerRules::verify(&[algorithm.name])?).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+fn peer_keys(jwks: &RawValue, rules: &PeerRules) -> Result<Arc<KeySet>> {
+    PeerKeySet::from_jwks(jwks.get().as_bytes(), rules)?.keys().cloned()
+}
+
+/// Seconds of a body, or what is usual.
+fn lifetime(seconds: Option<u64>, usual: Duration) -> Duration {
+    seconds.map_or(usual, Duration::from_secs)
+}
+
+fn borrowed(texts: &[String]) -> Vec<&str> {
+    texts.iter().map(String::as_str).collect()
+}

@@ -1,0 +1,160 @@
+//! Tokens of journeys and services: a row of the table of profiles each.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::super::call::Call;
+use super::super::route::Route;
+use super::sessions::{MadeBy, shown};
+use crate::access::Right;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ops::{PeerKeySet, PeerRules};
+use crate::profiles::journey::{Between, Expected, Tokens};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::post(
+            "/v1/tokens/{profile}/seal",
+            Right::TokenIssue,
+            "Make a token of a profile",
+            seal,
+        ),
+        Route::post(
+            "/v1/tokens/{profile}/open",
+            Right::TokenOpen,
+            "Open a token of a profile",
+            open,
+        ),
+    ]
+}
+
+/// A token to be made.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SealRequest {
+    /// Its claims; those that the profile sets are set by the service.
+    claims: Map<String, Value>,
+    /// The identifier of the node or module, where labels have one.
+    identifier: Option<String>,
+    /// How long it lives, in seconds; absent: what the profile says.
+    life: Option<u64>,
+    /// The public keys of the other side, a JWK set; for profiles between peers.
+    #[schemars(with = "Option<Map<String, Value>>")]
+    peer: Option<Box<RawValue>>,
+}
+
+/// A token.
+#[derive(JsonSchema, Serialize)]
+struct SealedToken {
+    /// The token.
+    token: String,
+}
+
+fn seal(call: &Call<'_>, body: SealRequest) -> Result<SealedToken> {
+    let mut tokens = tokens(call, body.identifier.as_deref(), body.life)?;
+    let profile = tokens.profile();
+    if let Some(peer) = &body.peer {
+        tokens = tokens.with_peer(keys(peer, &profile.peer_encrypts()?)?)?;
+    }
+    Ok(SealedToken { token: tokens.seal(&body.claims)? })
+}
+
+/// A token that somebody shows.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct OpenRequest {
+    /// The token.
+    token: String,
+    /// The identifier of the node or module, where labels have one.
+    identifier: Option<String>,
+    /// How long tokens of the profile may live, in seconds; absent: what the profile says.
+    life: Option<u64>,
+    /// The public keys of the other side, a JWK set; for profiles between peers.
+    #[schemars(with = "Option<Map<String, Value>>")]
+    peer: Option<Box<RawValue>>,
+    /// Who makes it; for profiles between peers.
+    issuer: Option<String>,
+    /// Who reads it; for profiles between peers.
+    audience: Option<String>,
+}
+
+/// A token that is accepted.
+#[derive(JsonSchema, Serialize)]
+struct OpenedToken {
+    /// Its claims.
+    claims: Map<String, Value>,
+    /// Its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    /// The realm that it was made in; absent: the root realm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    realm: Option<String>,
+    /// When it was made, in RFC 3339; absent of tokens that never end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued: Option<String>,
+    /// When it ends, in RFC 3339; absent of tokens that never end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
+    #[serde(flatten)]
+    keys: MadeBy,
+}
+
+fn open(call: &Call<'_>, body: OpenRequest) -> Result<OpenedToken> {
+    let mut tokens = tokens(call, body.identifier.as_deref(), body.life)?;
+    let profile = tokens.profile();
+    if let Some(peer) = &body.peer {
+        tokens = tokens.with_peer(keys(peer, &profile.peer_signs()?)?)?;
+    }
+    match (body.issuer, body.audience) {
+        (Some(issuer), Some(audience)) => {
+            tokens = tokens.expecting(Expected { issuer, audience })?
+        }
+        (None, None) if profile.between == Between::Ourselves => {}
+        _ => {
+            let text =
+                "who makes and who reads the token goes together, and tokens of peers need it";
+            return Err(
+                Error::new(ErrorKind::Usage, text).with_help("send \"issuer\" and \"audience\"")
+            );
+        }
+    }
+    let opened = tokens.open(&body.token)?;
+    let times = opened.times();
+    Ok(OpenedToken {
+        id: opened.id().map(str::to_owned),
+        realm: opened.realm().map(str::to_owned),
+        issued: times.map(|times| shown(times.issued)),
+        expires: times.map(|times| shown(times.expires)),
+        keys: MadeBy::of(&opened),
+        claims: opened.into_claims(),
+    })
+}
+
+/// The tokens of the profile of the path in the realm of a call.
+fn tokens(call: &Call<'_>, identifier: Option<&str>, life: Option<u64>) -> Result<Tokens> {
+    let keyring = &call.service.0.keyring;
+    let name = call.parts.get("profile").map(String::as_str).unwrap_or_default();
+    let tokens = match &call.realm {
+        Some(realm) => keyring.realm(realm.as_str())?.tokens(name, identifier)?,
+        None => keyring.tokens(name, identifier)?,
+    };
+    match life {
+        Some(life) => {
+            let idle = tokens.profile().idle;
+            tokens.with_times(Duration::from_secs(life), idle)
+        }
+        None => Ok(tokens),
+    }
+}
+
+/// The keys of the other side.
+pub(super) fn keys(
+    jwks: &RawValue,
+    rules: &PeerRules,
+) -> Result<std::sync::Arc<crate::ops::KeySet>> {
+    PeerKeySet::from_jwks(jwks.get().as_bytes(), rules)?.keys().cloned()
+}

@@ -1,0 +1,73 @@
+//! Published keys: documents, entity tags, how long they may be kept, who may read them.
+
+use serde_json::{Value, json};
+
+use super::shop::{ES256, Shop};
+
+const ANYBODY: &str = "[[callers]]\nname = \"anybody\"\nanonymous = true\n\n\
+                       [[grants]]\ncallers = [\"anybody\"]\nrights = [\"keys\"]\nrealms = [\"/\"]\n";
+
+fn kids(jwks: &str) -> usize {
+    let jwks: Value = serde_json::from_str(jwks).unwrap();
+    jwks["keys"].as_array().unwrap().len()
+}
+
+#[test]
+fn anybody_reads_the_keys_and_has_them_until_they_change() {
+    let shop = Shop::with(&["stage"], ANYBODY);
+    let get = |path: &str, headers: &[(&str, &str)]| shop.running().fetch(path, None, headers);
+    let paths = [
+        "/.well-known/jwks.json".to_owned(),
+        "/v1/jwks.json".to_owned(),
+        format!("/v1/labels/{ES256}/jwks.json"),
+    ];
+    for path in &paths {
+        let first = get(path, &[]);
+        assert_eq!((first.status, kids(&first.text)), (200, 2), "{}", first.text);
+        assert_eq!(first.header("content-type"), "application/jwk-set+json");
+        assert_eq!(first.header("cache-control"), "public, max-age=3600");
+        let tag = first.header("etag").to_owned();
+        for known in [tag.clone(), format!("\"x\", W/{tag}"), "*".to_owned()] {
+            let second = get(path, &[("if-none-match", &known)]);
+            assert_eq!((second.status, second.text.as_str()), (304, ""), "{known}");
+            assert_eq!(
+                (second.header("etag"), second.header("cache-control")),
+                (tag.as_str(), "public, max-age=3600")
+            );
+        }
+        assert_eq!(get(path, &[("if-none-match", "\"x\"")]).status, 200);
+    }
+    let old = get(&paths[0], &[]).header("etag").to_owned();
+    shop.done(ES256, "stage", &json!({"alias": "c"}));
+    shop.wait(600);
+    for path in &paths {
+        let new = get(path, &[("if-none-match", &old)]);
+        assert_eq!((new.status, kids(&new.text)), (200, 3));
+        // In fifty minutes the staged key may act.
+        assert_eq!(new.header("cache-control"), "public, max-age=3000");
+    }
+    shop.wait(3_000);
+    assert_eq!(get(&paths[0], &[]).header("cache-control"), "public, max-age=3600");
+}
+
+#[test]
+fn nothing_private_is_published_and_nobody_reads_without_the_right() {
+    let shop = Shop::with(&["keys"], ANYBODY);
+    let rp = shop.running().fetch("/v1/rp/jwks.json", None, &[]);
+    assert_eq!((rp.status, kids(&rp.text)), (200, 0));
+    let all = shop.running().fetch("/v1/jwks.json", super::shop::KEY, &[]);
+    assert_eq!(all.header("cache-control"), "public, max-age=3600");
+    let jwks: Value = serde_json::from_str(&all.text).unwrap();
+    for key in jwks["keys"].as_array().unwrap() {
+        assert!(key.get("d").is_none() && key.get("k").is_none(), "{key}");
+    }
+    let of_seal = shop.running().fetch("/v1/labels/app.session.seal/jwks.json", None, &[]);
+    assert_eq!((of_seal.status, kids(&of_seal.text)), (200, 0));
+    assert_eq!(shop.running().fetch("/v1/labels/no.such/jwks.json", None, &[]).status, 404);
+    assert_eq!(shop.running().fetch("/v1/jwks.json?realm=alpha", None, &[]).status, 403);
+
+    let closed = Shop::new(&["keys"]);
+    assert_eq!(closed.running().fetch("/.well-known/jwks.json", None, &[]).status, 401);
+    let mine = closed.running().fetch("/.well-known/jwks.json?realm=alpha", super::shop::KEY, &[]);
+    assert_eq!((mine.status, mine.header("cache-control")), (200, "private, max-age=3600"));
+}

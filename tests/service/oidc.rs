@@ -1,0 +1,179 @@
+//! Tokens of OpenID Connect over HTTP: as the provider, as a client, with every kind of token.
+
+use serde_json::{Value, json};
+
+use super::shop::{ES256, KEY, Shop};
+
+const ISSUER: &str = "https://op.example";
+
+/// The client's key stands behind the relying party's label as well: both sides are here.
+const MAPPINGS: &str = "[stores.more]\nkind = \"keystore\"\npath = \"more.jwks\"\nintegrity = \"none\"\n\n\
+    [stores.more.mappings]\n\"am.services.oauth2.oidc.rp.jwt.authenticity.signing\" = [\"h\"]\n\
+    \"am.services.oauth2.stateless.signing.ES256\" = [\"h\"]\n";
+
+fn shop(rights: &[&str]) -> Shop {
+    Shop::with_key(rights, MAPPINGS, "more.jwks", "h", "ec")
+}
+
+fn post(shop: &Shop, what: &str, body: &Value) -> (u16, Value) {
+    shop.running().post(&format!("/v1/oidc/{what}"), KEY, body)
+}
+
+fn done(shop: &Shop, what: &str, body: &Value) -> Value {
+    let (status, answer) = post(shop, what, body);
+    assert_eq!(status, 200, "{what} {body}: {answer}");
+    answer
+}
+
+fn jwks(shop: &Shop, path: &str) -> Value {
+    serde_json::from_str(&shop.running().fetch(path, KEY, &[]).text).unwrap()
+}
+
+fn client(more: Value) -> Value {
+    let mut client = json!({"client_id": "shop", "id_token_signed_response_alg": "ES256",
+        "userinfo_signed_response_alg": "ES256", "request_object_signing_alg": "ES256",
+        "token_endpoint_auth_method": "private_key_jwt",
+        "token_endpoint_auth_signing_alg": "ES256"});
+    client.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    client
+}
+
+const ALL: [&str; 3] = ["oidc-issue", "oidc-open", "keys"];
+
+#[test]
+fn an_id_token_holds_at_the_provider_and_at_the_client() {
+    let shop = shop(&ALL);
+    let body = json!({"issuer": ISSUER, "client": client(json!({})), "code": "c-1",
+        "claims": {"sub": "alice", "nonce": "n-1"}});
+    let token = done(&shop, "id-token/issue", &body)["token"].clone();
+    let mut ask = json!({"issuer": ISSUER, "client": client(json!({})), "token": token});
+    let found = done(&shop, "id-token/verify", &ask);
+    assert_eq!((&found["claims"]["sub"], &found["alias"]), (&json!("alice"), &json!("a")));
+    ask["as_client"] = json!(true);
+    ask["provider_jwks"] = jwks(&shop, "/.well-known/jwks.json");
+    ask["code"] = json!("c-1");
+    ask["nonce"] = json!("n-1");
+    let found = done(&shop, "id-token/verify", &ask);
+    assert_eq!(found["claims"]["aud"], json!("shop"), "{found}");
+    let mut told = Vec::new();
+    for (member, value) in [
+        ("nonce", json!("n-2")),
+        ("code", json!("c-2")),
+        ("subject", json!("bob")),
+        ("issuer", json!("https://other.example")),
+        ("token", json!("a.b.c")),
+        ("acr", json!(["gold"])),
+    ] {
+        let mut ask = ask.clone();
+        ask[member] = value;
+        told.push(post(&shop, "id-token/verify", &ask));
+    }
+    shop.wait(3_700);
+    told.push(post(&shop, "id-token/verify", &ask));
+    assert_eq!((told[0].0, &told[0].1["code"]), (422, &json!("token_refused")));
+    assert!(told.windows(2).all(|two| two[0] == two[1]), "{told:?}");
+    ask["accept_expired"] = json!(true);
+    done(&shop, "id-token/verify", &ask);
+}
+
+#[test]
+fn access_and_refresh_tokens_are_of_their_provider() {
+    let shop = shop(&ALL);
+    let body = json!({"issuer": ISSUER, "client": client(json!({})), "protection": ["ES256"],
+        "claims": {"sub": "alice", "scope": "read write"}});
+    let access = done(&shop, "access-token/issue", &body)["token"].clone();
+    let refresh = done(&shop, "refresh-token/issue", &body)["token"].clone();
+    let with = |token: &Value, more: Value| {
+        let mut body = json!({"issuer": ISSUER, "protection": ["ES256"], "token": token});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let found = done(&shop, "access-token/verify", &with(&access, json!({"scopes": ["read"]})));
+    assert_eq!((&found["claims"]["client_id"], &found["alias"]), (&json!("shop"), &json!("h")));
+    for wrong in [json!({"scopes": ["admin"]}), json!({"client_id": "other"})] {
+        assert_eq!(post(&shop, "access-token/verify", &with(&access, wrong)).0, 422);
+    }
+    assert_eq!(post(&shop, "access-token/verify", &with(&refresh, json!({}))).0, 422);
+    let mine = json!({"client": client(json!({}))});
+    done(&shop, "refresh-token/verify", &with(&refresh, mine));
+    let other = json!({"client": client(json!({"client_id": "other"}))});
+    assert_eq!(post(&shop, "refresh-token/verify", &with(&refresh, other)).0, 422);
+    let active = done(&shop, "access-token/introspect", &with(&access, json!({})));
+    assert_eq!((&active["active"], &active["sub"]), (&json!(true), &json!("alice")));
+    let none = done(&shop, "access-token/introspect", &with(&json!("x"), json!({})));
+    assert_eq!(none, json!({"active": false}));
+}
+
+#[test]
+fn what_clients_and_provider_tell_each_other_counts_once_where_it_must() {
+    let shop = shop(&ALL);
+    let client = client(json!({"jwks": jwks(&shop, "/v1/rp/jwks.json")}));
+    let body = |claims: Value| json!({"issuer": ISSUER, "client": client, "claims": claims});
+    let ask = |token: &Value| json!({"issuer": ISSUER, "client": client, "token": token});
+
+    let request = done(&shop, "request-object/issue", &body(json!({"scope": "openid"})));
+    let opened = done(&shop, "request-object/verify", &ask(&request["token"]));
+    assert_eq!(opened["claims"]["scope"], json!("openid"));
+
+    let assertion = json!({"issuer": ISSUER, "client": client});
+    let assertion = done(&shop, "client-assertion/issue", &assertion)["token"].clone();
+    done(&shop, "client-assertion/verify", &ask(&assertion));
+    assert_eq!(post(&shop, "client-assertion/verify", &ask(&assertion)).0, 422);
+
+    let logout = done(&shop, "logout-token/issue", &body(json!({"sub": "alice"})));
+    let mut look = ask(&logout["token"]);
+    look["provider_jwks"] = jwks(&shop, "/.well-known/jwks.json");
+    done(&shop, "logout-token/verify", &look);
+    assert_eq!(post(&shop, "logout-token/verify", &look).0, 422);
+
+    let userinfo = done(&shop, "userinfo/issue", &body(json!({"sub": "alice", "name": "A"})));
+    look["token"] = userinfo["token"].clone();
+    look["subject"] = json!("alice");
+    assert_eq!(done(&shop, "userinfo/open", &look)["claims"]["name"], json!("A"));
+    look["subject"] = json!("bob");
+    assert_eq!(post(&shop, "userinfo/open", &look).0, 422);
+
+    let subject = json!({"issuer": ISSUER, "client": client, "account": "alice"});
+    assert_eq!(done(&shop, "subject", &subject)["sub"], json!("alice"));
+}
+
+#[test]
+fn a_clients_secret_is_in_no_answer_and_mistakes_are_the_callers() {
+    let shop = shop(&ALL);
+    let secret = "0123456789abcdef0123456789abcdef-secret";
+    let registration = json!({"client_id": "shop", "id_token_signed_response_alg": "HS256",
+        "client_secret": secret});
+    for body in [
+        json!({"issuer": ISSUER, "client": registration, "claims": {}}),
+        json!({"issuer": ISSUER, "client": registration, "claims": {"sub": "a", "iss": "b"}}),
+        json!({"issuer": ISSUER, "client": {"client_secret": secret}, "claims": {"sub": "a"}}),
+        json!({"issuer": ISSUER, "client": [secret], "claims": {"sub": "a"}}),
+    ] {
+        let (status, problem) = post(&shop, "id-token/issue", &body);
+        assert_eq!(status, 400, "{problem}");
+        assert!(!problem.to_string().contains("secret\""), "{problem}");
+        assert!(!problem.to_string().contains(secret), "{problem}");
+    }
+    assert_eq!(shop.aliases(ES256), ["a", "b"]);
+}
+
+#[test]
+fn issuing_and_opening_are_two_rights() {
+    for (right, other) in [("oidc-issue", "verify"), ("oidc-open", "issue")] {
+        let shop = shop(&[right]);
+        let kinds = [
+            "id-token",
+            "access-token",
+            "refresh-token",
+            "logout-token",
+            "request-object",
+            "client-assertion",
+        ];
+        for kind in kinds {
+            for what in ["issue", "verify"] {
+                let (status, _) = post(&shop, &format!("{kind}/{what}"), &json!({"none": 1}));
+                assert_eq!(status, if what == other { 403 } else { 400 }, "{right} {kind}/{what}");
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Steps of a rotation over HTTP: gates, dry runs, the journal, `Idempotency-Key`.
+
+use claviger::journal::Event;
+use serde_json::json;
+
+use super::shop::{ES256, KEY, SEAL, Shop};
+
+const STEPS: [&str; 6] = ["stage", "promote", "reorder", "retire", "revoke", "undo"];
+
+#[test]
+fn a_key_goes_through_its_life_and_each_step_serves_when_it_is_answered() {
+    let shop = Shop::new(&[&STEPS[..], &["sign", "verify"]].concat());
+    let old = shop.done(ES256, "sign", &json!({"claims": {}}))["token"].clone();
+    let staged = shop.done(ES256, "stage", &json!({"alias": "c", "reason": "yearly"}));
+    assert_eq!((&staged["done"], &staged["generation"]), (&json!(true), &json!(2)), "{staged}");
+    assert_eq!(staged["plan"]["diff"]["labels"][0]["enters"][0]["alias"], json!("c"));
+    assert_eq!(shop.aliases(ES256), ["a", "b", "c"]);
+    // Nobody can know it yet.
+    let closed = shop.refused(ES256, "promote", &json!({"alias": "c"}), (409, "not_announced"));
+    assert_eq!(closed["opens_at"], json!("2027-01-15T09:00:00Z"), "{closed}");
+    shop.wait(3_600);
+    let promoted = shop.done(ES256, "promote", &json!({"alias": "c"}));
+    assert_eq!(promoted["generation"], json!(3));
+    let new = shop.done(ES256, "sign", &json!({"claims": {}}));
+    assert_eq!(new["alias"], json!("c"));
+    shop.done(ES256, "verify", &json!({"token": old}));
+    let closed = shop.refused(ES256, "retire", &json!({"alias": "a"}), (409, "still_in_use"));
+    assert!(closed["opens_at"].is_string(), "{closed}");
+    shop.done(ES256, "retire", &json!({"alias": "a", "force": true, "reason": "a drill"}));
+    shop.refused(ES256, "verify", &json!({"token": old}), (422, "not_verified"));
+    shop.done(ES256, "undo", &json!({"now": true}));
+    shop.done(ES256, "verify", &json!({"token": old}));
+    shop.done(ES256, "reorder", &json!({"aliases": ["b", "c", "a"], "now": true}));
+    assert_eq!(shop.aliases(ES256), ["b", "c", "a"]);
+    shop.done(ES256, "revoke", &json!({"alias": "a", "compromised_at": "2027-01-15T08:30:00Z"}));
+    shop.refused(ES256, "stage", &json!({"alias": "a"}), (409, "key_revoked"));
+    let again = shop.done(ES256, "promote", &json!({"alias": "b"}));
+    assert_eq!((&again["done"], &again["dry_run"]), (&json!(false), &json!(false)), "{again}");
+
+    let history = shop.history();
+    let by_portal = |event| {
+        let ours = |record: &&claviger::journal::Record| {
+            record.event == event && record.who.name.as_deref() == Some("portal")
+        };
+        history.records.iter().filter(ours).count()
+    };
+    assert_eq!((by_portal(Event::Done), by_portal(Event::Refused)), (6, 3));
+    assert!(history.broken.is_none());
+    let reasons: Vec<&str> =
+        history.records.iter().filter_map(|record| record.reason.as_deref()).collect();
+    assert!(reasons.contains(&"yearly") && reasons.contains(&"a drill"), "{reasons:?}");
+}
+
+#[test]
+fn a_dry_run_tells_and_changes_nothing() {
+    let shop = Shop::new(&STEPS);
+    shop.done(ES256, "stage", &json!({"alias": "c"}));
+    let facts = || (shop.text(), shop.aliases(ES256), shop.history().records.len());
+    let before = facts();
+    let told = shop.done(SEAL, "stage", &json!({"alias": "t", "dry_run": true}));
+    assert_eq!((&told["done"], &told["dry_run"]), (&json!(false), &json!(true)), "{told}");
+    assert!(told["plan"]["command"].as_str().unwrap().starts_with("claviger stage"), "{told}");
+    let stops = |body| shop.done(ES256, "promote", &body)["stopped_by"].clone();
+    assert_eq!(stops(json!({"alias": "c", "dry_run": true})), json!("not_announced"));
+    assert_eq!(stops(json!({"alias": "c", "dry_run": true, "now": true})), json!(null));
+    let key = json!({"alias": "fresh", "dry_run": true});
+    assert_eq!(shop.done(ES256, "generate", &key)["plan"]["action"], json!("stage"));
+    assert_eq!(facts(), before);
+}
+
+#[test]
+fn a_new_key_is_made_as_the_active_one_is_and_replaces_a_leaked_one() {
+    let shop = Shop::new(&[&STEPS[..], &["encrypt", "decrypt", "rewrap"]].concat());
+    shop.done(SEAL, "generate", &json!({"alias": "u"}));
+    assert_eq!(shop.aliases(SEAL), ["s", "u"]);
+    let old = shop.done(SEAL, "encrypt", &json!({"text": "the plaintext"}))["token"].clone();
+    shop.done(SEAL, "promote", &json!({"alias": "u", "now": true}));
+    let again = shop.done(SEAL, "rewrap", &json!({ "token": old }));
+    assert_eq!((&again["from"]["alias"], &again["alias"]), (&json!("s"), &json!("u")), "{again}");
+    shop.done(SEAL, "revoke", &json!({"alias": "s", "replace": "v"}));
+    assert_eq!(shop.aliases(SEAL), ["u", "v"]);
+    shop.refused(SEAL, "decrypt", &json!({"token": old, "as": "text"}), (422, "not_decrypted"));
+    let opened = shop.done(SEAL, "decrypt", &json!({"token": again["token"], "as": "text"}));
+    assert_eq!(opened["text"], json!("the plaintext"));
+}
+
+#[test]
+fn steps_that_do_not_fit_are_refused_with_a_code() {
+    let shop = Shop::new(&STEPS);
+    for (what, body, expected) in [
+        ("stage", json!({"alias": "nobody"}), (404, "unknown_alias")),
+        ("stage", json!({"alias": ""}), (400, "usage")),
+        ("stage", json!({"alias": "c", "dryrun": true}), (400, "malformed")),
+        ("stage", json!({"alias": "c", "store": "other"}), (400, "usage")),
+        ("promote", json!({}), (400, "malformed")),
+        ("promote", json!({"alias": "c"}), (404, "unknown_alias")),
+        ("reorder", json!({"aliases": ["a"]}), (409, "step_refused")),
+        ("undo", json!({}), (409, "step_refused")),
+        ("revoke", json!({"alias": "a", "compromised_at": "tomorrow"}), (400, "usage")),
+        ("revoke", json!({"alias": "a", "compromised_at": "2037-01-01T00:00:00Z"}), (400, "usage")),
+    ] {
+        shop.refused(ES256, what, &body, expected);
+    }
+    assert_eq!(shop.aliases(ES256), ["a", "b"]);
+}
+
+#[test]
+fn each_step_has_a_right_of_its_own() {
+    for granted in STEPS {
+        let shop = Shop::new(&[granted]);
+        for what in STEPS.into_iter().chain(["generate"]) {
+            let (status, answer) = shop.post(ES256, what, &json!({"none": 1}));
+            let allowed = what == granted || (what, granted) == ("generate", "stage");
+            assert_eq!(status, if allowed { 400 } else { 403 }, "{granted} {what}: {answer}");
+        }
+    }
+}
+
+#[test]
+fn the_same_request_is_done_once() {
+    let shop = Shop::new(&STEPS);
+    let send = |what: &str, key: &str, body: serde_json::Value| {
+        let path = format!("/v1/labels/{ES256}/{what}");
+        shop.running().post_with(&path, KEY, &[("idempotency-key", key)], &body.to_string())
+    };
+    let stage = json!({"alias": "c"});
+    let (status, first) = send("stage", "\"k1\"", stage.clone());
+    assert_eq!((status, &first["done"]), (200, &json!(true)), "{first}");
+    assert_eq!(send("stage", "\"k1\"", stage.clone()), (200, first));
+    // Under another key the same is asked anew: it is mapped already.
+    assert_eq!(send("stage", "\"k2\"", stage.clone()).0, 409);
+    for (what, body) in [("stage", json!({"alias": "b"})), ("retire", stage.clone())] {
+        let (status, problem) = send(what, "\"k1\"", body);
+        assert_eq!((status, &problem["code"]), (422, &json!("idempotency_key_reused")));
+    }
+    // A refusal is an answer too.
+    let promote = json!({"alias": "c"});
+    assert_eq!(send("promote", "k3", promote.clone()).0, 409);
+    shop.wait(3_600);
+    assert_eq!(send("promote", "k3", promote.clone()).0, 409);
+    assert_eq!(send("promote", "k4", promote).0, 200);
+    assert_eq!(send("stage", "a b", stage).0, 400);
+}
