@@ -163,9 +163,8 @@ pub(crate) fn life(bytes: &[u8]) {
     };
     let seconds = exp.as_f64().expect("a number").max(0.0);
     let Life::Until(end) = found else { panic!("a number, and no end is seen") };
-    let end = Duration::from_secs(end).as_secs_f64();
-    assert!(end >= seconds.min(Duration::from_secs(NEVER).as_secs_f64()), "{end}: too early");
-    assert!(end < seconds + 1.0, "{end}: too late");
+    let [end, never] = [end, NEVER].map(|secs| Duration::from_secs(secs).as_secs_f64());
+    assert!(end == seconds.ceil().min(never), "{end} for {seconds}");
 }
 
 /// Bytes as a usage file, as they are and with right sums: what is allowed is written, and nothing of before is
