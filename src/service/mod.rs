@@ -25,7 +25,9 @@ mod issuers;
 mod lifecycle;
 mod listen;
 mod metrics;
+mod openapi;
 mod operation;
+mod page;
 mod problem;
 mod published;
 mod replays;
@@ -37,8 +39,9 @@ mod systemd;
 mod tls;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
@@ -65,6 +68,8 @@ struct Inner {
     issuers: issuers::Issuers,
     metrics: Metrics,
     lateness: Lateness,
+    /// Written when somebody asks for it.
+    description: OnceLock<Description>,
     slots: Semaphore,
     /// Places for connections.
     connections: Arc<Semaphore>,
@@ -86,6 +91,7 @@ impl Service {
             issuers: issuers::Issuers::default(),
             metrics: Metrics::new(&keyring, routes.routes()),
             lateness: Lateness::default(),
+            description: OnceLock::new(),
             keyring,
             clock,
             limits,
@@ -103,6 +109,23 @@ impl Service {
     #[must_use]
     pub fn keyring(&self) -> &Keyring {
         &self.0.keyring
+    }
+}
+
+/// What the service says of itself.
+struct Description {
+    /// The OpenAPI document.
+    json: Bytes,
+    /// The same for people.
+    page: Bytes,
+}
+
+impl Service {
+    fn description(&self) -> &Description {
+        self.0.description.get_or_init(|| {
+            let document = openapi::document(self.0.routes.routes());
+            Description { json: document.to_string().into(), page: page::html(&document).into() }
+        })
     }
 }
 

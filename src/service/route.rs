@@ -44,6 +44,10 @@ pub(crate) struct Route {
     pub(crate) body: Option<SchemaOf>,
     /// The body of 200; `None`: no JSON, or of no fixed form.
     pub(crate) answer: Option<SchemaOf>,
+    /// Of an answer without a schema.
+    pub(crate) content_type: &'static str,
+    /// Names of the query besides `realm`, and what each is.
+    pub(crate) query: &'static [(&'static str, &'static str)],
     handler: Handler,
 }
 
@@ -159,7 +163,19 @@ impl Route {
     ) -> Self {
         let (path, pace) = (path.into(), Pace::Quick);
         let name = Arc::from(format!("{method} {path}"));
-        Self { method, name, path, right: None, pace, summary, body: None, answer: None, handler }
+        Self {
+            method,
+            name,
+            path,
+            right: None,
+            pace,
+            summary,
+            body: None,
+            answer: None,
+            content_type: "application/json",
+            query: &[],
+            handler,
+        }
     }
 
     /// The same for callers that are granted `right` alone.
@@ -170,6 +186,16 @@ impl Route {
     /// The same on a thread of its own.
     pub(crate) fn slow(self) -> Self {
         Self { pace: Pace::Slow, ..self }
+    }
+
+    /// The same, whose answer is of another type than JSON.
+    pub(crate) fn of_type(self, content_type: &'static str) -> Self {
+        Self { content_type, ..self }
+    }
+
+    /// The same with these names in its query.
+    pub(crate) fn with_query(self, query: &'static [(&'static str, &'static str)]) -> Self {
+        Self { query, ..self }
     }
 
     pub(crate) fn run(&self, call: &Call<'_>, body: &[u8]) -> Result<Answer, Problem> {

@@ -4,6 +4,7 @@
 
 mod batches;
 mod credentials;
+mod description;
 mod door;
 mod encryption;
 mod faults;
@@ -17,6 +18,7 @@ mod process;
 mod refusals;
 mod reload;
 mod running;
+mod schemathesis;
 mod sessions;
 mod shop;
 mod signing;

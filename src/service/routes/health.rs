@@ -14,7 +14,8 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get_answer("/healthz", "Whether the process answers", |_| {
             Ok(Answer::of("text/plain; charset=utf-8", "ok\n"))
-        }),
+        })
+        .of_type("text/plain"),
         Route::get_answer(
             "/readyz",
             "Whether what lies on disk serves, and no rotation is late",
@@ -23,6 +24,7 @@ pub(super) fn routes() -> Vec<Route> {
         .slow(),
         Route::get_answer("/metrics", "The figures, in the OpenMetrics text format", figures)
             .with_right(Right::Metrics)
+            .of_type("application/openmetrics-text")
             .slow(),
     ]
 }

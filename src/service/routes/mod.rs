@@ -1,5 +1,6 @@
 //! The table of routes: a file a subject, a row a route.
 
+mod description;
 mod encryption;
 mod health;
 mod keys;
@@ -15,6 +16,7 @@ use super::route::Route;
 /// Every route.
 pub(crate) fn all() -> Vec<Route> {
     [
+        description::routes(),
         encryption::routes(),
         health::routes(),
         keys::routes(),

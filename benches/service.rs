@@ -1,0 +1,430 @@
+//! What the service adds to TLS, HTTP and the primitive: requests a second against a server that does the primitive
+//! alone and answers `{}`, in turns, over keep-alive TLS 1.3; batches against the library; latencies while keys
+//! rotate every second. One thread serves, another process of one thread asks.
+//!
+//! `cargo bench --bench service`
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    reason = "a bench"
+)]
+
+use std::convert::Infallible;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use claviger::Keyring;
+use claviger::clock::Clock;
+use claviger::crypto::sha256;
+use claviger::jose::jws::{self, SignOptions, VerifyOptions};
+use claviger::journal::Actor;
+use claviger::ops::{self, KeySet};
+use claviger::rotation::{Overrides, Request as StepRequest, Rotation, Step};
+use claviger::service::{Limits, Listener, Service, Tls, serve};
+use http_body_util::{BodyExt, Full};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio_rustls::TlsAcceptor;
+
+const ES256: &str = "am.services.oauth2.oidc.signing.ES256";
+const HS256: &str = "am.services.oauth2.jwt.authenticity.signing";
+const KEY: &str = "the key of a bench, of no use elsewhere";
+const CONNECTIONS: usize = 8;
+const ROUNDS: usize = 5;
+const ROUND: Duration = Duration::from_secs(2);
+const BATCH: usize = 100;
+
+fn claims() -> Value {
+    json!({ "iss": "https://login.example.com/oauth2/alpha", "sub": "5a3c9b1e-7d42-4b6e-9f5d-1a2b3c4d5e6f",
+        "aud": "https://api.example.com", "iat": 1_800_000_000, "exp": 4_102_444_800_u64, "jti": "k7Qw0hXq2mZ8rT5vN1cB",
+        "scope": "openid profile email", "auth_time": 1_799_999_990, "acr": "urn:example:loa:2", "nonce": "n-0S6_WzA2Mj" })
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some("ask") {
+        let arguments: Vec<String> = arguments.collect();
+        return ask(&arguments);
+    }
+    let home = tempfile::tempdir().unwrap();
+    let house = House::build(home.path());
+    house.single();
+    house.batches();
+    house.rotations();
+}
+
+/// A keyring with its service, and a server that does the primitive alone.
+struct House {
+    keyring: Keyring,
+    directory: std::path::PathBuf,
+    tls: Arc<ServerConfig>,
+}
+
+impl House {
+    fn build(directory: &Path) -> Self {
+        claviger::starter::create(directory, Clock::system().now()).unwrap();
+        let made = Command::new("openssl")
+            .current_dir(directory)
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+            ])
+            .args([
+                "-keyout",
+                "bench.key",
+                "-out",
+                "bench.pem",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=localhost",
+            ])
+            .args(["-addext", "subjectAltName=DNS:localhost"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+            .stderr(Stdio::null())
+            .status();
+        assert!(made.unwrap().success());
+        let file = directory.join("claviger.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        // The starter's own service is for people.
+        let text = text.split("\n[service]").next().unwrap();
+        let hash: String =
+            sha256(KEY.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let text = format!(
+            "{text}\n[[callers]]\nname = \"bench\"\napi_key_sha256 = \"{hash}\"\n\n[[grants]]\ncallers = [\"bench\"]\n\
+             rights = [\"sign\", \"verify\"]\nlabels = [\"am.services.oauth2.*\"]\n\n[service]\nlisten = [\"127.0.0.1:0\"]\n\
+             certificate = {{ chain = \"bench.pem\", key = \"bench.key\" }}\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let keyring = Keyring::open(&file).unwrap();
+        let tls = Tls::new(&keyring, &keyring.config().service).unwrap().config.unwrap();
+        Self { keyring, directory: directory.to_owned(), tls }
+    }
+
+    fn keys(&self, label: &str) -> Arc<KeySet> {
+        self.keyring.label(label).unwrap().keys().unwrap()
+    }
+
+    /// The service, on one thread.
+    fn service(&self) -> (Runtime, SocketAddr) {
+        let runtime = one_thread();
+        let socket = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = socket.local_addr().unwrap();
+        let service = Service::new(self.keyring.clone(), Clock::system(), Limits::default());
+        let tls = Some(Arc::clone(&self.tls));
+        let listener = {
+            let _inside = runtime.enter();
+            Listener::tcp(socket, tls)
+        };
+        runtime.spawn(serve(service, listener, std::future::pending()));
+        (runtime, address)
+    }
+
+    /// TLS and HTTP as the service has them, and the primitive alone.
+    fn floor(&self, primitive: Arc<dyn Fn() + Send + Sync>) -> (Runtime, SocketAddr) {
+        let runtime = one_thread();
+        let socket = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = socket.local_addr().unwrap();
+        let acceptor = TlsAcceptor::from(Arc::clone(&self.tls));
+        runtime.spawn(async move {
+            loop {
+                let (stream, _) = socket.accept().await.unwrap();
+                stream.set_nodelay(true).unwrap();
+                let (acceptor, primitive) = (acceptor.clone(), Arc::clone(&primitive));
+                tokio::spawn(async move {
+                    let stream = acceptor.accept(stream).await.unwrap();
+                    let answer = service_fn(|request: Request<hyper::body::Incoming>| {
+                        let primitive = Arc::clone(&primitive);
+                        async move {
+                            let body = request.into_body().collect().await.unwrap().to_bytes();
+                            std::hint::black_box(body);
+                            primitive();
+                            let body = Full::new(Bytes::from_static(b"{}"));
+                            Ok::<_, Infallible>(Response::new(body))
+                        }
+                    });
+                    let mut http = hyper::server::conn::http1::Builder::new();
+                    http.timer(TokioTimer::new());
+                    drop(http.serve_connection(TokioIo::new(stream), answer).await);
+                });
+            }
+        });
+        (runtime, address)
+    }
+
+    fn single(&self) {
+        println!(
+            "requests a second over {CONNECTIONS} connections, medians of {ROUNDS} rounds in turns"
+        );
+        println!("{:<14} {:>10} {:>10} {:>7}", "operation", "service", "floor", "ratio");
+        let (_service, address) = self.service();
+        let body = json!({ "claims": claims() }).to_string();
+        let payload = claims().to_string();
+        let es256 = self.keys(ES256);
+        let token = jws::sign(&es256, payload.as_bytes(), &SignOptions::default()).unwrap();
+        let input = token.rsplit_once('.').unwrap().0.to_owned();
+        let signs = move || drop(ops::sign_raw(&es256, input.as_bytes(), Some("ES256")).unwrap());
+        let (_floor, floor) = self.floor(Arc::new(signs));
+        self.compare("ES256 sign", (address, floor), &format!("/v1/labels/{ES256}/sign"), &body);
+        let hs256 = self.keys(HS256);
+        let token = jws::sign(&hs256, payload.as_bytes(), &SignOptions::default()).unwrap();
+        let body = json!({ "token": token }).to_string();
+        let input = token.rsplit_once('.').unwrap().0.to_owned();
+        let tag = ops::sign_raw(&hs256, input.as_bytes(), Some("HS256")).unwrap().0;
+        let verifies = move || {
+            std::hint::black_box(
+                ops::verify_raw(&hs256, input.as_bytes(), &tag, Some("HS256")).unwrap(),
+            );
+        };
+        let (_floor, floor) = self.floor(Arc::new(verifies));
+        self.compare(
+            "HS256 verify",
+            (address, floor),
+            &format!("/v1/labels/{HS256}/verify"),
+            &body,
+        );
+    }
+
+    fn compare(&self, name: &str, servers: (SocketAddr, SocketAddr), path: &str, body: &str) {
+        let mut rates = Vec::new();
+        for _ in 0..ROUNDS {
+            let ours = self.load(servers.0, path, body, ROUND);
+            let floor = self.load(servers.1, path, body, ROUND);
+            rates.push((ours.rate(), floor.rate()));
+        }
+        let ratio = median(rates.iter().map(|(ours, floor)| ours / floor));
+        let ours = median(rates.iter().map(|rate| rate.0));
+        let floor = median(rates.iter().map(|rate| rate.1));
+        println!("{name:<14} {ours:>10.0} {floor:>10.0} {ratio:>7.2}");
+    }
+
+    fn batches(&self) {
+        println!("\nHS256 in batches of {BATCH}, items a second against the library on one thread");
+        println!("{:<14} {:>10} {:>10} {:>7}", "operation", "service", "library", "ratio");
+        let (_service, address) = self.service();
+        let keys = self.keys(HS256);
+        let payload = claims().to_string();
+        let sign = || jws::sign(&keys, payload.as_bytes(), &SignOptions::default()).unwrap();
+        let items: Vec<Value> = (0..BATCH).map(|_| json!({ "claims": claims() })).collect();
+        let path = format!("/v1/labels/{HS256}/sign/batch");
+        self.compare_batch("sign", address, &path, &json!({ "items": items }).to_string(), &|| {
+            std::hint::black_box(sign());
+        });
+        let token = sign();
+        let items: Vec<Value> = (0..BATCH).map(|_| json!({ "token": token })).collect();
+        let path = format!("/v1/labels/{HS256}/verify/batch");
+        self.compare_batch(
+            "verify",
+            address,
+            &path,
+            &json!({ "items": items }).to_string(),
+            &|| {
+                drop(std::hint::black_box(
+                    jws::verify(&keys, &token, &VerifyOptions::default()).unwrap(),
+                ));
+            },
+        );
+    }
+
+    fn compare_batch(
+        &self,
+        name: &str,
+        at: SocketAddr,
+        path: &str,
+        body: &str,
+        library: &dyn Fn(),
+    ) {
+        let mut rates = Vec::new();
+        for _ in 0..ROUNDS {
+            let ours = self.load(at, path, body, ROUND).rate() * BATCH as f64;
+            let started = Instant::now();
+            let mut done = 0_u32;
+            while started.elapsed() < ROUND / 4 {
+                (0..100).for_each(|_| library());
+                done += 100;
+            }
+            rates.push((ours, f64::from(done) / started.elapsed().as_secs_f64()));
+        }
+        let ratio = median(rates.iter().map(|(ours, library)| ours / library));
+        let ours = median(rates.iter().map(|rate| rate.0));
+        let library = median(rates.iter().map(|rate| rate.1));
+        println!("{name:<14} {ours:>10.0} {library:>10.0} {ratio:>7.2}");
+    }
+
+    /// Latencies of ES256 verification while the label is reordered every second.
+    fn rotations(&self) {
+        let keys = self.keys(ES256);
+        let payload = claims().to_string();
+        let token = jws::sign(&keys, payload.as_bytes(), &SignOptions::default()).unwrap();
+        let (path, body) =
+            (format!("/v1/labels/{ES256}/verify"), json!({ "token": token }).to_string());
+        let (_service, address) = self.service();
+        let time = Duration::from_secs(10);
+        let quiet = self.load(address, &path, &body, time);
+        let file = self.directory.join("claviger.toml");
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let keyring = self.keyring.clone();
+        let rotating = std::thread::spawn(move || {
+            let mut steps = 0;
+            while stopped.recv_timeout(Duration::from_secs(1)).is_err() {
+                let first = steps % 2 == 0;
+                let order = if first { ["es256-2", "es256-1"] } else { ["es256-1", "es256-2"] };
+                let order = order.iter().map(|alias| alias.parse().unwrap()).collect();
+                let mut request =
+                    StepRequest::new(Step::Reorder { aliases: order }, ES256).unwrap();
+                request.overrides = Overrides { now: true, force: true };
+                let actor = Actor::of_this_process(None);
+                let mut rotation = Rotation::open(&file, Clock::system(), actor).unwrap();
+                rotation.apply(&request).unwrap();
+                drop(rotation);
+                keyring.reload().unwrap();
+                steps += 1;
+            }
+            steps
+        });
+        let busy = self.load(address, &path, &body, time);
+        stop.send(()).unwrap();
+        let steps = rotating.join().unwrap();
+        println!("\nES256 verify over {CONNECTIONS} connections, {} s each", time.as_secs());
+        println!("{:<24} {:>9} {:>9} {:>9} {:>8}", "", "p50 us", "p99 us", "requests", "refused");
+        for (name, load) in [("quiet", &quiet), ("a rotation every second", &busy)] {
+            let (p50, p99) = (load.p50_us, load.p99_us);
+            println!("{name:<24} {p50:>9.0} {p99:>9.0} {:>9} {:>8}", load.done, load.refused);
+        }
+        println!("{steps} rotations, p99 ratio {:.2}", busy.p99_us / quiet.p99_us);
+    }
+
+    fn load(&self, address: SocketAddr, path: &str, body: &str, time: Duration) -> Load {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {KEY}\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut client = Command::new(std::env::current_exe().unwrap())
+            .current_dir(&self.directory)
+            .args(["ask", &address.to_string(), &time.as_millis().to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        client.stdin.take().unwrap().write_all(request.as_bytes()).unwrap();
+        let output = client.wait_with_output().unwrap();
+        assert!(output.status.success());
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+/// What a client saw.
+#[derive(serde::Deserialize, serde::Serialize)]
+struct Load {
+    done: u64,
+    /// Answers other than 200.
+    refused: u64,
+    seconds: f64,
+    p50_us: f64,
+    p99_us: f64,
+}
+
+impl Load {
+    fn rate(&self) -> f64 {
+        assert_eq!(self.refused, 0);
+        self.done as f64 / self.seconds
+    }
+}
+
+fn one_thread() -> Runtime {
+    Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// The client: one thread, its connections in turns, always one request under way on each.
+fn ask(arguments: &[String]) {
+    let address: SocketAddr = arguments[0].parse().unwrap();
+    let time = Duration::from_millis(arguments[1].parse().unwrap());
+    let mut request = Vec::new();
+    std::io::stdin().read_to_end(&mut request).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file("bench.pem").unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = Arc::new(config.unwrap().with_root_certificates(roots).with_no_client_auth());
+    let mut streams: Vec<_> = (0..CONNECTIONS)
+        .map(|_| {
+            let name = ServerName::try_from("localhost").unwrap();
+            let socket = TcpStream::connect(address).unwrap();
+            socket.set_nodelay(true).unwrap();
+            let connection = ClientConnection::new(Arc::clone(&config), name).unwrap();
+            StreamOwned::new(connection, socket)
+        })
+        .collect();
+    let mut buffer = vec![0; 1 << 20];
+    // Handshakes and caches first.
+    for stream in &mut streams {
+        stream.write_all(&request).unwrap();
+        read_answer(stream, &mut buffer);
+    }
+    let (mut latencies, mut refused) = (Vec::new(), 0);
+    let started = Instant::now();
+    let mut sent: Vec<Instant> = Vec::new();
+    for stream in &mut streams {
+        stream.write_all(&request).unwrap();
+        sent.push(Instant::now());
+    }
+    while started.elapsed() < time {
+        for (stream, sent) in streams.iter_mut().zip(&mut sent) {
+            refused += u64::from(!read_answer(stream, &mut buffer));
+            latencies.push(sent.elapsed());
+            *sent = Instant::now();
+            stream.write_all(&request).unwrap();
+        }
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    latencies.sort();
+    let at = |share: f64| latencies[(latencies.len() as f64 * share) as usize].as_secs_f64() * 1e6;
+    let (p50_us, p99_us) = (at(0.5), at(0.99));
+    let load = Load { done: latencies.len() as u64, refused, seconds, p50_us, p99_us };
+    println!("{}", serde_json::to_string(&load).unwrap());
+}
+
+/// Reads one answer; whether it is 200.
+fn read_answer(stream: &mut impl Read, buffer: &mut [u8]) -> bool {
+    let mut have = 0;
+    loop {
+        let read = stream.read(&mut buffer[have..]).unwrap();
+        assert_ne!(read, 0, "the server closed a connection");
+        have += read;
+        let head = buffer[..have].windows(4).position(|window| window == b"\r\n\r\n");
+        let Some(head) = head else { continue };
+        let text = std::str::from_utf8(&buffer[..head]).unwrap().to_ascii_lowercase();
+        let length = text.split("content-length: ").nth(1).unwrap().lines().next().unwrap();
+        if have == head + 4 + length.parse::<usize>().unwrap() {
+            return text.starts_with("http/1.1 200");
+        }
+    }
+}

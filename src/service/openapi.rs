@@ -1,0 +1,216 @@
+//! The OpenAPI 3.1 document of the service, made from the table of routes.
+
+use std::collections::BTreeMap;
+
+use hyper::StatusCode;
+use schemars::generate::SchemaSettings;
+use schemars::{Schema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use super::Problem;
+use super::route::Route;
+use crate::access::Scope;
+
+/// Writes the document.
+pub(super) fn document(routes: &[Route]) -> Value {
+    let mut writer = Writer::new();
+    let problem = writer.answers.subschema_for::<Problem>();
+    let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+    for route in routes {
+        let operation = writer.operation(route, &problem);
+        let method = route.method.as_str().to_ascii_lowercase();
+        paths.entry(&route.path).or_default().insert(method, operation);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "claviger",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Sign, verify, encrypt and decrypt by label, rotate by reordering. The first alias \
+                            acts, every alias still verifies and decrypts.",
+            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+        },
+        "security": [{ "certificate": [] }, { "bearer": [] }],
+        "paths": paths,
+        "components": { "schemas": writer.schemas(), "securitySchemes": {
+            "certificate": { "type": "mutualTLS",
+                "description": "The client certificate of a caller of [[callers]]." },
+            "bearer": { "type": "http", "scheme": "bearer",
+                "description": "An API key, or a JWT of an issuer that [[callers]] name." },
+        } },
+    })
+}
+
+/// Schemas of bodies and of answers are written apart: what may be left out differs.
+struct Writer {
+    bodies: SchemaGenerator,
+    answers: SchemaGenerator,
+}
+
+impl Writer {
+    fn new() -> Self {
+        let settings = || {
+            SchemaSettings::draft2020_12().with(|settings| {
+                settings.definitions_path = "/components/schemas".into();
+                settings.meta_schema = None;
+            })
+        };
+        Self {
+            bodies: settings().for_deserialize().into_generator(),
+            answers: settings().for_serialize().into_generator(),
+        }
+    }
+
+    fn operation(&mut self, route: &Route, problem: &Schema) -> Value {
+        let mut operation = json!({
+            "operationId": operation_id(route),
+            "summary": route.summary,
+            "tags": [tag(route)],
+            "parameters": parameters(route),
+            "responses": self.responses(route, problem),
+        });
+        let members = operation.as_object_mut();
+        let Some(members) = members else { return operation };
+        match route.right {
+            Some(right) => {
+                members.insert("description".into(), format!("Needs the right `{right}`.").into());
+            }
+            None => {
+                members.insert("security".into(), json!([]));
+            }
+        }
+        if let Some(body) = route.body {
+            let schema = body(&mut self.bodies);
+            let content = json!({ "application/json": { "schema": schema } });
+            let body = json!({ "required": true, "content": content });
+            members.insert("requestBody".into(), body);
+        }
+        operation
+    }
+
+    fn responses(&mut self, route: &Route, problem: &Schema) -> Value {
+        let mut responses = Map::new();
+        let ok = match route.answer {
+            Some(answer) => {
+                let schema = answer(&mut self.answers);
+                json!({ "description": "Done", "content": { "application/json": { "schema": schema } } })
+            }
+            None => json!({ "description": "Done", "content": { route.content_type: {} } }),
+        };
+        responses.insert("200".into(), ok);
+        for status in statuses(route) {
+            let reason = status.canonical_reason().unwrap_or_default();
+            let content = json!({ "application/problem+json": { "schema": problem } });
+            let mut response = json!({ "description": reason, "content": content });
+            if [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&status)
+                && let Some(members) = response.as_object_mut()
+            {
+                let seconds = json!({ "description": "Seconds after which to try again",
+                    "schema": { "type": "integer", "minimum": 0 } });
+                members.insert("headers".into(), json!({ "Retry-After": seconds }));
+            }
+            responses.insert(status.as_u16().to_string(), response);
+        }
+        responses.into()
+    }
+
+    fn schemas(mut self) -> Map<String, Value> {
+        let mut all = self.bodies.take_definitions(true);
+        all.extend(self.answers.take_definitions(true));
+        all
+    }
+}
+
+/// `sign`, of `POST /v1/labels/{label}/sign`.
+fn operation_id(route: &Route) -> String {
+    let fixed = route.path.split('/').filter(|part| !part.is_empty() && !part.starts_with('{'));
+    let words = fixed.filter(|part| *part != "v1");
+    let words = std::iter::once(route.method.as_str()).chain(words);
+    let clean =
+        |word: &str| word.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+    words.map(clean).collect::<Vec<_>>().join("_")
+}
+
+/// What the path is about: its first part after the version.
+fn tag(route: &Route) -> &str {
+    let mut parts = route.path.split('/').filter(|part| !part.is_empty());
+    match (parts.next(), parts.next()) {
+        (Some("v1"), Some(part)) => part,
+        _ => "service",
+    }
+}
+
+fn parameters(route: &Route) -> Vec<Value> {
+    let in_path = route.path.split('/').filter_map(|part| {
+        let name = part.strip_prefix('{')?.strip_suffix('}')?;
+        Some(
+            json!({ "name": name, "in": "path", "required": true, "schema": schema_of_part(name) }),
+        )
+    });
+    let realm = route.right.filter(|right| right.scope() != Scope::Service).map(|_| {
+        json!({ "name": "realm", "in": "query", "description": "The realm; absent: the root realm",
+            "schema": { "type": "string", "maxLength": 255 } })
+    });
+    let query = route.query.iter().map(|(name, description)| {
+        json!({ "name": name, "in": "query", "description": description,
+            "schema": { "type": "string" } })
+    });
+    in_path.chain(realm).chain(query).collect()
+}
+
+fn schema_of_part(name: &str) -> Value {
+    match name {
+        "label" => json!({ "type": "string", "maxLength": 255,
+            "pattern": "^[A-Za-z0-9]+(\\.[A-Za-z0-9]+)*$",
+            "examples": ["am.services.oauth2.oidc.signing.ES256"] }),
+        _ => json!({ "type": "string", "minLength": 1 }),
+    }
+}
+
+/// What a route may answer besides 200.
+fn statuses(route: &Route) -> Vec<StatusCode> {
+    let mut all = vec![StatusCode::BAD_REQUEST];
+    if route.right.is_some() {
+        all.extend([StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND]);
+        all.extend([StatusCode::CONFLICT, StatusCode::UNPROCESSABLE_ENTITY]);
+        all.push(StatusCode::TOO_MANY_REQUESTS);
+    }
+    all.extend([StatusCode::REQUEST_TIMEOUT, StatusCode::PAYLOAD_TOO_LARGE]);
+    all.extend([StatusCode::INTERNAL_SERVER_ERROR, StatusCode::SERVICE_UNAVAILABLE]);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::super::routes;
+    use super::*;
+
+    #[test]
+    fn operations_have_names_of_their_own_and_schemas_that_are_there() {
+        let routes = routes::all();
+        let ids: HashSet<_> = routes.iter().map(operation_id).collect();
+        assert_eq!(ids.len(), routes.len());
+        let document = document(&routes);
+        let text = document.to_string();
+        for part in text.split("\"$ref\":\"#/components/schemas/").skip(1) {
+            let name = part.split('"').next().unwrap();
+            assert!(document["components"]["schemas"].get(name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_schema_is_the_same_for_bodies_and_answers_or_has_another_name() {
+        let mut writer = Writer::new();
+        for route in &routes::all() {
+            let _ = route.body.map(|body| body(&mut writer.bodies));
+            let _ = route.answer.map(|answer| answer(&mut writer.answers));
+        }
+        let (bodies, answers) =
+            (writer.bodies.take_definitions(true), writer.answers.take_definitions(true));
+        for (name, schema) in &bodies {
+            assert!(answers.get(name).is_none_or(|other| other == schema), "{name}");
+        }
+    }
+}
