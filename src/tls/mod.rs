@@ -3,12 +3,14 @@
 //! Everything follows reloads: a new handshake uses the active alias and the anchors of its moment, and
 //! connections that run go on. A private key never leaves `crypto/`.
 
+mod any_client;
 pub mod client_auth;
 mod files;
 mod handshake;
 mod identity;
 mod trust;
 
+pub use any_client::AnyClient;
 pub use files::{FileAnchors, FileIdentity};
 pub use identity::Identity;
 pub use trust::{ClientTrust, ServerTrust};

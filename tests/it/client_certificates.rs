@@ -1,6 +1,6 @@
 //! Clients that authenticate with a certificate (RFC 8705): registered subjects, trusted certificates, bound tokens.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -21,6 +21,10 @@ use openssl::pkey::{PKey, Private};
 use openssl::x509::extension::{BasicConstraints, ExtendedKeyUsage, SubjectAlternativeName};
 use openssl::x509::{X509, X509Name, X509NameBuilder};
 use serde_json::{Map, Value, json};
+
+use claviger::tls::{AnyClient, Identity};
+use rustls::sign::SingleCertAndKey;
+use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection, StreamOwned};
 
 use crate::interop::peers;
 use crate::tls::ec;
@@ -560,4 +564,116 @@ fn the_program_checks_certificates_and_binds_tokens() {
     assert_eq!(bound_to(&["--certificate", "other.pem"]), 1);
     assert_eq!(bound_to(&[]), 1);
     assert_eq!(bound_to(&["--certificate", "shop.der", "--certificate-thumbprint", "x"]), 2);
+}
+
+/// Tells each client whether it is who it says, by the certificate of its handshake.
+fn serve(tls: ServerConfig, provider: Provider, client: Client) -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let tls = std::sync::Arc::new(tls);
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            let connection = ServerConnection::new(std::sync::Arc::clone(&tls)).unwrap();
+            let mut stream = StreamOwned::new(connection, socket.unwrap());
+            let mut request = Vec::new();
+            let mut byte = [0];
+            while !request.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut byte), Ok(1)) {
+                request.push(byte[0]);
+            }
+            if request.is_empty() {
+                continue;
+            }
+            let shown = stream.conn.peer_certificates().unwrap_or_default();
+            let chain: Vec<Vec<u8>> = shown.iter().map(|one| one.to_vec()).collect();
+            let known = provider.verify_client_certificate(&client, &chain).is_ok();
+            let body = if known { "welcome" } else { "stranger" };
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            drop(stream.write_all(answer.as_bytes()));
+            stream.conn.send_close_notify();
+            drop(stream.flush());
+        }
+    });
+    port
+}
+
+#[test]
+fn curl_is_known_by_its_self_signed_certificate_after_a_real_handshake() {
+    let house = House::new();
+    let server = issue(&common("server"), Some(localhost()), "server", Some(&house.ca));
+    let pem = |pair: &Pair| {
+        let key = pair.key.private_key_to_pem_pkcs8().unwrap();
+        [key, pair.certificate.to_pem().unwrap()].concat()
+    };
+    let config = house.path().join("claviger.toml");
+    let text = std::fs::read_to_string(&config).unwrap() + "[labels.'app.server']\nuse = 'mtls'\n";
+    std::fs::write(&config, text).unwrap();
+    house.write("app.server.v1", &pem(&server));
+    let write = |file: &str, content: &[u8]| {
+        std::fs::write(house.path().join(file), content).unwrap();
+    };
+    write("ca.pem", &house.ca.certificate.to_pem().unwrap());
+    let [shop, other] = ["shop", "other"].map(|text| issue(&common(text), None, "client", None));
+    write("shop.pem", &pem(&shop));
+    write("other.pem", &pem(&other));
+    let client = register(json!({ "token_endpoint_auth_method": "self_signed_tls_client_auth",
+        "jwks": { "keys": [jwk(&shop)] } }));
+    let keyring = house.keyring(Duration::ZERO);
+    let identity = Identity::new(keyring.label("app.server").unwrap()).unwrap();
+    let tls = ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(std::sync::Arc::new(AnyClient::new()))
+        .with_cert_resolver(std::sync::Arc::new(identity));
+    let port = serve(tls, keyring.oidc(None).provider(ISSUER), client.unwrap());
+    let curl = |arguments: &[&str]| {
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--cacert", "ca.pem", "--noproxy", "*"]).args(arguments);
+        command.args(["--resolve", &format!("localhost:{port}:127.0.0.1")]);
+        command.arg(format!("https://localhost:{port}/")).current_dir(house.path());
+        String::from_utf8(command.output().expect("these tests need curl").stdout).unwrap()
+    };
+    for version in ["1.2", "1.3"] {
+        let shows = |file: &str| curl(&["--cert", file, "--key", file, "--tls-max", version]);
+        assert_eq!(shows("shop.pem"), "welcome");
+        assert_eq!(shows("other.pem"), "stranger");
+    }
+    assert_eq!(curl(&[]), "stranger");
+    // Somebody who has the certificate and not its key does not come through the handshake.
+    let own = dialogue(&house, port, &shop, &shop.key);
+    assert!(own.ends_with("welcome"), "{own}");
+    assert_eq!(dialogue(&house, port, &shop, &other.key), "");
+}
+
+/// What the server answers to a client that shows this certificate and signs with this key.
+fn dialogue(house: &House, port: u16, shown: &Pair, key: &PKey<Private>) -> String {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(house.ca.der().into()).unwrap();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.private_key_to_pkcs8().unwrap());
+    let key = rustls::crypto::ring::sign::any_supported_type(&key.into()).unwrap();
+    let certified = rustls::sign::CertifiedKey::new(vec![shown.der().into()], key);
+    let config =
+        ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_client_cert_resolver(std::sync::Arc::new(SingleCertAndKey::from(certified)));
+    let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+    let connection = ClientConnection::new(std::sync::Arc::new(config), name).unwrap();
+    let socket = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let mut stream = StreamOwned::new(connection, socket);
+    let mut answer = Vec::new();
+    if stream.write_all(b"GET / HTTP/1.1\r\n\r\n").is_ok() {
+        // A refusal ends it in its own way.
+        drop(stream.read_to_end(&mut answer));
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+fn localhost() -> SubjectAlternativeName {
+    let mut san = SubjectAlternativeName::new();
+    san.dns("localhost");
+    san
 }

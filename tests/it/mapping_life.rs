@@ -287,6 +287,8 @@ fn cached_key_sets_end_before_a_staged_key_may_act() {
     let output = shop.run(&["--json", "jwks"]);
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(told["max_age"].as_u64().unwrap() <= 3_600, "{told}");
+    let document = shop.keyring().jwks(None, claviger::profiles::jwks::Party::All).document();
+    assert_eq!(told["etag"], document.etag, "{told}");
 }
 
 #[test]
