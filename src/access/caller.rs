@@ -1,5 +1,6 @@
 //! Callers: a name, and what proves it.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 
 use crate::access::DistinguishedName;
@@ -42,15 +43,51 @@ impl Credential {
         }
     }
 
-    /// The word for it: the key of the configuration.
+    /// The word for it.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Anonymous => "anonymous",
-            Self::ApiKey(_) => "api key",
+            Self::ApiKey(_) => "api-key",
             Self::Certificate(_) => "certificate",
             Self::Token(_) => "token",
         }
+    }
+}
+
+impl fmt::Display for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anonymous => f.write_str("anonymous"),
+            Self::ApiKey(hash) => write!(f, "API key with sha256 {}", Hex(hash)),
+            Self::Certificate(name) => {
+                f.write_str("certificate with ")?;
+                match name {
+                    CertificateName::SanDns(name) => write!(f, "san_dns {name}"),
+                    CertificateName::SanUri(uri) => write!(f, "san_uri {uri}"),
+                    CertificateName::Sha256(hash) => write!(f, "sha256 {}", Hex(hash)),
+                    CertificateName::Subject(name) => write!(f, "subject {name}"),
+                }
+            }
+            Self::Token(TokenRule { issuer, audience, subject, keys }) => {
+                write!(f, "token: {subject} of {issuer} for {audience}, keys of ")?;
+                match keys {
+                    TokenKeys::Label { label, realm: None } => write!(f, "label {label}"),
+                    TokenKeys::Label { label, realm: Some(realm) } => {
+                        write!(f, "label {label} in realm {realm}")
+                    }
+                    TokenKeys::Url(keys) => f.write_str(&keys.url),
+                }
+            }
+        }
+    }
+}
+
+struct Hex<'h>(&'h [u8; 32]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

@@ -3,13 +3,17 @@
 //! Nothing here knows HTTP. The configuration builds an [`Access`], a snapshot carries it, and the service asks it
 //! before it looks at anything else. What is asked on each request is indexed once, when the configuration is read.
 
+mod api_key;
 mod caller;
+mod effective;
 mod index;
 mod pattern;
 mod right;
 
 pub use crate::crypto::DistinguishedName;
+pub use api_key::ApiKey;
 pub use caller::{Caller, CertificateName, Credential, KeySetUrl, TokenKeys, TokenRule};
+pub use effective::{EffectiveRights, LabelRights, RealmRights};
 pub use pattern::Pattern;
 pub use right::{Right, Scope};
 

@@ -26,6 +26,12 @@ impl Pattern {
         self.text.starts_with(start) || (self.open && start.starts_with(&self.text))
     }
 
+    /// Whether every name that `other` means is meant.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        if self.open { other.text.starts_with(&self.text) } else { self == other }
+    }
+
     /// The name that is meant, or the beginning of those that are.
     #[must_use]
     pub fn text(&self) -> &str {

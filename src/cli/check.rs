@@ -45,7 +45,15 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     );
     let ok = errors == 0 && (!args.strict || warnings == 0);
     let json = json!({ "ok": ok, "errors": errors, "warnings": warnings, "problems": problems });
-    Ok(Outcome::new(json, summary).with_exit(u8::from(!ok)))
+    Ok(Outcome::new(json, summary).with_exit(u8::from(!ok)).with_notes(callers(context)))
+}
+
+/// Where to read what callers may do; a configuration with mistakes has said enough.
+fn callers(context: &Context) -> Option<String> {
+    let config = claviger::Config::load(&context.config).ok()?;
+    let count = config.access.callers().len();
+    let word = if count == 1 { "caller" } else { "callers" };
+    (count > 0).then(|| format!("{count} {word}: `claviger grants` shows what each may do"))
 }
 
 /// What is wrong with the certificates of `[service]`, as far as the file can be read.

@@ -9,6 +9,7 @@ use claviger::clock::Clock;
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::keyring::Keyring;
 
+mod api_key;
 mod args;
 mod check;
 mod completions;
@@ -22,6 +23,7 @@ mod explain;
 mod export;
 mod files;
 mod generate;
+mod grants;
 mod history;
 mod import;
 mod init;
@@ -81,6 +83,8 @@ pub(crate) struct Cli {
 /// One variant a command; its file has `Args` and `run`.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make an API key for a caller of the service, and its hash
+    ApiKey(api_key::Args),
     /// Check the whole configuration: every problem at once, then warnings
     Check(check::Args),
     /// Print the completions of a shell
@@ -103,6 +107,8 @@ enum Command {
     Export(export::Args),
     /// Make a new key in a keystore, or the next key of a label, or one in a file of its own
     Generate(generate::Args),
+    /// Show what callers of the service may do, label by label
+    Grants(grants::Args),
     /// Show what was done to the mappings, by whom, when and why
     History(history::Args),
     /// Copy entries of a JKS, JCEKS, PKCS#12, PEM or JWK file into a PKCS#12 keystore
@@ -154,6 +160,7 @@ enum Command {
 impl Command {
     fn run(self, context: &Context) -> Result<Outcome> {
         match self {
+            Self::ApiKey(args) => api_key::run(context, &args),
             Self::Check(args) => check::run(context, &args),
             Self::Completions(args) => completions::run(context, &args),
             Self::Decode(args) => seal::decode(context, &args),
@@ -165,6 +172,7 @@ impl Command {
             Self::Explain(args) => explain::run(context, &args),
             Self::Export(args) => export::run(context, &args),
             Self::Generate(args) => generate::run(context, &args),
+            Self::Grants(args) => grants::run(context, &args),
             Self::History(args) => history::run(context, &args),
             Self::Import(args) => import::run(context, &args),
             Self::Init(args) => init::run(context, &args),

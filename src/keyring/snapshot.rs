@@ -1,6 +1,6 @@
 //! A snapshot: everything a request needs, immutable from start to end.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -181,6 +181,13 @@ impl Snapshot {
             }
         }
         all
+    }
+
+    /// The labels that an operation finds in some realm: those of [`Snapshot::labels`], and of the catalogue those
+    /// that fall back to one of them.
+    #[must_use]
+    pub fn reachable(&self) -> BTreeSet<LabelName> {
+        self.labels.keys().chain(self.fallbacks.keys()).cloned().collect()
     }
 
     /// Its own position, else along its fallbacks.

@@ -54,6 +54,7 @@ pub use connection::serve;
 pub use lifecycle::run;
 pub use listen::{Inherited, Listener};
 pub use problem::Problem;
+pub use route::{RouteFacts, route_table};
 pub use tls::{Tls, check};
 
 /// The service over a keyring. Cheap to clone.

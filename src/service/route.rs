@@ -203,6 +203,32 @@ impl Route {
     }
 }
 
+/// A route as those see it who need not call it: tests and documents.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct RouteFacts {
+    /// The method.
+    pub method: String,
+    /// The path; its variable parts stand in braces.
+    pub path: String,
+    /// What the caller must be granted; `None`: everybody may.
+    pub right: Option<Right>,
+    /// What it is for.
+    pub summary: &'static str,
+}
+
+/// Every route of the service.
+#[must_use]
+pub fn route_table() -> Vec<RouteFacts> {
+    let facts = |route: Route| RouteFacts {
+        method: route.method.to_string(),
+        path: route.path,
+        right: route.right,
+        summary: route.summary,
+    };
+    super::routes::all().into_iter().map(facts).collect()
+}
+
 fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }

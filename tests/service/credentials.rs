@@ -25,7 +25,7 @@ fn access(callers: &[(&str, String)]) -> String {
     callers.iter().map(one).collect()
 }
 
-fn api_key(key: &str) -> String {
+pub(crate) fn api_key(key: &str) -> String {
     format!("api_key_sha256 = '{}'", hex(&openssl::sha::sha256(key.as_bytes())))
 }
 

@@ -182,6 +182,20 @@ impl Client {
         self.agent.get(format!("https://{}/healthz", self.address)).call().is_ok()
     }
 
+    /// Status and body of any request.
+    pub(crate) fn send(&self, method: &str, path: &str, bearer: Option<&str>) -> (u16, String) {
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("https://{}{path}", self.address));
+        if let Some(bearer) = bearer {
+            request = request.header("authorization", format!("Bearer {bearer}"));
+        }
+        let body = if method == "GET" || method == "HEAD" { "" } else { "{}" };
+        let mut response = self.agent.run(request.body(body).unwrap()).unwrap();
+        let text = response.body_mut().read_to_string().unwrap();
+        (response.status().as_u16(), text)
+    }
+
     /// Status and JSON body of a `POST` with these `Authorization` headers.
     pub(crate) fn post(&self, path: &str, bearers: &[&str], body: &Value) -> (u16, Value) {
         let mut request = self.agent.post(format!("https://{}{path}", self.address));
