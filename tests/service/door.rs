@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::time::UNIX_EPOCH;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -66,7 +67,10 @@ pub(crate) fn issue(holder: Holder<'_>, issuer: Option<&Pair>) -> Pair {
     builder.set_subject_name(&subject).unwrap();
     builder.set_issuer_name(issuer.map_or(&*subject, |one| one.1.subject_name())).unwrap();
     builder.set_pubkey(&key).unwrap();
-    builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
+    // Clocks of tests stand still at a time before this.
+    let an_hour_ago = Clock::system().now().duration_since(UNIX_EPOCH).unwrap().as_secs() - 3_600;
+    let start = Asn1Time::from_unix(an_hour_ago.try_into().unwrap()).unwrap();
+    builder.set_not_before(&start).unwrap();
     builder.set_not_after(&Asn1Time::days_from_now(30).unwrap()).unwrap();
     if issuer.is_none() {
         builder.append_extension(BasicConstraints::new().critical().ca().build().unwrap()).unwrap();
