@@ -442,13 +442,12 @@ pub(crate) mod saml {
                 node.attributes().map(|one| (one.namespace(), one.name(), one.value())).collect();
             attributes.sort_unstable();
             let text = if node.is_element() { None } else { node.text() };
+            // `xmlns=""` where there is no default namespace anyway is left out of canonical text.
+            let namespace = node.tag_name().namespace().filter(|uri| !uri.is_empty());
+            let name = (namespace, node.tag_name().name());
             // An instruction may lose white space in front of its value, and an empty text its node.
             if text != Some("") {
-                lines.push(format!(
-                    "{depth} {:?} {attributes:?} {text:?} {:?}",
-                    node.tag_name(),
-                    node.pi()
-                ));
+                lines.push(format!("{depth} {:?} {attributes:?} {text:?} {:?}", name, node.pi()));
             }
         }
         lines
