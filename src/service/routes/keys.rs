@@ -17,7 +17,7 @@ const JWK_SET: &str = "application/jwk-set+json";
 
 pub(super) fn routes() -> Vec<Route> {
     let one = |path: &str, summary, handler| {
-        Route::get_answer(path, summary, handler).with_right(Right::Keys).slow()
+        Route::get_answer(path, summary, handler).with_right(Right::Keys).of_type(JWK_SET).slow()
     };
     vec![
         one("/.well-known/jwks.json", "The key set of the provider", provider),

@@ -182,10 +182,12 @@ struct StepReport {
     /// Whether it was a dry run.
     dry_run: bool,
     /// The closed gate that would stop it; only of a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
     stopped_by: Option<String>,
     /// What changed, or would: the step, its mappings, the difference, the consequences and the closed gates.
     plan: Map<String, Value>,
     /// The end of the journal after it: its number and hash.
+    #[serde(skip_serializing_if = "Option::is_none")]
     head: Option<Map<String, Value>>,
     /// What the operator should know besides.
     notes: Vec<String>,
