@@ -38,6 +38,14 @@ pub struct Grant {
 }
 
 impl Grant {
+    /// Whether it gives a right to any label.
+    fn gives_some(&self, right: Right, realm: Option<&Realm>) -> bool {
+        let realm = realm.map_or(ROOT_REALM, Realm::as_str);
+        self.rights.contains(&right)
+            && !self.labels.is_empty()
+            && self.realms.iter().any(|pattern| pattern.matches(realm))
+    }
+
     fn gives(&self, right: Right, label: Option<&LabelName>, realm: Option<&Realm>) -> bool {
         let realm = realm.map_or(ROOT_REALM, Realm::as_str);
         let any = |patterns: &[Pattern], name| patterns.iter().any(|one| one.matches(name));
@@ -126,6 +134,12 @@ impl Access {
         realm: Option<&Realm>,
     ) -> bool {
         self.grants_of(caller).any(|grant| grant.gives(right, label, realm))
+    }
+
+    /// Whether `caller` has a right to any label at all in this realm.
+    #[must_use]
+    pub fn allows_some(&self, caller: &CallerName, right: Right, realm: Option<&Realm>) -> bool {
+        self.grants_of(caller).any(|grant| grant.gives_some(right, realm))
     }
 
     /// The grants of a caller, in file order.

@@ -5,8 +5,7 @@ use std::path::Path;
 use claviger::clock::{parse_rfc3339, rfc3339};
 use claviger::config::Config;
 use claviger::error::{Error, ErrorKind, Result};
-use claviger::journal::anchors;
-use claviger::journal::{Action, History, Journal, MappedKey, Record};
+use claviger::journal::{self, Action, History, Journal, MappedKey, Record};
 use claviger::label::LabelName;
 use serde_json::json;
 
@@ -75,42 +74,25 @@ fn verify(
     history: &History,
     kept: Option<&str>,
 ) -> Result<Outcome> {
-    let mut missing = anchors::findings(state_dir, history)?;
-    let kept = kept.map(|hash| (hash, history.find_hash(hash)));
-    if let Some((hash, None)) = kept {
-        missing.push(format!(
-            "no record has the hash {}: the end of the journal was cut off, it is an older copy, or another \
-             journal",
-            hash.escape_debug()
-        ));
-    }
+    let verdict = journal::verify(state_dir, history, kept)?;
     let trouble = trouble(history);
-    let whole = history.broken.is_none() && missing.is_empty();
-    let head = history.head();
-    let json = json!({
-        "ok": whole,
-        "records": history.records.len(),
-        "broken": history.broken,
-        "torn": history.torn,
-        "missing": missing,
-        "head": head,
-        "kept_head_is_record": kept.and_then(|(_, seq)| seq),
-    });
     let mut text = format!("{}: {} records", journal.path().display(), history.records.len());
-    if trouble.is_empty() && missing.is_empty() {
+    if trouble.is_empty() && verdict.missing.is_empty() {
         text.push_str(", the chain holds");
     }
     // What the chain shows is not said twice.
-    missing.retain(|one| !one.starts_with("the journal is not what was written"));
-    trouble.iter().chain(&missing).for_each(|one| text.push_str(&format!("\n{one}")));
+    let shown = |one: &&String| !one.starts_with("the journal is not what was written");
+    let missing = verdict.missing.iter().filter(shown);
+    trouble.iter().chain(missing).for_each(|one| text.push_str(&format!("\n{one}")));
     for (seq, lost) in history.losses() {
         text.push_str(&format!("\nrecord {seq} says that record {} was missing then", lost.seq));
     }
-    if let Some((_, Some(seq))) = kept {
+    if let Some(seq) = verdict.kept_head_is_record {
         text.push_str(&format!("\nthe head that was kept is record {seq}"));
     }
-    text.extend(head.map(|head| format!("\n{head}")));
-    Ok(Outcome::new(json, escape(&format!("{text}\n"))).with_exit(u8::from(!whole)))
+    text.extend(verdict.head.as_ref().map(|head| format!("\n{head}")));
+    let exit = u8::from(!verdict.ok);
+    Ok(Outcome::of(&verdict, escape(&format!("{text}\n")))?.with_exit(exit))
 }
 
 fn trouble(history: &History) -> Vec<String> {

@@ -4,7 +4,6 @@ use claviger::clock::{from_unix, rfc3339};
 use claviger::ops::KeySet;
 use claviger::rotation::{GoneKey, KeyLife};
 use claviger::usage::{Act, Horizon, KeyReport};
-use serde_json::{Value, json};
 
 /// The heads of [`cells`].
 pub(crate) const HEAD: [&str; 5] = ["MADE", "LAST MADE", "READ", "LAST READ", "HORIZON"];
@@ -19,34 +18,6 @@ pub(crate) fn cells(life: &KeyLife) -> [String; 5] {
 pub(crate) fn cells_of_gone(gone: &GoneKey) -> [String; 5] {
     let [made, last_made, read, last_read] = uses(&gone.report);
     [made, last_made, read, last_read, format!("left {}", rfc3339(gone.since))]
-}
-
-/// Everything for programs.
-pub(crate) fn facts(life: &KeyLife) -> Value {
-    let mut facts = uses_facts(&life.report);
-    let horizon = match life.horizon {
-        Horizon::Until(end) => Some(rfc3339(from_unix(end))),
-        Horizon::Nothing | Horizon::Unknown(_) => None,
-    };
-    let more = json!({
-        "phase": life.phase,
-        "horizon": horizon,
-        "provable": life.safe_after.is_ok(),
-        "not_provable_because": life.safe_after.err().map(claviger::usage::Doubt::code),
-        "safe_after": life.safe_after.ok().flatten().map(rfc3339),
-    });
-    merge(&mut facts, more);
-    facts
-}
-
-/// Everything of a key that left its label.
-pub(crate) fn facts_of_gone(gone: &GoneKey) -> Value {
-    let mut facts = uses_facts(&gone.report);
-    merge(
-        &mut facts,
-        json!({ "alias": gone.alias, "phase": gone.phase, "since": rfc3339(gone.since) }),
-    );
-    facts
 }
 
 /// A line for a key that has used half of its messages, or all.
@@ -80,30 +51,5 @@ fn horizon(life: &KeyLife) -> String {
         }
         (Horizon::Nothing, _) => "-".to_owned(),
         (Horizon::Until(end), _) => rfc3339(from_unix(end)),
-    }
-}
-
-fn uses_facts(report: &KeyReport) -> Value {
-    let last = |act| report.last(act).map(|secs| rfc3339(from_unix(secs)));
-    json!({
-        "recorded_since": report.recorded_since.map(|secs| rfc3339(from_unix(secs))),
-        "durable": report.durable,
-        "signed": report.count(Act::Signed),
-        "encrypted": report.count(Act::Encrypted),
-        "verified": report.count(Act::Verified),
-        "decrypted": report.count(Act::Decrypted),
-        "last_signed": last(Act::Signed),
-        "last_encrypted": last(Act::Encrypted),
-        "last_verified": last(Act::Verified),
-        "last_decrypted": last(Act::Decrypted),
-        "messages": report.messages,
-        "message_limit": report.message_limit,
-    })
-}
-
-/// Adds the members of one object to another.
-pub(crate) fn merge(facts: &mut Value, more: Value) {
-    if let (Value::Object(facts), Value::Object(more)) = (facts, more) {
-        facts.extend(more);
     }
 }

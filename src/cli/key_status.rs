@@ -6,10 +6,8 @@ use claviger::error::{Error, ErrorKind, Result};
 use claviger::keyring::Keyring;
 use claviger::keyring::keyset::{KeySet, LabelKey};
 use claviger::label::{LabelName, Realm};
-use claviger::rotation::{GoneKey, Lives};
-use serde_json::{Value, json};
+use claviger::rotation::{GoneKey, LabelFacts, Lives};
 
-use super::labels::shown_kid;
 use super::{Context, key_life, output};
 
 /// The keys of the labels that were asked for.
@@ -18,7 +16,7 @@ pub(crate) struct KeyStatus {
     /// For people.
     pub(crate) table: String,
     /// For programs: one object a label and realm.
-    pub(crate) facts: Vec<Value>,
+    pub(crate) facts: Vec<LabelFacts>,
     /// What the operator should see.
     pub(crate) notes: BTreeSet<String>,
     rows: Vec<Vec<String>>,
@@ -57,34 +55,21 @@ pub(crate) fn of(
 
 impl KeyStatus {
     fn add_label(&mut self, lives: &Lives, realm: Option<&Realm>, set: &KeySet) {
-        let label = set.label();
-        let aliases: Vec<Value> =
-            set.keys().iter().map(|key| self.add_key(lives, realm, set, key)).collect();
-        let gone = lives.gone(label, realm);
-        for key in &gone {
-            self.add_gone(label, realm, key);
+        for key in set.keys() {
+            self.add_key(lives, realm, set, key);
         }
-        let gone: Vec<Value> = gone.iter().map(key_life::facts_of_gone).collect();
-        self.facts
-            .push(json!({ "label": label, "realm": realm, "aliases": aliases, "gone": gone }));
+        for key in &lives.gone(set.label(), realm) {
+            self.add_gone(set.label(), realm, key);
+        }
+        self.facts.push(lives.facts(set, realm));
     }
 
-    fn add_key(
-        &mut self,
-        lives: &Lives,
-        realm: Option<&Realm>,
-        set: &KeySet,
-        key: &LabelKey,
-    ) -> Value {
+    fn add_key(&mut self, lives: &Lives, realm: Option<&Realm>, set: &KeySet, key: &LabelKey) {
         let life = lives.of_key(set, key);
         let (label, alias) = (set.label().as_str(), key.alias.as_str());
         let cells = key_life::cells(&life);
         self.rows.push(row(label, realm, [alias, life.phase.name()], cells));
         self.notes.extend(key_life::budget_note(label, alias, &life.report));
-        let mut facts =
-            json!({ "alias": key.alias, "store": key.store, "kid": shown_kid(set, key) });
-        key_life::merge(&mut facts, key_life::facts(&life));
-        facts
     }
 
     fn add_gone(&mut self, label: &LabelName, realm: Option<&Realm>, key: &GoneKey) {

@@ -1,16 +1,13 @@
 //! `labels`: a table of what is mapped.
 
-use std::sync::Arc;
-
-use claviger::catalogue::{self, LabelUse};
+use claviger::catalogue;
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::jose::jwk;
 use claviger::keyring::Keyring;
-use claviger::keyring::keyset::LabelKey;
 use claviger::label::{LabelName, Realm};
 use claviger::ops::KeySet;
-use claviger::rotation::Lives;
-use serde_json::{Value, json};
+use claviger::rotation::{Lives, fitting};
+use serde_json::json;
 
 use super::{Context, Outcome, key_life, output};
 
@@ -33,17 +30,16 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let (lives, mut notes) = lives(&keyring);
     let mut rows = Vec::new();
     let mut facts = Vec::new();
-    for ((label, realm), set) in snapshot.labels() {
-        let other = wanted.as_ref().is_some_and(|wanted| wanted != label);
-        // With --realm: what that realm sees, its own list or the global one.
-        let seen = asking.is_none() || asking.as_ref() == realm || realm.is_none();
-        let hidden = realm.is_none()
-            && asking.is_some()
-            && !snapshot.find(asking.as_ref(), label).is_some_and(|seen| Arc::ptr_eq(seen, set));
-        if other || !seen || hidden {
+    // With --realm: what that realm sees, its own list or the global one.
+    let seen = match &asking {
+        Some(realm) => snapshot.labels_seen_by(Some(realm)),
+        None => snapshot.labels().into_iter().map(|((label, of), set)| (label, of, set)).collect(),
+    };
+    for (label, realm, set) in seen {
+        if wanted.as_ref().is_some_and(|wanted| wanted != label) {
             continue;
         }
-        let gone = lives.gone(label, realm);
+        let (of, gone) = (realm, lives.gone(label, realm));
         let realm = realm.map(ToString::to_string);
         rows.extend(table_rows(&lives, set, realm.as_deref(), wanted.is_some()));
         for key in gone.iter().filter(|_| wanted.is_some()) {
@@ -58,8 +54,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
             let report = lives.of_key(set, key).report;
             key_life::budget_note(label.as_str(), key.alias.as_str(), &report)
         }));
-        let gone: Vec<Value> = gone.iter().map(key_life::facts_of_gone).collect();
-        facts.push(describe(&lives, set, realm.as_deref(), gone));
+        facts.push(lives.facts(set, of));
     }
     if facts.is_empty()
         && let Some(wanted) = wanted
@@ -85,17 +80,8 @@ fn lives(keyring: &Keyring) -> (Lives, Vec<String>) {
     }
 }
 
-fn algorithms(set: &KeySet) -> Vec<&'static str> {
-    use claviger::ops::Role::{Encrypt, Verify};
-    let active = set.active();
-    let fits = |row: &&&'static claviger::alg::Algorithm| {
-        set.fits(active, row, Verify) || set.fits(active, row, Encrypt)
-    };
-    set.algorithms().iter().filter(fits).map(|row| row.name).collect()
-}
-
 fn table_rows(lives: &Lives, set: &KeySet, realm: Option<&str>, whole: bool) -> Vec<Vec<String>> {
-    let names = algorithms(set);
+    let names: Vec<&str> = fitting(set).into_iter().map(|row| row.name).collect();
     let shown = if whole || names.len() <= 3 {
         names.join(" ")
     } else {
@@ -123,38 +109,4 @@ fn table_rows(lives: &Lives, set: &KeySet, realm: Option<&str>, whole: bool) -> 
             row
         })
         .collect()
-}
-
-/// A word could be guessed from what is derived from it: passwords have no kid to show.
-pub(crate) fn shown_kid<'k>(set: &KeySet, key: &'k LabelKey) -> Option<&'k str> {
-    (!set.uses().contains(&LabelUse::Secret)).then_some(key.kid.as_str())
-}
-
-fn describe(lives: &Lives, set: &KeySet, realm: Option<&str>, gone: Vec<Value>) -> Value {
-    let aliases: Vec<Value> = set
-        .keys()
-        .iter()
-        .map(|key| {
-            let mut facts = json!({
-                "alias": key.alias,
-                "store": key.store,
-                "realm": key.realm,
-                "kid": shown_kid(set, key),
-                "key": key.key.kind().to_string(),
-                "expires": jwk::certificate_expiry(key),
-            });
-            key_life::merge(&mut facts, key_life::facts(&lives.of_key(set, key)));
-            facts
-        })
-        .collect();
-    let uses: Vec<&str> = set.uses().iter().map(|one| one.name()).collect();
-    json!({
-        "label": set.label(),
-        "realm": realm,
-        "use": uses,
-        "active": set.active().alias,
-        "algorithms": algorithms(set),
-        "aliases": aliases,
-        "gone": gone,
-    })
 }

@@ -30,7 +30,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         Some(_) => keys.table,
         None => format!("{}\n{}", text(&status), keys.table),
     };
-    Ok(Outcome::of(&status, data)?.with_member("keys", keys.facts).with_notes(keys.notes))
+    Ok(Outcome::of(&status, data)?
+        .with_member("keys", serde_json::to_value(&keys.facts).unwrap_or_default())
+        .with_notes(keys.notes))
 }
 
 fn text(status: &Status) -> String {

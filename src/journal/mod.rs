@@ -13,6 +13,7 @@ pub(crate) mod archive;
 mod history;
 mod record;
 pub mod tombstones;
+mod verdict;
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -30,6 +31,7 @@ pub use history::{Break, History, Span, Torn};
 pub use record::{
     Action, Actor, ConfigHashes, Event, MappedKey, MappingChange, MappingName, Record, Refusal,
 };
+pub use verdict::{Verdict, verify};
 
 /// The name of the file in `state_dir`.
 pub const FILE_NAME: &str = "journal.jsonl";

@@ -169,6 +169,21 @@ impl Snapshot {
         Error::new(ErrorKind::UnknownLabel, text).with_help(help)
     }
 
+    /// The labels as a realm sees them, in order of name: its own list of each, else the global one; `None`: the
+    /// global scope.
+    #[must_use]
+    pub fn labels_seen_by(
+        &self,
+        realm: Option<&Realm>,
+    ) -> Vec<(&LabelName, Option<&Realm>, &Arc<KeySet>)> {
+        let all = self.labels().into_iter().map(|((label, of), set)| (label, of, set));
+        let seen = |label: &LabelName, of: Option<&Realm>, set: &Arc<KeySet>| match of {
+            Some(of) => realm == Some(of),
+            None => self.find(realm, label).is_some_and(|found| Arc::ptr_eq(found, set)),
+        };
+        all.filter(|(label, of, set)| seen(label, *of, set)).collect()
+    }
+
     /// Every label with its key sets: `None` for the global scope, then the realms, in order of name.
     #[must_use]
     pub fn labels(&self) -> BTreeMap<(&LabelName, Option<&Realm>), &Arc<KeySet>> {

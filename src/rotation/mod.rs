@@ -11,6 +11,7 @@
 //! which: the mappings are as `begin` says they were before, or as it says they are after.
 
 pub mod announce;
+mod facts;
 mod fresh;
 mod gates;
 mod life;
@@ -47,6 +48,7 @@ use crate::keyring::Keyring;
 use crate::label::{LabelName, Realm};
 
 pub use announce::{Announcement, Ready};
+pub use facts::{AliasFacts, GoneFacts, LabelFacts, LifeFacts, UseFacts, fitting, shown_kid};
 use fresh::Fresh;
 pub use gates::{Gate, Overrides};
 pub use life::{GoneKey, KeyLife, Lives, Phase};

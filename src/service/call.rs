@@ -49,6 +49,13 @@ impl Call<'_> {
         ops::keys_of(&self.snapshot, self.realm.as_ref(), self.label()?)
     }
 
+    /// Whether the caller has a right to this label too, for answers about several.
+    pub(crate) fn may(&self, right: Right, label: &LabelName) -> bool {
+        let access = &self.snapshot.config().access;
+        let realm = self.realm.as_ref();
+        self.caller.as_ref().is_some_and(|name| access.allows(name, right, Some(label), realm))
+    }
+
     /// Whether everybody may do the same who shows no credential.
     pub(crate) fn is_open_to_everybody(&self, right: Right) -> bool {
         let access = &self.snapshot.config().access;

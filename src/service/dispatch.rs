@@ -145,7 +145,13 @@ async fn admit<'s>(
     let label = label.as_ref().map(crate::catalogue::canonical);
     if let (Some(right), Some(caller)) = (route.right, &caller) {
         let access = &snapshot.config().access;
-        if !access.allows(caller, right, label.as_ref(), realm.as_ref()) {
+        let realm = realm.as_ref();
+        // What is about several labels answers those that the caller has the right to.
+        let allowed = match (right.scope(), &label) {
+            (Scope::Label, None) => access.allows_some(caller, right, realm),
+            _ => access.allows(caller, right, label.as_ref(), realm),
+        };
+        if !allowed {
             return Err(forbidden(right));
         }
     }

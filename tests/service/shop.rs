@@ -58,8 +58,7 @@ impl Shop {
         let keys: Vec<String> = keys.iter().map(|(alias, kind)| jwk(alias, kind)).collect();
         let keys = format!("{{\"keys\":[{}]}}", keys.join(","));
         std::fs::write(folder.path().join("keys.jwks"), keys).unwrap();
-        let hash: String =
-            sha256(b"the key of portal").iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = Self::hash("the key of portal");
         let grants: String = rights.iter().map(|right| grant(right)).collect();
         let text = format!(
             "[keyring]\nstate_dir = \"state\"\nreload = \"off\"\n\n[policy]\npropagation = \"1h\"\n\n\
@@ -81,6 +80,11 @@ impl Shop {
         let service = Service::new(keyring, clock, claviger::service::Limits::default());
         let running = Running::of(service.clone());
         Self { folder, now, service, running }
+    }
+
+    /// What a configuration has of an API key.
+    pub(crate) fn hash(key: &str) -> String {
+        sha256(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     pub(crate) fn wait(&self, seconds: u64) {

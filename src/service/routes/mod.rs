@@ -1,10 +1,12 @@
 //! The table of routes: a file a subject, a row a route.
 
 mod description;
+mod drill;
 mod encryption;
 mod health;
 mod keys;
 mod oidc;
+mod reading;
 mod service;
 mod sessions;
 mod signing;
@@ -17,10 +19,12 @@ use super::route::Route;
 pub(crate) fn all() -> Vec<Route> {
     [
         description::routes(),
+        drill::routes(),
         encryption::routes(),
         health::routes(),
         keys::routes(),
         oidc::routes(),
+        reading::routes(),
         service::routes(),
         sessions::routes(),
         signing::routes(),

@@ -1,0 +1,141 @@
+//! Reading: labels and their keys, why a label resolves as it does, what was done, how the keyring is.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::super::call::Call;
+use super::super::route::Route;
+use crate::access::Right;
+use crate::clock::parse_rfc3339;
+use crate::error::{Error, ErrorKind, Result};
+use crate::journal::{self, Break, Journal, MappingChange, Record, Torn, Verdict};
+use crate::keyring::{Explanation, Status};
+use crate::rotation::{LabelFacts, Lives};
+
+pub(super) fn routes() -> Vec<Route> {
+    let (read, label) = (Right::Read, |name: &str| format!("/v1/labels/{{label}}{name}"));
+    vec![
+        Route::get("/v1/labels", read, "The labels that the caller may read", labels).slow(),
+        Route::get(label(""), read, "A label with its keys", one).slow(),
+        Route::get(label("/explain"), read, "Why a label resolves as it does", explain).slow(),
+        Route::get(label("/history"), read, "What was done to the mappings of a label", history)
+            .slow(),
+        Route::get("/v1/history/verify", read, "Whether the journal is whole", verify).slow(),
+        Route::get("/v1/status", Right::Metrics, "Which snapshot serves, and since when", status),
+    ]
+}
+
+/// The labels of a realm that the caller may read.
+#[derive(JsonSchema, Serialize)]
+struct Labels {
+    /// In order of their names.
+    labels: Vec<LabelFacts>,
+    /// What could not be read.
+    notes: Vec<String>,
+}
+
+fn labels(call: &Call<'_>) -> Result<Labels> {
+    let realm = call.realm.as_ref();
+    let (lives, notes) = lives(call);
+    let seen = call.snapshot.labels_seen_by(realm);
+    let seen = seen.into_iter().filter(|(label, ..)| call.may(Right::Read, label));
+    let labels = seen.map(|(_, of, set)| lives.facts(set, of)).collect();
+    Ok(Labels { labels, notes })
+}
+
+fn one(call: &Call<'_>) -> Result<LabelFacts> {
+    let set = call.snapshot.keys(call.realm.as_ref(), call.label()?)?;
+    Ok(lives(call).0.facts(set, set.active().realm.as_ref()))
+}
+
+/// What is known of the keys; where the state directory cannot be read the labels are shown all the same.
+fn lives(call: &Call<'_>) -> (Lives, Vec<String>) {
+    let keyring = &call.service.0.keyring;
+    match Lives::read(keyring) {
+        Ok(lives) => (lives, Vec::new()),
+        Err(error) => {
+            log::warn!("what is known of the keys cannot be read: {error}");
+            (Lives::unread(keyring), vec!["what is known of the keys cannot be read".into()])
+        }
+    }
+}
+
+/// Which stores were asked, and what each answered.
+#[derive(JsonSchema, Serialize)]
+#[serde(transparent)]
+struct Explained(#[schemars(with = "Map<String, Value>")] Explanation);
+
+fn explain(call: &Call<'_>) -> Result<Explained> {
+    let keyring = &call.service.0.keyring;
+    keyring.explain(call.label()?, call.realm.as_ref()).map(Explained)
+}
+
+/// Records of the journal.
+#[derive(JsonSchema, Serialize)]
+struct Records {
+    /// In their order.
+    #[schemars(with = "Vec<Map<String, Value>>")]
+    records: Vec<Record>,
+    /// Where the chain breaks; absent: it holds.
+    #[schemars(with = "Option<Map<String, Value>>")]
+    broken: Option<Break>,
+    /// What a crash cut short.
+    #[schemars(with = "Option<Map<String, Value>>")]
+    torn: Option<Torn>,
+}
+
+fn history(call: &Call<'_>) -> Result<Records> {
+    let since = match call.query.get("since") {
+        None => None,
+        Some(text) => Some(parse_rfc3339(text).ok_or_else(|| {
+            Error::new(ErrorKind::Usage, format!("\"{}\" is no time", text.escape_debug()))
+                .with_help("write it as 2026-11-20T08:00:00Z")
+        })?),
+    };
+    let (_, history) = journal(call)?;
+    let label = call.label()?;
+    // A record of other realms alone is not for this one.
+    let here = |change: &MappingChange| {
+        change.mapping.label == *label
+            && (change.mapping.realm.is_none() || change.mapping.realm == call.realm)
+    };
+    let records = history.of_label(label).filter(|record| {
+        since.is_none_or(|since| record.time >= since)
+            && (record.changes.is_empty() || record.changes.iter().any(here))
+    });
+    let records = records.cloned().map(|record| Record {
+        changes: record.changes.iter().filter(|change| here(change)).cloned().collect(),
+        ..record
+    });
+    Ok(Records { records: records.collect(), broken: history.broken.clone(), torn: history.torn })
+}
+
+/// Whether nothing of the journal is missing or altered.
+#[derive(JsonSchema, Serialize)]
+#[serde(transparent)]
+struct Verified(#[schemars(with = "Map<String, Value>")] Verdict);
+
+fn verify(call: &Call<'_>) -> Result<Verified> {
+    let (state_dir, history) = journal(call)?;
+    let kept = call.query.get("head").map(String::as_str);
+    journal::verify(&state_dir, &history, kept).map(Verified)
+}
+
+fn journal(call: &Call<'_>) -> Result<(std::path::PathBuf, journal::History)> {
+    let state_dir = call.snapshot.config().keyring.state_dir.clone().ok_or_else(|| {
+        Error::new(ErrorKind::Usage, "the service keeps no journal")
+            .with_help("an administrator adds state_dir to [keyring]")
+    })?;
+    let history = Journal::of(&state_dir).read()?;
+    Ok((state_dir, history))
+}
+
+/// The keyring at this moment.
+#[derive(JsonSchema, Serialize)]
+#[serde(transparent)]
+struct StatusNow(#[schemars(with = "Map<String, Value>")] Status);
+
+fn status(call: &Call<'_>) -> Result<StatusNow> {
+    Ok(StatusNow(call.service.0.keyring.status()))
+}
