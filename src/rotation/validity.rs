@@ -4,6 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::{Rotation, announce};
+use crate::error::{Error, ErrorKind, Result};
 use crate::journal::Action;
 use crate::keyring::keyset::KeySet;
 use crate::label::{LabelName, Realm};
@@ -66,5 +67,28 @@ impl Rotation {
         let until = new_acts.chain(leaves).min();
         let until = until.and_then(|until| until.checked_sub(config.policy.clock_skew));
         Validity { cache, until }
+    }
+
+    /// As [`Rotation::validity`], and not beyond `wanted`: what a document says of itself that is written now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::StepRefused`] if a step of a schedule is due now.
+    pub fn validity_until(
+        &self,
+        verify: &[&KeySet],
+        encrypt: Option<&KeySet>,
+        realm: Option<&Realm>,
+        wanted: Option<SystemTime>,
+    ) -> Result<Validity> {
+        let (validity, now) = (self.validity(verify, encrypt, realm), self.now());
+        let until = [wanted, validity.until].into_iter().flatten().min();
+        if until.is_some_and(|until| until <= now) {
+            let text = "a step of a schedule is due now: what is written would be old";
+            return Err(Error::new(ErrorKind::StepRefused, text).with_help("claviger rotate --due"));
+        }
+        let left = until.and_then(|until| until.duration_since(now).ok());
+        let cache = left.map_or(validity.cache, |left| left.min(validity.cache));
+        // A duration of 0 makes peers ask without end.
+        Ok(Validity { cache: cache.max(Duration::from_secs(1)), until })
     }
 }

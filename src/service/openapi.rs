@@ -121,14 +121,17 @@ impl Writer {
     }
 }
 
-/// `sign`, of `POST /v1/labels/{label}/sign`.
+/// `post_labels_sign`, of `POST /v1/labels/{label}/sign`. A part that varies counts where nothing follows it.
 fn operation_id(route: &Route) -> String {
-    let fixed = route.path.split('/').filter(|part| !part.is_empty() && !part.starts_with('{'));
-    let words = fixed.filter(|part| *part != "v1");
-    let words = std::iter::once(route.method.as_str()).chain(words);
-    let clean =
-        |word: &str| word.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
-    words.map(clean).collect::<Vec<_>>().join("_")
+    let varies = |part: &&str| part.starts_with('{');
+    let parts = route.path.split('/').filter(|part| !part.is_empty() && *part != "v1");
+    let last = route.path.rsplit('/').next().filter(varies);
+    let words = std::iter::once(route.method.as_str()).chain(parts.filter(|part| !varies(part)));
+    let clean = |word: &str| {
+        let word = word.trim_matches(['{', '}']).to_ascii_lowercase();
+        word.replace(|c: char| !c.is_ascii_alphanumeric(), "_")
+    };
+    words.chain(last).map(clean).collect::<Vec<_>>().join("_")
 }
 
 /// What the path is about: its first part after the version.

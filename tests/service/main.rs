@@ -21,6 +21,7 @@ mod reading;
 mod refusals;
 mod reload;
 mod running;
+mod saml;
 mod schemathesis;
 mod sessions;
 mod shop;

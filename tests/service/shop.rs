@@ -53,7 +53,7 @@ impl Shop {
         Self::in_folder(folder, rights, more)
     }
 
-    fn in_folder(folder: tempfile::TempDir, rights: &[&str], more: &str) -> Self {
+    pub(crate) fn in_folder(folder: tempfile::TempDir, rights: &[&str], more: &str) -> Self {
         let keys = [("a", "ec"), ("b", "ec"), ("c", "ec"), ("s", "aes"), ("t", "aes")];
         let keys: Vec<String> = keys.iter().map(|(alias, kind)| jwk(alias, kind)).collect();
         let keys = format!("{{\"keys\":[{}]}}", keys.join(","));

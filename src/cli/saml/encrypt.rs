@@ -64,7 +64,7 @@ impl From<Kind> for Encryptable {
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let policy = args.allowed.policy()?;
     let peer = args.peer.read(context)?;
-    let role = peer.as_ref().and_then(super::parties::Known::role);
+    let role = peer.as_ref().and_then(saml::KnownPeer::role);
     let mut preferred = role.map(|role| role.encrypt_options(policy)).unwrap_or_default();
     // The peer's digests belong to the transport that it named.
     if args.key_transport.is_some() {
@@ -75,7 +75,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         key_transport: args.key_transport.as_deref().or(preferred.key_transport),
         digest: args.digest.map(Into::into).or(preferred.digest),
         mgf: args.mgf.map(Into::into).or(preferred.mgf),
-        recipient: peer.as_ref().and_then(super::parties::Known::entity_id),
+        recipient: peer.as_ref().and_then(saml::KnownPeer::entity_id),
         policy,
     };
     let document = args.files.read()?;

@@ -155,19 +155,9 @@ fn times(
     let encryption = entity.keys_if_mapped(SamlUse::Encryption)?;
     let shown: Vec<_> = std::iter::once(&*signing).chain(mtls.as_deref()).collect();
     let rotation = Rotation::preview(&context.config, context.clock.clone())?;
-    let validity = rotation.validity(&shown, encryption.as_deref(), entity.scope().realm.as_ref());
-    let until = [wanted, validity.until].into_iter().flatten().min();
-    if until.is_some_and(|until| until <= context.clock.now()) {
-        return Err(Error::new(
-            ErrorKind::StepRefused,
-            "a step of a schedule is due now: what is written would be old",
-        )
-        .with_help("claviger rotate --due"));
-    }
-    let cache = until.and_then(|until| until.duration_since(context.clock.now()).ok());
-    let cache = cache.map_or(validity.cache, |left| left.min(validity.cache));
-    // cacheDuration of 0 makes peers ask without end.
-    Ok((cache.max(Duration::from_secs(1)), until))
+    let realm = entity.scope().realm.as_ref();
+    let validity = rotation.validity_until(&shown, encryption.as_deref(), realm, wanted)?;
+    Ok((validity.cache, validity.until))
 }
 
 /// `AssertionConsumerService=HTTP-POST@https://sp.example/acs`.

@@ -8,9 +8,8 @@ use claviger::alg::Hash;
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::keyring::Keyring;
 use claviger::ops::KeySet;
-use claviger::profiles::saml::metadata::{PeerMetadata, PeerRole};
-use claviger::profiles::saml::{SamlEntity, SamlRole, SamlScope, SamlUse};
-use claviger::xmlsec::{PeerKey, PeerKeys, PeerPolicy, XmlLimits};
+use claviger::profiles::saml::{KnownPeer, SamlEntity, SamlRole, SamlScope, SamlUse};
+use claviger::xmlsec::PeerPolicy;
 
 use crate::cli::Context;
 use crate::cli::on_label::keys;
@@ -149,91 +148,23 @@ pub(crate) struct Peer {
     certificate: Option<PathBuf>,
 }
 
-/// What is known of a peer.
-#[derive(Debug)]
-pub(crate) enum Known {
-    /// Certificates alone.
-    Certificates(PeerKeys),
-    /// Its entity ID and one role of its metadata.
-    Role(String, Box<PeerRole>),
-}
-
 impl Peer {
     /// What is known; `None` if no peer is named.
-    pub(crate) fn read(&self, context: &Context) -> Result<Option<Known>> {
+    pub(crate) fn read(&self, context: &Context) -> Result<Option<KnownPeer>> {
         if let Some(path) = &self.certificate {
             let file = read_input(path, MAX_METADATA_BYTES)?;
             // EXPOSE: certificates are public.
-            let keys = PeerKeys::from_file(file.expose_secret());
-            return keys
-                .map(|keys| Some(Known::Certificates(keys)))
+            return KnownPeer::from_certificates(file.expose_secret())
+                .map(Some)
                 .map_err(|error| error.with_file(path));
         }
         let Some(path) = &self.metadata else { return Ok(None) };
         let file = read_input(path, MAX_METADATA_BYTES)?;
+        let (role, now) = (self.peer_role.map(SamlRole::from), context.clock.now());
         // EXPOSE: metadata are public.
-        let limits = XmlLimits::METADATA;
-        let read = PeerMetadata::read(file.expose_secret(), self.entity.as_deref(), &limits)
-            .map_err(|error| error.with_file(path))?;
-        read.require_current(context.clock.now())?;
-        let role = self.role_of(&read)?.clone();
-        Ok(Some(Known::Role(read.entity_id, Box::new(role))))
-    }
-
-    fn role_of<'m>(&self, read: &'m PeerMetadata) -> Result<&'m PeerRole> {
-        if let Some(role) = self.peer_role {
-            let role = SamlRole::from(role);
-            return read.role(role).ok_or_else(|| {
-                let text = format!("the metadata has no {}", role.descriptor());
-                Error::new(ErrorKind::Usage, text)
-            });
-        }
-        let roles = [SamlRole::Idp, SamlRole::Sp];
-        let mut found = roles.iter().filter_map(|role| read.role(*role));
-        match (found.next(), found.next()) {
-            (Some(role), None) => Ok(role),
-            (None, _) => Err(Error::new(
-                ErrorKind::Usage,
-                "the metadata has neither an identity provider nor a service provider",
-            )),
-            _ => Err(Error::new(ErrorKind::Usage, "the peer has both roles")
-                .with_help("name one: --peer-role idp or --peer-role sp")),
-        }
-    }
-}
-
-impl Known {
-    /// Who may have signed.
-    pub(crate) fn signing_keys(&self) -> Result<PeerKeys> {
-        match self {
-            Self::Certificates(keys) => Ok(keys.clone()),
-            Self::Role(_, role) => role.signing_keys(),
-        }
-    }
-
-    /// Whom to encrypt to.
-    pub(crate) fn encryption_key(&self) -> Result<PeerKey> {
-        let first = match self {
-            Self::Certificates(keys) => keys.keys().first(),
-            Self::Role(_, role) => role.encryption.first(),
-        };
-        first.cloned().ok_or_else(|| {
-            Error::new(ErrorKind::Usage, "the metadata has no certificate to encrypt to")
-        })
-    }
-
-    pub(crate) fn role(&self) -> Option<&PeerRole> {
-        match self {
-            Self::Certificates(_) => None,
-            Self::Role(_, role) => Some(role),
-        }
-    }
-
-    pub(crate) fn entity_id(&self) -> Option<&str> {
-        match self {
-            Self::Certificates(_) => None,
-            Self::Role(entity_id, _) => Some(entity_id),
-        }
+        KnownPeer::from_metadata(file.expose_secret(), self.entity.as_deref(), role, now)
+            .map(Some)
+            .map_err(|error| error.with_file(path))
     }
 }
 

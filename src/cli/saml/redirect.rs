@@ -1,12 +1,12 @@
 //! `saml redirect`: queries of the HTTP-Redirect binding, signed and verified on their raw bytes.
 
 use claviger::error::{Error, ErrorKind, Result};
-use claviger::profiles::saml::SamlUse;
 use claviger::profiles::saml::redirect::{self, MessageKind, RedirectOptions};
+use claviger::profiles::saml::{KnownPeer, SamlUse};
 use claviger::xmlsec::XmlLimits;
 use serde_json::json;
 
-use super::parties::{Allowed, Known, Own, Peer};
+use super::parties::{Allowed, Own, Peer};
 use super::verify::{who, with_reason, with_trust};
 use crate::cli::files::Files;
 use crate::cli::output::escape;
@@ -85,7 +85,8 @@ fn sign(context: &Context, args: &SignArgs) -> Result<Outcome> {
         .with_help("an http or https URL without a fragment"));
     }
     let peer = args.peer.read(context)?;
-    let preferred = peer.as_ref().and_then(Known::role).map(|role| role.signing_methods.as_slice());
+    let preferred =
+        peer.as_ref().and_then(KnownPeer::role).map(|role| role.signing_methods.as_slice());
     let options = RedirectOptions {
         kind: if args.response { MessageKind::Response } else { MessageKind::Request },
         relay_state: args.relay_state.as_deref(),

@@ -75,7 +75,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         args.own.keys(context, SamlUse::Signing)?
     };
     let peer = args.peer.read(context)?;
-    let role = peer.as_ref().and_then(super::parties::Known::role);
+    let role = peer.as_ref().and_then(saml::KnownPeer::role);
     let options = SignOptions {
         algorithm: args.alg.as_deref(),
         peer_algorithms: role.map(|role| role.signing_methods.as_slice()).unwrap_or_default(),

@@ -5,6 +5,7 @@
 
 pub mod binding;
 mod entity;
+mod known;
 mod lifetime;
 mod messages;
 pub mod metadata;
@@ -14,6 +15,7 @@ mod scope;
 use crate::xmlsec::ElementName;
 
 pub use entity::{METADATA_LABEL, STORAGE_LABEL, SamlEntity};
+pub use known::KnownPeer;
 pub use messages::{Encryptable, Expect, Signing, decrypt, encrypt, sign, verify};
 pub use scope::{SamlRole, SamlScope, SamlUse};
 

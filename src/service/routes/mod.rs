@@ -7,6 +7,8 @@ mod health;
 mod keys;
 mod oidc;
 mod reading;
+#[cfg(feature = "saml")]
+mod saml;
 mod service;
 mod sessions;
 mod signing;
@@ -25,6 +27,8 @@ pub(crate) fn all() -> Vec<Route> {
         keys::routes(),
         oidc::routes(),
         reading::routes(),
+        #[cfg(feature = "saml")]
+        saml::routes(),
         service::routes(),
         sessions::routes(),
         signing::routes(),

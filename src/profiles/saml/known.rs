@@ -1,0 +1,108 @@
+//! A peer as it is known: by its metadata, or by certificates alone.
+
+use std::time::SystemTime;
+
+use super::SamlRole;
+use super::metadata::{PeerMetadata, PeerRole};
+use crate::error::{Error, ErrorKind, Result};
+use crate::xmlsec::{PeerKey, PeerKeys, XmlLimits};
+
+/// What is known of a peer.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum KnownPeer {
+    /// Its certificates.
+    Certificates(PeerKeys),
+    /// Its entity ID and one role of its metadata.
+    Role(String, Box<PeerRole>),
+}
+
+impl KnownPeer {
+    /// By certificates: one in DER, or PEM with any number of them.
+    ///
+    /// # Errors
+    /// Those of [`PeerKeys::from_file`].
+    pub fn from_certificates(bytes: &[u8]) -> Result<Self> {
+        PeerKeys::from_file(bytes).map(Self::Certificates)
+    }
+
+    /// By metadata that may be used at `now`: of the entity that is named, if there are several, and of one role,
+    /// which must be named if it has both.
+    ///
+    /// # Errors
+    /// Those of [`PeerMetadata::read`] and [`PeerMetadata::require_current`]; [`ErrorKind::Usage`] without the role.
+    pub fn from_metadata(
+        document: &[u8],
+        entity_id: Option<&str>,
+        role: Option<SamlRole>,
+        now: SystemTime,
+    ) -> Result<Self> {
+        let read = PeerMetadata::read(document, entity_id, &XmlLimits::METADATA)?;
+        read.require_current(now)?;
+        let role = role_of(&read, role)?.clone();
+        Ok(Self::Role(read.entity_id, Box::new(role)))
+    }
+
+    /// What verifies its signatures.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] if there is none.
+    pub fn signing_keys(&self) -> Result<PeerKeys> {
+        match self {
+            Self::Certificates(keys) => Ok(keys.clone()),
+            Self::Role(_, role) => role.signing_keys(),
+        }
+    }
+
+    /// What to encrypt to.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] if there is none.
+    pub fn encryption_key(&self) -> Result<PeerKey> {
+        let first = match self {
+            Self::Certificates(keys) => keys.keys().first(),
+            Self::Role(_, role) => role.encryption.first(),
+        };
+        first.cloned().ok_or_else(|| {
+            Error::new(ErrorKind::Usage, "the metadata has no certificate to encrypt to")
+        })
+    }
+
+    /// Its role and what that prefers, if metadata say so.
+    #[must_use]
+    pub fn role(&self) -> Option<&PeerRole> {
+        match self {
+            Self::Certificates(_) => None,
+            Self::Role(_, role) => Some(role),
+        }
+    }
+
+    /// Its entity ID, if metadata say so.
+    #[must_use]
+    pub fn entity_id(&self) -> Option<&str> {
+        match self {
+            Self::Certificates(_) => None,
+            Self::Role(entity_id, _) => Some(entity_id),
+        }
+    }
+}
+
+fn role_of(read: &PeerMetadata, role: Option<SamlRole>) -> Result<&PeerRole> {
+    if let Some(role) = role {
+        return read.role(role).ok_or_else(|| {
+            let text = format!("the metadata has no {}", role.descriptor());
+            Error::new(ErrorKind::Usage, text)
+        });
+    }
+    let roles = [SamlRole::Idp, SamlRole::Sp];
+    let mut found = roles.iter().filter_map(|role| read.role(*role));
+    match (found.next(), found.next()) {
+        (Some(role), None) => Ok(role),
+        (None, _) => Err(Error::new(
+            ErrorKind::Usage,
+            "the metadata has neither an identity provider nor a service provider",
+        )),
+        _ => Err(Error::new(ErrorKind::Usage, "the peer has both roles")
+            .with_help("name one, idp or sp")),
+    }
+}
