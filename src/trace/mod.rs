@@ -130,11 +130,13 @@ impl Recorder {
     fn add(&self, one: Use) {
         let inner = &self.0;
         let now = one.time;
+        // Counted before it is there to be taken: a flush meanwhile never takes more than was counted.
+        let waiting = inner.waiting_count.fetch_add(1, Ordering::Relaxed) + 1;
         if inner.queue.try_send(one).is_err() {
+            inner.waiting_count.fetch_sub(1, Ordering::Relaxed);
             inner.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let waiting = inner.waiting_count.fetch_add(1, Ordering::Relaxed) + 1;
         // A clock that went back counts as well: the difference wraps.
         let idle = now.wrapping_sub(inner.last_flush.load(Ordering::Relaxed));
         if waiting < BATCH && idle <= FLUSH_SECS {
