@@ -6,7 +6,7 @@
 //!
 //! A request takes one [`Snapshot`](crate::keyring::Snapshot) at its start: callers, grants, labels and keys are of
 //! one moment. Handlers are plain functions that take no lock and know nothing of HTTP but their body; one row of
-//! [`routes`] says path, right and body, and the grants, the limits and the OpenAPI document follow from it.
+//! `routes` says path, right and body, and the grants, the limits and the OpenAPI document follow from it.
 
 #![expect(dead_code, reason = "the rooms are there before what fills them")]
 
