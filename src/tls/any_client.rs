@@ -1,26 +1,23 @@
 //! Clients with any certificate: the handshake proves that they have its key, and somebody else decides who they are.
 
-use std::sync::Arc;
-
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{
-    CryptoProvider, ring as provider, verify_tls12_signature, verify_tls13_signature,
-};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error as TlsError, SignatureScheme};
+
+use crate::tls::signatures::Signatures;
 
 /// Lets in whoever shows a certificate and has its key, and whoever shows none: for clients that sign their own
 /// (`self_signed_tls_client_auth`, RFC 8705 §2.2), which no CA vouches for. It says nothing of who they are: ask
 /// `Provider::verify_client_certificate` after the handshake, before anything else.
 #[derive(Clone, Debug)]
-pub struct AnyClient(Arc<CryptoProvider>);
+pub struct AnyClient(Signatures);
 
 impl AnyClient {
     /// The one there is.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(provider::default_provider()))
+        Self(Signatures::new())
     }
 }
 
@@ -54,8 +51,7 @@ impl ClientCertVerifier for AnyClient {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
+        self.0.verify_tls12(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -64,11 +60,10 @@ impl ClientCertVerifier for AnyClient {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
+        self.0.verify_tls13(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.0.schemes()
     }
 }

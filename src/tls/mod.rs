@@ -8,6 +8,7 @@ pub mod client_auth;
 mod files;
 mod handshake;
 mod identity;
+mod signatures;
 mod trust;
 
 pub use any_client::AnyClient;

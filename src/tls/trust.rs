@@ -5,9 +5,6 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{
-    CryptoProvider, ring as provider, verify_tls12_signature, verify_tls13_signature,
-};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -20,6 +17,7 @@ use crate::catalogue::LabelUse;
 use crate::error::Result;
 use crate::ops::{KeySet, Label};
 use crate::tls::FileAnchors;
+use crate::tls::signatures::Signatures;
 
 /// Checks client certificates against the anchors of a label: chain, dates, and that each is for client
 /// authentication. Whoever presents none is refused, unless [`ClientTrust::optional`].
@@ -69,7 +67,7 @@ impl ClientCertVerifier for ClientTrust {
     ) -> Result<ClientCertVerified, TlsError> {
         let roots = self.anchors.now()?;
         let verifier =
-            WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&self.anchors.provider));
+            WebPkiClientVerifier::builder_with_provider(roots, self.anchors.signatures.provider());
         let verifier = verifier.build().map_err(|_| unknown_issuer())?;
         verifier.verify_client_cert(end_entity, intermediates, now)
     }
@@ -80,7 +78,7 @@ impl ClientCertVerifier for ClientTrust {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.anchors.verify_tls12(message, certificate, signature)
+        self.anchors.signatures.verify_tls12(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -89,11 +87,11 @@ impl ClientCertVerifier for ClientTrust {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.anchors.verify_tls13(message, certificate, signature)
+        self.anchors.signatures.verify_tls13(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.anchors.schemes()
+        self.anchors.signatures.schemes()
     }
 }
 
@@ -123,7 +121,7 @@ impl ServerCertVerifier for ServerTrust {
     ) -> Result<ServerCertVerified, TlsError> {
         let roots = self.0.now()?;
         let verifier =
-            WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&self.0.provider));
+            WebPkiServerVerifier::builder_with_provider(roots, self.0.signatures.provider());
         let verifier = verifier.build().map_err(|_| unknown_issuer())?;
         verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
@@ -134,7 +132,7 @@ impl ServerCertVerifier for ServerTrust {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.0.verify_tls12(message, certificate, signature)
+        self.0.signatures.verify_tls12(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -143,11 +141,11 @@ impl ServerCertVerifier for ServerTrust {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.0.verify_tls13(message, certificate, signature)
+        self.0.signatures.verify_tls13(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.schemes()
+        self.0.signatures.schemes()
     }
 }
 
@@ -155,7 +153,7 @@ impl ServerCertVerifier for ServerTrust {
 #[derive(Clone, Debug)]
 struct Anchors {
     source: Source,
-    provider: Arc<CryptoProvider>,
+    signatures: Signatures,
     /// Those of the last handshake, for as long as the label has the same keys.
     last: Arc<ArcSwapOption<(Arc<KeySet>, Arc<RootCertStore>)>>,
 }
@@ -173,8 +171,7 @@ impl Anchors {
     }
 
     fn of(source: Source) -> Self {
-        let provider = Arc::new(provider::default_provider());
-        Self { source, provider, last: Arc::default() }
+        Self { source, signatures: Signatures::new(), last: Arc::default() }
     }
 
     /// Those of this moment; a label that is gone trusts nobody.
@@ -198,30 +195,6 @@ impl Anchors {
         let roots = Arc::new(roots);
         self.last.store(Some(Arc::new((keys, Arc::clone(&roots)))));
         Ok(roots)
-    }
-
-    fn verify_tls12(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
