@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what building and testing need, on Debian and its relatives: a C compiler, perl and make for the
-# crypto libraries, keytool, openssl and strace for the tests. Rust itself comes from rustup. Quick when all is there.
+# Installs what building and testing need, on Debian and its relatives: a C compiler, perl and make for the crypto
+# libraries, keytool, openssl, curl and strace for the tests. Rust itself comes from rustup. Quick when all
+# is there.
 set -eu
 missing=''
 need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
@@ -8,6 +9,7 @@ need cc build-essential
 need make make
 need perl perl
 need openssl openssl
+need curl curl
 need keytool default-jdk-headless
 need strace strace
 if [ -n "$missing" ]; then
@@ -18,7 +20,8 @@ fi
 command -v cargo >/dev/null 2>&1 || { echo "install Rust 1.88 or later: https://rustup.rs" >&2; exit 1; }
 
 # Peers of the interoperability tests, in a folder of their own: npm's `jose`, `oidc-provider` and `openid-client`,
-# PyPI's `joserfc`, `jwcrypto`, `lxml`, `pyjwt`, `pysaml2`, `python3-saml`, `schemathesis`, `signxml` and `xmlsec`; xmlsec1.
+# PyPI's `joserfc`, `jwcrypto`, `lxml`, `openapi-python-client`, `pyjwt`, `pysaml2`, `python3-saml`, `schemathesis`,
+# `signxml` and `xmlsec`; xmlsec1.
 cd "$(dirname "$0")/.."
 PEERS="${CARGO_TARGET_DIR:-target}/interop"
 missing=''
@@ -36,8 +39,9 @@ if [ ! -d "$PEERS/node_modules/jose" ] || [ ! -d "$PEERS/node_modules/oidc-provi
   [ -f "$PEERS/package.json" ] || printf '{"private":true}\n' > "$PEERS/package.json"
   npm install --prefix "$PEERS" --silent --no-fund --no-audit jose@6 oidc-provider@9 openid-client@6
 fi
-if [ ! -x "$PEERS/venv/bin/python" ] || ! "$PEERS/venv/bin/python" -c 'import joserfc, jwcrypto, jwt, lxml, onelogin.saml2, saml2, schemathesis, signxml, xmlsec' 2>/dev/null; then
+if [ ! -x "$PEERS/venv/bin/python" ] || ! "$PEERS/venv/bin/python" -c 'import joserfc, jwcrypto, jwt, lxml, onelogin.saml2, openapi_python_client, saml2, schemathesis, signxml, xmlsec' 2>/dev/null; then
   python3 -m venv "$PEERS/venv"
   "$PEERS/venv/bin/python" -m pip install --quiet --disable-pip-version-check 'joserfc>=1.6,<2' 'jwcrypto>=1.5,<2' 'lxml>=6,<7' \
-    'pyjwt[crypto]>=2.10,<3' 'pysaml2>=7.5,<8' 'python3-saml>=1.16,<2' 'schemathesis>=4,<5' 'signxml>=5,<6' 'xmlsec>=1.3,<2'
+    'openapi-python-client>=0.29,<0.30' 'pyjwt[crypto]>=2.10,<3' 'pysaml2>=7.5,<8' 'python3-saml>=1.16,<2' \
+    'schemathesis>=4,<5' 'signxml>=5,<6' 'xmlsec>=1.3,<2'
 fi

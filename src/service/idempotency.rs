@@ -17,6 +17,8 @@ const LIFE: Duration = Duration::from_secs(24 * 3_600);
 const MAX_ANSWERS: usize = 64;
 /// How long a key may be.
 const MAX_KEY_BYTES: usize = 255;
+/// Which keys [`key`] takes, for the OpenAPI document.
+pub(crate) const PATTERN: &str = r#"^("[!#-+.-:<-\[\]-~-]{1,255}"|[!#-+.-:<-\[\]-~-]{1,255})$"#;
 
 /// The answers of the last day, by caller and key.
 #[derive(Debug, Default)]

@@ -7,8 +7,8 @@ use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::Problem;
 use super::route::Route;
+use super::{Problem, idempotency};
 use crate::access::Scope;
 
 /// Writes the document.
@@ -117,8 +117,29 @@ impl Writer {
     fn schemas(mut self) -> Map<String, Value> {
         let mut all = self.bodies.take_definitions(true);
         all.extend(self.answers.take_definitions(true));
+        all.values_mut().for_each(list_words);
         all
     }
+}
+
+/// Makes a list of what is a choice between words: generators of clients read no other enumeration. What each word
+/// means goes into the description.
+fn list_words(schema: &mut Value) {
+    let Some(members) = schema.as_object_mut() else { return };
+    let word = |choice: &Value| {
+        let means = choice.get("description").and_then(Value::as_str)?;
+        Some((choice.get("const")?.as_str()?.to_owned(), means.to_owned()))
+    };
+    let choices = members.get("oneOf").and_then(Value::as_array);
+    let words: Option<Vec<_>> = choices.and_then(|all| all.iter().map(word).collect());
+    let Some(words) = words else { return };
+    let meanings = words.iter().map(|(word, means)| format!("`{word}`: {means}"));
+    let said = members.get("description").and_then(Value::as_str).map(str::to_owned);
+    let text: Vec<String> = said.into_iter().chain(meanings).collect();
+    members.remove("oneOf");
+    members.insert("type".into(), "string".into());
+    members.insert("enum".into(), words.into_iter().map(|(word, _)| word).collect());
+    members.insert("description".into(), text.join(" ").into());
 }
 
 /// `post_labels_sign`, of `POST /v1/labels/{label}/sign`. A part that varies counts where nothing follows it.
@@ -158,7 +179,12 @@ fn parameters(route: &Route) -> Vec<Value> {
         json!({ "name": name, "in": "query", "description": description,
             "schema": { "type": "string" } })
     });
-    in_path.chain(realm).chain(query).collect()
+    let once = route.once.then(|| {
+        json!({ "name": "Idempotency-Key", "in": "header",
+            "description": "Does the step once, however often it is sent within a day: a new one for each step",
+            "schema": { "type": "string", "pattern": idempotency::PATTERN } })
+    });
+    in_path.chain(realm).chain(query).chain(once).collect()
 }
 
 fn schema_of_part(name: &str) -> Value {
@@ -197,6 +223,12 @@ mod tests {
         assert_eq!(ids.len(), routes.len());
         let document = document(&routes);
         let text = document.to_string();
+        // A number would be given by the order of the table, and be another one after the next route.
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        for name in schemas.keys() {
+            assert!(!name.ends_with(|c: char| c.is_ascii_digit()), "{name}");
+        }
+        assert_eq!(schemas["Form"]["enum"], json!(["claims", "payload", "text"]));
         for part in text.split("\"$ref\":\"#/components/schemas/").skip(1) {
             let name = part.split('"').next().unwrap();
             assert!(document["components"]["schemas"].get(name).is_some(), "{name}");

@@ -48,6 +48,8 @@ pub(crate) struct Route {
     pub(crate) content_type: &'static str,
     /// Names of the query besides `realm`, and what each is.
     pub(crate) query: &'static [(&'static str, &'static str)],
+    /// Whether it is done once for each `Idempotency-Key`.
+    pub(crate) once: bool,
     handler: Handler,
 }
 
@@ -121,6 +123,7 @@ impl Route {
         Self {
             body: Some(schema_of::<B>),
             answer: Some(schema_of::<A>),
+            once: true,
             ..Self::new(Method::POST, path, summary, handler)
         }
         .with_right(right)
@@ -174,6 +177,7 @@ impl Route {
             answer: None,
             content_type: "application/json",
             query: &[],
+            once: false,
             handler,
         }
     }

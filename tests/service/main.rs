@@ -17,6 +17,7 @@ mod listening;
 mod matrix;
 mod oidc;
 mod process;
+mod python_client;
 mod reading;
 mod refusals;
 mod reload;

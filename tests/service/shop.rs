@@ -152,7 +152,7 @@ fn grant(right: &str) -> String {
     format!("[[grants]]\ncallers = [\"portal\"]\nrights = [\"{right}\"]\n{of}\n")
 }
 
-fn jwk(alias: &str, key_type: &str) -> String {
+pub(crate) fn jwk(alias: &str, key_type: &str) -> String {
     let options = GenerateOptions {
         alias,
         key_type,

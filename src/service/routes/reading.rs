@@ -20,8 +20,14 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get(label(""), read, "A label with its keys", one).slow(),
         Route::get(label("/explain"), read, "Why a label resolves as it does", explain).slow(),
         Route::get(label("/history"), read, "What was done to the mappings of a label", history)
+            .with_query(&[("since", "Leaves out what was done before this time, in RFC 3339")])
             .slow(),
-        Route::get("/v1/history/verify", read, "Whether the journal is whole", verify).slow(),
+        Route::get("/v1/history/verify", read, "Whether the journal is whole", verify)
+            .with_query(&[(
+                "head",
+                "A head of the journal that was kept elsewhere: it must be there",
+            )])
+            .slow(),
         Route::get("/v1/status", Right::Metrics, "Which snapshot serves, and since when", status),
     ]
 }
@@ -114,6 +120,7 @@ fn history(call: &Call<'_>) -> Result<Records> {
 /// Whether nothing of the journal is missing or altered.
 #[derive(JsonSchema, Serialize)]
 #[serde(transparent)]
+#[schemars(rename = "JournalVerdict")]
 struct Verified(#[schemars(with = "Map<String, Value>")] Verdict);
 
 fn verify(call: &Call<'_>) -> Result<Verified> {

@@ -125,6 +125,7 @@ enum What {
 /// A document to be signed.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "SamlSignRequest")]
 struct SignRequest {
     /// Whose key signs.
     role: Role,
@@ -195,6 +196,7 @@ enum Wanted {
 /// A document that came from a peer.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "SamlVerifyRequest")]
 struct VerifyRequest {
     /// Whose signature counts.
     peer: Peer,
@@ -293,6 +295,7 @@ impl From<Kind> for Encryptable {
 /// A document with an element to be encrypted.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "SamlEncryptRequest")]
 struct EncryptRequest {
     /// Who shall read it.
     peer: Peer,
@@ -350,6 +353,7 @@ fn encrypt(call: &Call<'_>, body: EncryptRequest) -> Result<EncryptedDocument> {
 /// A document with encrypted elements. Decrypted is not verified: everybody can encrypt to a certificate.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "SamlDecryptRequest")]
 struct DecryptRequest {
     /// Whose keys decrypt.
     role: Role,
@@ -374,6 +378,7 @@ struct DecryptedDocument {
 
 /// One element.
 #[derive(JsonSchema, Serialize)]
+#[schemars(rename = "DecryptedElement")]
 struct Decrypted {
     /// The element as a document of its own.
     xml: String,

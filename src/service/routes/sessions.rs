@@ -34,6 +34,7 @@ pub(super) fn routes() -> Vec<Route> {
 /// A session to be made.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "SessionSealRequest")]
 struct SealRequest {
     /// Its claims; `jti`, `iat`, `exp`, `idle`, `seen` and the realm are set by the service.
     claims: Map<String, Value>,

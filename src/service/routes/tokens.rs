@@ -35,6 +35,7 @@ pub(super) fn routes() -> Vec<Route> {
 /// A token to be made.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "TokenSealRequest")]
 struct SealRequest {
     /// Its claims; those that the profile sets are set by the service.
     claims: Map<String, Value>,
@@ -66,6 +67,7 @@ fn seal(call: &Call<'_>, body: SealRequest) -> Result<SealedToken> {
 /// A token that somebody shows.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "TokenOpenRequest")]
 struct OpenRequest {
     /// The token.
     token: String,

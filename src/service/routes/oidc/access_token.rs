@@ -1,7 +1,7 @@
 //! Access and refresh tokens of the provider.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -35,6 +35,7 @@ pub(super) fn routes() -> Vec<Route> {
 /// An access or refresh token to be made.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "AccessTokenIssueRequest")]
 struct IssueRequest {
     /// The issuer identifier of the provider.
     issuer: String,
@@ -78,6 +79,7 @@ fn issue_refresh(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
 /// An access token that somebody shows.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "AccessTokenVerifyRequest")]
 struct VerifyRequest {
     /// The issuer identifier of the provider.
     issuer: String,
@@ -124,8 +126,24 @@ struct IntrospectRequest {
     protection: Vec<String>,
 }
 
-fn introspect(call: &Call<'_>, body: IntrospectRequest) -> Result<Value> {
-    provider(call, &body.issuer, &body.protection)?.introspect(&body.token)
+/// What a token is (RFC 7662 §2.2).
+#[derive(JsonSchema, Serialize)]
+#[serde(transparent)]
+struct Introspected(#[schemars(with = "Introspection")] Value);
+
+/// The form of an [`Introspected`].
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "its form, for the schema")]
+struct Introspection {
+    /// Whether it counts; nothing else is said of one that does not.
+    active: bool,
+    /// What it says.
+    #[serde(flatten)]
+    claims: Map<String, Value>,
+}
+
+fn introspect(call: &Call<'_>, body: IntrospectRequest) -> Result<Introspected> {
+    provider(call, &body.issuer, &body.protection)?.introspect(&body.token).map(Introspected)
 }
 
 /// A refresh token that a client shows.

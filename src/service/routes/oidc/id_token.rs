@@ -24,6 +24,7 @@ pub(super) fn routes() -> Vec<Route> {
 /// An ID token to be made.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "IdTokenIssueRequest")]
 struct IssueRequest {
     /// The issuer identifier of the provider.
     issuer: String,
@@ -61,6 +62,7 @@ fn issue(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
 /// An ID token that somebody shows.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "IdTokenVerifyRequest")]
 struct VerifyRequest {
     /// The issuer identifier of the provider.
     issuer: String,

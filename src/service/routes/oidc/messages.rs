@@ -49,6 +49,7 @@ pub(super) fn routes() -> Vec<Route> {
 /// A token to be made.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "MessageIssueRequest")]
 struct IssueRequest {
     /// The issuer identifier of the provider.
     issuer: String,
@@ -67,6 +68,7 @@ struct IssueRequest {
 /// A token that somebody shows.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "MessageVerifyRequest")]
 struct VerifyRequest {
     /// The issuer identifier of the provider.
     issuer: String,
