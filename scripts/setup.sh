@@ -45,3 +45,9 @@ if [ ! -x "$PEERS/venv/bin/python" ] || ! "$PEERS/venv/bin/python" -c 'import jo
     'openapi-python-client>=0.29,<0.30' 'pyjwt[crypto]>=2.10,<3' 'pysaml2>=7.5,<8' 'python3-saml>=1.16,<2' \
     'schemathesis>=4,<5' 'signxml>=5,<6' 'xmlsec>=1.3,<2'
 fi
+
+# promtool, out of Debian's package of Prometheus, without the server that it would start.
+if ! command -v promtool >/dev/null 2>&1 && [ ! -x "$PEERS/prometheus/usr/bin/promtool" ]; then
+  apt-get update -qq
+  (cd "$PEERS" && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb prometheus && rm prometheus_*.deb)
+fi

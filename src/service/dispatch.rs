@@ -86,8 +86,8 @@ pub(crate) async fn answer(
     let mut seen = Seen::default();
     let answer = respond(service, peer, head, &mut content, &mut seen).await;
     let outcome = answer.as_ref().map_or_else(|problem| problem.code, |_| "ok");
-    service.0.metrics.record(&seen, outcome, started.elapsed());
     let mut response = answer.unwrap_or_else(Answer::from).into_response();
+    service.0.metrics.record(&seen, outcome, response.status(), started.elapsed());
     // What is refused before its body came: the next request of the connection stands behind that (RFC 9112 §9.3),
     // and some clients of HTTP/2 throw an answer away whose stream is reset under their body (RFC 9113 §8.1).
     let over = body::is_over(&mut content, waits).await;

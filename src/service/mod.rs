@@ -30,6 +30,7 @@ mod operation;
 mod page;
 mod problem;
 mod published;
+mod readiness;
 mod replays;
 mod route;
 mod routes;
@@ -47,7 +48,7 @@ use tokio::sync::Semaphore;
 use crate::clock::Clock;
 use crate::keyring::Keyring;
 use metrics::Metrics;
-use schedule::Lateness;
+use readiness::Readiness;
 
 pub use crate::config::ServiceLimits as Limits;
 pub use connection::serve;
@@ -68,7 +69,7 @@ struct Inner {
     routes: dispatch::Table,
     issuers: issuers::Issuers,
     metrics: Metrics,
-    lateness: Lateness,
+    readiness: Arc<Readiness>,
     /// Written when somebody asks for it.
     description: OnceLock<Description>,
     slots: Semaphore,
@@ -88,10 +89,11 @@ impl Service {
         let connections = Arc::new(Semaphore::new(limits.max_connections));
         let ended = ended::Ended::of(keyring.config().keyring.state_dir.as_deref());
         let routes = dispatch::Table::new();
+        let readiness = Arc::new(Readiness::of(keyring.clone(), clock.clone()));
         Self(Arc::new(Inner {
             issuers: issuers::Issuers::default(),
-            metrics: Metrics::new(&keyring, routes.routes()),
-            lateness: Lateness::default(),
+            metrics: Metrics::new(&keyring, routes.routes(), &readiness),
+            readiness,
             description: OnceLock::new(),
             keyring,
             clock,

@@ -4,6 +4,7 @@
 
 mod batches;
 mod credentials;
+mod dashboards;
 mod description;
 mod door;
 mod encryption;

@@ -23,16 +23,19 @@ fn figures_tell_requests_keys_and_the_snapshot_but_no_secret() {
     assert_eq!(status, 200, "{text}");
     let route = r#"route="POST /v1/labels/{label}/sign""#;
     for line in [
-        format!(r#"claviger_requests_total{{{route},label="{LABEL}",realm="",outcome="ok"}} 1"#),
         format!(
-            r#"claviger_requests_total{{{route},label="",realm="",outcome="unauthenticated"}} 1"#
+            r#"claviger_requests_total{{{route},label="{LABEL}",realm="",outcome="ok",status="200"}} 1"#
         ),
         format!(
-            r#"claviger_requests_total{{{route},label="",realm="",outcome="unknown_label"}} 1"#
+            r#"claviger_requests_total{{{route},label="",realm="",outcome="unauthenticated",status="401"}} 1"#
+        ),
+        format!(
+            r#"claviger_requests_total{{{route},label="",realm="",outcome="unknown_label",status="404"}} 1"#
         ),
         format!("claviger_request_duration_seconds_count{{{route}}} 3"),
         "claviger_snapshot_generation 1".to_owned(),
         "claviger_reload_is_refused 0".to_owned(),
+        r#"claviger_not_ready{reason="rotation_overdue"} 0"#.to_owned(),
         "claviger_requests_in_flight 1".to_owned(),
     ] {
         assert!(text.lines().any(|one| one == line), "{line}\n{text}");

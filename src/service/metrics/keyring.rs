@@ -1,6 +1,7 @@
 //! The figures of a keyring, read when they are asked for: snapshot, keys, certificates, horizons, budgets.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::collector::Collector;
@@ -9,6 +10,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use super::super::readiness::{Readiness, Reason};
 use crate::crypto::certificate;
 use crate::keyring::Keyring;
 use crate::label::Realm;
@@ -17,11 +19,14 @@ use crate::rotation::{KeyLife, Lives};
 use crate::usage::{Act, Horizon};
 
 /// Reads a keyring at each scrape.
-pub(super) struct Figures(Keyring);
+pub(super) struct Figures {
+    keyring: Keyring,
+    readiness: Arc<Readiness>,
+}
 
 impl Figures {
-    pub(super) const fn new(keyring: Keyring) -> Self {
-        Self(keyring)
+    pub(super) const fn new(keyring: Keyring, readiness: Arc<Readiness>) -> Self {
+        Self { keyring, readiness }
     }
 }
 
@@ -62,7 +67,7 @@ impl Row {
 
 impl Collector for Figures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let keyring = &self.0;
+        let keyring = &self.keyring;
         let status = keyring.status();
         let gauge = |value: i64| ConstGauge::new(value);
         let mut one = |name: &str, help: &str, value: i64| {
@@ -79,6 +84,13 @@ impl Collector for Figures {
         let mut metric =
             encoder.encode_descriptor("snapshot_content", help, None, MetricType::Gauge)?;
         gauge(1).encode(metric.encode_family(&[("content", status.content.as_str())])?)?;
+        let help = "1 for each reason for which the service is not ready";
+        let mut metric = encoder.encode_descriptor("not_ready", help, None, MetricType::Gauge)?;
+        let reasons = self.readiness.reasons();
+        for reason in Reason::ALL {
+            let holds = gauge(i64::from(reasons.contains(&reason)));
+            holds.encode(metric.encode_family(&[("reason", reason.name())])?)?;
+        }
         let rows = rows(keyring);
         encode_keys(&mut encoder, &rows)
     }

@@ -5,6 +5,7 @@ mod keyring;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -13,6 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::readiness::Readiness;
 use super::route::Route;
 use super::seen::Seen;
 use crate::keyring::{Keyring, ReloadEvent};
@@ -43,6 +45,8 @@ struct Request {
     realm: String,
     /// `ok`, or the code of the problem.
     outcome: &'static str,
+    /// Of HTTP.
+    status: u16,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -52,10 +56,10 @@ struct RouteName {
 
 impl Metrics {
     /// Of a service over `keyring` with these routes.
-    pub(super) fn new(keyring: &Keyring, routes: &[Route]) -> Self {
+    pub(super) fn new(keyring: &Keyring, routes: &[Route], readiness: &Arc<Readiness>) -> Self {
         let mut registry = Registry::with_prefix("claviger");
         let requests = Family::default();
-        let help = "Requests by route, label, realm and outcome";
+        let help = "Requests by route, label, realm, outcome and status";
         registry.register("requests", help, Family::clone(&requests));
         let seconds = Family::new_with_constructor(|| Histogram::new(BUCKETS));
         let help = "From the end of a request's headers to its answer";
@@ -73,7 +77,8 @@ impl Metrics {
         let working = Gauge::default();
         registry.register("requests_in_flight", "Requests that are worked on", working.clone());
         register_reloads(&mut registry, keyring);
-        registry.register_collector(Box::new(keyring::Figures::new(keyring.clone())));
+        let figures = keyring::Figures::new(keyring.clone(), Arc::clone(readiness));
+        registry.register_collector(Box::new(figures));
         Self { registry, requests, routes, working }
     }
 
@@ -90,7 +95,13 @@ impl Metrics {
     }
 
     /// Counts what came of one: `ok` or the code of a problem, and from the end of its headers to the answer.
-    pub(super) fn record(&self, seen: &Seen, outcome: &'static str, took: Duration) {
+    pub(super) fn record(
+        &self,
+        seen: &Seen,
+        outcome: &'static str,
+        status: StatusCode,
+        took: Duration,
+    ) {
         let found = seen.route.and_then(|at| self.routes.get(at));
         if let Some((_, seconds)) = found {
             seconds.observe(took.as_secs_f64());
@@ -101,6 +112,7 @@ impl Metrics {
             label: text(seen.label.as_ref().map(LabelName::as_str)),
             realm: text(seen.realm.as_ref().map(Realm::as_str)),
             outcome,
+            status: status.as_u16(),
         };
         self.requests.get_or_create(&series).inc();
     }

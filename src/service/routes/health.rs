@@ -6,6 +6,7 @@ use serde_json::json;
 use super::super::answer::Answer;
 use super::super::call::Call;
 use super::super::metrics;
+use super::super::readiness::Reason;
 use super::super::route::Route;
 use crate::access::Right;
 use crate::error::Result;
@@ -35,18 +36,8 @@ fn figures(call: &Call<'_>) -> Result<Answer> {
 
 /// Everybody may ask, so it says no more than that something is wrong; status and log say what.
 fn ready(call: &Call<'_>) -> Result<Answer> {
-    let service = &call.service.0;
-    let status = service.keyring.status();
-    let mut reasons = Vec::new();
-    if status.refused.is_some() {
-        reasons.push("reload_refused");
-    }
-    if status.stores.iter().any(|store| store.stale) {
-        reasons.push("store_stale");
-    }
-    if service.lateness.is_late(&service.keyring, &service.clock) {
-        reasons.push("rotation_overdue");
-    }
+    let reasons = call.service.0.readiness.reasons();
+    let reasons: Vec<&str> = reasons.into_iter().map(Reason::name).collect();
     let mut answer = Answer::json(&json!({ "ready": reasons.is_empty(), "reasons": reasons }));
     if !reasons.is_empty() {
         answer.status = StatusCode::SERVICE_UNAVAILABLE;

@@ -1,0 +1,55 @@
+//! Whether what lies on disk serves and no rotation is late: for `/readyz`, and for figures.
+
+use super::schedule::Lateness;
+use crate::clock::Clock;
+use crate::keyring::Keyring;
+
+/// Why a service is not ready.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Reason {
+    /// What lies on disk is refused, and an older snapshot serves.
+    ReloadRefused,
+    /// A store was not read again in time.
+    StoreStale,
+    /// A step of a schedule has been due for a day.
+    RotationOverdue,
+}
+
+impl Reason {
+    pub(super) const ALL: [Self; 3] =
+        [Self::ReloadRefused, Self::StoreStale, Self::RotationOverdue];
+
+    /// As answers and figures have it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::ReloadRefused => "reload_refused",
+            Self::StoreStale => "store_stale",
+            Self::RotationOverdue => "rotation_overdue",
+        }
+    }
+}
+
+/// Looks at a keyring.
+#[derive(Debug)]
+pub(super) struct Readiness {
+    keyring: Keyring,
+    clock: Clock,
+    lateness: Lateness,
+}
+
+impl Readiness {
+    pub(super) fn of(keyring: Keyring, clock: Clock) -> Self {
+        Self { keyring, clock, lateness: Lateness::default() }
+    }
+
+    /// Why it is not ready; empty if it is. Reads files now and then.
+    pub(super) fn reasons(&self) -> Vec<Reason> {
+        let status = self.keyring.status();
+        let holds = |reason: &Reason| match reason {
+            Reason::ReloadRefused => status.refused.is_some(),
+            Reason::StoreStale => status.stores.iter().any(|store| store.stale),
+            Reason::RotationOverdue => self.lateness.is_late(&self.keyring, &self.clock),
+        };
+        Reason::ALL.into_iter().filter(holds).collect()
+    }
+}
