@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what building and testing need, on Debian and its relatives: a C compiler, perl and make for the crypto
-# libraries, keytool, openssl, curl and strace for the tests. Rust itself comes from rustup. Quick when all
+# libraries, keytool, openssl, curl, h2load and strace for the tests. Rust itself comes from rustup. Quick when all
 # is there.
 set -eu
 missing=''
@@ -10,6 +10,7 @@ need make make
 need perl perl
 need openssl openssl
 need curl curl
+need h2load nghttp2-client
 need keytool default-jdk-headless
 need strace strace
 if [ -n "$missing" ]; then

@@ -15,6 +15,7 @@ mod labels;
 mod lifecycle;
 mod limits;
 mod listening;
+mod load;
 mod matrix;
 mod oidc;
 mod process;
