@@ -62,54 +62,56 @@ impl Trace {
     }
 
     /// Reads frames to the end; how many were whole.
-    fn add(&mut self, mut input: impl Read) -> std::io::Result<u64> {
+    fn add(&mut self, input: impl Read) -> std::io::Result<u64> {
+        self.add_frames(&mut Window::new(input))
+    }
+
+    /// A body is looked at once, whatever the file holds: one in which another frame begins is no body, and after
+    /// any other the next frame can only begin behind it.
+    fn add_frames(&mut self, window: &mut Window<impl Read>) -> std::io::Result<u64> {
         let mut frames = 0;
-        let mut buffer = Vec::new();
         let mut in_damage = false;
-        let mut ended = false;
-        loop {
-            ended = ended || !fill(&mut input, &mut buffer, HEAD_BYTES)?;
-            if buffer.is_empty() {
-                return Ok(frames);
-            }
-            let body = match head(&buffer) {
-                Some((length, sum)) => {
-                    ended = ended || !fill(&mut input, &mut buffer, HEAD_BYTES + length)?;
-                    let body = buffer.get(HEAD_BYTES..HEAD_BYTES + length);
-                    body.filter(|body| crc32fast::hash(body) == sum)
-                }
-                None => None,
-            };
-            let read = body.and_then(|body| self.add_body(body).map(|()| body.len()));
-            let used = match read {
-                Some(length) => {
-                    frames += 1;
-                    in_damage = false;
-                    HEAD_BYTES + length
-                }
-                None => {
-                    self.damaged += u64::from(!std::mem::replace(&mut in_damage, true));
-                    next_magic(&buffer)
-                }
-            };
-            buffer.drain(..used);
+        while window.has(HEAD_BYTES)? || !window.rest().is_empty() {
+            let head = head(window.rest());
+            let wanted = head.map_or(usize::MAX, |(length, _)| HEAD_BYTES + length);
+            let complete = head.is_some() && window.has(wanted)?;
+            let next = window.next_magic(wanted);
+            let whole = head.filter(|_| complete && next.is_none()).is_some_and(|(_, sum)| {
+                let body = window.body(wanted);
+                crc32fast::hash(body) == sum && self.add_body(body).is_some()
+            });
+            frames += u64::from(whole);
+            self.damaged += u64::from(!whole && !in_damage);
+            in_damage = !whole;
+            window.skip(match next {
+                Some(at) => at,
+                None if whole => wanted,
+                // The beginning of one may stand at the end of what was searched.
+                None => window.rest().len().min(wanted).saturating_sub(MAGIC.len() - 1).max(1),
+            });
         }
+        Ok(frames)
     }
 
     fn add_body(&mut self, body: &[u8]) -> Option<()> {
         let mut rest = body;
-        let mut numbers = Vec::new();
+        let mut texts = Vec::new();
         for _ in 0..word(&mut rest)? {
             let length = usize::try_from(word(&mut rest)?).ok()?;
             let (json, after) = rest.split_at_checked(length)?;
             rest = after;
-            numbers.push(self.number_of(json)?);
+            texts.push(json);
         }
-        for record in rest.chunks_exact(RECORD_BYTES) {
-            let mut words = record;
-            let group = usize::try_from(word(&mut words)?).ok()?;
-            let (time, end, count) = (word(&mut words)?, word(&mut words)?, word(&mut words)?);
-            self.add_record(*numbers.get(group)?, time, end, count.into());
+        // Nothing counts before every group is known.
+        let numbers: Vec<usize> =
+            texts.into_iter().map(|json| self.number_of(json)).collect::<Option<_>>()?;
+        let (records, _) = rest.as_chunks::<RECORD_BYTES>();
+        if !records.iter().all(|record| read_record(record, &numbers).is_some()) {
+            return None;
+        }
+        for record in records {
+            let (number, time, end, count) = read_record(record, &numbers)?;
+            self.add_record(number, time, end, count.into());
         }
         Some(())
     }
@@ -154,11 +156,61 @@ pub fn files(state_dir: &Path, max_files: u32) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Reads until the buffer has `wanted` bytes; whether it has.
-fn fill(input: &mut impl Read, buffer: &mut Vec<u8>, wanted: usize) -> std::io::Result<bool> {
-    let missing = u64::try_from(wanted.saturating_sub(buffer.len())).unwrap_or(0);
-    input.by_ref().take(missing).read_to_end(buffer)?;
-    Ok(buffer.len() >= wanted)
+/// What was read of a file and not used yet.
+struct Window<R> {
+    input: R,
+    buffer: Vec<u8>,
+    /// What of the buffer is used.
+    used: usize,
+    ended: bool,
+    /// Bytes that were moved, searched and summed: a test compares it with the length of the file.
+    work: usize,
+}
+
+impl<R: Read> Window<R> {
+    const fn new(input: R) -> Self {
+        Self { input, buffer: Vec::new(), used: 0, ended: false, work: 0 }
+    }
+
+    fn rest(&self) -> &[u8] {
+        self.buffer.get(self.used..).unwrap_or_default()
+    }
+
+    /// Reads until there are so many bytes; whether there are.
+    fn has(&mut self, wanted: usize) -> std::io::Result<bool> {
+        let there = self.rest().len();
+        if there < wanted && !self.ended {
+            // What is used goes when it is no less than what stays: so no byte is moved more often than it is read.
+            if self.used >= there {
+                self.work += there;
+                self.buffer.drain(..self.used);
+                self.used = 0;
+            }
+            let missing = u64::try_from(wanted - there).unwrap_or(u64::MAX);
+            self.input.by_ref().take(missing).read_to_end(&mut self.buffer)?;
+            self.ended = self.rest().len() < wanted;
+        }
+        Ok(self.rest().len() >= wanted)
+    }
+
+    /// Where in the next `length` bytes another frame begins, this one apart.
+    fn next_magic(&mut self, length: usize) -> Option<usize> {
+        let rest = self.rest();
+        let after = rest.get(1..length.min(rest.len())).unwrap_or_default();
+        let found = memchr::memmem::find(after, &MAGIC).map(|at| at + 1);
+        self.work += found.unwrap_or(after.len());
+        found
+    }
+
+    /// The body of a frame of so many bytes, which is there.
+    fn body(&mut self, length: usize) -> &[u8] {
+        self.work += length;
+        self.rest().get(HEAD_BYTES..length).unwrap_or_default()
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        self.used += bytes;
+    }
 }
 
 /// Length and check sum of a body, if a frame begins here.
@@ -168,17 +220,89 @@ fn head(buffer: &[u8]) -> Option<(usize, u32)> {
     (length <= MAX_BODY_BYTES).then_some((length, word(&mut rest)?))
 }
 
-/// How much to skip to where the next frame may begin.
-fn next_magic(buffer: &[u8]) -> usize {
-    let after = buffer.get(1..).unwrap_or_default();
-    let found = memchr::memmem::find(after, &MAGIC).map(|at| at + 1);
-    // The beginning of one may stand at the end.
-    let kept = MAGIC.len() - 1;
-    found.unwrap_or_else(|| buffer.len().saturating_sub(kept).max(1))
+/// Number of the group, second of the use, second of the end, how many.
+fn read_record(record: &[u8], numbers: &[usize]) -> Option<(usize, u32, u32, u32)> {
+    let mut words = record;
+    let group = usize::try_from(word(&mut words)?).ok()?;
+    let number = *numbers.get(group)?;
+    Some((number, word(&mut words)?, word(&mut words)?, word(&mut words)?))
 }
 
 fn word(rest: &mut &[u8]) -> Option<u32> {
     let (first, after) = rest.split_first_chunk::<4>()?;
     *rest = after;
     Some(u32::from_le_bytes(*first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::format::frame;
+    use super::*;
+
+    fn group(kid: &str) -> Group {
+        Group {
+            label: None,
+            realm: None,
+            outcome: Outcome::Verified,
+            kid: Some(kid.into()),
+            alg: "ES256".into(),
+            enc: None,
+            key: String::new(),
+        }
+    }
+
+    fn false_head(length: usize, sum: u32) -> Vec<u8> {
+        [&MAGIC[..], &u32::try_from(length).unwrap().to_le_bytes(), &sum.to_le_bytes()].concat()
+    }
+
+    /// How many frames are whole, how many uses they tell, and how many bytes were looked at for that.
+    fn read(bytes: &[u8]) -> (u64, u64, usize) {
+        let (mut trace, mut window) = (Trace::default(), Window::new(bytes));
+        let frames = trace.add_frames(&mut window).unwrap();
+        let uses = trace.groups.iter().map(|(_, tally)| tally.count).sum();
+        (frames, uses, window.work)
+    }
+
+    #[test]
+    fn false_heads_cost_no_more_than_as_many_other_bytes() {
+        let real = frame(&[group("k1")], &[[0, 1_700_000_000, 0, 7]]);
+        let count = 20_000;
+        let file_of = |head: &dyn Fn(usize) -> Vec<u8>| {
+            let mut bytes: Vec<u8> = (0..count).flat_map(head).collect();
+            bytes.extend(&real);
+            bytes
+        };
+        // Each claims the rest of the file, whole as its lengths go.
+        let whole = file_of(&|at| false_head((count - at - 1) * HEAD_BYTES + real.len(), 1));
+        // Each claims more than there is.
+        let long = file_of(&|_| false_head(MAX_BODY_BYTES, 1));
+        // Each claims the next thousand.
+        let near = file_of(&|_| false_head(1_000 * HEAD_BYTES, 1));
+        // None is a head.
+        let none = file_of(&|_| false_head(MAX_BODY_BYTES + 1, 1));
+        for bytes in [whole, long, near, none] {
+            let (frames, uses, work) = read(&bytes);
+            assert_eq!((frames, uses), (1, 7));
+            // Searched, summed, moved, and a little more.
+            assert!(work < 5 * bytes.len(), "{work} bytes for {}", bytes.len());
+        }
+    }
+
+    #[test]
+    fn frames_around_one_that_was_cut_short_are_read_wherever_it_was_cut() {
+        let real = frame(&[group("k1")], &[[0, 1_700_000_000, 0, 7], [0, 1_700_000_001, 60, 1]]);
+        for cut in 1..real.len() {
+            let bytes = [&real[..], &real[..cut], &real[..], &real[cut..], &real[..]].concat();
+            assert_eq!(read(&bytes).0, 3, "cut at {cut}");
+            assert_eq!(read(&bytes).1, 24, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_body_counts_whole_or_not_at_all() {
+        let bad = frame(&[group("k1")], &[[0, 1_700_000_000, 0, 7], [1, 1_700_000_000, 0, 7]]);
+        assert_eq!(read(&bad).1, 0);
+        let good = frame(&[group("k2")], &[[0, 1_700_000_000, 0, 7]]);
+        assert_eq!(read(&[bad, good].concat()).1, 7);
+    }
 }
