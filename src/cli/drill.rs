@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use claviger::clock::parse_rfc3339;
-use claviger::config::Config;
 use claviger::drill::{self, Exercise, Fate, Line, Rehearsal, Replay, Scope};
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::keyring::Keyring;
@@ -37,7 +36,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
-    let keyring = open(context, context.config.clone())?;
+    let keyring = open(context, &context.config)?;
     if let Some(plan) = &args.plan {
         return replay(context, args, &keyring, plan);
     }
@@ -57,8 +56,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     }
 }
 
-fn open(context: &Context, file: PathBuf) -> Result<Keyring> {
-    Keyring::from_config(Config::load(&file)?, context.clock.clone())
+fn open(context: &Context, file: &Path) -> Result<Keyring> {
+    Keyring::open_once_at(file, context.clock.clone())
 }
 
 fn tell_rehearsals(all: &[Rehearsal]) -> Outcome {
@@ -185,7 +184,7 @@ fn tell_exercises(all: &[Exercise]) -> Outcome {
 }
 
 fn replay(context: &Context, args: &Args, keyring: &Keyring, plan: &Path) -> Result<Outcome> {
-    let future = open(context, plan.to_owned()).map_err(|error| {
+    let future = open(context, plan).map_err(|error| {
         if !error.problems().is_empty() {
             return error;
         }

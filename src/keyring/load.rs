@@ -123,12 +123,13 @@ impl Loader {
     }
 
     /// As [`Loader::read_settled`], where nothing was accepted before: what was written a moment ago may
-    /// not be whole.
+    /// not be whole. Files are dated by the clock of the system, whatever the keyring goes by.
     ///
     /// # Errors
     /// As [`Loader::read_settled`].
-    pub(crate) fn read_first(&self, now: SystemTime) -> Result<Sources> {
-        self.read_until(|marks| !written_since(marks, now.checked_sub(SETTLE_PAUSE)))
+    pub(crate) fn read_first(&self) -> Result<Sources> {
+        let recent = Clock::system().now().checked_sub(SETTLE_PAUSE);
+        self.read_until(|marks| !written_since(marks, recent))
     }
 
     fn read_until(&self, is_settled: impl Fn(&Marks) -> bool) -> Result<Sources> {

@@ -85,7 +85,7 @@ impl Keyring {
     pub fn open(path: &Path) -> Result<Self> {
         let clock = Clock::system();
         let loader = Loader::new(path, clock.clone())?;
-        let sources = loader.read_first(clock.now())?;
+        let sources = loader.read_first()?;
         let keyring = Self::start(loader, &sources, clock)?;
         archive::keep_soon(&keyring.config(), &keyring.snapshot());
         keyring.follow()?;
@@ -98,9 +98,16 @@ impl Keyring {
     /// # Errors
     /// As [`Keyring::open`]; it starts no thread.
     pub fn open_once(path: &Path) -> Result<Self> {
-        let clock = Clock::system();
+        Self::open_once_at(path, Clock::system())
+    }
+
+    /// As [`Keyring::open_once`], with a clock of the caller's.
+    ///
+    /// # Errors
+    /// As [`Keyring::open_once`].
+    pub fn open_once_at(path: &Path, clock: Clock) -> Result<Self> {
         let loader = Loader::new(path, clock.clone())?;
-        let sources = loader.read_first(clock.now())?;
+        let sources = loader.read_first()?;
         Self::start(loader, &sources, clock)
     }
 
@@ -257,10 +264,10 @@ impl fmt::Debug for Keyring {
 /// Everything that is wrong with a configuration, its stores and its labels: form, then content.
 ///
 /// # Errors
-/// Only if the file itself cannot be read.
+/// Only if the file itself cannot be read, or is being written all the time.
 pub fn check(path: &Path, clock: &Clock) -> Result<Vec<Problem>> {
     let loader = Loader::new(path, clock.clone())?;
-    let sources = loader.read();
+    let sources = loader.read_first()?;
     let mut problems = sources.config.problems.clone();
     match sources.config.config() {
         Ok(config) => {

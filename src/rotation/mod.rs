@@ -87,14 +87,25 @@ impl Rotation {
     /// [`ErrorKind::Config`] if it does not load; [`ErrorKind::Busy`], [`ErrorKind::Io`] for the lock and
     /// the journal.
     pub fn open(file: &Path, clock: Clock, actor: Actor) -> Result<Self> {
-        let config = Config::load(file)?;
-        let lock = take_lock(file, &config)?;
-        // Read again: what was there before the lock may be old.
-        let mut rotation = Self::read(file, clock, actor)?;
-        rotation.lock = Some(lock);
-        rotation.catch_up(true)?;
-        rotation.note_unarchived();
-        Ok(rotation)
+        // What an editor is writing may not say yet where the lock is.
+        let read = || Self::read(file, clock.clone(), actor.clone());
+        let mut state_dir = match Config::load(file) {
+            Ok(config) => config.keyring.state_dir,
+            Err(_) => read()?.state_dir(),
+        };
+        for _ in 0..READ_TRIES {
+            let lock = take_lock(file, state_dir.as_deref())?;
+            // Read again: what was there before the lock may be old.
+            let mut rotation = read()?;
+            if rotation.state_dir() == state_dir {
+                rotation.lock = Some(lock);
+                rotation.catch_up(true)?;
+                rotation.note_unarchived();
+                return Ok(rotation);
+            }
+            state_dir = rotation.state_dir();
+        }
+        Err(edited_meanwhile(file))
     }
 
     /// As [`Rotation::open`], for a step, or `None` for what schedules have due: that the configuration does not
@@ -143,9 +154,15 @@ impl Rotation {
     }
 
     fn read(file: &Path, clock: Clock, actor: Actor) -> Result<Self> {
-        let text = Config::read_unaltered(file)?;
-        let config = Config::from_text(without_mark(&text), file)?;
-        Self::of(Keyring::from_config(config, clock.clone())?, text, clock, actor)
+        for _ in 0..READ_TRIES {
+            let text = Config::read_unaltered(file)?;
+            let keyring = Keyring::open_once_at(file, clock.clone())?;
+            // Every step is reckoned from the text that the keyring was opened with.
+            if Config::read_unaltered(file)? == text {
+                return Self::of(keyring, text, clock, actor);
+            }
+        }
+        Err(edited_meanwhile(file))
     }
 
     fn of(keyring: Keyring, text: String, clock: Clock, actor: Actor) -> Result<Self> {
@@ -311,10 +328,7 @@ impl Rotation {
             return Ok(());
         }
         if Config::read_unaltered(&self.file)? != self.text {
-            let text = "the configuration was edited while the step was reckoned";
-            return Err(Error::new(ErrorKind::StepRefused, text)
-                .with_file(&self.file)
-                .with_help("nothing was changed; try again"));
+            return Err(edited_meanwhile(&self.file));
         }
         atomic::replace(&self.file, text.as_bytes())
     }
@@ -398,14 +412,20 @@ impl Rotation {
 }
 
 /// One lock for a state directory; without one, beside the configuration.
-fn take_lock(file: &Path, config: &Config) -> Result<Lock> {
-    if let Some(state_dir) = &config.keyring.state_dir {
+fn take_lock(file: &Path, state_dir: Option<&Path>) -> Result<Lock> {
+    if let Some(state_dir) = state_dir {
         atomic::create_folder(state_dir)?;
         return Lock::take(&state_dir.join("lock"));
     }
     let mut name = file.as_os_str().to_owned();
     name.push(".lock");
     Lock::take(Path::new(&name))
+}
+
+fn edited_meanwhile(file: &Path) -> Error {
+    let text = "the configuration was edited while the step was reckoned";
+    let error = Error::new(ErrorKind::StepRefused, text).with_file(file);
+    error.with_help("nothing was changed; try again")
 }
 
 /// A record of a request with nothing of its outcome.
@@ -441,3 +461,6 @@ fn refusal(error: &Error) -> Refusal {
 fn noticed(action: Action, actor: &Actor, now: SystemTime) -> Record {
     Record::new(Event::Noticed, action, actor.clone(), now)
 }
+
+/// How often a configuration is read that is edited meanwhile.
+const READ_TRIES: usize = 3;

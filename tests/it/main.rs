@@ -65,6 +65,9 @@ mod published;
 mod read_only;
 mod reload;
 mod reload_habits;
+mod reload_life;
+mod reload_refused;
+mod reload_writers;
 #[cfg(feature = "http")]
 mod remote_keys;
 mod replay;
