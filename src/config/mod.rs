@@ -176,8 +176,8 @@ pub struct TokenLimits {
     pub max_p2c: u32,
     /// Inflated bytes of a `zip` payload; default 256,000.
     pub max_inflated_bytes: usize,
-    /// A kid that names no key of the label, in bytes; default 256. A token with a longer one is refused before
-    /// any key is tried: each of them would have to hash it.
+    /// A kid that names no key of the label, in bytes as the header spells it; default 256. A token with a longer
+    /// one is refused before any key is tried: each of them would have to hash it.
     pub max_kid_bytes: usize,
     /// Keys tried for a token without a usable kid; default 16.
     pub max_tries: usize,

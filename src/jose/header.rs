@@ -1,5 +1,7 @@
 //! JOSE headers: parsed strictly, protected and unprotected members kept apart.
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::jwk;
@@ -20,8 +22,8 @@ pub(super) type Reason = &'static str;
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "a box would be one more allocation a token")]
 pub(super) enum Header {
-    /// All members, and the names of those that are not protected.
-    Full { all: Map<String, Value>, unprotected: Vec<String> },
+    /// All members, the names of those that are not protected, and how long the protected kid is as it is spelled.
+    Full { all: Map<String, Value>, unprotected: Vec<String>, spelled_kid: usize },
     /// Protected strings, and an `epk` of strings; nothing else.
     Plain(PlainHeader),
 }
@@ -39,13 +41,17 @@ impl Header {
             Err(bytes) => bytes,
         };
         json::parse_strict_object(&bytes, limits.max_json_depth)
-            .map(|all| Self::Full { all, unprotected: Vec::new() })
+            .map(|all| Self::Full {
+                all,
+                unprotected: Vec::new(),
+                spelled_kid: spelled_kid(&bytes),
+            })
             .map_err(|_| "the protected header is not a JSON object")
     }
 
     /// No protected header.
     pub(super) fn empty() -> Self {
-        Self::Full { all: Map::new(), unprotected: Vec::new() }
+        Self::Full { all: Map::new(), unprotected: Vec::new(), spelled_kid: 0 }
     }
 
     /// Adds unprotected parts; no two may share a member (RFC 7515 §7.2.1, RFC 7516 §7.2.1).
@@ -54,6 +60,10 @@ impl Header {
             return Ok(self);
         }
         let mut all = self.members();
+        let spelled_kid = match &self {
+            Self::Full { spelled_kid, .. } => *spelled_kid,
+            Self::Plain(_) => 0,
+        };
         let mut unprotected = Vec::new();
         for (name, value) in parts.iter().flat_map(|part| part.iter()) {
             if all.insert(name.clone(), value.clone()).is_some() {
@@ -61,7 +71,7 @@ impl Header {
             }
             unprotected.push(name.clone());
         }
-        Ok(Self::Full { all, unprotected })
+        Ok(Self::Full { all, unprotected, spelled_kid })
     }
 
     /// All members.
@@ -84,7 +94,7 @@ impl Header {
 
     pub(super) fn is_protected(&self, name: &str) -> bool {
         match self {
-            Self::Full { all, unprotected } => {
+            Self::Full { all, unprotected, .. } => {
                 all.contains_key(name) && !unprotected.iter().any(|one| one == name)
             }
             Self::Plain(plain) => plain.contains(name),
@@ -127,6 +137,20 @@ impl Header {
         found.map(Some).ok_or("epk is no public key")
     }
 
+    /// The kid; a longer one than `max_kid_bytes` only if it names a key. It counts as it is spelled: every key that is
+    /// tried goes over the header, escapes and all.
+    pub(super) fn kid(&self, set: &KeySet) -> Result<Option<&str>, Reason> {
+        let kid = self.text("kid")?;
+        match (self, kid) {
+            (Self::Full { spelled_kid, .. }, Some(kid))
+                if *spelled_kid > set.policy().limits.max_kid_bytes && set.named(kid).is_none() =>
+            {
+                Err("a kid that names no key is longer than its bound")
+            }
+            _ => Ok(kid),
+        }
+    }
+
     /// A string member that must be there.
     pub(super) fn required(&self, name: &str) -> Result<&str, Reason> {
         self.text(name)?.ok_or("a required header member is missing")
@@ -160,4 +184,21 @@ impl Header {
         }
         Ok(true)
     }
+}
+
+/// The member that keys are chosen by, as the text has it.
+#[derive(Deserialize)]
+struct Spelled<'t> {
+    #[serde(borrow)]
+    kid: Option<&'t RawValue>,
+}
+
+/// How long the kid is as a header spells it, if anything of the header is escaped; else 0: it is as long as
+/// it is.
+fn spelled_kid(json: &[u8]) -> usize {
+    if memchr::memchr(b'\\', json).is_none() {
+        return 0;
+    }
+    let kid = serde_json::from_slice::<Spelled<'_>>(json).ok().and_then(|header| header.kid);
+    kid.map_or(0, |kid| kid.get().len().saturating_sub(2))
 }

@@ -6,9 +6,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claviger::alg::Algorithm;
 use claviger::catalogue::LabelUse;
-use claviger::config::{TokenLimits, UnknownKid};
+use claviger::config::TokenLimits;
 use claviger::crypto::generate::{KeySpec, generate};
-use claviger::crypto::{Key, OctType, Role, cipher, sign};
+use claviger::crypto::{Key, OctType, cipher, sign};
 use claviger::error::{Error, ErrorKind};
 use claviger::formats::JwkHints;
 use claviger::jose::claims::{self, ClaimRules};
@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 const USES: [LabelUse; 4] =
     [LabelUse::Sign, LabelUse::Verify, LabelUse::Encrypt, LabelUse::Decrypt];
 
-fn row(name: &str) -> &'static Algorithm {
+pub(crate) fn row(name: &str) -> &'static Algorithm {
     Algorithm::find(name).unwrap()
 }
 
@@ -31,7 +31,7 @@ fn b64(bytes: impl AsRef<[u8]>) -> String {
 }
 
 /// A key of 32 bytes, all `fill`, called `kid`.
-fn oct(kid: &str, fill: u8) -> LabelKey {
+pub(crate) fn oct(kid: &str, fill: u8) -> LabelKey {
     let key = Key::from_secret(SecretBytes::from_vec(vec![fill; 32]), OctType::Any).unwrap();
     LabelKey {
         alias: kid.parse().unwrap(),
@@ -44,7 +44,7 @@ fn oct(kid: &str, fill: u8) -> LabelKey {
     }
 }
 
-fn label(keys: Vec<LabelKey>, names: &[&str], policy: KeySetPolicy) -> KeySet {
+pub(crate) fn label(keys: Vec<LabelKey>, names: &[&str], policy: KeySetPolicy) -> KeySet {
     let rows = names.iter().map(|name| row(name)).collect();
     KeySet::new("app.test".parse().unwrap(), USES.to_vec(), keys, rows, policy).unwrap()
 }
@@ -54,7 +54,7 @@ fn one_key() -> KeySet {
 }
 
 /// A compact token with any header at all, whose MAC under the first key is right.
-fn forged(set: &KeySet, header: impl AsRef<[u8]>, payload: &[u8]) -> String {
+pub(crate) fn forged(set: &KeySet, header: impl AsRef<[u8]>, payload: &[u8]) -> String {
     let input = format!("{}.{}", b64(header), b64(payload));
     format!("{input}.{}", mac(set, input.as_bytes()))
 }
@@ -66,14 +66,14 @@ fn mac(set: &KeySet, input: &[u8]) -> String {
 }
 
 /// A compact `dir` token with any header at all, rightly sealed under the first key.
-fn sealed(set: &KeySet, header: &str) -> String {
+pub(crate) fn sealed(set: &KeySet, header: &str) -> String {
     let header = b64(header);
     let key = &set.active().key;
     let made = cipher::seal_direct(key, row("A256GCM"), header.as_bytes(), b"plain").unwrap();
     format!("{header}..{}.{}.{}", b64(&made.iv), b64(&made.ciphertext), b64(&made.tag))
 }
 
-fn verify(set: &KeySet, token: &str) -> Result<Vec<u8>, Error> {
+pub(crate) fn verify(set: &KeySet, token: &str) -> Result<Vec<u8>, Error> {
     jws::verify(set, token, &VerifyOptions::default()).map(|verified| verified.payload)
 }
 
@@ -173,71 +173,6 @@ fn errors_never_carry_what_the_token_says() {
     let options = SignOptions { algorithm: Some(asked), ..SignOptions::default() };
     let error = jws::sign(&set, b"x", &options).unwrap_err();
     assert!(error.message().len() < 600 && !error.message().chars().any(char::is_control));
-}
-
-#[test]
-fn named_or_valid() {
-    let keys = || (1..=5).map(|n| oct(&format!("k{n}"), n)).collect::<Vec<_>>();
-    let signer = |n: u8| {
-        let set = label(vec![oct(&format!("k{n}"), n)], &["HS256"], KeySetPolicy::default());
-        move |header: &str| forged(&set, header, b"x")
-    };
-    let limits = TokenLimits { max_tries: 3, ..TokenLimits::default() };
-    let tries = KeySetPolicy { limits, ..KeySetPolicy::default() };
-    let set = label(keys(), &["HS256"], tries.clone());
-    let strict = KeySetPolicy { unknown_kid: UnknownKid::Reject, ..tries };
-    let strict = label(keys(), &["HS256"], strict);
-    for (made_by, header, open, reject) in [
-        (3, r#"{"alg":"HS256"}"#, true, true),
-        // The bound on tries without a kid; with one it costs a single try.
-        (4, r#"{"alg":"HS256"}"#, false, false),
-        (5, r#"{"alg":"HS256","kid":"k5"}"#, true, true),
-        (3, r#"{"alg":"HS256","kid":"K3"}"#, true, false),
-        (3, r#"{"alg":"HS256","kid":""}"#, true, false),
-        // A kid that names a key selects that key alone.
-        (3, r#"{"alg":"HS256","kid":"k2"}"#, false, false),
-    ] {
-        let token = signer(made_by)(header);
-        assert_eq!(verify(&set, &token).is_ok(), open, "{made_by} {header}");
-        assert_eq!(verify(&strict, &token).is_ok(), reject, "{made_by} {header}, reject");
-    }
-}
-
-#[test]
-fn a_kid_that_names_no_key_and_is_longer_than_its_bound_reaches_no_key() {
-    let keys = || (1..=5).map(|n| oct(&format!("k{n}"), n)).collect::<Vec<_>>();
-    let rows = ["HS256", "A256KW", "A256GCM"];
-    let (signs, opens) = (row("HS256"), row("A256KW"));
-    let long = "k".repeat(257);
-    let check = |set: &KeySet, kid: &str, tried: usize| {
-        assert_eq!(set.candidates(Some(kid), signs, Role::Verify).count(), tried, "{kid}");
-        assert_eq!(set.candidates(Some(kid), opens, Role::Decrypt).count(), tried, "{kid}");
-        // Made with a valid key: the kid alone decides.
-        let header = json!({ "alg": "HS256", "kid": kid }).to_string();
-        assert_eq!(verify(set, &forged(set, &header, b"x")).is_ok(), tried > 0, "{kid}");
-        let options = EncryptOptions {
-            serialization: Serialization::Flattened,
-            without_kid: true,
-            ..EncryptOptions::default()
-        };
-        let token = jwe::encrypt(set, b"x", &options).unwrap();
-        let mut token: Value = serde_json::from_str(&token).unwrap();
-        token["header"] = json!({ "kid": kid });
-        assert_eq!(jwe::decrypt_json(set, &token.to_string()).is_ok(), tried > 0, "{kid}");
-    };
-    let set = label(keys(), &rows, KeySetPolicy::default());
-    check(&set, "", 5);
-    check(&set, &long[..256], 5);
-    check(&set, &long, 0);
-    // Bytes count, not characters.
-    check(&set, &"é".repeat(129), 0);
-    // However long it is, a kid that names a key selects it.
-    let mut named = keys();
-    named.insert(0, oct(&long, 6));
-    check(&label(named, &rows, KeySetPolicy::default()), &long, 1);
-    let limits = TokenLimits { max_kid_bytes: 300, ..TokenLimits::default() };
-    let wider = KeySetPolicy { limits, ..KeySetPolicy::default() };
-    check(&label(keys(), &rows, wider), &long, 5);
 }
 
 #[test]

@@ -34,6 +34,7 @@ mod interop;
 mod java_keystores;
 mod jose;
 mod jose_attacks;
+mod jose_kids;
 mod jose_vectors;
 mod journal;
 mod journeys;

@@ -85,7 +85,7 @@ fn open_for(
         Some("DEF") if set.policy().zip => true,
         Some(_) => return Err("zip is off or unknown"),
     };
-    let kid = header.text("kid")?;
+    let kid = header.kid(set)?;
     let management = read_header(set, header)?;
     let mut last = "no valid key fits kid and algorithm";
     for key in set.candidates(kid, algorithm, Role::Decrypt) {

@@ -162,7 +162,7 @@ fn check_one(
     let name = header.required("alg")?;
     let algorithm =
         set.find_allowed(name, Operation::Sign).ok_or("the label does not allow the algorithm")?;
-    let kid = header.text("kid")?;
+    let kid = header.kid(set)?;
     if let Some(expected) = options.typ
         && !header.text("typ")?.is_some_and(|typ| same_type(typ, expected))
     {
