@@ -1,7 +1,10 @@
 //! How `labels` and `status` show what is known of a key: phase, uses, horizon.
 
+use std::sync::Arc;
+
 use claviger::clock::{from_unix, rfc3339};
 use claviger::ops::KeySet;
+use claviger::profiles::Parts;
 use claviger::rotation::{GoneKey, KeyLife};
 use claviger::usage::{Act, Horizon, KeyReport};
 
@@ -31,6 +34,11 @@ pub(crate) fn budget_note_of(set: &KeySet) -> Option<String> {
     let active = set.active();
     let report = active.usage.report().ok().flatten()?;
     budget_note(set.label().as_str(), active.alias.as_str(), &report)
+}
+
+/// The same for what encrypted a token of a profile.
+pub(crate) fn budget_note_of_parts(keys: &Parts<Arc<KeySet>>) -> Option<String> {
+    keys.encryption().and_then(|set| budget_note_of(set))
 }
 
 fn uses(report: &KeyReport) -> [String; 4] {

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::denied_file::{self, Denied};
 use super::files::Files;
 use super::verify::with_reason;
-use super::{Context, Outcome};
+use super::{Context, Outcome, key_life};
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -120,6 +120,7 @@ fn sealed(sessions: &Sessions, files: &Files, sealed: &Sealed) -> Result<Outcome
         ));
         notes.extend(size.advice.iter().map(|advice| format!("help: {advice}")));
     }
+    notes.extend(key_life::budget_note_of_parts(&sessions.acting()?));
     let data = format!("{}\n", sealed.token).into_bytes();
     Ok(files.answer(json.into(), &["token"], data)?.with_notes(notes))
 }

@@ -15,7 +15,7 @@ use super::password_input::read_input;
 use super::rotate::duration;
 use super::session::{made_by, read_claims};
 use super::verify::with_reason;
-use super::{Context, Outcome};
+use super::{Context, Outcome, key_life};
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -133,7 +133,8 @@ fn seal(context: &Context, args: &Seal) -> Result<Outcome> {
     }
     let token = tokens.seal(&read_claims(context, &args.files)?)?;
     let json = json!({ "token": token, "profile": profile.name });
-    args.files.answer(json, &["token"], format!("{token}\n").into_bytes())
+    let outcome = args.files.answer(json, &["token"], format!("{token}\n").into_bytes())?;
+    Ok(outcome.with_notes(key_life::budget_note_of_parts(&tokens.acting()?)))
 }
 
 fn open(context: &Context, args: &Open) -> Result<Outcome> {

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claviger::error::ErrorKind;
 
 const LABEL: &str = "app.half.seal";
@@ -73,6 +75,33 @@ fn every_command_that_shows_the_key_warns_from_the_half_on() {
     assert!(text.contains("the key has encrypted 10 messages under random nonces"), "{text}");
     let message = check().unwrap()["message"].as_str().unwrap().to_owned();
     assert!(message.contains("has used all of the 10 messages"), "{message}");
+}
+
+#[test]
+fn sessions_and_tokens_of_profiles_warn_too() {
+    const SESSION: &str = "am.global.services.session.clientbased.encryption.AES";
+    const STATE: &str = "am.authn.trees.transientstate.encryption";
+    let folder = tempfile::tempdir().unwrap();
+    let config = configured(folder.path());
+    let mut text = std::fs::read_to_string(&config).unwrap();
+    for (label, number) in [(SESSION, 1_u8), (STATE, 2)] {
+        let key = URL_SAFE_NO_PAD.encode([number; 32]);
+        let jwk = format!("{{\"kty\":\"oct\",\"k\":\"{key}\"}}");
+        std::fs::write(folder.path().join("secrets").join(label), jwk).unwrap();
+        text += &format!("[labels.\"{label}\"]\nalgorithms = [\"dir\", \"A256GCM\"]\n");
+    }
+    text += "[sessions]\nsigning = []\nencryption = [\"AES\"]\n";
+    std::fs::write(&config, text).unwrap();
+    let claims = folder.path().join("claims.json");
+    std::fs::write(&claims, "{\"sub\":\"alice\"}").unwrap();
+    let claims = ["--in", claims.to_str().unwrap()];
+    for command in [&["session", "seal"][..], &["token", "seal", "--profile", "tree-state"]] {
+        for used in 1..=7 {
+            let made = claviger(&config, &[command, &claims].concat());
+            assert_eq!(made.status.code(), Some(0), "{made:?}");
+            assert_eq!(told(&made), used >= 5, "{command:?} {used}: {made:?}");
+        }
+    }
 }
 
 /// What the log of this process was told of budgets.

@@ -180,6 +180,19 @@ impl Tokens {
         })
     }
 
+    /// The keys that act now; those of a peer, if they were given, encrypt.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownLabel`] if no label is mapped.
+    pub fn acting(&self) -> Result<Parts<Arc<KeySet>>> {
+        let snapshot = self.keyring.load();
+        let ours = |choice: &Choice| choice.acting(&snapshot, self.realm.as_ref()).map(Arc::clone);
+        match &self.peer {
+            Some(peer) => self.labels.try_map_each(ours, |_| Ok(Arc::clone(peer))),
+            None => self.labels.try_map(ours),
+        }
+    }
+
     fn with_acting_keys<T>(
         &self,
         act: impl FnOnce(&Kind<'_>, &Parts<&KeySet>) -> Result<T>,

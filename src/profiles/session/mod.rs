@@ -21,7 +21,7 @@ use crate::config::{SessionLabel, SessionOrder, SessionSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::keyring::{Keyring, Snapshot};
 use crate::label::Realm;
-use crate::ops::RealmView;
+use crate::ops::{KeySet, RealmView};
 
 pub use size::CookieSize;
 
@@ -111,6 +111,14 @@ impl Sessions {
     /// itself, and for more than anybody could open again; those of [`super::seal`].
     pub fn seal(&self, claims: &Map<String, Value>) -> Result<Sealed> {
         self.now(|now| now.make(now.kind.start()?, claims))
+    }
+
+    /// The keys that act now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownLabel`] if no label is mapped, [`ErrorKind::Usage`] if nothing is protected.
+    pub fn acting(&self) -> Result<Parts<Arc<KeySet>>> {
+        self.now(|now| now.acting().map(|keys| keys.map(|set| Arc::clone(set))))
     }
 
     /// Opens a session that anybody presents.
@@ -204,11 +212,15 @@ struct Now<'n> {
 }
 
 impl Now<'_> {
-    fn make(&self, head: Head, claims: &Map<String, Value>) -> Result<Sealed> {
-        let keys = parts(self.settings)?.try_map(|labels| {
+    fn acting(&self) -> Result<Parts<&Arc<KeySet>>> {
+        parts(self.settings)?.try_map(|labels| {
             let labels = labels.iter().map(|one| &one.label);
-            choice::acting(labels, self.snapshot, self.kind.realm).map(|set| &**set)
-        })?;
+            choice::acting(labels, self.snapshot, self.kind.realm)
+        })
+    }
+
+    fn make(&self, head: Head, claims: &Map<String, Value>) -> Result<Sealed> {
+        let keys = self.acting()?.map(|set| &***set);
         let Made { token, claims_bytes } = self.kind.seal(&keys, &head, claims)?;
         let SessionSettings { cookie, zip, .. } = self.settings;
         let size = CookieSize::of(cookie, &token, claims_bytes, &keys, *zip);
