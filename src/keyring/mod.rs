@@ -33,7 +33,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 
 use crate::clock::Clock;
 use crate::config::{Config, Reload};
@@ -55,9 +55,13 @@ pub use reload::ReloadEvent;
 pub use snapshot::Snapshot;
 pub use status::{Refusal, Status, StoreStatus};
 
-/// All labels of a configuration. Cheap to clone; every clone sees a reload.
+/// All labels of a configuration. Cheap to clone; every clone sees a reload, unless it is [`Keyring::pinned`].
 #[derive(Clone)]
-pub struct Keyring(Arc<Inner>);
+pub struct Keyring {
+    inner: Arc<Inner>,
+    /// The one snapshot that it sees.
+    pinned: Option<Arc<Snapshot>>,
+}
 
 struct Inner {
     clock: Clock,
@@ -134,7 +138,7 @@ impl Keyring {
         let status = Status::new(&snapshot, &config, &stores, paths, clock.now());
         let usage = loader.book(&config).clone();
         let recorder = loader.recorder(&config).cloned();
-        Ok(Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             clock,
             usage,
             recorder,
@@ -145,7 +149,16 @@ impl Keyring {
             listeners: Listeners::default(),
             follows: AtomicBool::new(false),
             watch: OnceLock::new(),
-        })))
+        });
+        Ok(Self { inner, pinned: None })
+    }
+
+    /// The keyring of this moment, for a request of several steps: the snapshot, the configuration and every label and
+    /// profile that it gives stay as they are now, whatever is reloaded meanwhile. What a reload takes away is kept
+    /// for as long as anything of it is held. [`Keyring::status`] and [`Keyring::reload`] are those of the living one.
+    #[must_use]
+    pub fn pinned(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), pinned: Some(self.snapshot()) }
     }
 
     /// Follows the files from now on, as `reload` in the configuration says: `watch` is told of changes by
@@ -155,12 +168,12 @@ impl Keyring {
     /// # Errors
     /// [`crate::error::ErrorKind::Io`] if the system gives no thread.
     pub fn follow(&self) -> Result<()> {
-        self.0.follows.store(true, Ordering::Relaxed);
-        let idle = self.config().keyring.reload == Reload::Off
+        self.inner.follows.store(true, Ordering::Relaxed);
+        let idle = self.inner.snapshot.load().config().keyring.reload == Reload::Off
             && self.status().stores.iter().all(|store| store.lease.is_none());
-        if !idle && self.0.watch.get().is_none() {
+        if !idle && self.inner.watch.get().is_none() {
             // Of two that come here at once one is dropped, and its thread ends.
-            drop(self.0.watch.set(Watch::start(Arc::downgrade(&self.0))?));
+            drop(self.inner.watch.set(Watch::start(Arc::downgrade(&self.inner))?));
         }
         Ok(())
     }
@@ -168,30 +181,33 @@ impl Keyring {
     /// Calls `listener` after every reload, good or refused, by hand or by itself. It is called on the
     /// thread that reloaded, after the swap; a listener that holds the keyring keeps it for ever.
     pub fn on_reload(&self, listener: impl Fn(&ReloadEvent<'_>) + Send + Sync + 'static) {
-        self.0.listeners.add(Arc::new(listener));
+        self.inner.listeners.add(Arc::new(listener));
     }
 
     /// What serves, since when, and what was refused since.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.0.board.read()
+        self.inner.board.read()
     }
 
     /// What a request works with from start to end.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.0.snapshot.load_full()
+        self.pinned.as_ref().map_or_else(|| self.inner.snapshot.load_full(), Arc::clone)
     }
 
     /// As [`Keyring::snapshot`], for the length of one call: without touching a counter that threads share.
-    pub(crate) fn load(&self) -> arc_swap::Guard<Arc<Snapshot>> {
-        self.0.snapshot.load()
+    pub(crate) fn load(&self) -> Guard<Arc<Snapshot>> {
+        match &self.pinned {
+            Some(pinned) => Guard::from_inner(Arc::clone(pinned)),
+            None => self.inner.snapshot.load(),
+        }
     }
 
     /// The findings of the last load that did not stop it.
     #[must_use]
     pub fn warnings(&self) -> Arc<Vec<Problem>> {
-        self.0.warnings.load_full()
+        self.inner.warnings.load_full()
     }
 
     /// The configuration behind the snapshot.
@@ -203,21 +219,21 @@ impl Keyring {
     /// The clock that tokens are checked against.
     #[must_use]
     pub fn clock(&self) -> &Clock {
-        &self.0.clock
+        &self.inner.clock
     }
 
     /// What was done with each key, here and by every process that shares `state_dir`. The directory is that
     /// of the first configuration: another one counts from the next start on.
     #[must_use]
     pub fn usage(&self) -> &UsageBook {
-        &self.0.usage
+        &self.inner.usage
     }
 
     /// Who records what is checked, if `[trace]` wanted it at the start; another directory counts from the
     /// next start on.
     #[must_use]
     pub fn recorder(&self) -> Option<&Recorder> {
-        self.0.recorder.as_ref()
+        self.inner.recorder.as_ref()
     }
 
     /// Asks every store for a label and tells what each answered. It reads and opens them for that.
@@ -235,9 +251,9 @@ impl Keyring {
     /// As [`Keyring::open`], and [`crate::error::ErrorKind::StoreUnreadable`] while a file is being
     /// written; the old snapshot stays.
     pub fn reload(&self) -> Result<Diff> {
-        let diff = self.0.reload_now()?;
+        let diff = self.inner.reload_now()?;
         // The new configuration may ask for what the old one did not.
-        if self.0.follows.load(Ordering::Relaxed) {
+        if self.inner.follows.load(Ordering::Relaxed) {
             self.follow()?;
         }
         Ok(diff)

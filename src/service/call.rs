@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::access::Right;
 use crate::crypto::sha256;
 use crate::error::{Error, ErrorKind, Result};
-use crate::keyring::Snapshot;
+use crate::keyring::{Keyring, Snapshot};
 use crate::label::{CallerName, LabelName, Realm};
 use crate::ops::{self, KeySet};
 
@@ -16,7 +16,9 @@ use super::Service;
 #[derive(Debug)]
 pub(crate) struct Call<'s> {
     pub(crate) service: &'s Service,
-    /// Of the whole request.
+    /// Pinned for the whole request: profiles are taken from it, never from the service's.
+    pub(crate) keyring: Keyring,
+    /// What it is pinned to.
     pub(crate) snapshot: Arc<Snapshot>,
     /// Who calls; `None` on routes that are for everybody.
     pub(crate) caller: Option<CallerName>,

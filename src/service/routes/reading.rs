@@ -57,7 +57,7 @@ fn one(call: &Call<'_>) -> Result<LabelFacts> {
 
 /// What is known of the keys; where the state directory cannot be read the labels are shown all the same.
 fn lives(call: &Call<'_>) -> (Lives, Vec<String>) {
-    let keyring = &call.service.0.keyring;
+    let keyring = &call.keyring;
     match Lives::read(keyring) {
         Ok(lives) => (lives, Vec::new()),
         Err(error) => {
@@ -73,8 +73,7 @@ fn lives(call: &Call<'_>) -> (Lives, Vec<String>) {
 struct Explained(#[schemars(with = "Map<String, Value>")] Explanation);
 
 fn explain(call: &Call<'_>) -> Result<Explained> {
-    let keyring = &call.service.0.keyring;
-    keyring.explain(call.label()?, call.realm.as_ref()).map(Explained)
+    call.keyring.explain(call.label()?, call.realm.as_ref()).map(Explained)
 }
 
 /// Records of the journal.

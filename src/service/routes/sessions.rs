@@ -210,7 +210,5 @@ fn end(call: &Call<'_>, body: SessionRequest) -> Result<EndedSession> {
 
 /// The sessions of the realm of a call, without those that were ended.
 fn sessions(call: &Call<'_>) -> Sessions {
-    let service = &call.service.0;
-    let sessions = service.keyring.sessions_in(call.realm.as_ref());
-    sessions.with_denylist(service.ended.clone())
+    call.keyring.sessions_in(call.realm.as_ref()).with_denylist(call.service.0.ended.clone())
 }

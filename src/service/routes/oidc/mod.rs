@@ -59,12 +59,12 @@ impl From<VerifiedToken> for Accepted {
 
 /// The provider of this issuer identifier in the realm of a call.
 fn provider(call: &Call<'_>, issuer: &str) -> Provider {
-    call.service.0.keyring.oidc(call.realm.clone()).provider(issuer)
+    call.keyring.oidc(call.realm.clone()).provider(issuer)
 }
 
 /// This client of the provider.
 fn relying_party(call: &Call<'_>, client: Client, issuer: &str) -> RelyingParty {
-    call.service.0.keyring.oidc(call.realm.clone()).relying_party(client, issuer)
+    call.keyring.oidc(call.realm.clone()).relying_party(client, issuer)
 }
 
 /// A registration.

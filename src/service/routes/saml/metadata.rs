@@ -1,0 +1,120 @@
+//! Metadata of our providers, which hold as long as the schedule of their keys lets them.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Role, entity};
+use crate::access::Right;
+use crate::clock::{self, rfc3339};
+use crate::error::Result;
+use crate::profiles::saml::SamlUse;
+use crate::profiles::saml::metadata::{
+    Endpoint, KeyDescriptorOptions, MetadataOptions, PublishedEncryption,
+};
+use crate::rotation::Rotation;
+use crate::service::call::Call;
+use crate::service::route::Route;
+use crate::xmlsec::dsig::SignOptions;
+
+pub(super) fn routes() -> Vec<Route> {
+    let route = Route::post(
+        "/v1/saml/metadata",
+        Right::SamlSign,
+        "Write our metadata from the keys of now",
+        metadata,
+    );
+    vec![route.slow()]
+}
+
+/// Metadata to be written.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct MetadataRequest {
+    /// Whose.
+    role: Role,
+    /// The identifier of the provider, if it has one of its own.
+    identifier: Option<String>,
+    /// Its entity ID.
+    entity_id: String,
+    /// Where it takes messages.
+    endpoints: Vec<EndpointRequest>,
+    /// Names every valid certificate to encrypt to, not the active one alone.
+    #[serde(default)]
+    all_encryption: bool,
+    /// For how many seconds at most it holds; absent: as long as the schedule lets it.
+    valid_for: Option<u64>,
+    /// Signs it with the label that is for it.
+    #[serde(default)]
+    sign: bool,
+}
+
+/// Where a provider takes messages.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct EndpointRequest {
+    /// The element: `SingleSignOnService`, `AssertionConsumerService`, `SingleLogoutService`, …
+    service: String,
+    /// The binding: `HTTP-POST`, `HTTP-Redirect`, `HTTP-Artifact`, `SOAP`.
+    binding: String,
+    /// The URL.
+    location: String,
+}
+
+/// Metadata as peers get them.
+#[derive(JsonSchema, Serialize)]
+struct MetadataDocument {
+    /// The document.
+    xml: String,
+    /// The alias that signed it, if it is signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alias: Option<String>,
+    /// Until when it holds, in RFC 3339; absent: no schedule says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_until: Option<String>,
+    /// For how many seconds peers keep it.
+    cache_seconds: u64,
+}
+
+fn metadata(call: &Call<'_>, body: MetadataRequest) -> Result<MetadataDocument> {
+    let entity = entity(call, body.role, body.identifier)?;
+    let rotation = Rotation::watching(&call.keyring)?;
+    let now = call.service.0.clock.now();
+    let wanted = body.valid_for.map(|seconds| clock::later(now, Duration::from_secs(seconds)));
+    let signing = entity.keys(SamlUse::Signing)?;
+    let mtls = entity.keys_if_mapped(SamlUse::Mtls)?;
+    let encryption = entity.keys_if_mapped(SamlUse::Encryption)?;
+    let shown: Vec<_> = std::iter::once(&*signing).chain(mtls.as_deref()).collect();
+    let realm = call.realm.as_ref();
+    let validity = rotation.validity_until(&shown, encryption.as_deref(), realm, wanted)?;
+    let (cache, valid_until) = (validity.cache, validity.until);
+    let endpoints: Vec<Endpoint<'_>> = body
+        .endpoints
+        .iter()
+        .map(|one| Endpoint {
+            service: &one.service,
+            binding: &one.binding,
+            location: &one.location,
+        })
+        .collect();
+    let encryption = if body.all_encryption {
+        PublishedEncryption::AllValid
+    } else {
+        PublishedEncryption::ActiveOnly
+    };
+    let options = MetadataOptions {
+        entity_id: &body.entity_id,
+        valid_until,
+        cache_duration: Some(cache),
+        endpoints: &endpoints,
+        keys: KeyDescriptorOptions { encryption, encryption_methods: &[] },
+    };
+    let (mut xml, mut alias) = (entity.metadata(&options)?, None);
+    if body.sign {
+        let signed = entity.sign_metadata(xml.as_bytes(), &SignOptions::default())?;
+        (xml, alias) = (signed.xml, Some(signed.alias));
+    }
+    let valid_until = valid_until.map(rfc3339);
+    Ok(MetadataDocument { xml, alias, valid_until, cache_seconds: cache.as_secs() })
+}

@@ -1,0 +1,91 @@
+//! SAML messages: signed, verified, encrypted and decrypted; the redirect binding; our metadata.
+//!
+//! A body names one of our providers by its role, and by its identifier if it has one of its own; a peer by its
+//! metadata or its certificates.
+
+mod encryption;
+mod metadata;
+mod redirect;
+mod signing;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::profiles::saml::{KnownPeer, SamlEntity, SamlRole, SamlScope};
+use crate::service::call::Call;
+use crate::service::route::Route;
+use crate::xmlsec::Signer;
+
+pub(super) fn routes() -> Vec<Route> {
+    [encryption::routes(), metadata::routes(), redirect::routes(), signing::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// What a provider is.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Role {
+    /// Identity provider.
+    Idp,
+    /// Service provider.
+    Sp,
+}
+
+impl From<Role> for SamlRole {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Idp => Self::Idp,
+            Role::Sp => Self::Sp,
+        }
+    }
+}
+
+/// A peer: by its metadata or by its certificates.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Peer {
+    /// Its metadata.
+    metadata: Option<String>,
+    /// Its entity ID, where the metadata have several.
+    entity_id: Option<String>,
+    /// Which of its roles, where it has both.
+    role: Option<Role>,
+    /// Its certificates in PEM.
+    certificates: Option<String>,
+}
+
+impl Peer {
+    fn known(&self, call: &Call<'_>) -> Result<KnownPeer> {
+        let known = match (&self.metadata, &self.certificates) {
+            (Some(metadata), None) => KnownPeer::from_metadata(
+                metadata.as_bytes(),
+                self.entity_id.as_deref(),
+                self.role.map(Into::into),
+                call.service.0.clock.now(),
+            ),
+            (None, Some(certificates)) => KnownPeer::from_certificates(certificates.as_bytes()),
+            _ => Err(Error::new(ErrorKind::Usage, "the peer is not said, or twice")
+                .with_help("send one of \"metadata\" and \"certificates\"")),
+        };
+        // What lies in a body is the caller's to mend.
+        known.map_err(|error| match error.kind() {
+            ErrorKind::Damaged | ErrorKind::KeyUnfit | ErrorKind::Unsupported => {
+                error.of_kind(ErrorKind::Malformed)
+            }
+            _ => error,
+        })
+    }
+}
+
+fn entity(call: &Call<'_>, role: Role, identifier: Option<String>) -> Result<SamlEntity> {
+    let scope = SamlScope { realm: call.realm.clone(), role: role.into(), identifier };
+    call.keyring.saml(scope)
+}
+
+/// The certificate of the key that signed, by its SHA-256 in hex.
+fn certificate(signer: &Signer) -> Option<String> {
+    signer.certificate_sha256.as_ref().map(ToString::to_string)
+}

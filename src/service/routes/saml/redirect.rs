@@ -1,0 +1,121 @@
+//! Queries of the redirect binding (SAML 2.0 Bindings §3.4).
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Peer, Role, certificate, entity};
+use crate::access::Right;
+use crate::error::Result;
+use crate::profiles::saml::redirect::{self, MessageKind, RedirectOptions};
+use crate::profiles::saml::{KnownPeer, SamlUse};
+use crate::service::call::Call;
+use crate::service::route::Route;
+use crate::xmlsec::{PeerPolicy, Trust, XmlLimits};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::post(
+            "/v1/saml/redirect/sign",
+            Right::SamlSign,
+            "Sign a query of the redirect binding",
+            sign_query,
+        ),
+        Route::post(
+            "/v1/saml/redirect/verify",
+            Right::SamlOpen,
+            "Verify a query of the redirect binding",
+            verify_query,
+        ),
+    ]
+}
+
+/// A message for the redirect binding.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct QueryRequest {
+    /// Whose key signs.
+    role: Role,
+    /// The identifier of the provider, if it has one of its own.
+    identifier: Option<String>,
+    /// The message.
+    xml: String,
+    /// It is a response, not a request.
+    #[serde(default)]
+    response: bool,
+    /// The RelayState.
+    relay_state: Option<String>,
+    /// The algorithm, by JOSE name, XML name or URI.
+    alg: Option<String>,
+    /// Who gets it.
+    peer: Option<Peer>,
+}
+
+/// A signed query.
+#[derive(JsonSchema, Serialize)]
+struct SignedQuery {
+    /// The query, without `?`.
+    query: String,
+    /// The alias that signed.
+    alias: String,
+    /// The name of the algorithm.
+    alg: &'static str,
+}
+
+fn sign_query(call: &Call<'_>, body: QueryRequest) -> Result<SignedQuery> {
+    let peer = body.peer.as_ref().map(|peer| peer.known(call)).transpose()?;
+    let prefers = peer.as_ref().and_then(KnownPeer::role);
+    let options = RedirectOptions {
+        kind: if body.response { MessageKind::Response } else { MessageKind::Request },
+        relay_state: body.relay_state.as_deref(),
+        algorithm: body.alg.as_deref(),
+        peer_algorithms: prefers.map(|role| role.signing_methods.as_slice()).unwrap_or_default(),
+    };
+    let keys = entity(call, body.role, body.identifier)?.keys(SamlUse::Signing)?;
+    let signed = redirect::sign(&keys, body.xml.as_bytes(), &options)?;
+    let alg = signed.algorithm.xml_name().unwrap_or_default();
+    Ok(SignedQuery { query: signed.query, alias: signed.alias, alg })
+}
+
+/// A query that came from a peer.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct VerifyQueryRequest {
+    /// Whose signature counts.
+    peer: Peer,
+    /// The raw query, as it came, without `?`.
+    query: String,
+    /// What is allowed though it is weak: sha1, rsa1024.
+    #[serde(default)]
+    allow: Vec<String>,
+}
+
+/// A query whose signature holds.
+#[derive(JsonSchema, Serialize)]
+struct VerifiedQuery {
+    /// The message.
+    xml: String,
+    /// `SAMLRequest` or `SAMLResponse`.
+    parameter: &'static str,
+    /// The RelayState, as it was signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relay_state: Option<String>,
+    /// The certificate of the key, by its SHA-256 in hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_sha256: Option<String>,
+    /// The name of the algorithm.
+    alg: &'static str,
+}
+
+fn verify_query(call: &Call<'_>, body: VerifyQueryRequest) -> Result<VerifiedQuery> {
+    let policy = PeerPolicy::of(body.allow.iter().map(String::as_str))?;
+    let keys = body.peer.known(call)?.signing_keys()?;
+    let trust = Trust::Certificates(&keys);
+    let found = redirect::verify(&body.query, trust, &policy, &XmlLimits::MESSAGE)?;
+    Ok(VerifiedQuery {
+        parameter: found.kind.parameter(),
+        relay_state: found.relay_state,
+        certificate_sha256: certificate(&found.signer),
+        alg: found.algorithm.xml_name().unwrap_or_default(),
+        xml: found.message,
+    })
+}

@@ -1,0 +1,132 @@
+//! A request is of one moment: what is reloaded between its head and its body counts from the next request on.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use serde_json::{Value, json};
+
+use super::shop::{ES256, KEY, Shop};
+
+const MORE: &str = "[stores.more]\nkind = \"keystore\"\npath = \"keys.jwks\"\nintegrity = \"none\"\n\n\
+    [stores.more.mappings]\n\"am.global.services.session.clientbased.encryption.AES\" = [\"s\"]\n\
+    \"am.authn.trees.transientstate.encryption\" = [\"t\"]\n\n\
+    [stores.saml]\nkind = \"keystore\"\npath = \"saml.p12\"\nstore_password = { file = \"pass\" }\n\n\
+    [stores.saml.mappings]\n\
+    \"am.default.applications.federation.entity.providers.saml2.idp.signing\" = [\"rsa\"]\n\n\
+    [sessions]\nsigning = []\nencryption = [\"AES\"]\n";
+
+const RESPONSE: &str = r#"<samlp:Response xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" ID="_r1" Version="2.0" IssueInstant="2027-01-15T08:00:00Z"/>"#;
+
+fn shop() -> Shop {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy("keystores/default.p12", folder.path().join("saml.p12")).unwrap();
+    std::fs::copy("keystores/storepass.txt", folder.path().join("pass")).unwrap();
+    let rights = ["sign", "read", "keys", "session-seal", "token-issue", "oidc-issue", "saml-sign"];
+    Shop::in_folder(folder, &rights, MORE)
+}
+
+/// The same configuration with nothing behind any label.
+fn emptied(text: &str) -> String {
+    let kept = text.lines().filter(|line| !(line.starts_with('"') && line.contains("\" = [\"")));
+    kept.map(|line| format!("{line}\n")).collect()
+}
+
+/// A request whose caller was let in, and whose body is awaited.
+struct Begun {
+    stream: TcpStream,
+    body: String,
+}
+
+impl Begun {
+    fn new(shop: &Shop, method: &str, path: &str, body: &Value) -> Self {
+        let body = body.to_string();
+        let mut stream = TcpStream::connect(shop.running().address).unwrap();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {}\r\n\
+             expect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+            KEY.unwrap(),
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut goes_on = [0; 25];
+        stream.read_exact(&mut goes_on).unwrap();
+        assert_eq!(&goes_on, b"HTTP/1.1 100 Continue\r\n\r\n", "{path}");
+        Self { stream, body }
+    }
+
+    /// Status and body.
+    fn end(mut self) -> (u16, Value) {
+        self.stream.write_all(self.body.as_bytes()).unwrap();
+        let mut text = String::new();
+        self.stream.read_to_string(&mut text).unwrap();
+        let status = text.strip_prefix("HTTP/1.1 ").unwrap()[..3].parse().unwrap();
+        (status, serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap())
+    }
+}
+
+#[test]
+fn what_is_taken_away_between_head_and_body_still_serves_that_request_and_no_other() {
+    let shop = shop();
+    let text = shop.text();
+    let client = json!({"client_id": "shop", "id_token_signed_response_alg": "ES256"});
+    let endpoint = json!({"service": "SingleSignOnService", "binding": "HTTP-POST",
+        "location": "https://idp.example"});
+    let sign = format!("/v1/labels/{ES256}/sign");
+    let explain = format!("/v1/labels/{ES256}");
+    for (method, path, body) in [
+        ("POST", sign.as_str(), json!({"claims": {}})),
+        ("GET", explain.as_str(), json!({})),
+        ("GET", "/v1/jwks.json", json!({})),
+        ("POST", "/v1/sessions/seal", json!({"claims": {}})),
+        ("POST", "/v1/tokens/tree-state/seal", json!({"claims": {}})),
+        (
+            "POST",
+            "/v1/oidc/id-token/issue",
+            json!({"issuer": "https://op.example", "client": client, "claims": {"sub": "a"}}),
+        ),
+        ("POST", "/v1/saml/sign", json!({"role": "idp", "xml": RESPONSE})),
+        (
+            "POST",
+            "/v1/saml/redirect/sign",
+            json!({"role": "idp", "xml": RESPONSE, "response": true}),
+        ),
+        (
+            "POST",
+            "/v1/saml/metadata",
+            json!({"role": "idp", "entity_id": "https://idp.example", "endpoints": [endpoint]}),
+        ),
+    ] {
+        let begun = Begun::new(&shop, method, path, &body);
+        shop.write(&emptied(&text));
+        shop.service.keyring().reload().unwrap();
+        let (status, answer) = begun.end();
+        assert_eq!(status, 200, "{path}: {answer}");
+        let shown = answer.get("keys").and_then(Value::as_array).map(Vec::len);
+        assert!(path != "/v1/jwks.json" || shown == Some(2), "{answer}");
+        let (status, answer) = Begun::new(&shop, method, path, &body).end();
+        let shown = answer.get("keys").and_then(Value::as_array).map(Vec::len);
+        if path == "/v1/jwks.json" {
+            assert_eq!((status, shown), (200, Some(0)), "{answer}");
+        } else {
+            assert_eq!(
+                (status, &answer["code"]),
+                (404, &json!("unknown_label")),
+                "{path}: {answer}"
+            );
+        }
+        shop.write(&text);
+        shop.service.keyring().reload().unwrap();
+    }
+}
+
+#[test]
+fn rights_and_callers_are_those_of_the_head() {
+    let shop = shop();
+    let text = shop.text();
+    let body = json!({"claims": {}});
+    let begun = Begun::new(&shop, "POST", "/v1/sessions/seal", &body);
+    shop.write(&text.replace("rights = [\"session-seal\"]", "rights = [\"session-open\"]"));
+    shop.service.keyring().reload().unwrap();
+    assert_eq!(begun.end().0, 200);
+    assert_eq!(shop.running().post("/v1/sessions/seal", KEY, &body).0, 403);
+}
