@@ -1,17 +1,18 @@
-//! The key set of a provider or relying party as an endpoint serves it: the document, its entity tag, and how long it may be
+//! The key set of a party or a label as an endpoint serves it: the document, its entity tag, and how long it may be
 //! cached.
 //!
 //! A document that is cached no longer than its `max_age` is never a step behind: it ends before a staged key may act and
 //! before the next step of a schedule.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::{Duration, SystemTime};
 
-use crate::error::Result;
+use arc_swap::ArcSwapOption;
+
 use crate::keyring::Keyring;
 use crate::label::Realm;
-use crate::profiles::jwks::{Jwks, JwksHandle, Party};
+use crate::profiles::jwks::{Jwks, JwksHandle, Whose};
 use crate::rotation::{Rotation, announce};
 
 /// How often the journal is read again while nothing else changes.
@@ -24,9 +25,11 @@ pub struct PublishedKeys(Arc<Inner>);
 struct Inner {
     keyring: Keyring,
     realm: Option<Realm>,
-    party: Party,
+    whose: Whose,
     handle: JwksHandle,
-    seen: Mutex<Option<Seen>>,
+    seen: ArcSwapOption<Seen>,
+    /// Whoever reads the journal has it.
+    looking: Mutex<()>,
 }
 
 /// What is planned, as of one snapshot and one look into the journal.
@@ -50,52 +53,85 @@ pub struct PublishedSet {
 }
 
 impl Keyring {
-    /// The key set that `party` publishes in `realm`, with how long it may be cached; `None`: the global one.
+    /// The key set that a party or a label publishes in `realm`, with how long it may be cached; `None`: the global one.
     #[must_use]
-    pub fn published(&self, realm: Option<&Realm>, party: Party) -> PublishedKeys {
-        let handle = self.jwks(realm, party);
-        let (keyring, realm, seen) = (self.clone(), realm.cloned(), Mutex::default());
-        PublishedKeys(Arc::new(Inner { keyring, realm, party, handle, seen }))
+    pub fn published(&self, realm: Option<&Realm>, whose: impl Into<Whose>) -> PublishedKeys {
+        let whose = whose.into();
+        PublishedKeys(Arc::new(Inner {
+            handle: self.jwks(realm, whose.clone()),
+            keyring: self.clone(),
+            realm: realm.cloned(),
+            whose,
+            seen: ArcSwapOption::empty(),
+            looking: Mutex::default(),
+        }))
     }
 }
 
 impl PublishedKeys {
-    /// What is to be answered now. The journal is read for a new snapshot, once a step is past, and once a minute; a journal
-    /// that cannot be read gives the document that minute, for no step is taken without it.
+    /// What is to be answered now. The journal is read for a new snapshot, once a step is past, and once a minute; while
+    /// it cannot be read the document is given for what is left of that minute, for no step is taken without it.
     #[must_use]
     pub fn now(&self) -> PublishedSet {
-        let Inner { keyring, handle, .. } = &*self.0;
-        let (document, now) = (handle.document(), keyring.clock().now());
-        let policy = &keyring.config().policy;
-        let max_age = match self.next_step(document.generation, now) {
-            Ok(next) => announce::max_age(policy, now, next),
-            Err(error) => {
-                log::warn!("the next step of a key set is not known: {error}");
-                LOOK_AGAIN.min(policy.jwks_max_age)
-            }
-        };
-        PublishedSet { document, max_age }
+        self.of(&self.0.keyring.pinned())
     }
 
-    fn next_step(&self, generation: u64, now: SystemTime) -> Result<Option<SystemTime>> {
-        let Inner { keyring, realm, party, seen, .. } = &*self.0;
-        // One looks, the others wait: they have nothing that holds.
-        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = seen.filter(|known| known.holds(generation, now)) {
-            return Ok(known.next);
+    /// The same of a pinned keyring.
+    pub(crate) fn of(&self, pinned: &Keyring) -> PublishedSet {
+        let (snapshot, now) = (pinned.load(), pinned.clock().now());
+        let document = self.0.handle.of(&snapshot);
+        let next = self.next_step(pinned, document.generation, now);
+        PublishedSet { document, max_age: announce::max_age(&snapshot.config().policy, now, next) }
+    }
+
+    fn next_step(&self, pinned: &Keyring, generation: u64, now: SystemTime) -> Option<SystemTime> {
+        let known = || self.0.seen.load_full().filter(|seen| seen.holds(generation, now));
+        let recent = || known().filter(|seen| seen.is_recent(now));
+        if let Some(seen) = recent() {
+            return seen.next;
         }
-        let rotation = Rotation::watching(keyring)?;
-        let labels = party.labels(&keyring.snapshot(), realm.as_ref());
-        let next = labels.iter().filter_map(|one| rotation.next_step(one, realm.as_ref())).min();
-        *seen = Some(Seen { generation, at: now, next });
-        Ok(next)
+        let _turn = match self.0.looking.try_lock() {
+            Ok(turn) => turn,
+            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                // Somebody looks again: what holds is good enough for the others, who wait only if nothing does.
+                if let Some(seen) = known() {
+                    return seen.next;
+                }
+                self.0.looking.lock().unwrap_or_else(PoisonError::into_inner)
+            }
+        };
+        if let Some(seen) = recent() {
+            return seen.next;
+        }
+        let next = self.look(pinned, now);
+        self.0.seen.store(Some(Arc::new(Seen { generation, at: now, next })));
+        next
+    }
+
+    fn look(&self, pinned: &Keyring, now: SystemTime) -> Option<SystemTime> {
+        let Inner { realm, whose, .. } = &*self.0;
+        let rotation = match Rotation::watching(pinned) {
+            Ok(rotation) => rotation,
+            Err(error) => {
+                log::warn!("the next step of a key set is not known: {error}");
+                return Some(now + LOOK_AGAIN);
+            }
+        };
+        let labels = whose.labels(&pinned.load(), realm.as_ref());
+        labels.iter().filter_map(|one| rotation.next_step(one, realm.as_ref())).min()
     }
 }
 
 impl Seen {
+    /// Whether it is of this snapshot, and nothing that was planned is past.
     fn holds(&self, generation: u64, now: SystemTime) -> bool {
-        let recent = now.duration_since(self.at).is_ok_and(|age| age < LOOK_AGAIN);
-        self.generation == generation && recent && self.next.is_none_or(|next| next > now)
+        self.generation == generation && self.next.is_none_or(|next| next > now)
+    }
+
+    /// Whether it is too early to look again. A clock that went back says nothing of that.
+    fn is_recent(&self, now: SystemTime) -> bool {
+        now.duration_since(self.at).is_ok_and(|age| age < LOOK_AGAIN)
     }
 }
 
@@ -103,7 +139,7 @@ impl fmt::Debug for PublishedKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PublishedKeys")
             .field("realm", &self.0.realm)
-            .field("party", &self.0.party)
+            .field("whose", &self.0.whose)
             .finish_non_exhaustive()
     }
 }

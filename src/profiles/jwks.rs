@@ -1,5 +1,5 @@
 //! The key sets that a server publishes, as Ping AM does: one of the provider and one of the relying party, for
-//! each realm.
+//! each realm; and those of single labels.
 
 use std::fmt;
 use std::sync::Arc;
@@ -51,6 +51,38 @@ impl Party {
     }
 }
 
+/// Whose keys a key set shows.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "one label, or those of a party")]
+pub enum Whose {
+    /// What one label publishes; nothing once no key stands behind it.
+    Label(LabelName),
+    /// Every label of a party.
+    Party(Party),
+}
+
+impl From<LabelName> for Whose {
+    fn from(label: LabelName) -> Self {
+        Self::Label(label)
+    }
+}
+
+impl From<Party> for Whose {
+    fn from(party: Party) -> Self {
+        Self::Party(party)
+    }
+}
+
+impl Whose {
+    /// The labels, as [`Party::labels`] has them.
+    pub(crate) fn labels(&self, snapshot: &Snapshot, realm: Option<&Realm>) -> Vec<LabelName> {
+        match self {
+            Self::Label(label) => vec![label.clone()],
+            Self::Party(party) => party.labels(snapshot, realm),
+        }
+    }
+}
+
 /// A key set, ready to be served as `application/jwk-set+json`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -70,16 +102,16 @@ pub struct JwksHandle(Arc<Inner>);
 struct Inner {
     keyring: Keyring,
     realm: Option<Realm>,
-    party: Party,
+    whose: Whose,
     last: ArcSwapOption<Jwks>,
 }
 
 impl Keyring {
-    /// The key set that `party` publishes in `realm`; `None`: the global one.
+    /// The key set that a party or a label publishes in `realm`; `None`: the global one.
     #[must_use]
-    pub fn jwks(&self, realm: Option<&Realm>, party: Party) -> JwksHandle {
-        let (keyring, realm) = (self.clone(), realm.cloned());
-        JwksHandle(Arc::new(Inner { keyring, realm, party, last: ArcSwapOption::empty() }))
+    pub fn jwks(&self, realm: Option<&Realm>, whose: impl Into<Whose>) -> JwksHandle {
+        let (keyring, realm, whose) = (self.clone(), realm.cloned(), whose.into());
+        JwksHandle(Arc::new(Inner { keyring, realm, whose, last: ArcSwapOption::empty() }))
     }
 }
 
@@ -87,13 +119,17 @@ impl JwksHandle {
     /// The document of this moment.
     #[must_use]
     pub fn document(&self) -> Arc<Jwks> {
-        let Inner { keyring, realm, party, last } = &*self.0;
-        let snapshot = keyring.load();
+        self.of(&self.0.keyring.load())
+    }
+
+    /// That of a snapshot.
+    pub(crate) fn of(&self, snapshot: &Snapshot) -> Arc<Jwks> {
+        let Inner { realm, whose, last, .. } = &*self.0;
         let made = last.load();
         if let Some(made) = made.as_ref().filter(|made| made.generation == snapshot.generation()) {
             return Arc::clone(made);
         }
-        let fresh = Arc::new(render(keyring, &snapshot, realm.as_ref(), *party));
+        let fresh = Arc::new(render(snapshot, realm.as_ref(), whose));
         last.store(Some(Arc::clone(&fresh)));
         fresh
     }
@@ -103,15 +139,15 @@ impl fmt::Debug for JwksHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JwksHandle")
             .field("realm", &self.0.realm)
-            .field("party", &self.0.party)
+            .field("whose", &self.0.whose)
             .finish_non_exhaustive()
     }
 }
 
-fn render(keyring: &Keyring, snapshot: &Snapshot, realm: Option<&Realm>, party: Party) -> Jwks {
-    let labels = party.labels(snapshot, realm);
-    let sets = labels.iter().filter_map(|label| snapshot.find(realm, label));
-    let alg = keyring.config().policy.jwks_alg;
+fn render(snapshot: &Snapshot, realm: Option<&Realm>, whose: &Whose) -> Jwks {
+    let labels = whose.labels(snapshot, realm);
+    let sets = labels.iter().filter_map(|label| snapshot.find_along(realm, label));
+    let alg = snapshot.config().policy.jwks_alg;
     let json = document(sets.map(|set| &**set), Extent::Published, alg).to_string();
     let digest = crate::crypto::sha256(json.as_bytes());
     let hex = |byte: &u8| format!("{byte:02x}");

@@ -138,6 +138,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "jose",
             "xmlsec",
             "profiles",
+            "published",
             "remote",
             "tls",
             "journal",

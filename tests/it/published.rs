@@ -7,7 +7,7 @@ use claviger::{Config, Keyring};
 use serde_json::Value;
 
 use crate::schedule::{DAY, MONTHLY, due, shop};
-use crate::workshop::{ES256, Workshop};
+use crate::workshop::{ES256, NOW, Workshop};
 
 fn keyring(shop: &Workshop) -> Keyring {
     let text = std::fs::read_to_string(shop.config()).unwrap();
@@ -86,5 +86,51 @@ fn a_journal_that_cannot_be_read_leaves_the_document_and_shortens_its_age() {
     assert!(answer.document.json.contains("\"kid\""));
     std::fs::remove_file(&state).unwrap();
     std::fs::rename(&kept, &state).unwrap();
+    shop.wait(59);
+    assert_eq!(published.now().max_age.as_secs(), 1, "a minute is a minute");
+    shop.wait(1);
     assert_eq!(published.now().max_age.as_secs(), 3_600);
+}
+
+#[test]
+fn a_label_has_a_key_set_of_its_own_that_ends_with_its_own_steps() {
+    let shop = Workshop::new();
+    shop.wait(1);
+    shop.apply(claviger::rotation::Step::Stage { alias: "c".parse().unwrap() }, ES256).unwrap();
+    let keyring = keyring(&shop);
+    let label: claviger::label::LabelName = ES256.parse().unwrap();
+    let own = keyring.published(None, label.clone());
+    let kids = |published: &claviger::published::PublishedKeys| {
+        let document = published.now().document;
+        let keys: Value = serde_json::from_str(&document.json).unwrap();
+        let kids = keys["keys"].as_array().unwrap().iter();
+        kids.map(|key| key["kid"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let mapped = keyring.label(ES256).unwrap().keys().unwrap();
+    let mapped: Vec<_> = mapped.keys().iter().map(|key| key.kid.clone()).collect();
+    assert!(mapped.len() > 1 && kids(&own) == mapped, "{mapped:?}");
+    assert_eq!(own.now().max_age.as_secs(), 3_600);
+    shop.wait(1_000);
+    // Watched files are noticed in a minute, clocks differ by one, caches end after an hour.
+    assert_eq!(own.now().max_age.as_secs(), 3_600 + 120 - 1_000);
+    let nobody: claviger::label::LabelName = "app.nobody".parse().unwrap();
+    assert!(kids(&keyring.published(None, nobody)).is_empty());
+}
+
+#[test]
+fn a_pinned_keyring_stays_as_it_was() {
+    let shop = Workshop::new();
+    let keyring = keyring(&shop);
+    let (living, pinned) = (keyring.label(ES256).unwrap(), keyring.pinned());
+    let old = pinned.label(ES256).unwrap();
+    let kid = |label: &claviger::ops::Label| label.keys().unwrap().active().kid.clone();
+    let before = kid(&old);
+    let aliases = ["b", "a"].map(|alias| alias.parse().unwrap()).to_vec();
+    shop.apply_over(claviger::rotation::Step::Reorder { aliases }, ES256, NOW).unwrap();
+    // Told to the pinned one, the living one reloads.
+    pinned.reload().unwrap();
+    assert_ne!(kid(&living), before);
+    assert_eq!((kid(&old), pinned.snapshot().generation()), (before, 1));
+    assert_eq!(keyring.snapshot().generation(), 2);
+    assert_eq!(kid(&keyring.pinned().label(ES256).unwrap()), kid(&living));
 }

@@ -1,17 +1,17 @@
 //! Published keys: key sets of provider, relying party and labels, as long in caches as the schedule allows.
 
-use std::time::UNIX_EPOCH;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, ETAG, HeaderValue, IF_NONE_MATCH};
 
 use super::super::answer::Answer;
 use super::super::call::Call;
-use super::super::published::{Published, Which};
 use super::super::route::Route;
 use crate::access::Right;
 use crate::error::{Error, ErrorKind, Result};
-use crate::profiles::jwks::Party;
+use crate::profiles::jwks::{Jwks, Party, Whose};
 
 const JWK_SET: &str = "application/jwk-set+json";
 
@@ -28,43 +28,52 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 fn provider(call: &Call<'_>) -> Result<Answer> {
-    answer(call, Which::Party(Party::Provider))
+    answer(call, Party::Provider)
 }
 
 fn relying_party(call: &Call<'_>) -> Result<Answer> {
-    answer(call, Which::Party(Party::RelyingParty))
+    answer(call, Party::RelyingParty)
 }
 
 fn everything(call: &Call<'_>) -> Result<Answer> {
-    answer(call, Which::Party(Party::All))
+    answer(call, Party::All)
 }
 
 fn of_label(call: &Call<'_>) -> Result<Answer> {
     let label = call.label()?;
     call.snapshot.keys(call.realm.as_ref(), label)?;
-    answer(call, Which::Label(label.clone()))
+    answer(call, label.clone())
 }
 
 /// The document, or that the caller has it already (RFC 9110 §13.1.2).
-fn answer(call: &Call<'_>, which: Which) -> Result<Answer> {
-    let found: std::sync::Arc<Published> = call.service.0.published.get(call, which)?;
-    let now = call.service.0.clock.now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let age = found.max_age(now.as_secs(), call.snapshot.config());
+fn answer(call: &Call<'_>, whose: impl Into<Whose>) -> Result<Answer> {
+    let found = call.service.0.published.get(call, whose.into());
+    let (etag, age) = (found.document.etag.as_str(), found.max_age.as_secs());
     let header = |text: &str| {
         HeaderValue::from_str(text).map_err(|_| Error::new(ErrorKind::Bug, "no header value"))
     };
     let known = call.headers.get_all(IF_NONE_MATCH).iter().any(|value| {
         let text = value.to_str().unwrap_or_default();
-        text.trim() == "*" || text.split(',').any(|tag| weak(tag) == found.etag)
+        text.trim() == "*" || text.split(',').any(|tag| weak(tag) == etag)
     });
-    let mut answer = Answer::of(JWK_SET, found.json.clone());
-    if known {
-        (answer.status, answer.body) = (StatusCode::NOT_MODIFIED, bytes::Bytes::new());
-    }
+    let answer = if known {
+        Answer { status: StatusCode::NOT_MODIFIED, ..Answer::of(JWK_SET, Bytes::new()) }
+    } else {
+        Answer::of(JWK_SET, Bytes::from_owner(Json(Arc::clone(&found.document))))
+    };
     // A key set is the same for everybody who may read it, and not for who may not.
     let scope = if call.is_open_to_everybody(Right::Keys) { "public" } else { "private" };
     let cache = header(&format!("{scope}, max-age={age}"))?;
-    Ok(answer.with_header(CACHE_CONTROL, cache).with_header(ETAG, header(&found.etag)?))
+    Ok(answer.with_header(CACHE_CONTROL, cache).with_header(ETAG, header(etag)?))
+}
+
+/// The text of a document, which is not copied.
+struct Json(Arc<Jwks>);
+
+impl AsRef<[u8]> for Json {
+    fn as_ref(&self) -> &[u8] {
+        self.0.json.as_bytes()
+    }
 }
 
 /// Compared weakly (RFC 9110 §8.8.3.2).
