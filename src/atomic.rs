@@ -94,23 +94,37 @@ impl Lock {
     /// [`ErrorKind::Io`] if the file cannot be made, [`ErrorKind::Busy`] if another process keeps it.
     pub fn take(path: &Path) -> Result<Self> {
         let mut file = open_lock(path).map_err(|error| failed(path, error))?;
-        let mut waited = Duration::ZERO;
-        loop {
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => break,
-                Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(failed(path, error.into())),
-            }
-            if waited >= PATIENCE {
-                return Err(busy(path, &mut file));
-            }
-            std::thread::sleep(PAUSE);
-            waited += PAUSE;
+        if !locked(&file).map_err(|error| failed(path, error))? {
+            return Err(busy(path, &mut file));
         }
         // Who has it, for those who wait too long. Without it the lock is as good.
         drop(file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())));
         Ok(Self(file))
     }
+}
+
+/// Locks a file itself, which ends when it is closed at the latest; waits a minute at most for who has it, and `false` says
+/// that it was in vain.
+pub(crate) fn locked(file: &File) -> std::io::Result<bool> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(true),
+            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if waited >= PATIENCE {
+            return Ok(false);
+        }
+        std::thread::sleep(PAUSE);
+        waited += PAUSE;
+    }
+}
+
+/// Ends the lock of a file that stays open.
+pub(crate) fn unlock(file: &File) {
+    // What cannot be unlocked is no lock.
+    let _unlocked = flock(file, FlockOperation::Unlock);
 }
 
 fn open_lock(path: &Path) -> std::io::Result<File> {

@@ -5,12 +5,9 @@ use std::time::UNIX_EPOCH;
 
 use claviger::atomic::{self, Lock};
 use claviger::clock::Clock;
-use claviger::crypto::sha256;
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::profiles::oidc::{JtiUse, NoReplayCheck, ReplayGuard};
 use claviger::profiles::{DeniedIds, Denylist as _};
-
-use serde_json::json;
 
 use crate::cli::password_input::read_existing;
 
@@ -43,19 +40,14 @@ impl ReplayGuard for ReplayFile {
         })?;
         let mut used = DeniedIds::parse(text).map_err(|error| error.with_file(&self.path))?;
         used.forget_ended(self.clock.now());
-        let id = id(token);
+        // A line has no room for what an issuer may put into an id.
+        let id: String = token.digest().iter().map(|byte| format!("{byte:02x}")).collect();
         let first = !used.denies(&id)?;
         let until = token.until.duration_since(UNIX_EPOCH).unwrap_or_default();
         used.deny(&id, until.as_secs());
         atomic::replace(&self.path, used.to_text().as_bytes())?;
         Ok(first)
     }
-}
-
-/// A line has no room for what an issuer may put into an id.
-fn id(token: &JtiUse<'_>) -> String {
-    let both = json!([token.issuer, token.jti]).to_string();
-    sha256(both.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The file that was named, or none.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::rules::{Claims, text};
+use crate::crypto::sha256;
 use crate::error::Result;
 use crate::jose::claims::date;
 use crate::profiles::{refused, refused_by};
@@ -34,6 +35,13 @@ pub struct JtiUse<'t> {
 }
 
 impl<'t> JtiUse<'t> {
+    /// What tells the token from every other one, of a size that no issuer chooses: SHA-256 of issuer and id, as a JSON
+    /// array.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        sha256(serde_json::json!([self.issuer, self.jti]).to_string().as_bytes())
+    }
+
     /// That of a token whose `iss`, `jti` and `exp` were found to be there.
     pub(super) fn of(claims: &'t Claims, skew: Duration) -> Result<Self> {
         let issuer = text(claims, "iss").ok_or_else(|| refused("iss is missing"))?;

@@ -25,7 +25,8 @@ pub(super) fn routes() -> Vec<Route> {
     let path = |name: &str| format!("/v1/oidc/{name}");
     vec![
         Route::post(path("logout-token/issue"), issue, "Make a logout token", issue_logout),
-        Route::post(path("logout-token/verify"), open, "Check a logout token", verify_logout),
+        Route::post(path("logout-token/verify"), open, "Check a logout token", verify_logout)
+            .slow(),
         Route::post(path("request-object/issue"), issue, "Make a request object", issue_request),
         Route::post(path("request-object/verify"), open, "Open a request object", verify_request),
         Route::post(
@@ -39,7 +40,8 @@ pub(super) fn routes() -> Vec<Route> {
             open,
             "Check the assertion with which a client authenticates",
             verify_assertion,
-        ),
+        )
+        .slow(),
         Route::post(path("userinfo/issue"), issue, "Make a userinfo response", issue_userinfo),
         Route::post(path("userinfo/open"), open, "Open a userinfo response", open_userinfo),
         Route::post(path("subject"), issue, "Say how a client knows a user", subject),
