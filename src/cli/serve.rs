@@ -80,11 +80,11 @@ fn listeners(
 ) -> Result<Vec<Listener>> {
     if inherited.is_empty() {
         let bound = settings.listen.iter();
-        return bound.map(|listen| Listener::bind(listen, tls.config.clone())).collect();
+        return bound.map(|listen| Listener::bind(listen, tls.server.clone())).collect();
     }
     let plain_http = settings.listen.iter().any(|listen| listen.plain_http);
     let adopted = inherited.into_iter();
-    adopted.map(|socket| Listener::adopt(socket, plain_http, tls.config.clone())).collect()
+    adopted.map(|socket| Listener::adopt(socket, plain_http, tls.server.clone())).collect()
 }
 
 /// Every connection is an open file, besides some for stores and journal.

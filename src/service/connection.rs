@@ -19,7 +19,9 @@ use tokio_rustls::TlsAcceptor;
 use super::activity::{Activity, Watched};
 use super::identity::Peer;
 use super::listen::{Listener, Stream};
+use super::tls::ServerTls;
 use super::{Service, dispatch};
+use crate::tls::Admission;
 
 /// Serves a listener until `stop` is done, then lets requests that run come to their end, for as long as `drain_time`
 /// of the limits says. What goes wrong with one connection ends that one.
@@ -41,7 +43,7 @@ pub async fn serve(service: Service, listener: Listener, stop: impl Future<Outpu
         match accepted {
             Ok(stream) => {
                 backoff = Backoff::default();
-                let tls = listener.tls().cloned().map(TlsAcceptor::from);
+                let tls = listener.tls().cloned();
                 let task = connection(service.clone(), stream, tls, watched.clone(), place);
                 tokio::spawn(task);
             }
@@ -108,7 +110,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 async fn connection(
     service: Service,
     stream: Box<dyn Stream>,
-    tls: Option<TlsAcceptor>,
+    tls: Option<ServerTls>,
     mut phase: watch::Receiver<Phase>,
     _place: Option<OwnedSemaphorePermit>,
 ) {
@@ -127,6 +129,7 @@ async fn connection(
     let http = http(version);
     let answer = {
         let (service, activity) = (service.clone(), Arc::clone(&activity));
+        let peer = Arc::clone(&peer);
         service_fn(move |request| {
             let (service, peer) = (service.clone(), Arc::clone(&peer));
             let running = activity.begin();
@@ -140,10 +143,15 @@ async fn connection(
     let stream = TokioIo::new(Watched { stream, activity: Arc::clone(&activity) });
     let mut served = pin!(http.serve_connection(stream, answer));
     let mut patience = Patience::new(&activity, limits.header_timeout);
+    let mut counts = true;
     loop {
         let next = patience.watch(served.as_mut());
         tokio::select! {
             () = next => return,
+            () = peer.ends(), if counts => {
+                counts = false;
+                served.as_mut().graceful_shutdown();
+            }
             changed = phase.changed() => match (changed, *phase.borrow_and_update()) {
                 (Ok(()), Phase::Draining) => served.as_mut().graceful_shutdown(),
                 (Ok(()), Phase::Serving) => {}
@@ -211,12 +219,13 @@ enum Version {
 
 async fn shake_hands(
     stream: Box<dyn Stream>,
-    acceptor: Option<TlsAcceptor>,
+    tls: Option<ServerTls>,
 ) -> Option<(Box<dyn Stream>, Peer, Version)> {
-    let Some(acceptor) = acceptor else {
+    let Some(ServerTls { config, client_trust }) = tls else {
         return Some((stream, Peer::default(), Version::Unknown));
     };
-    let stream = match acceptor.accept(stream).await {
+    let admission = client_trust.map(Admission::begin);
+    let stream = match TlsAcceptor::from(config).accept(stream).await {
         Ok(stream) => stream,
         Err(error) => {
             log::debug!("a TLS handshake failed: {error}");
@@ -225,12 +234,13 @@ async fn shake_hands(
     };
     let session = stream.get_ref().1;
     let chain = session.peer_certificates().unwrap_or_default();
-    let chain = chain.iter().map(|der| der.to_vec()).collect();
+    let leaf = chain.first().map(|leaf| leaf.as_ref());
+    let peer = Peer::new(leaf, admission.map(|one| one.of(chain)));
     let version = match session.alpn_protocol() {
         Some(b"h2") => Version::Http2,
         _ => Version::Http1,
     };
-    Some((Box::new(stream), Peer::new(chain), version))
+    Some((Box::new(stream), peer, version))
 }
 
 /// Requests of one HTTP/2 connection that run at once.

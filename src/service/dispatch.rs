@@ -91,7 +91,7 @@ pub(crate) async fn answer(
     // What is refused before its body came: the next request of the connection stands behind that (RFC 9112 §9.3),
     // and some clients of HTTP/2 throw an answer away whose stream is reset under their body (RFC 9113 §8.1).
     let over = body::is_over(&mut content, waits).await;
-    if version < Version::HTTP_2 && !over {
+    if version < Version::HTTP_2 && (!over || peer.counts_no_more()) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
@@ -133,7 +133,8 @@ async fn admit<'s>(
     parts: HashMap<String, String>,
     head: Parts,
 ) -> Result<Call<'s>, Problem> {
-    let snapshot = service.0.keyring.snapshot();
+    let keyring = service.0.keyring.pinned();
+    let snapshot = keyring.snapshot();
     // Who is nobody learns nothing, not even what is wrong with the path.
     let caller = match route.right {
         Some(_) => Some(identity::identify(service, &snapshot, peer, &head.headers).await?),
@@ -155,7 +156,8 @@ async fn admit<'s>(
             return Err(forbidden(right));
         }
     }
-    Ok(Call { service, snapshot, caller, realm, label, parts, query, headers: head.headers })
+    let headers = head.headers;
+    Ok(Call { service, keyring, snapshot, caller, realm, label, parts, query, headers })
 }
 
 fn forbidden(right: Right) -> Problem {

@@ -9,33 +9,37 @@
 //! Nothing is remembered from one request to the next but what a connection proved and the key sets of others
 //! ([`Issuers`](super::issuers::Issuers)): who a credential is of is asked of the snapshot of each request.
 
+use std::error::Error as _;
 use std::ops::RangeInclusive;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::header::AUTHORIZATION;
 use hyper::{HeaderMap, StatusCode};
+use tokio::sync::watch;
 
 use super::{Problem, Service, bearer};
 use crate::access::{Access, CertificateName};
 use crate::keyring::Snapshot;
 use crate::label::CallerName;
+use crate::tls::Admitted;
 
 /// What a connection says of its other end.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    /// The certificate that it proved in the handshake, in DER, leaf first.
-    pub(crate) chain: Vec<Vec<u8>>,
-    /// What the leaf may be known by.
+    /// What its certificate may be known by.
     names: Vec<CertificateName>,
-    /// When it holds, in seconds since 1970: connections live longer than certificates.
+    /// When that holds, in seconds since 1970: connections live longer than certificates.
     valid: RangeInclusive<i64>,
+    /// Who vouches for it: connections live longer than authorities, too.
+    admitted: Option<Admitted>,
+    /// Whether its certificate counts no more.
+    over: watch::Sender<bool>,
 }
 
 impl Peer {
-    /// The other end of a connection, with the chain that the handshake verified; empty: it showed none.
-    pub(crate) fn new(chain: Vec<Vec<u8>>) -> Self {
-        let shown = chain.first().map(|leaf| CertificateName::all_of(leaf));
-        let (names, valid) = match shown {
+    /// The other end of a connection, with the certificate that it proved in the handshake, in DER.
+    pub(crate) fn new(leaf: Option<&[u8]>, admitted: Option<Admitted>) -> Self {
+        let (names, valid) = match leaf.map(CertificateName::all_of) {
             Some(Ok(shown)) => shown,
             Some(Err(error)) => {
                 log::warn!("a client certificate proves nobody: {error}");
@@ -43,19 +47,37 @@ impl Peer {
             }
             None => (Vec::new(), 0..=0),
         };
-        Self { chain, names, valid }
+        Self { names, valid, admitted, over: watch::Sender::new(false) }
+    }
+
+    /// Whether a request found that the certificate counts no more: its client has to shake hands again.
+    pub(crate) fn counts_no_more(&self) -> bool {
+        *self.over.borrow()
+    }
+
+    /// Until that is so.
+    pub(crate) async fn ends(&self) {
+        drop(self.over.subscribe().wait_for(|over| *over).await);
     }
 
     /// The caller of the certificate. One that is of nobody is as good as none: clients do not choose for each
-    /// request what they show.
+    /// request what they show. One that a handshake of now would refuse is refused, whatever else the request shows.
     fn caller<'a>(
         &self,
         access: &'a Access,
         now: SystemTime,
     ) -> Result<Option<&'a CallerName>, Problem> {
+        if let Some(Err(error)) = self.admitted.as_ref().map(|one| one.check(now)) {
+            let why = error.source().map(ToString::to_string).unwrap_or_default();
+            log::info!("a client that was let in before is refused: {why}");
+            self.over.send_replace(true);
+            let text = "nobody who is trusted vouches for the client certificate of this connection any more";
+            return Err(unauthenticated(text).with_help("connect again with a new one"));
+        }
         let callers = access.by_certificate(&self.names);
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         if !callers.is_empty() && !self.valid.contains(&i64::try_from(now).unwrap_or(i64::MAX)) {
+            self.over.send_replace(true);
             let text = "the client certificate of this connection does not hold any more";
             return Err(unauthenticated(text).with_help("connect again with a new one"));
         }
@@ -69,7 +91,7 @@ impl Peer {
 
 impl Default for Peer {
     fn default() -> Self {
-        Self::new(Vec::new())
+        Self::new(None, None)
     }
 }
 

@@ -6,13 +6,12 @@ use std::net::TcpListener as StdTcp;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdUnix, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use listenfd::ListenFd;
-use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 
+use super::tls::ServerTls;
 use crate::config::{Listen, ListenAddress};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -25,7 +24,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<ServerTls>,
     shown: String,
 }
 
@@ -41,7 +40,7 @@ impl Listener {
     /// # Errors
     /// [`ErrorKind::Io`] if the address is in use, is not of this machine, or is not for us to bind;
     /// [`ErrorKind::Config`] for TLS without a certificate, and for plain HTTP that others would hear.
-    pub fn bind(listen: &Listen, tls: Option<Arc<ServerConfig>>) -> Result<Self> {
+    pub fn bind(listen: &Listen, tls: Option<ServerTls>) -> Result<Self> {
         if listen.is_exposed() {
             let text = format!("plain HTTP on {} would show keys and tokens", listen.address);
             return Err(Error::new(ErrorKind::Config, text)
@@ -86,11 +85,7 @@ impl Listener {
     ///
     /// # Errors
     /// As [`Listener::bind`].
-    pub fn adopt(
-        inherited: Inherited,
-        plain_http: bool,
-        tls: Option<Arc<ServerConfig>>,
-    ) -> Result<Self> {
+    pub fn adopt(inherited: Inherited, plain_http: bool, tls: Option<ServerTls>) -> Result<Self> {
         let failed = |error: io::Error| {
             Error::new(ErrorKind::Io, format!("a socket of LISTEN_FDS: {error}"))
         };
@@ -108,14 +103,14 @@ impl Listener {
 
     /// A bound socket that speaks TLS, or plain HTTP without.
     #[must_use]
-    pub fn tcp(socket: TcpListener, tls: Option<Arc<ServerConfig>>) -> Self {
+    pub fn tcp(socket: TcpListener, tls: Option<ServerTls>) -> Self {
         let socket = Socket::Tcp(socket);
         let shown = shown(&socket, tls.is_some());
         Self { socket, tls, shown }
     }
 
     /// `tls`: `None` for plain HTTP, `Some(None)` where TLS is wanted and there is no certificate.
-    fn of(socket: Socket, tls: Option<Option<Arc<ServerConfig>>>) -> Result<Self> {
+    fn of(socket: Socket, tls: Option<Option<ServerTls>>) -> Result<Self> {
         let shown = shown(&socket, tls.is_some());
         let tls = match tls {
             None => None,
@@ -136,7 +131,7 @@ impl Listener {
         &self.shown
     }
 
-    pub(super) fn tls(&self) -> Option<&Arc<ServerConfig>> {
+    pub(super) fn tls(&self) -> Option<&ServerTls> {
         self.tls.as_ref()
     }
 

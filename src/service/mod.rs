@@ -8,8 +8,6 @@
 //! one moment. Handlers are plain functions that take no lock and know nothing of HTTP but their body; one row of
 //! `routes` says path, right and body, and the grants, the limits and the OpenAPI document follow from it.
 
-#![expect(dead_code, reason = "the rooms are there before what fills them")]
-
 mod activity;
 mod answer;
 mod bearer;
@@ -56,7 +54,7 @@ pub use lifecycle::run;
 pub use listen::{Inherited, Listener};
 pub use problem::Problem;
 pub use route::{RouteFacts, route_table};
-pub use tls::{Tls, check};
+pub use tls::{ServerTls, Tls, check};
 
 /// The service over a keyring. Cheap to clone.
 #[derive(Clone)]
@@ -87,7 +85,8 @@ impl Service {
     pub fn new(keyring: Keyring, clock: Clock, limits: Limits) -> Self {
         let slots = Semaphore::new(limits.max_requests);
         let connections = Arc::new(Semaphore::new(limits.max_connections));
-        let ended = ended::Ended::of(keyring.config().keyring.state_dir.as_deref());
+        let config = keyring.config();
+        let state_dir = config.keyring.state_dir.as_deref();
         let routes = dispatch::Table::new();
         let readiness = Arc::new(Readiness::of(keyring.clone(), clock.clone()));
         Self(Arc::new(Inner {
@@ -102,9 +101,9 @@ impl Service {
             slots,
             connections,
             answers: idempotency::Answers::default(),
-            ended,
+            ended: ended::Ended::of(state_dir),
             published: published::KeySets::default(),
-            replays: replays::Replays::default(),
+            replays: replays::Replays::of(state_dir),
         }))
     }
 

@@ -16,11 +16,30 @@ use crate::label::LabelName;
 use crate::problem::{Location, Problem};
 use crate::tls::{ClientTrust, FileAnchors, FileIdentity, Identity};
 
+/// TLS as a listener speaks it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ServerTls {
+    /// How handshakes are made.
+    pub config: Arc<ServerConfig>,
+    /// Who vouches for client certificates, to be asked again when that changes; `None`: connections are only asked
+    /// once, by their handshake.
+    pub client_trust: Option<Arc<ClientTrust>>,
+}
+
+impl ServerTls {
+    /// With these two; the client trust is the verifier of the configuration.
+    #[must_use]
+    pub const fn new(config: Arc<ServerConfig>, client_trust: Option<Arc<ClientTrust>>) -> Self {
+        Self { config, client_trust }
+    }
+}
+
 /// TLS of the listeners, and the files behind it.
 #[derive(Clone, Debug, Default)]
 pub struct Tls {
     /// `None` without a certificate.
-    pub config: Option<Arc<ServerConfig>>,
+    pub server: Option<ServerTls>,
     identity: Option<Arc<FileIdentity>>,
     anchors: Option<Arc<FileAnchors>>,
 }
@@ -44,7 +63,9 @@ impl Tls {
                 .with_file(&keyring.config().file));
         }
         if let Some(resolver) = resolver {
-            tls.config = Some(Arc::new(server_config(resolver, trust, settings.min_tls)?));
+            let client_trust = trust.map(Arc::new);
+            let config = server_config(resolver, client_trust.clone(), settings.min_tls)?;
+            tls.server = Some(ServerTls::new(Arc::new(config), client_trust));
         }
         Ok(tls)
     }
@@ -123,7 +144,7 @@ fn problem(error: &Error, place: &Location) -> Box<Problem> {
 
 fn server_config(
     resolver: Arc<dyn ResolvesServerCert>,
-    trust: Option<ClientTrust>,
+    trust: Option<Arc<ClientTrust>>,
     min_tls: MinTls,
 ) -> Result<ServerConfig> {
     let versions: &[&SupportedProtocolVersion] = match min_tls {
@@ -135,7 +156,7 @@ fn server_config(
         .with_protocol_versions(versions)
         .map_err(|error| Error::new(ErrorKind::Bug, "TLS versions").with_source(error))?;
     let mut config = match trust {
-        Some(trust) => builder.with_client_cert_verifier(Arc::new(trust)),
+        Some(trust) => builder.with_client_cert_verifier(trust),
         None => builder.with_no_client_auth(),
     }
     .with_cert_resolver(resolver);

@@ -1,8 +1,10 @@
 //! TLS with the keys and certificates of labels and of files, for rustls: identities that sign handshakes, and trust anchors.
 //!
 //! Everything follows reloads: a new handshake uses the active alias and the anchors of its moment, and
-//! connections that run go on. A private key never leaves `crypto/`.
+//! connections that run go on; [`Admitted`] tells whether the client of one still would be let in. A private key
+//! never leaves `crypto/`.
 
+mod admitted;
 mod any_client;
 pub mod client_auth;
 mod files;
@@ -11,6 +13,7 @@ mod identity;
 mod signatures;
 mod trust;
 
+pub use admitted::{Admission, Admitted};
 pub use any_client::AnyClient;
 pub use files::{FileAnchors, FileIdentity};
 pub use identity::Identity;

@@ -47,6 +47,24 @@ impl ClientTrust {
     pub fn optional(self) -> Self {
         Self { mandatory: false, ..self }
     }
+
+    /// The anchors of this moment; the same pointer for as long as they are the same.
+    pub(super) fn anchors(&self) -> Result<Arc<RootCertStore>, TlsError> {
+        self.anchors.now()
+    }
+
+    /// Checks a chain, leaf first, against these anchors.
+    pub(super) fn verify(
+        &self,
+        anchors: Arc<RootCertStore>,
+        (leaf, others): (&CertificateDer<'_>, &[CertificateDer<'_>]),
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, TlsError> {
+        let provider = self.anchors.signatures.provider();
+        let verifier = WebPkiClientVerifier::builder_with_provider(anchors, provider);
+        let verifier = verifier.build().map_err(|_| unknown_issuer())?;
+        verifier.verify_client_cert(leaf, others, now)
+    }
 }
 
 impl ClientCertVerifier for ClientTrust {
@@ -65,11 +83,7 @@ impl ClientCertVerifier for ClientTrust {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, TlsError> {
-        let roots = self.anchors.now()?;
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(roots, self.anchors.signatures.provider());
-        let verifier = verifier.build().map_err(|_| unknown_issuer())?;
-        verifier.verify_client_cert(end_entity, intermediates, now)
+        self.verify(self.anchors()?, (end_entity, intermediates), now)
     }
 
     fn verify_tls12_signature(
@@ -154,7 +168,7 @@ impl ServerCertVerifier for ServerTrust {
 struct Anchors {
     source: Source,
     signatures: Signatures,
-    /// Those of the last handshake, for as long as the label has the same keys.
+    /// Those that were asked for last, for as long as the label has the same keys.
     last: Arc<ArcSwapOption<(Arc<KeySet>, Arc<RootCertStore>)>>,
 }
 
@@ -181,7 +195,8 @@ impl Anchors {
             Source::Label(label) => label,
         };
         let keys = label.keys().map_err(|_| unknown_issuer())?;
-        if let Some((of, roots)) = self.last.load().as_deref()
+        let last = self.last.load();
+        if let Some((of, roots)) = last.as_deref()
             && Arc::ptr_eq(of, &keys)
         {
             return Ok(Arc::clone(roots));
@@ -192,7 +207,9 @@ impl Anchors {
                 log::warn!("label \"{}\": a certificate is no trust anchor", label.name());
             }
         }
-        let roots = Arc::new(roots);
+        // A reload that left them alone is no reason to check anybody again.
+        let same = last.as_deref().map(|(_, before)| before).filter(|one| one.roots == roots.roots);
+        let roots = same.map_or_else(|| Arc::new(roots), Arc::clone);
         self.last.store(Some(Arc::new((keys, Arc::clone(&roots)))));
         Ok(roots)
     }

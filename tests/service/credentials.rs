@@ -258,6 +258,28 @@ fn the_keys_of_a_label_let_tokens_in_as_long_as_it_has_them() {
 }
 
 #[test]
+fn a_token_of_an_alias_that_is_taken_out_is_refused_by_the_next_request() {
+    let token_of =
+        token_of("https://ci.example", "claviger", "deploy", &format!("label = '{LABEL}'"));
+    let access = access(&[("ci", token_of)]);
+    let door = Door::new(&access, Clock::system());
+    let client = door.client(None);
+    let sign = || {
+        let keys = door.keyring.label(LABEL).unwrap().keys().unwrap();
+        jws::sign(&keys, claims(&door).to_string().as_bytes(), &SignOptions::default()).unwrap()
+    };
+    let old = sign();
+    assert_eq!(who(&client, &[&old], &["ci"]), is("ci"));
+    door.reload_with(&access, "['es256-b', 'es256-a']");
+    let new = sign();
+    assert_eq!(who(&client, &[&old], &["ci"]), is("ci"));
+    assert_eq!(who(&client, &[&new], &["ci"]), is("ci"));
+    door.reload_with(&access, "['es256-b']");
+    assert_eq!(who(&client, &[&old], &["ci"]), no("401 unauthenticated"));
+    assert_eq!(who(&client, &[&new], &["ci"]), is("ci"));
+}
+
+#[test]
 fn key_sets_outlive_reloads_and_new_keys_are_found() {
     let time = Arc::new(AtomicU64::new(0));
     let clock = {

@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claviger::Keyring;
 use claviger::clock::Clock;
-use claviger::service::{Limits, Listener, Service, serve};
+use claviger::service::{Limits, Listener, ServerTls, Service, serve};
 use openssl::asn1::{Asn1Time, Asn1Type};
 use openssl::bn::{BigNum, BigNumContext, MsbOption};
 use openssl::ec::{EcGroup, EcKey};
@@ -117,7 +117,7 @@ impl Door {
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let listener = Listener::tcp(listener, Some(tls));
+        let listener = Listener::tcp(listener, Some(ServerTls::new(tls, None)));
         runtime.spawn(serve(service, listener, async move { drop(stopped.await) }));
         Self { keyring, ca, folder, address, _runtime: runtime, _stop: stop }
     }
@@ -125,6 +125,15 @@ impl Door {
     /// Takes a new configuration.
     pub(crate) fn reload(&self, access: &str) {
         write_config(self.folder.path().join("claviger.toml"), access);
+        self.keyring.reload().unwrap();
+    }
+
+    /// Takes a new configuration in which other aliases stand behind the first label.
+    pub(crate) fn reload_with(&self, access: &str, aliases: &str) {
+        let path = self.folder.path().join("claviger.toml");
+        write_config(path.clone(), access);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace("['es256-a', 'es256-b']", aliases)).unwrap();
         self.keyring.reload().unwrap();
     }
 

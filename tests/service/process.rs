@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -198,6 +199,29 @@ fn copy_folder(from: &Path, to: &Path) {
         } else {
             fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
         }
+    }
+}
+
+/// What tells clients in threads that it is over, however the test ends.
+#[derive(Default)]
+pub(crate) struct Over(AtomicBool);
+
+impl Over {
+    pub(crate) fn is_so(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// To be dropped when it is.
+    pub(crate) const fn once_dropped(&self) -> OnceDropped<'_> {
+        OnceDropped(self)
+    }
+}
+
+pub(crate) struct OnceDropped<'a>(&'a Over);
+
+impl Drop for OnceDropped<'_> {
+    fn drop(&mut self) {
+        self.0.0.store(true, Ordering::Relaxed);
     }
 }
 
