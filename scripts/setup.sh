@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what building and testing need, on Debian and its relatives: a C compiler, perl and make for the crypto
-# libraries, keytool, openssl, curl, h2load and strace for the tests. Rust itself comes from rustup. Quick when all
+# libraries, keytool, openssl, curl, h2load, wrk and strace for the tests. Rust itself comes from rustup. Quick when all
 # is there.
 set -eu
 missing=''
@@ -11,6 +11,7 @@ need perl perl
 need openssl openssl
 need curl curl
 need h2load nghttp2-client
+need wrk wrk
 need keytool default-jdk-headless
 need strace strace
 if [ -n "$missing" ]; then
