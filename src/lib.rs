@@ -48,6 +48,7 @@
 //! | `remote` | key sets of others, fetched and kept (feature `http`) |
 //! | `tls` | identities and trust anchors for rustls (feature `tls`) |
 //! | `service` | all of it over HTTPS (feature `service`) |
+//! | `client` | that service from Rust (feature `client`) |
 //! | [`access`] | who may do what to which labels |
 //! | [`config`], [`catalogue`], [`label`], [`alg`] | what may be configured: tables and names |
 //! | [`stores`], [`formats`] | where secrets lie, and the containers they come in |
@@ -61,7 +62,7 @@
 //!
 //! `cli` (default) builds the program. `compat` (default) builds OpenSSL for Ed448, X448 and RSA1_5;
 //! without it those are refused by name. `saml` (default) adds `xmlsec` and `profiles::saml`, `service` (default) the
-//! HTTPS service. `tls` and `http`
+//! HTTPS service, `client` (default) a client of it. `tls` and `http`
 //! (default) are for rustls and for key sets that are fetched. None changes what anything else does.
 //!
 //! # What it does not do
@@ -73,6 +74,8 @@ pub mod access;
 pub mod alg;
 pub mod atomic;
 pub mod catalogue;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod crypto;

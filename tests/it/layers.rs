@@ -147,6 +147,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "drill",
         ],
     ),
+    ("client", &["error", "secret", "label", "crypto", "jose"]),
     ("cli", &[]),
     ("hardening", &[]),
     ("main", &["cli", "hardening"]),

@@ -3,6 +3,8 @@
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 mod batches;
+#[cfg(feature = "client")]
+mod client;
 mod credentials;
 mod dashboards;
 mod description;

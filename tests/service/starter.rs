@@ -44,3 +44,49 @@ fn the_starter_serves_its_administrator_and_nobody_else() {
         assert!(refused.contains("\"unauthenticated\""), "{refused}");
     }
 }
+
+/// The commands of the README, with an API key and with a token that the label of an issuer signed.
+#[test]
+fn the_readmes_curl_proves_a_caller_by_key_and_by_token() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let section = readme.split("\n## Clients\n").nth(1).unwrap();
+    let block = section.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let claviger = env!("CARGO_BIN_EXE_claviger");
+    run(claviger, &["init", "demo"], folder.path());
+    let file = folder.path().join("demo/claviger.toml");
+    let (key, issuer) = ("a key for curl alone", "am.services.oauth2.oidc.signing.EDDSA");
+    let text = std::fs::read_to_string(&file).unwrap()
+        + &format!(
+            "\n[[callers]]\nname = \"key\"\napi_key_sha256 = \"{}\"\n\n[[callers]]\nname = \"token\"\n\
+             token = {{ issuer = \"https://ci.example\", audience = \"claviger\", subject = \"deploy\", \
+             label = \"{issuer}\" }}\n\n[[grants]]\ncallers = [\"key\", \"token\"]\nrights = [\"sign\"]\n\
+             labels = [\"am.services.oauth2.oidc.signing.ES256\"]\nrealms = [\"*\"]\n",
+            super::shop::Shop::hash(key)
+        );
+    std::fs::write(&file, text).unwrap();
+    let claims = r#"{"iss":"https://ci.example","aud":"claviger","sub":"deploy","exp":4102444800}"#;
+    std::fs::write(folder.path().join("claims"), claims).unwrap();
+    let sign = ["-c", "demo/claviger.toml", "sign", "--label", issuer, "--in", "claims"];
+    let token = Command::new(claviger).args(sign).current_dir(&folder).output().unwrap();
+    let token = String::from_utf8(token.stdout).unwrap();
+    let mut command = Command::new(claviger);
+    command.args(["-c", "demo/claviger.toml", "serve", "--listen", "127.0.0.1:0"]);
+    let served = Served::start({
+        command.current_dir(&folder);
+        command
+    });
+    let script = block.replace("localhost:8443", &format!("localhost:{}", served.port()));
+    let done = Command::new("sh")
+        .args(["-ec", &script.replace("curl ", "curl --silent --show-error --write-out '\\n' ")])
+        .current_dir(&folder)
+        .envs([("API_KEY", key), ("TOKEN", token.trim())])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
+    let lines: Vec<&str> = told.lines().collect();
+    let made = |line: &&str| line.contains(r#""alias":"es256-1""#);
+    assert!(lines.len() == 2 && lines.iter().all(made), "{told}");
+    assert!(lines[1].starts_with(r#"{"results":[{"token":"#), "{told}");
+}

@@ -1,0 +1,163 @@
+//! One request and its answer: credentials, bounds, and what is asked again.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use ureq::http::{HeaderMap, HeaderValue};
+use zeroize::Zeroizing;
+
+use super::{ClientError, Problem, Result};
+use crate::crypto::random;
+use crate::label::Realm;
+use crate::secret::SecretBytes;
+
+/// How large an answer may be: a batch of the largest bodies that a service takes by default, many times.
+const MAX_ANSWER_BYTES: u64 = 64 << 20;
+
+/// What is asked.
+pub(super) struct Request {
+    path: String,
+    /// Encoded.
+    query: String,
+    /// `None`: `GET`.
+    body: Option<Zeroizing<Vec<u8>>>,
+    headers: Vec<(&'static str, String)>,
+}
+
+impl Request {
+    pub(super) fn get(path: impl Into<String>) -> Self {
+        Self { path: path.into(), query: String::new(), body: None, headers: Vec::new() }
+    }
+
+    /// A `POST` of a JSON body.
+    pub(super) fn post(path: impl Into<String>, body: &impl Serialize) -> Result<Self> {
+        let body = serde_json::to_vec(body)
+            .map_err(|error| ClientError::Setup(format!("the body is no JSON: {error}")))?;
+        Ok(Self { body: Some(Zeroizing::new(body)), ..Self::get(path) })
+    }
+
+    /// Done once, however often it is sent: under a key that nobody else has.
+    pub(super) fn once(mut self) -> Result<Self> {
+        let bytes: [u8; 16] = random::bytes().map_err(|error| ClientError::setup(&error))?;
+        let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.headers.push(("idempotency-key", format!("\"{key}\"")));
+        Ok(self)
+    }
+
+    pub(super) fn in_realm(self, realm: Option<&Realm>) -> Self {
+        self.with("realm", realm.map(Realm::as_str))
+    }
+
+    pub(super) fn with(mut self, name: &str, value: Option<&str>) -> Self {
+        if let Some(value) = value {
+            let query = std::mem::take(&mut self.query);
+            self.query = form_urlencoded::Serializer::new(query).append_pair(name, value).finish();
+        }
+        self
+    }
+
+    pub(super) fn with_header(mut self, name: &'static str, value: Option<&str>) -> Self {
+        self.headers.extend(value.map(|value| (name, value.to_owned())));
+        self
+    }
+}
+
+/// What came back.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: SecretBytes,
+}
+
+impl Answer {
+    /// A header; empty if there is none.
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The problem that it is; `None`: it is none.
+    fn problem(&self) -> Option<Problem> {
+        let is_problem = self.header("content-type").starts_with("application/problem+json");
+        // EXPOSE: to the parser; a problem holds no secret.
+        let problem = || serde_json::from_slice(self.body.expose_secret()).ok();
+        let mut problem: Problem = is_problem.then(problem)??;
+        problem.retry_after = self.header("retry-after").parse().ok();
+        Some(problem)
+    }
+}
+
+/// The way to a service.
+pub(super) struct Transport {
+    pub(super) agent: ureq::Agent,
+    /// Before the path.
+    pub(super) base: String,
+    /// Where it is, as it was given.
+    pub(super) shown: String,
+    pub(super) bearer: Option<HeaderValue>,
+    pub(super) retries: u32,
+    pub(super) patience: Duration,
+}
+
+impl Transport {
+    /// The answer, if it is no problem: to the last of the tries.
+    pub(super) fn send(&self, request: &Request) -> Result<Answer> {
+        let mut left = self.retries;
+        loop {
+            let answer = self.send_once(request)?;
+            let Some(problem) = answer.problem() else { return Ok(answer) };
+            // Whatever is sent here may be done twice, or is done once under its key.
+            match self.pause(&problem).filter(|_| left > 0) {
+                Some(pause) => std::thread::sleep(pause),
+                None => return Err(ClientError::Refused(problem)),
+            }
+            left -= 1;
+        }
+    }
+
+    /// After which time to ask again.
+    fn pause(&self, problem: &Problem) -> Option<Duration> {
+        let may_pass = matches!(problem.status, 429 | 503);
+        let pause = problem.retry_after.filter(|_| may_pass).map(Duration::from_secs)?;
+        (pause <= self.patience).then_some(pause)
+    }
+
+    fn send_once(&self, request: &Request) -> Result<Answer> {
+        let mark = if request.query.is_empty() { "" } else { "?" };
+        let url = format!("{}{}{mark}{}", self.base, request.path, request.query);
+        let unanswered = |error: ureq::Error| {
+            ClientError::Unanswered(format!("{} does not answer: {error}", self.shown))
+        };
+        let response = match &request.body {
+            None => self.with_headers(self.agent.get(&url), request).call(),
+            Some(body) => {
+                let post = self.with_headers(self.agent.post(&url), request);
+                post.header("content-type", "application/json").send(body.as_slice())
+            }
+        };
+        let (parts, mut body) = response.map_err(unanswered)?.into_parts();
+        let reader = body.with_config().limit(MAX_ANSWER_BYTES).reader();
+        let body = SecretBytes::read_from(reader).map_err(|error| unanswered(error.into()))?;
+        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+    }
+
+    fn with_headers<B>(
+        &self,
+        mut builder: ureq::RequestBuilder<B>,
+        request: &Request,
+    ) -> ureq::RequestBuilder<B> {
+        for (name, value) in &request.headers {
+            builder = builder.header(*name, value);
+        }
+        match &self.bearer {
+            Some(bearer) => builder.header("authorization", bearer.clone()),
+            None => builder,
+        }
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("url", &self.shown).finish_non_exhaustive()
+    }
+}
