@@ -205,6 +205,24 @@ impl Snapshot {
         self.labels.keys().chain(self.fallbacks.keys()).cloned().collect()
     }
 
+    /// Under which name uses of a label are counted: its own if that is written out here, else that of the label that
+    /// stands in for it, since names with an identifier are without end; `None` if nothing does.
+    pub(crate) fn counted_as<'s>(
+        &'s self,
+        realm: Option<&Realm>,
+        label: &'s LabelName,
+    ) -> Option<&'s LabelName> {
+        let set = self.find_along(realm, label)?;
+        let own = self.labels.contains_key(label) || self.fallbacks.contains_key(label);
+        Some(if own { label } else { set.label() })
+    }
+
+    /// The realm, if any store is its own: all others see the same, and their names are without end.
+    pub(crate) fn with_stores<'r>(&self, realm: Option<&'r Realm>) -> Option<&'r Realm> {
+        realm
+            .filter(|realm| self.config.stores.iter().any(|one| one.realm.as_ref() == Some(*realm)))
+    }
+
     /// Its own position, else along its fallbacks.
     fn position(&self, realm: Option<&Realm>, label: &LabelName) -> Option<usize> {
         let of = |labels: &HashMap<LabelName, Positions>, label: &LabelName| {

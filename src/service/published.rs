@@ -22,11 +22,7 @@ impl KeySets {
     }
 
     fn find(&self, call: &Call<'_>, whose: Whose) -> PublishedKeys {
-        // Realms that have no store of their own all see the same.
-        let stores = &call.snapshot.config().stores;
-        let has_stores =
-            |realm: &&Realm| stores.iter().any(|one| one.realm.as_ref() == Some(*realm));
-        let realm = call.realm.as_ref().filter(has_stores);
+        let realm = call.snapshot.with_stores(call.realm.as_ref());
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let name = (whose, realm.cloned());
         if let Some(found) = kept.get(&name) {

@@ -10,19 +10,19 @@ pub(super) struct Seen {
     pub(super) route: Option<usize>,
     /// Who was let in.
     pub(super) caller: Option<CallerName>,
-    /// A label that is mapped: others are inventions of the caller.
+    /// A label that is mapped, as its uses are counted: others are inventions of the caller.
     pub(super) label: Option<LabelName>,
-    /// As which realm.
+    /// As which realm, if any store is its own.
     pub(super) realm: Option<Realm>,
 }
 
 impl Seen {
     /// Takes over what a call is about that was let in.
     pub(super) fn admitted(&mut self, call: &Call<'_>) {
-        let mapped =
-            |label: &&LabelName| call.snapshot.find_along(call.realm.as_ref(), label).is_some();
+        let (snapshot, realm) = (&call.snapshot, call.realm.as_ref());
         self.caller.clone_from(&call.caller);
-        self.label = call.label.as_ref().filter(mapped).cloned();
-        self.realm.clone_from(&call.realm);
+        let label = call.label.as_ref();
+        self.label = label.and_then(|label| snapshot.counted_as(realm, label)).cloned();
+        self.realm = snapshot.with_stores(realm).cloned();
     }
 }

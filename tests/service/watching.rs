@@ -4,6 +4,7 @@ use claviger::access::Right;
 use serde_json::json;
 
 use super::running::{Running, granting};
+use super::shop::Shop;
 
 const LABEL: &str = "am.services.oauth2.oidc.signing.ES256";
 const KEY: Option<&str> = Some("the key of portal");
@@ -60,4 +61,28 @@ fn figures_are_for_those_who_may_read_them_and_health_for_everybody() {
     assert_eq!(running.get("/healthz", None), (200, "ok\n".to_owned()));
     let (status, text) = running.get("/readyz", None);
     assert_eq!((status, text.as_str()), (200, r#"{"ready":true,"reasons":[]}"#));
+}
+
+#[test]
+fn names_of_callers_own_invention_are_no_series_though_they_are_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy("keystores/default.p12", folder.path().join("saml.p12")).unwrap();
+    std::fs::copy("keystores/storepass.txt", folder.path().join("pass")).unwrap();
+    let saml = "[stores.saml]\nkind = \"keystore\"\npath = \"saml.p12\"\nstore_password = { file = \"pass\" }\n\n\
+        [stores.saml.mappings]\n\
+        \"am.default.applications.federation.entity.providers.saml2.idp.signing\" = [\"rsa\"]\n";
+    let shop = Shop::in_folder(folder, &["read", "metrics"], saml);
+    // A label with an identifier falls back, whatever the identifier is.
+    let label = |identifier: &str| {
+        format!("am.applications.federation.entity.providers.saml2.{identifier}.signing")
+    };
+    for at in 0..20 {
+        let path = format!("/v1/labels/{}?realm=invented{at}", label(&format!("invented{at}")));
+        assert_eq!(shop.running().get(&path, KEY).0, 200, "{path}");
+    }
+    let (_, text) = shop.running().get("/metrics", KEY);
+    assert!(!text.contains("invented"), "{text}");
+    let counted =
+        text.lines().find(|line| line.contains("saml2.idp.signing\",realm=\"\",outcome=\"ok\""));
+    assert!(counted.is_some_and(|line| line.ends_with(" 20")), "{text}");
 }
