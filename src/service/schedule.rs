@@ -1,8 +1,9 @@
 //! Whether a rotation is late, reckoned now and then: whoever asks for readiness asks often.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, TryLockError};
 use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwapOption;
 
 use crate::clock::{Clock, parse_rfc3339, rfc3339};
 use crate::keyring::Keyring;
@@ -10,12 +11,16 @@ use crate::rotation::{Rotation, Scheduled};
 
 /// A step that is due waits for the next `rotate --due`, which may come once a day.
 const LATE_AFTER: Duration = Duration::from_secs(86_400);
-/// How long an answer holds: reckoning it reads the configuration and its stores.
+/// How long an answer holds: reckoning it reads the journal.
 const FRESH_FOR: Duration = Duration::from_secs(30);
 
 /// What was reckoned last.
 #[derive(Debug, Default)]
-pub(super) struct Lateness(Mutex<Option<Reckoned>>);
+pub(super) struct Lateness {
+    last: ArcSwapOption<Reckoned>,
+    /// Whoever reckons has it.
+    reckoning: Mutex<()>,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Reckoned {
@@ -25,26 +30,30 @@ struct Reckoned {
 
 impl Lateness {
     /// Whether a step of any schedule should have been done a day ago. Configurations without `[rotation]` are
-    /// never late; of one that does not load the status tells.
+    /// never late; of one that does not load the status tells. One reckons; whoever asks meanwhile gets the answer before.
     pub(super) fn is_late(&self, keyring: &Keyring, clock: &Clock) -> bool {
-        let config = keyring.config();
-        if config.rotation.is_empty() {
+        if keyring.config().rotation.is_empty() {
             return false;
         }
         let now = clock.now();
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.last.load();
         let age = |one: &Reckoned| now.duration_since(one.at);
-        if let Some(known) = last.filter(|one| age(one).is_ok_and(|age| age < FRESH_FOR)) {
+        if let Some(known) = last.as_ref().filter(|one| age(one).is_ok_and(|age| age < FRESH_FOR)) {
             return known.late;
         }
-        let late = match Rotation::preview(&config.file, clock.clone()) {
+        let _turn = match self.reckoning.try_lock() {
+            Ok(turn) => turn,
+            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+            Err(TryLockError::WouldBlock) => return last.as_ref().is_some_and(|known| known.late),
+        };
+        let late = match Rotation::watching(keyring) {
             Ok(rotation) => is_late(&rotation, now),
             Err(error) => {
                 log::warn!("whether a rotation is late is not known: {error}");
                 false
             }
         };
-        *last = Some(Reckoned { at: now, late });
+        self.last.store(Some(Arc::new(Reckoned { at: now, late })));
         late
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::running::Running;
 use super::shop::{ES256, KEY, Shop};
 
 const ISSUER: &str = "https://op.example";
@@ -135,6 +136,31 @@ fn what_clients_and_provider_tell_each_other_counts_once_where_it_must() {
 
     let subject = json!({"issuer": ISSUER, "client": client, "account": "alice"});
     assert_eq!(done(&shop, "subject", &subject)["sub"], json!("alice"));
+}
+
+#[test]
+fn a_used_assertion_stays_used_after_a_restart_and_in_every_process() {
+    let shop = shop(&ALL);
+    let beside = shop.another();
+    let client = client(json!({"jwks": jwks(&shop, "/v1/rp/jwks.json")}));
+    let issue = || {
+        let body = json!({"issuer": ISSUER, "client": client});
+        done(&shop, "client-assertion/issue", &body)["token"].clone()
+    };
+    let used = |running: &Running, token: &Value| {
+        let ask = json!({"issuer": ISSUER, "client": client, "token": token});
+        running.post("/v1/oidc/client-assertion/verify", KEY, &ask).0
+    };
+    let (first, second, third) = (issue(), issue(), issue());
+    assert_eq!((used(shop.running(), &first), used(&beside, &first)), (200, 422));
+    assert_eq!((used(&beside, &second), used(shop.running(), &second)), (200, 422));
+    let restarted = shop.another();
+    for token in [&first, &second] {
+        assert_eq!(used(&restarted, token), 422);
+    }
+    assert_eq!((used(&restarted, &third), used(&beside, &third)), (200, 422));
+    let kept = std::fs::read_to_string(shop.path().join("state/used-tokens")).unwrap();
+    assert_eq!(kept.lines().count(), 3, "{kept}");
 }
 
 #[test]

@@ -1,8 +1,5 @@
 //! Client-side sessions over HTTP: their life, time-outs, ends that outlive the process, rights.
 
-use claviger::Keyring;
-use claviger::config::Config;
-use claviger::service::{Limits, Service};
 use serde_json::{Value, json};
 
 use super::running::Running;
@@ -72,10 +69,7 @@ fn an_ended_session_stays_ended_after_a_restart_and_in_every_process() {
     let sealed = done(&shop, "seal", &json!({"claims": {}}));
     let other = done(&shop, "seal", &json!({"claims": {}}));
     let (token, other) = (json!({"token": sealed["token"]}), json!({"token": other["token"]}));
-    let clock = shop.service.keyring().clock().clone();
-    let config = Config::load(&shop.service.keyring().config().file).unwrap();
-    let keyring = Keyring::from_config(config, clock.clone()).unwrap();
-    let beside = Running::of(Service::new(keyring, clock, Limits::default()));
+    let beside = shop.another();
     assert_eq!(post(&beside, "open", &token).0, 200);
     let ended = done(&shop, "end", &token);
     assert_eq!((&ended["id"], &ended["until"]), (&sealed["id"], &json!("2027-01-15T16:00:00Z")));

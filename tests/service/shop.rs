@@ -87,6 +87,10 @@ impl Shop {
         sha256(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     pub(crate) fn wait(&self, seconds: u64) {
         self.now.fetch_add(seconds, Ordering::SeqCst);
     }
@@ -139,6 +143,14 @@ impl Shop {
 
     pub(crate) fn running(&self) -> &Running {
         &self.running
+    }
+
+    /// One more service over the same folder, as another process or after a restart.
+    pub(crate) fn another(&self) -> Running {
+        let clock = self.service.keyring().clock().clone();
+        let config = Config::load(&self.service.keyring().config().file).unwrap();
+        let keyring = Keyring::from_config(config, clock.clone()).unwrap();
+        Running::of(Service::new(keyring, clock, claviger::service::Limits::default()))
     }
 }
 

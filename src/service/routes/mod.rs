@@ -15,7 +15,13 @@ mod signing;
 mod steps;
 mod tokens;
 
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
 use super::route::Route;
+use crate::error::Result;
+use crate::ops::{KeySet, PeerKeySet, PeerRules};
 
 /// Every route.
 pub(crate) fn all() -> Vec<Route> {
@@ -38,4 +44,9 @@ pub(crate) fn all() -> Vec<Route> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// The keys of somebody else, in a JWK set of a body.
+fn peer_keys(jwks: &RawValue, rules: &PeerRules) -> Result<Arc<KeySet>> {
+    PeerKeySet::from_jwks(jwks.get().as_bytes(), rules)?.keys().cloned()
 }

@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 
 use super::super::call::Call;
 use super::super::route::Route;
+use super::peer_keys;
 use super::sessions::{MadeBy, shown};
 use crate::access::Right;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ops::{PeerKeySet, PeerRules};
 use crate::profiles::journey::{Between, Expected, Tokens};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -59,7 +59,7 @@ fn seal(call: &Call<'_>, body: SealRequest) -> Result<SealedToken> {
     let mut tokens = tokens(call, body.identifier.as_deref(), body.life)?;
     let profile = tokens.profile();
     if let Some(peer) = &body.peer {
-        tokens = tokens.with_peer(keys(peer, &profile.peer_encrypts()?)?)?;
+        tokens = tokens.with_peer(peer_keys(peer, &profile.peer_encrypts()?)?)?;
     }
     Ok(SealedToken { token: tokens.seal(&body.claims)? })
 }
@@ -109,7 +109,7 @@ fn open(call: &Call<'_>, body: OpenRequest) -> Result<OpenedToken> {
     let mut tokens = tokens(call, body.identifier.as_deref(), body.life)?;
     let profile = tokens.profile();
     if let Some(peer) = &body.peer {
-        tokens = tokens.with_peer(keys(peer, &profile.peer_signs()?)?)?;
+        tokens = tokens.with_peer(peer_keys(peer, &profile.peer_signs()?)?)?;
     }
     match (body.issuer, body.audience) {
         (Some(issuer), Some(audience)) => {
@@ -151,12 +151,4 @@ fn tokens(call: &Call<'_>, identifier: Option<&str>, life: Option<u64>) -> Resul
         }
         None => Ok(tokens),
     }
-}
-
-/// The keys of the other side.
-pub(super) fn keys(
-    jwks: &RawValue,
-    rules: &PeerRules,
-) -> Result<std::sync::Arc<crate::ops::KeySet>> {
-    PeerKeySet::from_jwks(jwks.get().as_bytes(), rules)?.keys().cloned()
 }

@@ -17,9 +17,10 @@ use serde_json::{Map, Value};
 
 use super::super::call::Call;
 use super::super::route::Route;
+use super::peer_keys;
 use crate::alg::{Algorithm, Family};
 use crate::error::Result;
-use crate::ops::{KeySet, PeerKeySet, PeerRules};
+use crate::ops::{KeySet, PeerRules};
 use crate::profiles::oidc::{Client, Provider, RelyingParty, VerifiedToken};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -84,10 +85,6 @@ fn provider_keys(
         }
         _ => Ok(None),
     }
-}
-
-fn peer_keys(jwks: &RawValue, rules: &PeerRules) -> Result<Arc<KeySet>> {
-    PeerKeySet::from_jwks(jwks.get().as_bytes(), rules)?.keys().cloned()
 }
 
 /// Seconds of a body, or what is usual.
