@@ -2,7 +2,7 @@
 //! alone and answers `{}`, in turns, over keep-alive TLS 1.3; batches against the library; latencies while keys
 //! rotate every second. One thread serves, another process of one thread asks.
 //!
-//! `cargo bench --bench service`
+//! `cargo bench --bench service`, or one part of it: `cargo bench --bench service -- single|batches|rotations`
 
 #![expect(
     clippy::unwrap_used,
@@ -32,7 +32,8 @@ use claviger::service::{Limits, Listener, Service, Tls, serve};
 use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
@@ -48,6 +49,8 @@ const CONNECTIONS: usize = 8;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(2);
 const BATCH: usize = 100;
+/// An empty JSON body.
+const EMPTY: Bytes = Bytes::from_static(b"{}");
 
 fn claims() -> Value {
     json!({ "iss": "https://login.example.com/oauth2/alpha", "sub": "5a3c9b1e-7d42-4b6e-9f5d-1a2b3c4d5e6f",
@@ -63,9 +66,17 @@ fn main() {
     }
     let home = tempfile::tempdir().unwrap();
     let house = House::build(home.path());
-    house.single();
-    house.batches();
-    house.rotations();
+    let part = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let asked = |name: &str| part.as_deref().is_none_or(|part| part == name);
+    if asked("single") {
+        house.single();
+    }
+    if asked("batches") {
+        house.batches();
+    }
+    if asked("rotations") {
+        house.rotations();
+    }
 }
 
 /// A keyring with its service, and a server that does the primitive alone.
@@ -127,7 +138,7 @@ impl House {
 
     /// The service, on one thread.
     fn service(&self) -> (Runtime, SocketAddr) {
-        let runtime = one_thread();
+        let runtime = one_thread("service");
         let socket = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = socket.local_addr().unwrap();
         let service = Service::new(self.keyring.clone(), Clock::system(), Limits::default());
@@ -140,9 +151,9 @@ impl House {
         (runtime, address)
     }
 
-    /// TLS and HTTP as the service has them, and the primitive alone.
-    fn floor(&self, primitive: Arc<dyn Fn() + Send + Sync>) -> (Runtime, SocketAddr) {
-        let runtime = one_thread();
+    /// TLS and HTTP as the service has them, the work alone, and an answer that is always the same.
+    fn floor(&self, answer: Bytes, work: Arc<dyn Fn() + Send + Sync>) -> (Runtime, SocketAddr) {
+        let runtime = one_thread("floor");
         let socket = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = socket.local_addr().unwrap();
         let acceptor = TlsAcceptor::from(Arc::clone(&self.tls));
@@ -150,22 +161,22 @@ impl House {
             loop {
                 let (stream, _) = socket.accept().await.unwrap();
                 stream.set_nodelay(true).unwrap();
-                let (acceptor, primitive) = (acceptor.clone(), Arc::clone(&primitive));
+                let (acceptor, answer, work) =
+                    (acceptor.clone(), answer.clone(), Arc::clone(&work));
                 tokio::spawn(async move {
                     let stream = acceptor.accept(stream).await.unwrap();
-                    let answer = service_fn(|request: Request<hyper::body::Incoming>| {
-                        let primitive = Arc::clone(&primitive);
+                    let serve = service_fn(|request: Request<hyper::body::Incoming>| {
+                        let (answer, work) = (answer.clone(), Arc::clone(&work));
                         async move {
                             let body = request.into_body().collect().await.unwrap().to_bytes();
                             std::hint::black_box(body);
-                            primitive();
-                            let body = Full::new(Bytes::from_static(b"{}"));
-                            Ok::<_, Infallible>(Response::new(body))
+                            work();
+                            Ok::<_, Infallible>(Response::new(Full::new(answer)))
                         }
                     });
-                    let mut http = hyper::server::conn::http1::Builder::new();
-                    http.timer(TokioTimer::new());
-                    drop(http.serve_connection(TokioIo::new(stream), answer).await);
+                    let mut http = auto::Builder::new(TokioExecutor::new()).http1_only();
+                    http.http1().timer(TokioTimer::new()).header_read_timeout(None);
+                    drop(http.serve_connection(TokioIo::new(stream), serve).await);
                 });
             }
         });
@@ -184,7 +195,7 @@ impl House {
         let token = jws::sign(&es256, payload.as_bytes(), &SignOptions::default()).unwrap();
         let input = token.rsplit_once('.').unwrap().0.to_owned();
         let signs = move || drop(ops::sign_raw(&es256, input.as_bytes(), Some("ES256")).unwrap());
-        let (_floor, floor) = self.floor(Arc::new(signs));
+        let (_floor, floor) = self.floor(EMPTY, Arc::new(signs));
         self.compare("ES256 sign", (address, floor), &format!("/v1/labels/{ES256}/sign"), &body);
         let hs256 = self.keys(HS256);
         let token = jws::sign(&hs256, payload.as_bytes(), &SignOptions::default()).unwrap();
@@ -196,7 +207,7 @@ impl House {
                 ops::verify_raw(&hs256, input.as_bytes(), &tag, Some("HS256")).unwrap(),
             );
         };
-        let (_floor, floor) = self.floor(Arc::new(verifies));
+        let (_floor, floor) = self.floor(EMPTY, Arc::new(verifies));
         self.compare(
             "HS256 verify",
             (address, floor),
@@ -219,56 +230,71 @@ impl House {
     }
 
     fn batches(&self) {
-        println!("\nHS256 in batches of {BATCH}, items a second against the library on one thread");
-        println!("{:<14} {:>10} {:>10} {:>7}", "operation", "service", "library", "ratio");
-        let (_service, address) = self.service();
+        println!(
+            "\nHS256 in batches of {BATCH}, items a second: the service, the library alone on one thread, and the library \
+             behind the same bytes over TLS"
+        );
+        let names = ["operation", "service", "library", "ratio", "over TLS", "ratio"];
+        println!("{}", row(names.map(str::to_owned)));
         let keys = self.keys(HS256);
         let payload = claims().to_string();
-        let sign = || jws::sign(&keys, payload.as_bytes(), &SignOptions::default()).unwrap();
+        let signs = {
+            let (keys, payload) = (Arc::clone(&keys), payload.clone());
+            move || {
+                let token = jws::sign(&keys, payload.as_bytes(), &SignOptions::default()).unwrap();
+                drop(std::hint::black_box(token));
+            }
+        };
         let items: Vec<Value> = (0..BATCH).map(|_| json!({ "claims": claims() })).collect();
-        let path = format!("/v1/labels/{HS256}/sign/batch");
-        self.compare_batch("sign", address, &path, &json!({ "items": items }).to_string(), &|| {
-            std::hint::black_box(sign());
-        });
-        let token = sign();
+        self.compare_batch("sign", items, Arc::new(signs));
+        let token = jws::sign(&keys, payload.as_bytes(), &SignOptions::default()).unwrap();
         let items: Vec<Value> = (0..BATCH).map(|_| json!({ "token": token })).collect();
-        let path = format!("/v1/labels/{HS256}/verify/batch");
-        self.compare_batch(
-            "verify",
-            address,
-            &path,
-            &json!({ "items": items }).to_string(),
-            &|| {
-                drop(std::hint::black_box(
-                    jws::verify(&keys, &token, &VerifyOptions::default()).unwrap(),
-                ));
-            },
-        );
+        let verifies = move || {
+            let verified = jws::verify(&keys, &token, &VerifyOptions::default()).unwrap();
+            drop(std::hint::black_box(verified));
+        };
+        self.compare_batch("verify", items, Arc::new(verifies));
     }
 
-    fn compare_batch(
-        &self,
-        name: &str,
-        at: SocketAddr,
-        path: &str,
-        body: &str,
-        library: &dyn Fn(),
-    ) {
+    fn compare_batch(&self, name: &str, items: Vec<Value>, library: Arc<dyn Fn() + Send + Sync>) {
+        let (_service, address) = self.service();
+        let path = format!("/v1/labels/{HS256}/{name}/batch");
+        let body = json!({ "items": items }).to_string();
+        let answer = self.answer(address, &path, &body);
+        let again = Arc::clone(&library);
+        let work = move || (0..BATCH).for_each(|_| again());
+        let (_floor, floor) = self.floor(answer, Arc::new(work));
         let mut rates = Vec::new();
         for _ in 0..ROUNDS {
-            let ours = self.load(at, path, body, ROUND).rate() * BATCH as f64;
+            let ours = self.load(address, &path, &body, ROUND).rate() * BATCH as f64;
+            let floor = self.load(floor, &path, &body, ROUND).rate() * BATCH as f64;
             let started = Instant::now();
             let mut done = 0_u32;
             while started.elapsed() < ROUND / 4 {
                 (0..100).for_each(|_| library());
                 done += 100;
             }
-            rates.push((ours, f64::from(done) / started.elapsed().as_secs_f64()));
+            rates.push([ours, f64::from(done) / started.elapsed().as_secs_f64(), floor]);
         }
-        let ratio = median(rates.iter().map(|(ours, library)| ours / library));
-        let ours = median(rates.iter().map(|rate| rate.0));
-        let library = median(rates.iter().map(|rate| rate.1));
-        println!("{name:<14} {ours:>10.0} {library:>10.0} {ratio:>7.2}");
+        let middle = |at: usize| median(rates.iter().map(|rates| rates[at]));
+        let ratio = |at: usize| median(rates.iter().map(|rates| rates[0] / rates[at]));
+        let rate = |at| format!("{:.0}", middle(at));
+        let share = |at| format!("{:.2}", ratio(at));
+        println!("{}", row([name.to_owned(), rate(0), rate(1), share(1), rate(2), share(2)]));
+    }
+
+    /// One answer of the service.
+    fn answer(&self, address: SocketAddr, path: &str, body: &str) -> Bytes {
+        let mut stream = self.connect(address);
+        stream.write_all(&request(path, body, "connection: close\r\n")).unwrap();
+        let mut text = Vec::new();
+        stream.read_to_end(&mut text).unwrap();
+        let start = text.windows(4).position(|at| at == b"\r\n\r\n").unwrap() + 4;
+        Bytes::from(text.split_off(start))
+    }
+
+    fn connect(&self, address: SocketAddr) -> StreamOwned<ClientConnection, TcpStream> {
+        connect(&client_config(&self.directory), address)
     }
 
     /// Latencies of ES256 verification while the label is reordered every second.
@@ -315,11 +341,7 @@ impl House {
     }
 
     fn load(&self, address: SocketAddr, path: &str, body: &str, time: Duration) -> Load {
-        let request = format!(
-            "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {KEY}\r\ncontent-type: application/json\r\n\
-             content-length: {}\r\n\r\n{body}",
-            body.len()
-        );
+        let request = request(path, body, "");
         let mut client = Command::new(std::env::current_exe().unwrap())
             .current_dir(&self.directory)
             .args(["ask", &address.to_string(), &time.as_millis().to_string()])
@@ -327,7 +349,7 @@ impl House {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        client.stdin.take().unwrap().write_all(request.as_bytes()).unwrap();
+        client.stdin.take().unwrap().write_all(&request).unwrap();
         let output = client.wait_with_output().unwrap();
         assert!(output.status.success());
         serde_json::from_slice(&output.stdout).unwrap()
@@ -352,8 +374,8 @@ impl Load {
     }
 }
 
-fn one_thread() -> Runtime {
-    Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+fn one_thread(name: &str) -> Runtime {
+    Builder::new_multi_thread().thread_name(name).worker_threads(1).enable_all().build().unwrap()
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {
@@ -362,27 +384,47 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values[values.len() / 2]
 }
 
+fn request(path: &str, body: &str, header: &str) -> Vec<u8> {
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {KEY}\r\ncontent-type: application/json\r\n\
+         {header}content-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+fn row([name, rest @ ..]: [String; 6]) -> String {
+    let rest: String = rest.iter().map(|cell| format!(" {cell:>10}")).collect();
+    format!("{name:<10}{rest}")
+}
+
+fn client_config(directory: &Path) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(directory.join("bench.pem")).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    Arc::new(config.unwrap().with_root_certificates(roots).with_no_client_auth())
+}
+
+fn connect(
+    config: &Arc<ClientConfig>,
+    address: SocketAddr,
+) -> StreamOwned<ClientConnection, TcpStream> {
+    let name = ServerName::try_from("localhost").unwrap();
+    let socket = TcpStream::connect(address).unwrap();
+    socket.set_nodelay(true).unwrap();
+    StreamOwned::new(ClientConnection::new(Arc::clone(config), name).unwrap(), socket)
+}
+
 /// The client: one thread, its connections in turns, always one request under way on each.
 fn ask(arguments: &[String]) {
     let address: SocketAddr = arguments[0].parse().unwrap();
     let time = Duration::from_millis(arguments[1].parse().unwrap());
     let mut request = Vec::new();
     std::io::stdin().read_to_end(&mut request).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file("bench.pem").unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = Arc::new(config.unwrap().with_root_certificates(roots).with_no_client_auth());
-    let mut streams: Vec<_> = (0..CONNECTIONS)
-        .map(|_| {
-            let name = ServerName::try_from("localhost").unwrap();
-            let socket = TcpStream::connect(address).unwrap();
-            socket.set_nodelay(true).unwrap();
-            let connection = ClientConnection::new(Arc::clone(&config), name).unwrap();
-            StreamOwned::new(connection, socket)
-        })
-        .collect();
+    let config = client_config(Path::new("."));
+    let mut streams: Vec<_> = (0..CONNECTIONS).map(|_| connect(&config, address)).collect();
     let mut buffer = vec![0; 1 << 20];
     // Handshakes and caches first.
     for stream in &mut streams {

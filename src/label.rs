@@ -47,6 +47,12 @@ macro_rules! name_type {
             }
         }
 
+        impl From<&$name> for Arc<str> {
+            fn from(name: &$name) -> Self {
+                Self::clone(&name.0)
+            }
+        }
+
         impl Borrow<str> for $name {
             fn borrow(&self) -> &str {
                 &self.0
@@ -116,10 +122,13 @@ name_type!(
 );
 
 fn is_label(text: &str) -> bool {
-    text.len() <= 255
-        && text
-            .split('.')
-            .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+    // One pass: every request of the service names one. A dot stands after a letter or digit, and not at the end.
+    let mut within = false;
+    let fits = |byte: u8| {
+        let after = std::mem::replace(&mut within, byte.is_ascii_alphanumeric());
+        within || (byte == b'.' && after)
+    };
+    text.len() <= 255 && text.bytes().all(fits) && within
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! One call: who, in which realm, for which label, over which snapshot.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::access::Right;
@@ -11,6 +10,26 @@ use crate::label::{CallerName, LabelName, Realm};
 use crate::ops::{self, KeySet};
 
 use super::Service;
+
+/// Names and their values, in the order of the request. They are few.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Members(Vec<(String, String)>);
+
+impl Members {
+    /// The value of a name.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Adds one; `false`: the name is there already.
+    pub(crate) fn insert(&mut self, name: String, value: String) -> bool {
+        let is_new = self.get(&name).is_none();
+        if is_new {
+            self.0.push((name, value));
+        }
+        is_new
+    }
+}
 
 /// What a handler knows of its request, besides the body. The caller was let in for `label` and `realm`.
 #[derive(Debug)]
@@ -27,9 +46,9 @@ pub(crate) struct Call<'s> {
     /// `{label}` of the path, in its canonical spelling.
     pub(crate) label: Option<LabelName>,
     /// Other parts of the path.
-    pub(crate) parts: HashMap<String, String>,
+    pub(crate) parts: Members,
     /// The query, decoded; each name once.
-    pub(crate) query: HashMap<String, String>,
+    pub(crate) query: Members,
     /// Headers that handlers may read.
     pub(crate) headers: hyper::HeaderMap,
 }
@@ -76,11 +95,12 @@ impl Call<'_> {
         add(route.as_bytes());
         add(self.label.as_ref().map_or("", LabelName::as_str).as_bytes());
         for members in [&self.parts, &self.query] {
-            let members: BTreeMap<_, _> = members.iter().collect();
-            members.into_iter().for_each(|(name, value)| {
+            let mut members: Vec<_> = members.0.iter().collect();
+            members.sort_unstable();
+            for (name, value) in members {
                 add(name.as_bytes());
                 add(value.as_bytes());
-            });
+            }
         }
         add(body);
         sha256(&text)

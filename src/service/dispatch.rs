@@ -11,7 +11,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Version};
 
 use super::answer::Answer;
-use super::call::Call;
+use super::call::{Call, Members};
 use super::identity::{self, Peer};
 use super::route::{Pace, Route};
 use super::seen::Seen;
@@ -53,11 +53,7 @@ impl Table {
     ///
     /// # Errors
     /// 404, 405.
-    fn find(
-        &self,
-        method: &Method,
-        path: &str,
-    ) -> Result<(usize, &Route, HashMap<String, String>), Problem> {
+    fn find(&self, method: &Method, path: &str) -> Result<(usize, &Route, Members), Problem> {
         let found = self.paths.at(path).map_err(|_| unknown_route())?;
         let rows = || found.value.iter().filter_map(|at| Some((*at, self.routes.get(*at)?)));
         let method = if *method == Method::HEAD { &Method::GET } else { method };
@@ -67,9 +63,11 @@ impl Table {
             let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", text);
             Problem { allow: Some(allow.join(", ").into()), ..problem }
         })?;
-        let parts = found.params.iter();
-        let parts = parts.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Ok((at, route, parts.collect()))
+        let mut parts = Members::default();
+        for (name, value) in found.params.iter() {
+            parts.insert(name.to_owned(), value.to_owned());
+        }
+        Ok((at, route, parts))
     }
 }
 
@@ -130,7 +128,7 @@ async fn admit<'s>(
     service: &'s Service,
     peer: &Peer,
     route: &Route,
-    parts: HashMap<String, String>,
+    parts: Members,
     head: Parts,
 ) -> Result<Call<'s>, Problem> {
     let keyring = service.0.keyring.pinned();
@@ -141,8 +139,8 @@ async fn admit<'s>(
         None => None,
     };
     let query = query(head.uri.query().unwrap_or_default())?;
-    let realm: Option<Realm> = query.get("realm").map(|text| text.parse()).transpose()?;
-    let label: Option<LabelName> = parts.get("label").map(|text| text.parse()).transpose()?;
+    let realm: Option<Realm> = query.get("realm").map(str::parse).transpose()?;
+    let label: Option<LabelName> = parts.get("label").map(str::parse).transpose()?;
     let label = label.as_ref().map(crate::catalogue::canonical);
     if let (Some(right), Some(caller)) = (route.right, &caller) {
         let access = &snapshot.config().access;
@@ -172,13 +170,20 @@ fn forbidden(right: Right) -> Problem {
 }
 
 /// The query, decoded; a name that stands there twice is refused.
-fn query(text: &str) -> Result<HashMap<String, String>, Problem> {
-    let mut query = HashMap::new();
-    for (name, value) in form_urlencoded::parse(text.as_bytes()) {
-        if query.insert(name.clone().into_owned(), value.into_owned()).is_some() {
-            let text = "the query names a parameter twice";
-            return Err(Problem::new(StatusCode::BAD_REQUEST, "malformed", text));
+fn query(text: &str) -> Result<Members, Problem> {
+    let malformed = |text: &'static str| Problem::new(StatusCode::BAD_REQUEST, "malformed", text);
+    let mut query = Members::default();
+    for (at, (name, value)) in form_urlencoded::parse(text.as_bytes()).enumerate() {
+        // Each is compared with those before it.
+        if at == PARAMETERS {
+            return Err(malformed("the query has too many parameters"));
+        }
+        if !query.insert(name.into_owned(), value.into_owned()) {
+            return Err(malformed("the query names a parameter twice"));
         }
     }
     Ok(query)
 }
+
+/// More than any route has.
+const PARAMETERS: usize = 16;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
 use schemars::JsonSchema;
@@ -80,31 +81,54 @@ pub(crate) fn once<O: Operation>(call: &Call<'_>, bytes: &[u8]) -> Result<Answer
 pub(crate) fn batch<O: Operation>(call: &Call<'_>, bytes: &[u8]) -> Result<Answer, Problem> {
     let keys = call.keys()?;
     let max = call.service.0.limits.max_batch_items;
-    let mut out = Vec::with_capacity(bytes.len().saturating_mul(2));
-    let mut put = |result: Result<O::Done<'_>, Problem>| {
-        out.extend_from_slice(if out.is_empty() { b"{\"results\":[" } else { b"," });
-        // Into memory, of structs of strings: nothing can fail.
-        drop(serde_json::to_writer(&mut out, &OneResult::from(result)));
-    };
+    let act = |item| O::act(call, &keys, item).map_err(Problem::from);
+    let mut results = Written::of(bytes.len());
     match items::<O::Item<'_>>(bytes, max) {
-        Ok(items) => {
-            for item in items {
-                put(O::act(call, &keys, item).map_err(Problem::from));
-            }
-        }
+        Ok(items) => results.put_all(items, act),
         // Once more, so that those of the right form are done.
         Err(_) => {
-            for item in items::<&RawValue>(bytes, max)? {
-                let item = body::parse(item.get().as_bytes());
-                put(item.and_then(|item| O::act(call, &keys, item).map_err(Problem::from)));
-            }
+            let items = items::<&RawValue>(bytes, max)?;
+            results.put_all(items, |item| body::parse(item.get().as_bytes()).and_then(act));
         }
     }
-    if out.is_empty() {
-        out.extend_from_slice(b"{\"results\":[");
+    Ok(Answer::of("application/json", results.end()))
+}
+
+/// How long a batch may keep its thread; what takes longer goes on while other requests move to another thread.
+const AT_ONCE: Duration = Duration::from_millis(1);
+
+/// The answer of a batch, written as its results come.
+struct Written(Vec<u8>);
+
+impl Written {
+    /// For a body of `size` bytes.
+    fn of(size: usize) -> Self {
+        let mut text = Vec::with_capacity(size.saturating_mul(2));
+        text.extend_from_slice(b"{\"results\":[");
+        Self(text)
     }
-    out.extend_from_slice(b"]}");
-    Ok(Answer::of("application/json", out))
+
+    fn put_all<I, T: Serialize>(&mut self, items: Vec<I>, act: impl Fn(I) -> Result<T, Problem>) {
+        let started = Instant::now();
+        let mut items = items.into_iter();
+        let mut put = |item| {
+            if !self.0.ends_with(b"[") {
+                self.0.push(b',');
+            }
+            // Into memory, of structs of strings: nothing can fail.
+            drop(serde_json::to_writer(&mut self.0, &OneResult::from(act(item))));
+        };
+        while started.elapsed() < AT_ONCE {
+            let Some(item) = items.next() else { return };
+            put(item);
+        }
+        tokio::task::block_in_place(|| items.for_each(put));
+    }
+
+    fn end(mut self) -> Vec<u8> {
+        self.0.extend_from_slice(b"]}");
+        self.0
+    }
 }
 
 /// The items of a body, no more than `max`: small ones would grow to many times the size of the body.

@@ -153,7 +153,7 @@ impl Route {
             Self {
                 body: Some(schema_of::<Batch<O::Item<'static>>>),
                 answer: Some(schema_of::<Results<O::Done<'static>>>),
-                ..all.with_right(right).slow()
+                ..all.with_right(right)
             },
         ]
     }

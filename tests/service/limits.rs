@@ -89,6 +89,11 @@ fn slow_large_and_malformed_requests_are_told_no() {
         ("GET / HTTP/9.9\r\n\r\n".into(), "400"),
         ("GET\0 / HTTP/1.1\r\n\r\n".into(), "400"),
         ("\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1}".into(), "400"),
+        ("GET /healthz?a=1&a=2 HTTP/1.1\r\nconnection: close\r\n\r\n".into(), "400"),
+        (
+            format!("GET /healthz?{} HTTP/1.1\r\nconnection: close\r\n\r\n", "a&".repeat(30_000)),
+            "400",
+        ),
         ("GET /%ff%00/../.. HTTP/1.1\r\nconnection: close\r\n\r\n".into(), "404"),
     ] {
         let text = served.exchange(request.as_bytes());

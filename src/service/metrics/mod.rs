@@ -18,7 +18,6 @@ use super::readiness::Readiness;
 use super::route::Route;
 use super::seen::Seen;
 use crate::keyring::{Keyring, ReloadEvent};
-use crate::label::{LabelName, Realm};
 
 /// What [`Metrics::render`] writes.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -35,14 +34,16 @@ pub(super) struct Metrics {
     routes: Vec<(Arc<str>, Histogram)>,
     /// Requests that are worked on.
     working: Gauge,
+    /// What a series says that has no label, or no realm.
+    without: Arc<str>,
 }
 
 /// One series of requests. Labels are those that are mapped, so that their number is bounded.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct Request {
     route: Arc<str>,
-    label: String,
-    realm: String,
+    label: Arc<str>,
+    realm: Arc<str>,
     /// `ok`, or the code of the problem.
     outcome: &'static str,
     /// Of HTTP.
@@ -79,7 +80,7 @@ impl Metrics {
         register_reloads(&mut registry, keyring);
         let figures = keyring::Figures::new(keyring.clone(), Arc::clone(readiness));
         registry.register_collector(Box::new(figures));
-        Self { registry, requests, routes, working }
+        Self { registry, requests, routes, working, without: Arc::from("") }
     }
 
     /// Counts a request until what comes back is dropped.
@@ -106,11 +107,11 @@ impl Metrics {
         if let Some((_, seconds)) = found {
             seconds.observe(took.as_secs_f64());
         }
-        let text = |name: Option<&str>| name.unwrap_or_default().to_owned();
+        let without = || Arc::clone(&self.without);
         let series = Request {
             route: found.map_or_else(|| Arc::from("none"), |(name, _)| Arc::clone(name)),
-            label: text(seen.label.as_ref().map(LabelName::as_str)),
-            realm: text(seen.realm.as_ref().map(Realm::as_str)),
+            label: seen.label.as_ref().map_or_else(without, Arc::from),
+            realm: seen.realm.as_ref().map_or_else(without, Arc::from),
             outcome,
             status: status.as_u16(),
         };

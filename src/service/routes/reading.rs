@@ -124,7 +124,7 @@ struct Verified(#[schemars(with = "Map<String, Value>")] Verdict);
 
 fn verify(call: &Call<'_>) -> Result<Verified> {
     let (state_dir, history) = journal(call)?;
-    let kept = call.query.get("head").map(String::as_str);
+    let kept = call.query.get("head");
     journal::verify(&state_dir, &history, kept).map(Verified)
 }
 
