@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::process::{Home, LONG, Over, PLAIN, Served};
 use crate::shop::Shop;
-use crate::tls_client::TlsClient;
+use crate::tls_client::{Http2Client, TlsClient};
 
 const SIGN: &str = "/v1/labels/am.services.oauth2.oidc.signing.ES256/sign";
 const KEY: &str = "the key of portal";
@@ -143,8 +143,15 @@ fn clients_of_an_authority_that_is_taken_away_are_refused_on_every_connection() 
         let url = format!("https://localhost:{}{SIGN}", served.port());
         home.curl(&["--cert", &pem, "--key", &key, "--json", "{\"claims\":{}}", &url])
     };
+    let http2 = |served: &Served, name: &str| {
+        Http2Client::connect(&home, served, Some(&format!("client-{name}"))).unwrap()
+    };
+    let (mut one_by_2, mut two_by_2) = (http2(&served, "one"), http2(&served, "two"));
     for client in [&mut one, &mut two] {
         assert_eq!(client.post(SIGN, None, &claims()).unwrap().status, 200);
+    }
+    for client in [&mut one_by_2, &mut two_by_2] {
+        assert_eq!(client.post(SIGN, &claims()).unwrap()["alias"], json!("es256-a"));
     }
     assert_eq!(none.post(SIGN, Some(KEY), &claims()).unwrap().status, 200);
     write(&home, &["s1"], &["one"]);
@@ -159,7 +166,10 @@ fn clients_of_an_authority_that_is_taken_away_are_refused_on_every_connection() 
     assert!(two.is_closed());
     assert_eq!(bearer.post(SIGN, Some(KEY), &claims()).unwrap().status, 401);
     assert!(bearer.is_closed());
+    assert_eq!(two_by_2.post(SIGN, &claims()).unwrap()["code"], json!("unauthenticated"));
+    assert!(two_by_2.is_closed());
     for _ in 0..3 {
+        assert_eq!(one_by_2.post(SIGN, &claims()).unwrap()["alias"], json!("es256-a"));
         assert_eq!(one.post(SIGN, None, &claims()).unwrap().status, 200);
     }
     assert_eq!(none.post(SIGN, Some(KEY), &claims()).unwrap().status, 200);

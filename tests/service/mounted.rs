@@ -76,6 +76,65 @@ fn ask(client: &mut TlsClient, what: &str, body: &Value) -> Value {
 }
 
 #[test]
+fn certificate_files_behind_the_link_are_followed_under_load() {
+    let home = Home::new(PLAIN);
+    let volume = home.path("volume");
+    for version in 0..6 {
+        let name = format!("server-{version}");
+        home.leaf("ca", &name, "subjectAltName=DNS:localhost");
+    }
+    let swap = |version: u32| {
+        let folder = volume.join(format!("..2026_{version}"));
+        fs::create_dir_all(&folder).unwrap();
+        for end in ["pem", "key"] {
+            let from = home.path(&format!("server-{version}.{end}"));
+            fs::copy(from, folder.join(format!("tls.{end}"))).unwrap();
+        }
+        symlink(folder.file_name().unwrap(), volume.join("..data_tmp")).unwrap();
+        fs::rename(volume.join("..data_tmp"), volume.join("..data")).unwrap();
+    };
+    swap(0);
+    for file in ["tls.pem", "tls.key"] {
+        symlink(format!("..data/{file}"), volume.join(file)).unwrap();
+    }
+    home.configure(
+        "listen = [\"127.0.0.1:0\"]\n\
+         certificate = { chain = \"../volume/tls.pem\", key = \"../volume/tls.key\" }\n",
+    );
+    let mut served = home.serve();
+    let address = served.address();
+    let path = "/v1/labels/am.services.oauth2.oidc.signing.ES256/sign";
+    let (over, turns) = (Over::default(), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        let load_ends = over.once_dropped();
+        let load = || {
+            let mut kept = TlsClient::at(&home, address, None).unwrap();
+            while !over.is_so() {
+                let mut fresh = TlsClient::at(&home, address, None).unwrap();
+                for client in [&mut kept, &mut fresh] {
+                    assert_eq!(
+                        client.post(path, None, &json!({"claims": {}})).unwrap().status,
+                        200
+                    );
+                }
+                turns.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let clients = [scope.spawn(load), scope.spawn(load)];
+        for version in 1..6 {
+            swap(version);
+            served.signal("HUP");
+            served.wait_for("the server certificate was read again");
+            let fresh = TlsClient::at(&home, address, None).unwrap();
+            assert_eq!(fresh.server(), format!("server-{version}"));
+        }
+        drop(load_ends);
+        clients.into_iter().for_each(|client| client.join().unwrap());
+    });
+    assert!(turns.load(Ordering::Relaxed) > 5);
+}
+
+#[test]
 fn every_swap_is_taken_under_load_and_nothing_fails() {
     let home = home();
     let served = home.serve();

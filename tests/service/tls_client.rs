@@ -36,17 +36,8 @@ impl TlsClient {
         address: SocketAddr,
         certificate: Option<&str>,
     ) -> io::Result<Self> {
-        let mut connector = SslConnector::builder(SslMethod::tls()).unwrap();
-        connector.set_ca_file(home.path("ca.pem")).unwrap();
-        if let Some(name) = certificate {
-            let [pem, key] = ["pem", "key"].map(|end| home.path(&format!("{name}.{end}")));
-            connector.set_certificate_file(pem, SslFiletype::PEM).unwrap();
-            connector.set_private_key_file(key, SslFiletype::PEM).unwrap();
-        }
-        let stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(LONG))?;
-        let stream = connector.build().connect("localhost", stream);
-        stream.map(|stream| Self(BufReader::new(stream))).map_err(io::Error::other)
+        shake_hands(home, address, certificate, b"\x08http/1.1")
+            .map(|stream| Self(BufReader::new(stream)))
     }
 
     /// The common name of the certificate that the server showed.
@@ -87,5 +78,122 @@ impl TlsClient {
     /// Whether the server has closed the connection.
     pub(crate) fn is_closed(&mut self) -> bool {
         self.0.read(&mut [0]).is_ok_and(|count| count == 0)
+    }
+}
+
+fn shake_hands(
+    home: &Home,
+    address: SocketAddr,
+    certificate: Option<&str>,
+    protocol: &[u8],
+) -> io::Result<SslStream<TcpStream>> {
+    let mut connector = SslConnector::builder(SslMethod::tls()).unwrap();
+    connector.set_ca_file(home.path("ca.pem")).unwrap();
+    connector.set_alpn_protos(protocol).unwrap();
+    if let Some(name) = certificate {
+        let [pem, key] = ["pem", "key"].map(|end| home.path(&format!("{name}.{end}")));
+        connector.set_certificate_file(pem, SslFiletype::PEM).unwrap();
+        connector.set_private_key_file(key, SslFiletype::PEM).unwrap();
+    }
+    let stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(LONG))?;
+    connector.build().connect("localhost", stream).map_err(io::Error::other)
+}
+
+/// The same over HTTP/2, frame by frame (RFC 9113 §4.1): one request at a time.
+pub(crate) struct Http2Client {
+    stream: SslStream<TcpStream>,
+    /// Of the last request.
+    id: u32,
+    /// The server has said that it takes no more requests.
+    told_goodbye: bool,
+}
+
+/// A frame: type, flags, stream and payload.
+struct Frame(u8, u8, u32, Vec<u8>);
+
+impl Frame {
+    const DATA: u8 = 0;
+    const HEADERS: u8 = 1;
+    const SETTINGS: u8 = 4;
+    const PING: u8 = 6;
+    const GOAWAY: u8 = 7;
+
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let Self(kind, flags, id, payload) = self;
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        let head = [&length[1..], &[*kind, *flags], &id.to_be_bytes()].concat();
+        out.write_all(&[&head, payload.as_slice()].concat())
+    }
+
+    fn read(from: &mut impl Read) -> io::Result<Self> {
+        let mut head = [0; 9];
+        from.read_exact(&mut head)?;
+        let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+        from.read_exact(&mut payload)?;
+        let id = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        Ok(Self(head[3], head[4], id, payload))
+    }
+}
+
+impl Http2Client {
+    pub(crate) fn connect(
+        home: &Home,
+        served: &Served,
+        certificate: Option<&str>,
+    ) -> io::Result<Self> {
+        let mut stream = shake_hands(home, served.address(), certificate, b"\x02h2")?;
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")?;
+        Frame(Frame::SETTINGS, 0, 0, Vec::new()).write(&mut stream)?;
+        // The first request is stream 1; streams of clients are odd.
+        Ok(Self { stream, id: u32::MAX, told_goodbye: false })
+    }
+
+    /// The body of the answer of one request.
+    pub(crate) fn post(&mut self, path: &str, body: &Value) -> io::Result<Value> {
+        let body = body.to_string().into_bytes();
+        self.id = self.id.wrapping_add(2);
+        let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+        // RFC 7541 appendix A: POST, https, :path, :authority, content-length.
+        let head = [
+            &[0x83, 0x87, 0x04][..],
+            &text(path),
+            &[0x01],
+            &text("localhost"),
+            &[0x0f, 0x0d],
+            &text(&body.len().to_string()),
+        ];
+        Frame(Frame::HEADERS, 4, self.id, head.concat()).write(&mut self.stream)?;
+        Frame(Frame::DATA, 1, self.id, body).write(&mut self.stream)?;
+        let mut answer = Vec::new();
+        loop {
+            let Frame(kind, flags, id, payload) = self.read()?;
+            if kind == Frame::DATA {
+                answer.extend(payload);
+            }
+            if (kind == Frame::DATA || kind == Frame::HEADERS) && id == self.id && flags & 1 == 1 {
+                return Ok(serde_json::from_slice(&answer).unwrap());
+            }
+        }
+    }
+
+    /// The next frame; a ping is answered.
+    fn read(&mut self) -> io::Result<Frame> {
+        let frame = Frame::read(&mut self.stream)?;
+        self.told_goodbye |= frame.0 == Frame::GOAWAY;
+        if frame.0 == Frame::PING && frame.1 == 0 {
+            Frame(Frame::PING, 1, 0, frame.3.clone()).write(&mut self.stream)?;
+        }
+        Ok(frame)
+    }
+
+    /// Whether the server says goodbye and closes.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        let ended = loop {
+            if let Err(error) = self.read() {
+                break error.kind();
+            }
+        };
+        self.told_goodbye && ended == io::ErrorKind::UnexpectedEof
     }
 }
