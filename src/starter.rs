@@ -67,6 +67,11 @@ listen = ["127.0.0.1:8443"]
 certificate = { chain = "tls/server.pem", key = "tls/server.key" }
 client_ca = { file = "tls/ca.pem" }
 
+# One JSON line for every change and every refusal, and for uses if asked for.
+[service.audit]
+to = "audit.log"
+uses = "none"
+
 # Who calls, and what each may do; nobody may do anything else. claviger grants --for admin
 [[callers]]
 name = "admin"

@@ -52,6 +52,21 @@ impl Right {
     pub const fn acts(self) -> bool {
         !matches!(self, Self::Keys | Self::Metrics | Self::Read | Self::Verify)
     }
+
+    /// Whether it is to change what stands behind labels, or what serves.
+    #[must_use]
+    pub const fn changes(self) -> bool {
+        matches!(
+            self,
+            Self::Promote
+                | Self::Reload
+                | Self::Reorder
+                | Self::Retire
+                | Self::Revoke
+                | Self::Stage
+                | Self::Undo
+        )
+    }
 }
 
 rights! {

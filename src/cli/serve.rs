@@ -5,7 +5,7 @@ use std::time::Duration;
 use claviger::config::{Listen, ListenAddress, ServiceSettings};
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::keyring::Keyring;
-use claviger::service::{Inherited, Listener, Service, Tls, run as run_service};
+use claviger::service::{Audit, Inherited, Listener, Service, Tls, run as run_service};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::runtime::Runtime;
@@ -14,14 +14,13 @@ use super::{Context, Outcome, log_lines};
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "[service] of the configuration names addresses, certificates and limits. Sockets that systemd \
-                  passes (LISTEN_FDS) take the place of its addresses.\nSIGTERM and SIGINT let requests that run \
+#[command(after_help = "[service] of the configuration names addresses, certificates and limits, \
+                  [service.audit] where audit lines go. Sockets that systemd passes (LISTEN_FDS) take the place \
+                  of its addresses.\nSIGTERM and SIGINT let requests that run \
                   end within drain_time; a second one ends at once. SIGHUP reads configuration, stores and \
                   certificates again.\n\nExamples:\n  claviger serve\n  \
                   claviger serve --listen 127.0.0.1:8080 --plain-http\n  \
-                  claviger serve --listen 0.0.0.0:443 --listen '[::]:443'"
-)]
+                  claviger serve --listen 0.0.0.0:443 --listen '[::]:443'")]
 pub(crate) struct Args {
     /// Where to listen, in the place of `listen`; may be repeated
     #[arg(long, value_name = "ADDRESS")]
@@ -49,7 +48,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     }
     raise_open_files(settings.limits.max_connections);
     let tls = Tls::new(&keyring, &settings)?;
-    let service = Service::new(keyring, context.clock.clone(), settings.limits.clone());
+    let clock = || context.clock.clone();
+    let audit = settings.audit.as_ref().map(|audit| Audit::open(audit, clock())).transpose()?;
+    let service = Service::audited(keyring, clock(), settings.limits.clone(), audit);
     let runtime = Runtime::new().map_err(|error| {
         Error::new(ErrorKind::Io, "no threads to serve with").with_source(error)
     })?;

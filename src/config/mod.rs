@@ -1,6 +1,7 @@
 //! The configuration as a checked value: what `claviger.toml` says once every rule of form holds.
 
 mod access;
+mod audit;
 mod callers;
 pub(crate) mod edit;
 pub(crate) mod lines;
@@ -22,6 +23,9 @@ use crate::label::{Alias, LabelName, Realm, StoreName};
 use crate::problem::{Location, Problem};
 use crate::stores::StoreConfig;
 
+pub use audit::{
+    AuditFailure, AuditRotation, AuditSettings, AuditTarget, AuditedUses, FailureMode,
+};
 pub(crate) use parse::without_mark;
 pub use rotation::{AliasPattern, Schedule};
 pub use service::{

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::config::Placed;
+use crate::config::audit::{self, AuditSettings};
 use crate::config::parse::duration;
 use crate::config::reader::{Source, Table, Value, as_string, parse_name, wrong_type};
 use crate::error::{Error, ErrorKind};
@@ -26,6 +27,8 @@ pub struct ServiceSettings {
     pub min_tls: MinTls,
     /// The limits.
     pub limits: ServiceLimits,
+    /// `[service.audit]`; absent: there are no audit lines.
+    pub audit: Option<AuditSettings>,
 }
 
 impl Default for ServiceSettings {
@@ -37,6 +40,7 @@ impl Default for ServiceSettings {
             client_ca: None,
             min_tls: MinTls::default(),
             limits: ServiceLimits::default(),
+            audit: None,
         }
     }
 }
@@ -228,6 +232,7 @@ pub(super) fn read(source: &Source<'_>, table: Option<Table<'_>>) -> ServiceSett
         .and_then(|client_ca| read_client_ca(source, client_ca));
     settings.min_tls = table.choice("min_tls", VERSIONS).unwrap_or_default();
     settings.limits = read_limits(source, &table);
+    settings.audit = audit::read(source, table.table("audit", "[service.audit]"));
     if !table.has("certificate") && settings.listen.iter().any(|one| !one.plain_http) {
         let text = "[service] needs `certificate`";
         let help = "add certificate = { chain = \"server.pem\", key = \"server.key\" }, or { label = \"…\" }; \

@@ -14,6 +14,8 @@ use super::Problem;
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
+    /// `ok`, or the code of the problem that it is.
+    pub(crate) outcome: &'static str,
     pub(crate) content_type: &'static str,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) body: Bytes,
@@ -32,7 +34,7 @@ impl Answer {
     /// 200 with a body.
     pub(crate) fn of(content_type: &'static str, body: impl Into<Bytes>) -> Self {
         let (status, headers, body) = (StatusCode::OK, Vec::new(), body.into());
-        Self { status, content_type, headers, body }
+        Self { status, outcome: "ok", content_type, headers, body }
     }
 
     pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -58,7 +60,7 @@ impl From<Problem> for Answer {
     fn from(problem: Problem) -> Self {
         let mut answer = Self::json(&problem);
         answer.content_type = "application/problem+json";
-        answer.status = problem.http_status();
+        (answer.status, answer.outcome) = (problem.http_status(), problem.code);
         if answer.status == StatusCode::UNAUTHORIZED {
             answer.headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
         }

@@ -1,5 +1,6 @@
 //! One call: who, in which realm, for which label, over which snapshot.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::access::Right;
@@ -9,7 +10,10 @@ use crate::keyring::{Keyring, Snapshot};
 use crate::label::{CallerName, LabelName, Realm};
 use crate::ops::{self, KeySet};
 
-use super::Service;
+use super::identity::Peer;
+use super::route::Route;
+use super::seen::Noted;
+use super::{Problem, Service};
 
 /// Names and their values, in the order of the request. They are few.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +55,18 @@ pub(crate) struct Call<'s> {
     pub(crate) query: Members,
     /// Headers that handlers may read.
     pub(crate) headers: hyper::HeaderMap,
+    /// How records name the request.
+    pub(crate) request: Named<'s>,
+    /// What the handler tells for records.
+    pub(crate) noted: RefCell<Noted>,
+}
+
+/// A request by its id, its sender and its route.
+#[derive(Clone, Debug)]
+pub(crate) struct Named<'s> {
+    pub(crate) id: Arc<str>,
+    pub(crate) peer: &'s Peer,
+    pub(crate) route: &'s Route,
 }
 
 impl Call<'_> {
@@ -75,6 +91,24 @@ impl Call<'_> {
         let access = &self.snapshot.config().access;
         let realm = self.realm.as_ref();
         self.caller.as_ref().is_some_and(|name| access.allows(name, right, Some(label), realm))
+    }
+
+    /// Tells records something; without audit lines nobody listens.
+    pub(crate) fn note(&self, tell: impl FnOnce(&mut Noted)) {
+        if self.service.0.audit.is_some() {
+            tell(&mut self.noted.borrow_mut());
+        }
+    }
+
+    /// Tells records that something is about to be changed. It waits until that is on disk.
+    ///
+    /// # Errors
+    /// 503 if that cannot be written and nothing may be changed then.
+    pub(crate) fn begin_change(&self) -> Result<(), Problem> {
+        let Some(audit) = &self.service.0.audit else { return Ok(()) };
+        audit.begin(self)?;
+        self.noted.borrow_mut().began = true;
+        Ok(())
     }
 
     /// Whether everybody may do the same who shows no credential.

@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::activity::{Activity, Watched};
 use super::identity::Peer;
-use super::listen::{Listener, Stream};
+use super::listen::{Listener, PeerAddress, Stream};
 use super::tls::ServerTls;
 use super::{Service, dispatch};
 use crate::tls::Admission;
@@ -41,10 +41,10 @@ pub async fn serve(service: Service, listener: Listener, stop: impl Future<Outpu
             () = &mut stop => break,
         };
         match accepted {
-            Ok(stream) => {
+            Ok(accepted) => {
                 backoff = Backoff::default();
                 let tls = listener.tls().cloned();
-                let task = connection(service.clone(), stream, tls, watched.clone(), place);
+                let task = connection(service.clone(), accepted, tls, watched.clone(), place);
                 tokio::spawn(task);
             }
             Err(error) if is_of_one_connection(&error) => {}
@@ -109,13 +109,13 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 /// One connection, from the handshake to its end; it holds its place.
 async fn connection(
     service: Service,
-    stream: Box<dyn Stream>,
+    accepted: (Box<dyn Stream>, PeerAddress),
     tls: Option<ServerTls>,
     mut phase: watch::Receiver<Phase>,
     _place: Option<OwnedSemaphorePermit>,
 ) {
     let limits = &service.0.limits;
-    let hands = timeout(limits.handshake_timeout, shake_hands(stream, tls));
+    let hands = timeout(limits.handshake_timeout, shake_hands(accepted, tls));
     let (stream, peer, version) = tokio::select! {
         hands = hands => match hands {
             Ok(Some(found)) => found,
@@ -218,11 +218,11 @@ enum Version {
 }
 
 async fn shake_hands(
-    stream: Box<dyn Stream>,
+    (stream, address): (Box<dyn Stream>, PeerAddress),
     tls: Option<ServerTls>,
 ) -> Option<(Box<dyn Stream>, Peer, Version)> {
     let Some(ServerTls { config, client_trust }) = tls else {
-        return Some((stream, Peer::default(), Version::Unknown));
+        return Some((stream, Peer::new(address, None, None), Version::Unknown));
     };
     let admission = client_trust.map(Admission::begin);
     let stream = match TlsAcceptor::from(config).accept(stream).await {
@@ -235,7 +235,7 @@ async fn shake_hands(
     let session = stream.get_ref().1;
     let chain = session.peer_certificates().unwrap_or_default();
     let leaf = chain.first().map(|leaf| leaf.as_ref());
-    let peer = Peer::new(leaf, admission.map(|one| one.of(chain)));
+    let peer = Peer::new(address, leaf, admission.map(|one| one.of(chain)));
     let version = match session.alpn_protocol() {
         Some(b"h2") => Version::Http2,
         _ => Version::Http1,

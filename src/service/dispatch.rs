@@ -1,6 +1,8 @@
 //! From a request to its answer: route, caller, right, body, handler.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -11,11 +13,12 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Version};
 
 use super::answer::Answer;
-use super::call::{Call, Members};
+use super::audit::Settled;
+use super::call::{Call, Members, Named};
 use super::identity::{self, Peer};
 use super::route::{Pace, Route};
 use super::seen::Seen;
-use super::{Problem, Service, body, routes};
+use super::{Problem, Service, body, request_id, routes};
 use crate::access::{Right, Scope};
 use crate::label::{LabelName, Realm};
 
@@ -81,11 +84,21 @@ pub(crate) async fn answer(
     let _working = service.0.metrics.working();
     let (head, mut content) = request.into_parts();
     let (version, waits) = (head.version, head.headers.contains_key(EXPECT));
+    let id = service.0.request_ids.of(&head.headers);
     let mut seen = Seen::default();
-    let answer = respond(service, peer, head, &mut content, &mut seen).await;
-    let outcome = answer.as_ref().map_or_else(|problem| problem.code, |_| "ok");
-    let mut response = answer.unwrap_or_else(Answer::from).into_response();
+    let mut answer = respond(service, peer, &id, head, &mut content, &mut seen).await;
+    if let Some(audit) = &service.0.audit {
+        let route = seen.route.and_then(|at| service.0.routes.routes.get(at));
+        let took = started.elapsed();
+        let settled = Settled { service, id: &id, peer, route, seen: &seen, took };
+        answer = audit.settle(&settled, answer).await;
+    }
+    let answer = answer.unwrap_or_else(Answer::from);
+    let (outcome, mut response) = (answer.outcome, answer.into_response());
     service.0.metrics.record(&seen, outcome, response.status(), started.elapsed());
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(request_id::HEADER, id);
+    }
     // What is refused before its body came: the next request of the connection stands behind that (RFC 9112 §9.3),
     // and some clients of HTTP/2 throw an answer away whose stream is reset under their body (RFC 9113 §8.1).
     let over = body::is_over(&mut content, waits).await;
@@ -98,6 +111,7 @@ pub(crate) async fn answer(
 async fn respond(
     service: &Service,
     peer: &Peer,
+    id: &Arc<str>,
     head: Parts,
     content: &mut Incoming,
     seen: &mut Seen,
@@ -108,14 +122,17 @@ async fn respond(
     })?;
     let (at, route, parts) = service.0.routes.find(&head.method, head.uri.path())?;
     seen.route = Some(at);
-    let call = admit(service, peer, route, parts, head).await?;
+    let request = Named { id: Arc::clone(id), peer, route };
+    let call = admit(service, request, parts, head, seen).await?;
     seen.admitted(&call);
     let content = body::collect(content, &service.0.limits).await?;
-    match route.pace {
+    let answer = match route.pace {
         Pace::Quick => route.run(&call, &content),
         // Other requests of this thread move to another one.
         Pace::Slow => tokio::task::block_in_place(|| route.run(&call, &content)),
-    }
+    };
+    seen.noted = call.noted.into_inner();
+    answer
 }
 
 fn unknown_route() -> Problem {
@@ -126,22 +143,28 @@ fn unknown_route() -> Problem {
 /// Lets the caller in, or says why not. Nothing is told of a label to who has no right to it.
 async fn admit<'s>(
     service: &'s Service,
-    peer: &Peer,
-    route: &Route,
+    request: Named<'s>,
     parts: Members,
     head: Parts,
+    seen: &mut Seen,
 ) -> Result<Call<'s>, Problem> {
     let keyring = service.0.keyring.pinned();
     let snapshot = keyring.snapshot();
+    let (peer, route) = (request.peer, request.route);
+    let query = query(head.uri.query().unwrap_or_default());
+    let named = query.as_ref().ok().and_then(|query| query.get("realm"));
+    let realm = named.map(|text| text.parse::<Realm>()).transpose();
+    let label = parts.get("label").map(|text| text.parse::<LabelName>()).transpose();
+    let label = label.map(|label| label.as_ref().map(crate::catalogue::canonical));
+    seen.asked_label = label.as_ref().ok().cloned().flatten();
+    seen.asked_realm = realm.as_ref().ok().cloned().flatten();
     // Who is nobody learns nothing, not even what is wrong with the path.
     let caller = match route.right {
         Some(_) => Some(identity::identify(service, &snapshot, peer, &head.headers).await?),
         None => None,
     };
-    let query = query(head.uri.query().unwrap_or_default())?;
-    let realm: Option<Realm> = query.get("realm").map(str::parse).transpose()?;
-    let label: Option<LabelName> = parts.get("label").map(str::parse).transpose()?;
-    let label = label.as_ref().map(crate::catalogue::canonical);
+    seen.caller.clone_from(&caller);
+    let (query, realm, label) = (query?, realm?, label?);
     if let (Some(right), Some(caller)) = (route.right, &caller) {
         let access = &snapshot.config().access;
         let realm = realm.as_ref();
@@ -154,8 +177,20 @@ async fn admit<'s>(
             return Err(forbidden(right));
         }
     }
-    let headers = head.headers;
-    Ok(Call { service, keyring, snapshot, caller, realm, label, parts, query, headers })
+    let (headers, noted) = (head.headers, RefCell::default());
+    Ok(Call {
+        service,
+        keyring,
+        snapshot,
+        caller,
+        realm,
+        label,
+        parts,
+        query,
+        headers,
+        request,
+        noted,
+    })
 }
 
 fn forbidden(right: Right) -> Problem {

@@ -17,6 +17,7 @@ use hyper::header::AUTHORIZATION;
 use hyper::{HeaderMap, StatusCode};
 use tokio::sync::watch;
 
+use super::listen::PeerAddress;
 use super::{Problem, Service, bearer};
 use crate::access::{Access, CertificateName};
 use crate::keyring::Snapshot;
@@ -34,11 +35,17 @@ pub(crate) struct Peer {
     admitted: Option<Admitted>,
     /// Whether its certificate counts no more.
     over: watch::Sender<bool>,
+    /// Where it is.
+    pub(super) address: PeerAddress,
 }
 
 impl Peer {
     /// The other end of a connection, with the certificate that it proved in the handshake, in DER.
-    pub(crate) fn new(leaf: Option<&[u8]>, admitted: Option<Admitted>) -> Self {
+    pub(super) fn new(
+        address: PeerAddress,
+        leaf: Option<&[u8]>,
+        admitted: Option<Admitted>,
+    ) -> Self {
         let (names, valid) = match leaf.map(CertificateName::all_of) {
             Some(Ok(shown)) => shown,
             Some(Err(error)) => {
@@ -47,7 +54,7 @@ impl Peer {
             }
             None => (Vec::new(), 0..=0),
         };
-        Self { names, valid, admitted, over: watch::Sender::new(false) }
+        Self { names, valid, admitted, over: watch::Sender::new(false), address }
     }
 
     /// Whether a request found that the certificate counts no more: its client has to shake hands again.
@@ -86,12 +93,6 @@ impl Peer {
             [caller] => Ok(Some(caller)),
             _ => Err(conflicting()),
         }
-    }
-}
-
-impl Default for Peer {
-    fn default() -> Self {
-        Self::new(None, None)
     }
 }
 

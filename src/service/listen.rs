@@ -1,8 +1,9 @@
 //! Listening sockets: bound by us, or opened by systemd; what they accept is a stream.
 
+use std::fmt;
 use std::fs::Permissions;
 use std::io;
-use std::net::TcpListener as StdTcp;
+use std::net::{SocketAddr, TcpListener as StdTcp};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdUnix, UnixStream};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,27 @@ use crate::error::{Error, ErrorKind, Result};
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Where the other end of a connection is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum PeerAddress {
+    /// Over the network.
+    Tcp(SocketAddr),
+    /// On this machine, as the kernel says; `None` where it does not.
+    Unix(Option<(u32, i32)>),
+}
+
+impl fmt::Display for PeerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => {
+                write!(f, "{}", SocketAddr::new(address.ip().to_canonical(), address.port()))
+            }
+            Self::Unix(Some((user, process))) => write!(f, "unix:uid={user},pid={process}"),
+            Self::Unix(None) => f.write_str("unix"),
+        }
+    }
+}
 
 /// A socket that listens.
 #[derive(Debug)]
@@ -135,16 +157,21 @@ impl Listener {
         self.tls.as_ref()
     }
 
-    /// The next connection.
-    pub(super) async fn accept(&self) -> io::Result<Box<dyn Stream>> {
+    /// The next connection, and where its other end is.
+    pub(super) async fn accept(&self) -> io::Result<(Box<dyn Stream>, PeerAddress)> {
         Ok(match &self.socket {
             Socket::Tcp(socket) => {
-                let (stream, _) = socket.accept().await?;
+                let (stream, address) = socket.accept().await?;
                 // Answers are written whole: waiting to fill a segment only delays them.
                 drop(stream.set_nodelay(true));
-                Box::new(stream)
+                (Box::new(stream), PeerAddress::Tcp(address))
             }
-            Socket::Unix(socket, _) => Box::new(socket.accept().await?.0),
+            Socket::Unix(socket, _) => {
+                let (stream, _) = socket.accept().await?;
+                let found = stream.peer_cred().ok();
+                let found = found.map(|found| (found.uid(), found.pid().unwrap_or_default()));
+                (Box::new(stream), PeerAddress::Unix(found))
+            }
         })
     }
 }

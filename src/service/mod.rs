@@ -10,6 +10,7 @@
 
 mod activity;
 mod answer;
+mod audit;
 mod bearer;
 mod body;
 mod call;
@@ -30,6 +31,7 @@ mod problem;
 mod published;
 mod readiness;
 mod replays;
+mod request_id;
 mod route;
 mod routes;
 mod schedule;
@@ -44,17 +46,19 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::keyring::Keyring;
 use metrics::Metrics;
 use readiness::Readiness;
 
 pub use crate::config::ServiceLimits as Limits;
+pub use audit::Audit;
 pub use connection::serve;
 pub use lifecycle::run;
 pub use listen::{Inherited, Listener};
 pub use problem::Problem;
 pub use route::{RouteFacts, route_table};
-pub use tls::{ServerTls, Tls, check};
+pub use tls::{ServerTls, Tls};
 
 /// The service over a keyring. Cheap to clone.
 #[derive(Clone)]
@@ -77,21 +81,37 @@ struct Inner {
     ended: ended::Ended,
     published: published::KeySets,
     replays: replays::Replays,
+    request_ids: request_id::RequestIds,
+    audit: Option<Arc<Audit>>,
 }
 
 impl Service {
-    /// The service of a keyring, which it follows.
+    /// The service of a keyring, which it follows; without audit lines.
     #[must_use]
     pub fn new(keyring: Keyring, clock: Clock, limits: Limits) -> Self {
+        Self::audited(keyring, clock, limits, None)
+    }
+
+    /// The same with audit lines.
+    #[must_use]
+    pub fn audited(keyring: Keyring, clock: Clock, limits: Limits, audit: Option<Audit>) -> Self {
+        let audit = audit.map(Arc::new);
+        if let Some(audit) = audit.as_ref().map(Arc::downgrade) {
+            keyring.on_reload(move |event| {
+                if let Some(audit) = audit.upgrade() {
+                    audit.reloaded(event);
+                }
+            });
+        }
         let slots = Semaphore::new(limits.max_requests);
         let connections = Arc::new(Semaphore::new(limits.max_connections));
         let config = keyring.config();
         let state_dir = config.keyring.state_dir.as_deref();
         let routes = dispatch::Table::new();
-        let readiness = Arc::new(Readiness::of(keyring.clone(), clock.clone()));
+        let readiness = Arc::new(Readiness::of(keyring.clone(), clock.clone(), audit.clone()));
         Self(Arc::new(Inner {
             issuers: issuers::Issuers::default(),
-            metrics: Metrics::new(&keyring, routes.routes(), &readiness),
+            metrics: Metrics::new(&keyring, routes.routes(), &readiness, audit.as_ref()),
             readiness,
             description: OnceLock::new(),
             keyring,
@@ -104,6 +124,8 @@ impl Service {
             ended: ended::Ended::of(state_dir),
             published: published::KeySets::default(),
             replays: replays::Replays::of(state_dir),
+            request_ids: request_id::RequestIds::new(),
+            audit,
         }))
     }
 
@@ -112,6 +134,14 @@ impl Service {
     pub fn keyring(&self) -> &Keyring {
         &self.0.keyring
     }
+}
+
+/// What is wrong with the files that `[service]` names: for `claviger check`. Labels are looked at by who has a keyring.
+#[must_use]
+pub fn check(config: &Config, clock: &Clock) -> Vec<crate::problem::Problem> {
+    let mut problems = tls::check(config, clock);
+    problems.extend(config.service.audit.as_ref().and_then(audit::check));
+    problems
 }
 
 /// What the service says of itself.

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::answer::Answer;
 use super::call::Call;
+use super::seen::Noted;
 use super::{Problem, body};
 use crate::error::Result;
 use crate::ops::KeySet;
@@ -28,6 +29,9 @@ pub(crate) trait Operation: 'static {
     /// # Errors
     /// As the operation has them; each becomes a problem.
     fn act<'k>(call: &Call<'_>, keys: &'k KeySet, item: Self::Item<'_>) -> Result<Self::Done<'k>>;
+
+    /// The alias and the kid of the key that did it.
+    fn key<'d>(done: &'d Self::Done<'_>) -> (&'d str, &'d str);
 }
 
 /// Several items of one operation, done with the same keys.
@@ -74,24 +78,49 @@ impl<T> From<Result<T, Problem>> for OneResult<T> {
 /// Answers one item.
 pub(crate) fn once<O: Operation>(call: &Call<'_>, bytes: &[u8]) -> Result<Answer, Problem> {
     let keys = call.keys()?;
-    Ok(Answer::json(&O::act(call, &keys, body::parse(bytes)?)?))
+    let done = O::act(call, &keys, body::parse(bytes)?)?;
+    call.note(|noted| note_key(noted, O::key(&done)));
+    Ok(Answer::json(&done))
+}
+
+/// Keeps the key that served; of a batch, the first.
+fn note_key(noted: &mut Noted, (alias, kid): (&str, &str)) {
+    if noted.alias.is_none() {
+        (noted.alias, noted.kid) = (Some(alias.into()), Some(kid.into()));
+    }
 }
 
 /// Answers a batch. Items that are no JSON refuse the whole; any other trouble with one is its own.
 pub(crate) fn batch<O: Operation>(call: &Call<'_>, bytes: &[u8]) -> Result<Answer, Problem> {
     let keys = call.keys()?;
     let max = call.service.0.limits.max_batch_items;
+    let tell = |result| told::<O>(call, result);
     let act = |item| O::act(call, &keys, item).map_err(Problem::from);
     let mut results = Written::of(bytes.len());
     match items::<O::Item<'_>>(bytes, max) {
-        Ok(items) => results.put_all(items, act),
+        Ok(items) => results.put_all(items, |item| tell(act(item))),
         // Once more, so that those of the right form are done.
         Err(_) => {
             let items = items::<&RawValue>(bytes, max)?;
-            results.put_all(items, |item| body::parse(item.get().as_bytes()).and_then(act));
+            results.put_all(items, |item| tell(body::parse(item.get().as_bytes()).and_then(act)));
         }
     }
     Ok(Answer::of("application/json", results.end()))
+}
+
+/// Tells records of one item.
+fn told<'k, O: Operation>(
+    call: &Call<'_>,
+    result: Result<O::Done<'k>, Problem>,
+) -> Result<O::Done<'k>, Problem> {
+    call.note(|noted| {
+        *noted.items.get_or_insert_default() += 1;
+        match &result {
+            Ok(done) => note_key(noted, O::key(done)),
+            Err(_) => *noted.items_refused.get_or_insert_default() += 1,
+        }
+    });
+    result
 }
 
 /// How long a batch may keep its thread; what takes longer goes on while other requests move to another thread.

@@ -1,5 +1,6 @@
 //! A row of the route table: path, right, bodies and handler.
 
+use std::fmt;
 use std::sync::Arc;
 
 use hyper::Method;
@@ -13,6 +14,7 @@ use super::operation::{self, Batch, Operation, Results};
 use super::{Problem, body, idempotency};
 use crate::access::Right;
 use crate::error::Result;
+use crate::label::Alias;
 
 /// How long a handler may keep its thread.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -21,6 +23,19 @@ pub(crate) enum Pace {
     Quick,
     /// It reads or writes files, or reckons for long: on a thread of its own.
     Slow,
+}
+
+/// The body of a request that changes something.
+pub(crate) trait Change {
+    /// Whether it only asks what would be changed.
+    fn is_dry_run(&self) -> bool {
+        false
+    }
+
+    /// The alias that it is about.
+    fn alias(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// Writes the JSON Schema of a body.
@@ -105,13 +120,23 @@ impl Route {
         handler: fn(&Call<'_>, B) -> Result<A, Problem>,
     ) -> Self
     where
-        B: DeserializeOwned + JsonSchema + 'static,
+        B: Change + DeserializeOwned + JsonSchema + 'static,
         A: Serialize + JsonSchema + 'static,
     {
         let path = path.into();
         let name = path.clone();
         let handler: Handler = Box::new(move |call, bytes| {
-            let act = || Ok(Answer::json(&handler(call, body::parse(bytes)?)?));
+            let act = || {
+                let body: B = body::parse(bytes)?;
+                call.note(|noted| {
+                    let alias = body.alias().filter(|alias| alias.parse::<Alias>().is_ok());
+                    (noted.alias, noted.dry_run) = (alias.map(Into::into), body.is_dry_run());
+                });
+                if !body.is_dry_run() {
+                    call.begin_change()?;
+                }
+                Ok(Answer::json(&handler(call, body)?))
+            };
             match (&call.caller, idempotency::key(&call.headers)?) {
                 (Some(caller), Some(key)) => {
                     let answers = &call.service.0.answers;
@@ -204,6 +229,12 @@ impl Route {
 
     pub(crate) fn run(&self, call: &Call<'_>, body: &[u8]) -> Result<Answer, Problem> {
         (self.handler)(call, body)
+    }
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What was learnt of a request on its way, for figures and records.
 
 use super::call::Call;
+use crate::journal::Head;
 use crate::label::{CallerName, LabelName, Realm};
 
 /// As far as the request came.
@@ -14,13 +15,37 @@ pub(super) struct Seen {
     pub(super) label: Option<LabelName>,
     /// As which realm, if any store is its own.
     pub(super) realm: Option<Realm>,
+    /// The label that was asked for, whether the caller was let in or not, and whether there is such a one or not.
+    pub(super) asked_label: Option<LabelName>,
+    /// The realm that was asked for.
+    pub(super) asked_realm: Option<Realm>,
+    /// What its handler told.
+    pub(super) noted: Noted,
+}
+
+/// What a handler tells of its work.
+#[derive(Debug, Default)]
+pub(crate) struct Noted {
+    /// A change was about to be carried out.
+    pub(crate) began: bool,
+    /// The alias that served, or that a step is about.
+    pub(crate) alias: Option<Box<str>>,
+    /// Its kid.
+    pub(crate) kid: Option<Box<str>>,
+    /// Of a batch.
+    pub(crate) items: Option<usize>,
+    /// How many of them were refused.
+    pub(crate) items_refused: Option<usize>,
+    /// Nothing was to be changed.
+    pub(crate) dry_run: bool,
+    /// The end of the journal after a change.
+    pub(crate) journal: Option<Head>,
 }
 
 impl Seen {
     /// Takes over what a call is about that was let in.
     pub(super) fn admitted(&mut self, call: &Call<'_>) {
         let (snapshot, realm) = (&call.snapshot, call.realm.as_ref());
-        self.caller.clone_from(&call.caller);
         let label = call.label.as_ref();
         self.label = label.and_then(|label| snapshot.counted_as(realm, label)).cloned();
         self.realm = snapshot.with_stores(realm).cloned();

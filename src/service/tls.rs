@@ -168,10 +168,8 @@ fn server_config(
     Ok(config)
 }
 
-/// What is wrong with the certificates of `[service]`: for `claviger check`. Labels are looked at by who has a
-/// keyring.
-#[must_use]
-pub fn check(config: &Config, clock: &Clock) -> Vec<Problem> {
+/// What is wrong with the certificates of `[service]`.
+pub(super) fn check(config: &Config, clock: &Clock) -> Vec<Problem> {
     let mut problems = Vec::new();
     if let Some(ServerCertificate::Files { chain, key }) = &config.service.certificate {
         match FileIdentity::open(&chain.value, &key.value) {

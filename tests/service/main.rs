@@ -2,6 +2,8 @@
 
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
+mod audit;
+mod audit_process;
 mod batches;
 #[cfg(feature = "client")]
 mod client;

@@ -11,7 +11,7 @@ use claviger::config::Config;
 use claviger::crypto::sha256;
 use claviger::journal::{History, Journal};
 use claviger::key_tools::{self, GenerateOptions};
-use claviger::service::Service;
+use claviger::service::{Audit, Service};
 use serde_json::{Value, json};
 
 use super::running::Running;
@@ -77,7 +77,10 @@ impl Shop {
             UNIX_EPOCH + Duration::from_secs(ticking.load(Ordering::SeqCst))
         });
         let keyring = Keyring::from_config(Config::load(&file).unwrap(), clock.clone()).unwrap();
-        let service = Service::new(keyring, clock, claviger::service::Limits::default());
+        let config = keyring.config();
+        let audit = config.service.audit.as_ref();
+        let audit = audit.map(|audit| Audit::open(audit, clock.clone()).unwrap());
+        let service = Service::audited(keyring, clock, config.service.limits.clone(), audit);
         let running = Running::of(service.clone());
         Self { folder, now, service, running }
     }

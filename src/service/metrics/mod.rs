@@ -1,5 +1,6 @@
 //! The figures of the service in the OpenMetrics text format: requests here, keys and reloads in `keyring`.
 
+mod audit;
 mod keyring;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::Audit;
 use super::readiness::Readiness;
 use super::route::Route;
 use super::seen::Seen;
@@ -57,7 +59,12 @@ struct RouteName {
 
 impl Metrics {
     /// Of a service over `keyring` with these routes.
-    pub(super) fn new(keyring: &Keyring, routes: &[Route], readiness: &Arc<Readiness>) -> Self {
+    pub(super) fn new(
+        keyring: &Keyring,
+        routes: &[Route],
+        readiness: &Arc<Readiness>,
+        audit: Option<&Arc<Audit>>,
+    ) -> Self {
         let mut registry = Registry::with_prefix("claviger");
         let requests = Family::default();
         let help = "Requests by route, label, realm, outcome and status";
@@ -80,6 +87,9 @@ impl Metrics {
         register_reloads(&mut registry, keyring);
         let figures = keyring::Figures::new(keyring.clone(), Arc::clone(readiness));
         registry.register_collector(Box::new(figures));
+        if let Some(audit) = audit {
+            registry.register_collector(Box::new(audit::Figures::new(Arc::downgrade(audit))));
+        }
         Self { registry, requests, routes, working, without: Arc::from("") }
     }
 

@@ -94,6 +94,10 @@ impl Operation for Encrypt {
         let token = jwe::encrypt(keys, &plaintext, &options)?;
         Ok(Made::with(keys, Token::made(token, options.serialization)))
     }
+
+    fn key<'d>(done: &'d Made<'_>) -> (&'d str, &'d str) {
+        (done.alias, done.kid)
+    }
 }
 
 struct Decrypt;
@@ -155,6 +159,10 @@ impl Operation for Decrypt {
             header: item.header.then(|| opened.header()),
         })
     }
+
+    fn key(done: &Decrypted) -> (&str, &str) {
+        (&done.alias, &done.kid)
+    }
 }
 
 struct Rewrap;
@@ -209,5 +217,9 @@ impl Operation for Rewrap {
         let from = &rewrapped.from;
         let from = From { alias: from.alias.to_string(), kid: from.kid.clone() };
         Ok(Rewrapped { made: Made::with(keys, Token::made(rewrapped.token, serialization)), from })
+    }
+
+    fn key<'d>(done: &'d Rewrapped<'_>) -> (&'d str, &'d str) {
+        (done.made.alias, done.made.kid)
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::super::Problem;
 use super::super::call::Call;
-use super::super::route::Route;
+use super::super::route::{Change, Route};
 use crate::access::Right;
 use crate::error::{Error, ErrorKind};
 use crate::keyring::Diff;
@@ -21,6 +21,8 @@ pub(super) fn routes() -> Vec<Route> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ReloadRequest {}
+
+impl Change for ReloadRequest {}
 
 /// What serves now.
 #[derive(JsonSchema, Serialize)]

@@ -109,6 +109,10 @@ impl Operation for Sign {
         let token = jws::sign(keys, &payload, &options)?;
         Ok(Made::with(keys, Token::made(token, options.serialization)))
     }
+
+    fn key<'d>(done: &'d Made<'_>) -> (&'d str, &'d str) {
+        (done.alias, done.kid)
+    }
 }
 
 struct Verify;
@@ -206,6 +210,10 @@ impl Operation for Verify {
             header,
         })
     }
+
+    fn key(done: &Verified) -> (&str, &str) {
+        (&done.alias, &done.kid)
+    }
 }
 
 /// The message of a bare signature.
@@ -266,6 +274,10 @@ impl Operation for SignRaw {
             alg: algorithm.name,
         })
     }
+
+    fn key<'d>(done: &'d RawSignature<'_>) -> (&'d str, &'d str) {
+        (done.alias, done.kid)
+    }
 }
 
 struct VerifyRaw;
@@ -310,5 +322,9 @@ impl Operation for VerifyRaw {
         let alg = item.alg.as_ref().map(|alg| &*alg.0);
         let (key, algorithm) = ops::verify_raw(keys, &message, &signature, alg)?;
         Ok(RawVerified { alias: key.alias.as_str(), kid: &key.kid, alg: algorithm.name })
+    }
+
+    fn key<'d>(done: &'d RawVerified<'_>) -> (&'d str, &'d str) {
+        (done.alias, done.kid)
     }
 }

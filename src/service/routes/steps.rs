@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::super::Problem;
 use super::super::call::Call;
-use super::super::route::Route;
+use super::super::route::{Change, Route};
 use crate::access::Right;
 use crate::clock::parse_rfc3339;
 use crate::error::{Error, ErrorKind, Result};
@@ -160,6 +160,29 @@ struct GenerateStep {
     force: bool,
 }
 
+macro_rules! change {
+    ($($body:ident: $alias:expr;)*) => {
+        $(impl Change for $body {
+            fn is_dry_run(&self) -> bool {
+                self.dry_run
+            }
+
+            fn alias(&self) -> Option<&str> {
+                let alias: fn(&Self) -> Option<&String> = $alias;
+                alias(self).map(String::as_str)
+            }
+        })*
+    };
+}
+
+change! {
+    AliasStep: |step| Some(&step.alias);
+    GenerateStep: |step| Some(&step.alias);
+    ReorderStep: |step| step.aliases.first();
+    RevokeStep: |step| Some(&step.alias);
+    UndoStep: |_| None;
+}
+
 /// What came of a step.
 #[derive(JsonSchema, Serialize)]
 struct Stepped {
@@ -295,6 +318,7 @@ fn take(
     };
     let plan = plan.map_err(|error| refusal(&rotation, &request, error))?;
     let report = rotation.report_done(plan);
+    call.note(|noted| noted.journal = report.head.clone().flatten());
     // The step is done whatever comes of this: a failure must not look like one of the step.
     let not_taken = service.keyring.reload().err().map(Problem::from);
     let generation = service.keyring.snapshot().generation();

@@ -1,0 +1,265 @@
+//! Audit lines: who changed what, who was refused, who used which label; one JSON object a line.
+//!
+//! ```text
+//! change   ─► line "begin", on disk ─► the change ─► line "end" with its outcome and its record of the journal
+//! refusal  ─► line ─► the answer
+//! use      ─► the answer; its line goes to the queue (on_failure.uses = "closed": line ─► the answer)
+//! ```
+
+mod file;
+mod line;
+mod writer;
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hyper::StatusCode;
+use tokio::runtime::Handle;
+
+use super::answer::Answer;
+use super::call::Call;
+use super::identity::Peer;
+use super::route::Route;
+use super::seen::Seen;
+use super::{Problem, Service};
+use crate::access::Right;
+use crate::atomic::folder_of;
+use crate::clock::Clock;
+use crate::config::{AuditFailure, AuditSettings, AuditTarget, AuditedUses, FailureMode};
+use crate::error::Result;
+use crate::keyring::ReloadEvent;
+use line::{Event, Line, Phase, Shown, Who};
+use writer::{Unwritten, Writer};
+
+/// Where audit lines are handed over; see `[service.audit]`.
+#[derive(Debug)]
+pub struct Audit {
+    writer: Writer,
+    uses: AuditedUses,
+    on_failure: AuditFailure,
+    clock: Clock,
+    /// Chooses uses that nobody can foresee.
+    dice: RandomState,
+    throws: AtomicU64,
+}
+
+impl Audit {
+    /// Opens what lines are written to.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::error::ErrorKind::Io) if the file cannot be opened.
+    pub fn open(settings: &AuditSettings, clock: Clock) -> Result<Self> {
+        Ok(Self {
+            writer: Writer::start(&settings.to, clock.clone())?,
+            uses: settings.uses,
+            on_failure: settings.on_failure,
+            clock,
+            dice: RandomState::new(),
+            throws: AtomicU64::new(0),
+        })
+    }
+
+    /// Lines that were written since the start.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.writer.figures.written()
+    }
+
+    /// Lines that could not be written.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.writer.figures.lost()
+    }
+
+    /// Whether the last lines could not be written.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.writer.figures.is_failing()
+    }
+
+    /// Whether no use is answered for want of its line.
+    pub(super) fn stops_uses(&self) -> bool {
+        self.is_failing()
+            && self.uses == AuditedUses::Full
+            && self.on_failure.uses == FailureMode::Closed
+    }
+
+    /// Writes that a change is about to be carried out, on a thread that may wait.
+    ///
+    /// # Errors
+    /// 503 if it cannot be written and changes are closed then: nothing may be changed.
+    pub(super) fn begin(&self, call: &Call<'_>) -> Result<(), Problem> {
+        let noted = call.noted.borrow();
+        let line = Line {
+            phase: Some(Phase::Begin),
+            request_id: Some(&call.request.id),
+            caller: call.caller.as_ref().map(|name| who(&call.snapshot, name)),
+            peer: Some(Shown(&call.request.peer.address)),
+            route: Some(&call.request.route.name),
+            right: call.request.route.right,
+            label: call.label.as_ref(),
+            realm: call.realm.as_ref(),
+            alias: noted.alias.as_deref(),
+            ..Line::new(self.clock.now(), Event::Change)
+        };
+        let written = Handle::current().block_on(self.writer.put(line.written(), true));
+        match (written, self.on_failure.changes) {
+            (Err(Unwritten), FailureMode::Closed) => Err(unavailable("nothing is changed")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes what came of a request, if there is a line for it; its answer is given out afterwards.
+    ///
+    /// # Errors
+    /// As the request has them; 503 in the place of its answer if the line cannot be written and its kind is closed.
+    pub(super) async fn settle(
+        &self,
+        request: &Settled<'_>,
+        answer: Result<Answer, Problem>,
+    ) -> Result<Answer, Problem> {
+        let (status, outcome) = match &answer {
+            Ok(answer) => (answer.status, answer.outcome),
+            Err(problem) => (problem.http_status(), problem.code),
+        };
+        let Some(event) = self.event_of(request, status) else { return answer };
+        let line = self.line_of(request, event, status, outcome).written();
+        match event {
+            // What is done is done, and the journal has it: the answer tells the truth.
+            Event::Change => drop(self.writer.put(line, true).await),
+            Event::Refused if self.on_failure.refusals == FailureMode::Closed => {
+                let written = self.writer.put(line, false).await;
+                written.map_err(|Unwritten| unavailable("the request is refused"))?;
+            }
+            Event::Use if self.on_failure.uses == FailureMode::Closed => {
+                let written = self.writer.put(line, false).await;
+                written.map_err(|Unwritten| unavailable("no answer is given out"))?;
+            }
+            _ => self.writer.offer(line),
+        }
+        answer
+    }
+
+    /// Writes that the keyring was read again.
+    pub(super) fn reloaded(&self, event: &ReloadEvent<'_>) {
+        let (generation, outcome) = match event {
+            ReloadEvent::Taken { generation, .. } => (*generation, "ok"),
+            ReloadEvent::Refused { generation, error } => (*generation, error.kind().code()),
+        };
+        let line = Line {
+            generation: Some(generation),
+            outcome: Some(outcome),
+            ..Line::new(self.clock.now(), Event::Reload)
+        };
+        self.writer.offer(line.written());
+    }
+
+    /// For what there is a line.
+    fn event_of(&self, request: &Settled<'_>, status: StatusCode) -> Option<Event> {
+        let right = request.route?.right?;
+        if request.seen.noted.began {
+            return Some(Event::Change);
+        }
+        match status {
+            StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::CONFLICT
+            | StatusCode::TOO_MANY_REQUESTS => Some(Event::Refused),
+            _ => (is_use(right) && self.chooses()).then_some(Event::Use),
+        }
+    }
+
+    /// Whether there is a line for a use.
+    fn chooses(&self) -> bool {
+        match self.uses {
+            AuditedUses::Full => true,
+            AuditedUses::None => false,
+            AuditedUses::Sampled { one_in } => {
+                let throw = self.throws.fetch_add(1, Ordering::Relaxed);
+                self.dice.hash_one(throw).is_multiple_of(u64::from(one_in.max(1)))
+            }
+        }
+    }
+
+    fn line_of<'l>(
+        &self,
+        request: &'l Settled<'_>,
+        event: Event,
+        status: StatusCode,
+        outcome: &'l str,
+    ) -> Line<'l> {
+        let (seen, noted) = (request.seen, &request.seen.noted);
+        let snapshot = request.service.0.keyring.snapshot();
+        let changes = request.route.and_then(|route| route.right).is_some_and(Right::changes);
+        let (asked, realm) = (seen.asked_label.as_ref(), seen.asked_realm.as_ref());
+        let label = match seen.caller {
+            Some(_) => asked.filter(|label| snapshot.find_along(realm, label).is_some()),
+            // Not even the identifier in it.
+            None => asked.filter(|label| snapshot.counted_as(realm, label) == Some(*label)),
+        };
+        Line {
+            phase: (event == Event::Change).then_some(Phase::End),
+            request_id: Some(request.id),
+            caller: seen.caller.as_ref().map(|name| who(&snapshot, name)),
+            peer: Some(Shown(&request.peer.address)),
+            route: request.route.map(|route| &*route.name),
+            right: request.route.and_then(|route| route.right),
+            label,
+            // Who is nobody may write there what it likes.
+            realm: realm.filter(|_| seen.caller.is_some()),
+            alias: noted.alias.as_deref(),
+            kid: noted.kid.as_deref(),
+            items: noted.items,
+            items_refused: noted.items_refused,
+            dry_run: noted.dry_run,
+            repeated: changes && event == Event::Use && !noted.dry_run && status == StatusCode::OK,
+            status: Some(status.as_u16()),
+            outcome: Some(outcome),
+            micros: Some(request.took),
+            journal: noted.journal.as_ref(),
+            ..Line::new(self.clock.now(), event)
+        }
+    }
+}
+
+/// A request that was worked on.
+pub(super) struct Settled<'a> {
+    pub(super) service: &'a Service,
+    pub(super) id: &'a str,
+    pub(super) peer: &'a Peer,
+    pub(super) route: Option<&'a Route>,
+    pub(super) seen: &'a Seen,
+    pub(super) took: Duration,
+}
+
+/// Whether a right is to do something with labels: published keys and figures are read all the time.
+const fn is_use(right: Right) -> bool {
+    !matches!(right, Right::Keys | Right::Metrics)
+}
+
+fn who<'a>(snapshot: &crate::keyring::Snapshot, name: &'a crate::label::CallerName) -> Who<'a> {
+    let callers = snapshot.config().access.callers();
+    let found = callers.iter().find(|caller| caller.name == *name);
+    Who { name, kind: found.map(|caller| caller.credential.kind()) }
+}
+
+/// What is wrong with where lines are to go.
+pub(super) fn check(settings: &AuditSettings) -> Option<crate::problem::Problem> {
+    let AuditTarget::File { path, .. } = &settings.to else { return None };
+    let folder = folder_of(&path.value);
+    if folder.is_dir() {
+        return None;
+    }
+    let text = format!("there is no folder {} for the audit file", folder.display());
+    let help = format!("mkdir -p -m 700 {}", folder.display());
+    let problem = crate::problem::Problem::error("missing_folder", text).with_help(help);
+    Some(problem.at(path.location.clone()))
+}
+
+fn unavailable(so: &'static str) -> Problem {
+    let text = format!("{so}: its audit line cannot be written");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "audit_unavailable", text)
+        .with_help("the log of the service says why; `on_failure` of [service.audit] is the rule")
+        .with_retry_after(1)
+}
