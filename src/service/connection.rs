@@ -143,13 +143,13 @@ async fn connection(
     let stream = TokioIo::new(Watched { stream, activity: Arc::clone(&activity) });
     let mut served = pin!(http.serve_connection(stream, answer));
     let mut patience = Patience::new(&activity, limits.header_timeout);
-    let mut counts = true;
+    let mut certificate_counts = true;
     loop {
         let next = patience.watch(served.as_mut());
         tokio::select! {
             () = next => return,
-            () = peer.ends(), if counts => {
-                counts = false;
+            () = peer.ends(), if certificate_counts => {
+                certificate_counts = false;
                 served.as_mut().graceful_shutdown();
             }
             changed = phase.changed() => match (changed, *phase.borrow_and_update()) {
