@@ -8,6 +8,7 @@ use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
+use crate::catalogue::{self, LabelUse};
 use crate::clock::{Clock, spoken};
 use crate::config::{ClientCa, Config, MinTls, Placed, ServerCertificate, ServiceSettings};
 use crate::error::{Error, ErrorKind, Result};
@@ -185,23 +186,40 @@ pub(super) fn check(config: &Config, clock: &Clock) -> Vec<Problem> {
     {
         problems.push(*problem(&error, &file.location));
     }
-    let mapped = |label: &LabelName| {
-        let mut mappings = config.stores.iter().flat_map(|store| &store.mappings);
-        mappings.any(|one| one.label.value == *label)
-    };
-    let label = |label: &Placed<LabelName>| {
-        let text = format!("nothing is mapped to label \"{}\"", label.value);
-        let help = "map it in a keystore, or name files";
-        let problem = || Problem::error("unknown_label", text).with_help(help);
-        (!mapped(&label.value)).then(|| problem().at(label.location.clone()))
-    };
     if let Some(ServerCertificate::Label(named)) = &config.service.certificate {
-        problems.extend(label(named));
+        problems.extend(check_label(config, named, LabelUse::Mtls));
     }
     if let Some(ClientCa::Label(named)) = &config.service.client_ca {
-        problems.extend(label(named));
+        problems.extend(check_label(config, named, LabelUse::Trust));
     }
     problems
+}
+
+/// What is wrong with a label that is named for a use, as far as the configuration tells.
+fn check_label(config: &Config, named: &Placed<LabelName>, needed: LabelUse) -> Option<Problem> {
+    let label = &named.value;
+    let declared = config.labels.get(label).and_then(|one| one.value.uses.as_ref());
+    let spec = catalogue::find(label).map(|found| found.spec);
+    let is_for_it = match (declared, spec) {
+        (Some(uses), _) => uses.value.contains(&needed),
+        (None, Some(spec)) => spec.uses.contains(&needed),
+        // A label without a use is told where it is mapped.
+        (None, None) => true,
+    };
+    let mut mapped = config.stores.iter().flat_map(|store| &store.mappings);
+    // Kinds whose file names are labels have no mappings.
+    let by_name = config.stores.iter().any(|store| store.mappings.is_empty());
+    let problem = if !is_for_it {
+        let text = format!("label \"{label}\" is not for {}", needed.name());
+        let help = format!("a label of your own: [labels.\"…\"] use = \"{}\"", needed.name());
+        Problem::error("wrong_use", text).with_help(help)
+    } else if !by_name && !mapped.any(|one| one.label.value == *label) {
+        Problem::error("unknown_label", format!("nothing is mapped to label \"{label}\""))
+            .with_help("map it in a keystore, or name files")
+    } else {
+        return None;
+    };
+    Some(problem.at(named.location.clone()))
 }
 
 fn expiry(

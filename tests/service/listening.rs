@@ -180,6 +180,18 @@ fn check_tells_of_certificates_that_are_wrong_or_end_soon() {
     assert!(check().iter().any(|code| code == "io_failed"), "{:?}", check());
     home.configure("certificate = { label = \"app.nothing\" }\n");
     assert!(check().iter().any(|code| code == "unknown_label"), "{:?}", check());
+    for (service, label) in [("certificate", "app.session.seal"), ("client_ca", "app.session.seal")]
+    {
+        home.configure(&format!("{PLAIN}{service} = {{ label = \"{label}\" }}\n"));
+        assert!(check().iter().any(|code| code == "wrong_use"), "{:?}", check());
+    }
+    // In a volume the names of files are labels.
+    fs::create_dir(home.path("volume")).unwrap();
+    home.configure(&format!(
+        "{PLAIN}certificate = {{ label = \"app.https\" }}\n[labels.\"app.https\"]\nuse = \"mtls\"\n\
+         [stores.mounted]\nkind = \"volume\"\ndirectory = \"../volume\"\nformat = \"pem\"\n"
+    ));
+    assert!(!check().iter().any(|code| code == "unknown_label"), "{:?}", check());
     home.configure(PLAIN);
     assert!(!check().iter().any(|code| code.starts_with("certificate")), "{:?}", check());
 }
