@@ -25,6 +25,11 @@ impl Members {
         self.0.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str())
     }
 
+    /// The names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
     /// Adds one; `false`: the name is there already.
     pub(crate) fn insert(&mut self, name: String, value: String) -> bool {
         let is_new = self.get(&name).is_none();

@@ -176,6 +176,7 @@ async fn admit<'s>(
         if !allowed {
             return Err(forbidden(right));
         }
+        require_known(&query, route)?;
     }
     let (headers, noted) = (head.headers, RefCell::default());
     Ok(Call {
@@ -218,6 +219,17 @@ fn query(text: &str) -> Result<Members, Problem> {
         }
     }
     Ok(query)
+}
+
+/// Refuses a parameter that the route has not: after a slip in `realm` the root realm would answer.
+fn require_known(query: &Members, route: &Route) -> Result<(), Problem> {
+    let known: Vec<&str> =
+        std::iter::once("realm").chain(route.query.iter().map(|(name, _)| *name)).collect();
+    let Some(name) = query.names().find(|name| !known.contains(name)) else { return Ok(()) };
+    let shown: String = name.chars().take(64).collect();
+    let text = format!("this path has no parameter \"{}\"", shown.escape_debug());
+    Err(Problem::new(StatusCode::BAD_REQUEST, "malformed", text)
+        .with_help(format!("it has: {}", known.join(", "))))
 }
 
 /// More than any route has.

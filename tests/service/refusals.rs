@@ -4,8 +4,10 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
 use claviger::access::Access;
+use serde_json::json;
 
 use super::running::Running;
+use super::shop::{ES256, KEY, Shop};
 
 /// The head of an answer, and its body.
 fn answer(stream: &mut BufReader<TcpStream>) -> (String, Vec<u8>) {
@@ -44,4 +46,23 @@ fn a_body_that_is_long_or_waits_is_not_read_and_the_connection_says_so() {
         assert!(head.starts_with("HTTP/1.1 401") && head.contains("connection: close"), "{head}");
         assert_eq!(stream.read(&mut [0]).unwrap(), 0);
     }
+}
+
+#[test]
+fn a_parameter_that_the_path_has_not_is_refused_and_no_other_realm_answers() {
+    let shop = Shop::new(&["sign", "read"]);
+    let ask = |query: &str, key| {
+        shop.running().post(&format!("/v1/labels/{ES256}/sign{query}"), key, &json!({"claims": {}}))
+    };
+    assert_eq!(ask("?realm=alpha", KEY).0, 200);
+    for query in
+        ["?relm=alpha", "?Realm=alpha", "?realm=alpha&since=2027-01-15T08:00:00Z", "?=", "?%ff"]
+    {
+        let (status, problem) = ask(query, KEY);
+        assert_eq!((status, &problem["code"]), (400, &json!("malformed")), "{query}: {problem}");
+        // Who is nobody is told nothing of it.
+        assert_eq!(ask(query, None).0, 401, "{query}");
+    }
+    let history = format!("/v1/labels/{ES256}/history?since=2027-01-15T08:00:00Z");
+    assert_eq!(shop.running().get(&history, KEY).0, 200);
 }
