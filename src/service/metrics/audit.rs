@@ -9,7 +9,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use super::super::Audit;
+use crate::service::Audit;
 
 /// Reads them at each scrape, as long as the service lives.
 #[derive(Debug)]

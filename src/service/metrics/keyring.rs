@@ -10,12 +10,12 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use super::super::readiness::{Readiness, Reason};
 use crate::crypto::certificate;
 use crate::keyring::Keyring;
 use crate::label::Realm;
 use crate::ops::{KeySet, LabelKey};
 use crate::rotation::{KeyLife, Lives};
+use crate::service::readiness::{Readiness, Reason};
 use crate::usage::{Act, Horizon};
 
 /// Reads a keyring at each scrape.

@@ -2,8 +2,8 @@
 
 use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 
-use super::super::answer::Answer;
-use super::super::route::Route;
+use crate::service::answer::Answer;
+use crate::service::route::Route;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![

@@ -4,11 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::super::call::Call;
-use super::super::route::Route;
 use crate::access::Right;
 use crate::drill::{self, Rehearsal};
 use crate::error::Result;
+use crate::service::call::Call;
+use crate::service::route::Route;
 
 pub(super) fn routes() -> Vec<Route> {
     let summary = "Rehearse a rotation of the label, and tell what would break";

@@ -5,16 +5,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::super::call::Call;
-use super::super::content::{Content, Form, Input, Text, Token, Written, decoded};
-use super::super::operation::Operation;
-use super::super::route::Route;
 use super::signing::Made;
 use crate::access::Right;
 use crate::error::{Error, ErrorKind, Result};
 use crate::jose::Serialization;
 use crate::jose::jwe::{self, EncryptOptions, RewrapOptions};
 use crate::ops::KeySet;
+use crate::service::call::Call;
+use crate::service::content::{Content, Form, Input, Text, Token, Written, decoded};
+use crate::service::operation::Operation;
+use crate::service::route::Route;
 
 pub(super) fn routes() -> Vec<Route> {
     [

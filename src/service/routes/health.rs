@@ -3,13 +3,13 @@
 use hyper::StatusCode;
 use serde_json::json;
 
-use super::super::answer::Answer;
-use super::super::call::Call;
-use super::super::metrics;
-use super::super::readiness::Reason;
-use super::super::route::Route;
 use crate::access::Right;
 use crate::error::Result;
+use crate::service::answer::Answer;
+use crate::service::call::Call;
+use crate::service::metrics;
+use crate::service::readiness::Reason;
+use crate::service::route::Route;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, ETAG, HeaderValue, IF_NONE_MATCH};
 
-use super::super::answer::Answer;
-use super::super::call::Call;
-use super::super::route::Route;
 use crate::access::Right;
 use crate::error::{Error, ErrorKind, Result};
 use crate::profiles::jwks::{Jwks, Party, Whose};
+use crate::service::answer::Answer;
+use crate::service::call::Call;
+use crate::service::route::Route;
 
 const JWK_SET: &str = "application/jwk-set+json";
 

@@ -4,14 +4,14 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::super::call::Call;
-use super::super::route::Route;
 use crate::access::Right;
 use crate::clock::parse_rfc3339;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{self, Break, Journal, MappingChange, Record, Torn, Verdict};
 use crate::keyring::{Explanation, Status};
 use crate::rotation::{LabelFacts, Lives};
+use crate::service::call::Call;
+use crate::service::route::Route;
 
 pub(super) fn routes() -> Vec<Route> {
     let (read, label) = (Right::Read, |name: &str| format!("/v1/labels/{{label}}{name}"));

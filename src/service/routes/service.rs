@@ -5,12 +5,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::super::Problem;
-use super::super::call::Call;
-use super::super::route::{Change, Route};
 use crate::access::Right;
 use crate::error::{Error, ErrorKind};
 use crate::keyring::Diff;
+use crate::service::Problem;
+use crate::service::call::Call;
+use crate::service::route::{Change, Route};
 
 pub(super) fn routes() -> Vec<Route> {
     let summary = "Read the configuration and its stores again";

@@ -7,14 +7,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::super::call::Call;
-use super::super::route::Route;
 use crate::access::Right;
 use crate::clock::rfc3339;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::LabelKey;
 use crate::profiles::session::{CookieSize, Sealed, Sessions};
 use crate::profiles::{Accepted, Times};
+use crate::service::call::Call;
+use crate::service::route::Route;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![

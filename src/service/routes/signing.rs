@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::super::call::Call;
-use super::super::content::{Content, Form, Input, Text, Token, Written, decoded, encoded};
-use super::super::operation::Operation;
-use super::super::route::Route;
 use crate::access::Right;
 use crate::error::{Error, ErrorKind, Result};
 use crate::jose::claims::{self, ClaimRules};
 use crate::jose::jws::{self, SignOptions, VerifyOptions};
 use crate::ops::{self, KeySet};
+use crate::service::call::Call;
+use crate::service::content::{Content, Form, Input, Text, Token, Written, decoded, encoded};
+use crate::service::operation::Operation;
+use crate::service::route::Route;
 
 pub(super) fn routes() -> Vec<Route> {
     [

@@ -5,14 +5,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::super::Problem;
-use super::super::call::Call;
-use super::super::route::{Change, Route};
 use crate::access::Right;
 use crate::clock::parse_rfc3339;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::Actor;
 use crate::rotation::{NextKey, Overrides, Report, Request, Rotation, Step};
+use crate::service::Problem;
+use crate::service::call::Call;
+use crate::service::route::{Change, Route};
 
 /// How long the certificate of a new key is valid where nobody says, as on the command line.
 const VALID_DAYS: u32 = 825;

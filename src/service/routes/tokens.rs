@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::super::call::Call;
-use super::super::route::Route;
 use super::peer_keys;
 use super::sessions::{MadeBy, shown};
 use crate::access::Right;
 use crate::error::{Error, ErrorKind, Result};
 use crate::profiles::journey::{Between, Expected, Tokens};
+use crate::service::call::Call;
+use crate::service::route::Route;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![

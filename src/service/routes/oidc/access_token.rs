@@ -5,9 +5,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::super::super::call::Call;
-use super::super::super::content::decoded;
-use super::super::super::route::Route;
 use super::{Accepted, Issued, borrowed, client, lifetime};
 use crate::access::Right;
 use crate::alg::Algorithm;
@@ -15,6 +12,9 @@ use crate::error::Result;
 use crate::profiles::oidc::{
     AccessTokenOptions, AccessTokenRules, Binding, Provider, RefreshTokenOptions, TokenProtection,
 };
+use crate::service::call::Call;
+use crate::service::content::decoded;
+use crate::service::route::Route;
 
 pub(super) fn routes() -> Vec<Route> {
     let (issue, open) = (Right::OidcIssue, Right::OidcOpen);

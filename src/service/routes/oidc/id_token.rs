@@ -7,12 +7,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::super::super::call::Call;
-use super::super::super::route::Route;
 use super::{Accepted, Issued, borrowed, client, lifetime, provider, provider_keys, relying_party};
 use crate::access::Right;
 use crate::error::Result;
 use crate::profiles::oidc::{Endpoint, Expired, IdTokenOptions, IdTokenRules, Nonce};
+use crate::service::call::Call;
+use crate::service::route::Route;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![

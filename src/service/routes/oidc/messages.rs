@@ -7,8 +7,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::super::super::call::Call;
-use super::super::super::route::Route;
 use super::{
     Accepted, Issued, client, lifetime, peer_keys, provider, provider_keys, relying_party,
 };
@@ -19,6 +17,8 @@ use crate::profiles::oidc::{
     AssertionOptions, AssertionRules, AudienceForm, JtiUse, LogoutTokenOptions, LogoutTokenRules,
     RequestObjectOptions, RequestObjectRules, Typed, Untyped,
 };
+use crate::service::call::Call;
+use crate::service::route::Route;
 
 pub(super) fn routes() -> Vec<Route> {
     let (issue, open) = (Right::OidcIssue, Right::OidcOpen);

@@ -15,13 +15,13 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::super::call::Call;
-use super::super::route::Route;
 use super::peer_keys;
 use crate::alg::{Algorithm, Family};
 use crate::error::Result;
 use crate::ops::{KeySet, PeerRules};
 use crate::profiles::oidc::{Client, Provider, RelyingParty, VerifiedToken};
+use crate::service::call::Call;
+use crate::service::route::Route;
 
 pub(super) fn routes() -> Vec<Route> {
     [access_token::routes(), id_token::routes(), messages::routes()].into_iter().flatten().collect()
