@@ -6,6 +6,7 @@ mod callers;
 pub(crate) mod edit;
 pub(crate) mod lines;
 mod parse;
+mod rate_limits;
 mod reader;
 mod rotation;
 mod rules;
@@ -27,6 +28,7 @@ pub use audit::{
     AuditFailure, AuditRotation, AuditSettings, AuditTarget, AuditedUses, FailureMode,
 };
 pub(crate) use parse::without_mark;
+pub use rate_limits::{Rate, RateLimits};
 pub use rotation::{AliasPattern, Schedule};
 pub use service::{
     ClientCa, Listen, ListenAddress, MinTls, ServerCertificate, ServiceLimits, ServiceSettings,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::config::Placed;
 use crate::config::audit::{self, AuditSettings};
 use crate::config::parse::duration;
+use crate::config::rate_limits::{self, RateLimits};
 use crate::config::reader::{Source, Table, Value, as_string, parse_name, wrong_type};
 use crate::error::{Error, ErrorKind};
 use crate::label::LabelName;
@@ -27,6 +28,8 @@ pub struct ServiceSettings {
     pub min_tls: MinTls,
     /// The limits.
     pub limits: ServiceLimits,
+    /// `[service.rate_limits]`.
+    pub rate_limits: RateLimits,
     /// `[service.audit]`; absent: there are no audit lines.
     pub audit: Option<AuditSettings>,
 }
@@ -40,6 +43,7 @@ impl Default for ServiceSettings {
             client_ca: None,
             min_tls: MinTls::default(),
             limits: ServiceLimits::default(),
+            rate_limits: RateLimits::default(),
             audit: None,
         }
     }
@@ -232,6 +236,8 @@ pub(super) fn read(source: &Source<'_>, table: Option<Table<'_>>) -> ServiceSett
         .and_then(|client_ca| read_client_ca(source, client_ca));
     settings.min_tls = table.choice("min_tls", VERSIONS).unwrap_or_default();
     settings.limits = read_limits(source, &table);
+    settings.rate_limits =
+        rate_limits::read(source, table.table("rate_limits", "[service.rate_limits]"));
     settings.audit = audit::read(source, table.table("audit", "[service.audit]"));
     if !table.has("certificate") && settings.listen.iter().any(|one| !one.plain_http) {
         let text = "[service] needs `certificate`";

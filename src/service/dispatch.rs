@@ -160,10 +160,9 @@ async fn admit<'s>(
     seen.asked_realm = realm.as_ref().ok().cloned().flatten();
     // Who is nobody learns nothing, not even what is wrong with the path.
     let caller = match route.right {
-        Some(_) => Some(identity::identify(service, &snapshot, peer, &head.headers).await?),
+        Some(_) => Some(identity::admit(service, &snapshot, peer, &head.headers, seen).await?),
         None => None,
     };
-    seen.caller.clone_from(&caller);
     let (query, realm, label) = (query?, realm?, label?);
     if let (Some(right), Some(caller)) = (route.right, &caller) {
         let access = &snapshot.config().access;

@@ -18,6 +18,7 @@ use hyper::{HeaderMap, StatusCode};
 use tokio::sync::watch;
 
 use super::listen::PeerAddress;
+use super::seen::Seen;
 use super::{Problem, Service, bearer};
 use crate::access::{Access, CertificateName};
 use crate::keyring::Snapshot;
@@ -96,12 +97,40 @@ impl Peer {
     }
 }
 
+/// The caller of a request, as often as it may ask.
+///
+/// # Errors
+/// As [`identify`]; 429.
+pub(super) async fn admit(
+    service: &Service,
+    snapshot: &Snapshot,
+    peer: &Peer,
+    headers: &HeaderMap,
+    seen: &mut Seen,
+) -> Result<CallerName, Problem> {
+    let (config, rates) = (snapshot.config(), &service.0.rates);
+    let limits = &config.service.rate_limits;
+    // Who shows a certificate of a caller has nothing to guess.
+    if config.access.by_certificate(&peer.names).is_empty() {
+        rates.look_at(peer.address, limits.unauthenticated)?;
+    }
+    let caller = identify(service, snapshot, peer, headers).await.inspect_err(|problem| {
+        if problem.http_status() == StatusCode::UNAUTHORIZED {
+            rates.failed(peer.address, limits.unauthenticated);
+        }
+    })?;
+    seen.caller = Some(caller.clone());
+    let anonymous = config.access.anonymous() == Some(&caller);
+    rates.ask(&caller, anonymous.then_some(peer.address), limits.caller)?;
+    Ok(caller)
+}
+
 /// The caller of a request.
 ///
 /// # Errors
 /// 401 for a credential of nobody, for two that are of different callers, and without one if nobody may call
 /// without; 503 if the keys of a token's issuer cannot be had.
-pub(crate) async fn identify(
+async fn identify(
     service: &Service,
     snapshot: &Snapshot,
     peer: &Peer,

@@ -121,6 +121,8 @@ async fn look(keyring: Keyring, tls: Tls) {
     loop {
         looks.tick().await;
         let config = keyring.config();
+        // These are taken at once.
+        serves.rate_limits = config.service.rate_limits;
         if config.service != serves {
             log::warn!(
                 "[service] has changed: listeners and limits are those of the start until a restart"

@@ -29,6 +29,7 @@ mod operation;
 mod page;
 mod problem;
 mod published;
+mod rates;
 mod readiness;
 mod replays;
 mod request_id;
@@ -82,6 +83,7 @@ struct Inner {
     published: published::KeySets,
     replays: replays::Replays,
     request_ids: request_id::RequestIds,
+    rates: rates::Rates,
     audit: Option<Arc<Audit>>,
 }
 
@@ -125,6 +127,7 @@ impl Service {
             published: published::KeySets::default(),
             replays: replays::Replays::of(state_dir),
             request_ids: request_id::RequestIds::new(),
+            rates: rates::Rates::new(),
             audit,
         }))
     }

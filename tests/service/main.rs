@@ -27,6 +27,7 @@ mod oidc;
 mod one_snapshot;
 mod process;
 mod python_client;
+mod rate_limits;
 mod reading;
 mod refusals;
 mod reload;
