@@ -22,7 +22,8 @@ fi
 command -v cargo >/dev/null 2>&1 || { echo "install Rust 1.88 or later: https://rustup.rs" >&2; exit 1; }
 
 # Peers of the interoperability tests, in a folder of their own: npm's `jose`, `oidc-provider` and `openid-client`,
-# PyPI's `joserfc`, `jwcrypto`, `lxml`, `openapi-python-client`, `pyjwt`, `pysaml2`, `python3-saml`, `schemathesis`,
+# PyPI's `joserfc`, `jwcrypto`, `lxml`, `openapi-python-client`, `opentelemetry-proto`,
+# `pyjwt`, `pysaml2`, `python3-saml`, `schemathesis`,
 # `signxml` and `xmlsec`; xmlsec1.
 cd "$(dirname "$0")/.."
 PEERS="${CARGO_TARGET_DIR:-target}/interop"
@@ -41,10 +42,10 @@ if [ ! -d "$PEERS/node_modules/jose" ] || [ ! -d "$PEERS/node_modules/oidc-provi
   [ -f "$PEERS/package.json" ] || printf '{"private":true}\n' > "$PEERS/package.json"
   npm install --prefix "$PEERS" --silent --no-fund --no-audit jose@6 oidc-provider@9 openid-client@6
 fi
-if [ ! -x "$PEERS/venv/bin/python" ] || ! "$PEERS/venv/bin/python" -c 'import joserfc, jwcrypto, jwt, lxml, onelogin.saml2, openapi_python_client, saml2, schemathesis, signxml, xmlsec' 2>/dev/null; then
+if [ ! -x "$PEERS/venv/bin/python" ] || ! "$PEERS/venv/bin/python" -c 'import joserfc, jwcrypto, jwt, lxml, onelogin.saml2, openapi_python_client, opentelemetry.proto, saml2, schemathesis, signxml, xmlsec' 2>/dev/null; then
   python3 -m venv "$PEERS/venv"
   "$PEERS/venv/bin/python" -m pip install --quiet --disable-pip-version-check 'joserfc>=1.6,<2' 'jwcrypto>=1.5,<2' 'lxml>=6,<7' \
-    'openapi-python-client>=0.29,<0.30' 'pyjwt[crypto]>=2.10,<3' 'pysaml2>=7.5,<8' 'python3-saml>=1.16,<2' \
+    'openapi-python-client>=0.29,<0.30' 'opentelemetry-proto>=1.30,<2' 'pyjwt[crypto]>=2.10,<3' 'pysaml2>=7.5,<8' 'python3-saml>=1.16,<2' \
     'schemathesis>=4,<5' 'signxml>=5,<6' 'xmlsec>=1.3,<2'
 fi
 

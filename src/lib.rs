@@ -62,7 +62,7 @@
 //!
 //! `cli` (default) builds the program. `compat` (default) builds OpenSSL for Ed448, X448 and RSA1_5;
 //! without it those are refused by name. `saml` (default) adds `xmlsec` and `profiles::saml`, `service` (default) the
-//! HTTPS service, `client` (default) a client of it. `tls` and `http`
+//! HTTPS service, `client` (default) a client of it, `otel` spans of its requests. `tls` and `http`
 //! (default) are for rustls and for key sets that are fetched. None changes what anything else does.
 //!
 //! # What it does not do

@@ -47,6 +47,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         log::warn!("nobody may call: [[callers]] and [[grants]] say who may do what");
     }
     raise_open_files(settings.limits.max_connections);
+    // Until everything is answered: then the last spans are sent.
+    #[cfg(feature = "otel")]
+    let _exporting = claviger::service::Exporting::from_environment()?;
     let tls = Tls::new(&keyring, &settings)?;
     let clock = || context.clock.clone();
     let audit = settings.audit.as_ref().map(|audit| Audit::open(audit, clock())).transpose()?;

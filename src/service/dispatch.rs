@@ -18,6 +18,7 @@ use super::call::{Call, Members, Named};
 use super::identity::{self, Peer};
 use super::route::{Pace, Route};
 use super::seen::Seen;
+use super::span::Span;
 use super::{Problem, Service, body, request_id, routes};
 use crate::access::{Right, Scope};
 use crate::label::{LabelName, Realm};
@@ -86,6 +87,7 @@ pub(crate) async fn answer(
     let (version, waits) = (head.version, head.headers.contains_key(EXPECT));
     let id = service.0.request_ids.of(&head.headers);
     let mut seen = Seen::default();
+    let span = Span::begin(&head);
     let mut answer = respond(service, peer, &id, head, &mut content, &mut seen).await;
     if let Some(audit) = &service.0.audit {
         let route = seen.route.and_then(|at| service.0.routes.routes.get(at));
@@ -96,6 +98,8 @@ pub(crate) async fn answer(
     let answer = answer.unwrap_or_else(Answer::from);
     let (outcome, mut response) = (answer.outcome, answer.into_response());
     service.0.metrics.record(&seen, outcome, response.status(), started.elapsed());
+    let route = seen.route.and_then(|at| service.0.routes.routes().get(at));
+    span.end(route, &seen, outcome, response.status());
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(request_id::HEADER, id);
     }

@@ -26,6 +26,8 @@ mod listen;
 mod metrics;
 mod openapi;
 mod operation;
+#[cfg(feature = "otel")]
+mod otlp;
 mod page;
 mod problem;
 mod published;
@@ -37,6 +39,7 @@ mod route;
 mod routes;
 mod schedule;
 mod seen;
+mod span;
 mod systemd;
 mod tls;
 
@@ -57,6 +60,8 @@ pub use audit::Audit;
 pub use connection::serve;
 pub use lifecycle::run;
 pub use listen::{Inherited, Listener};
+#[cfg(feature = "otel")]
+pub use otlp::Exporting;
 pub use problem::Problem;
 pub use route::{RouteFacts, route_table};
 pub use tls::{ServerTls, Tls};

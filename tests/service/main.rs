@@ -25,6 +25,8 @@ mod matrix;
 mod mounted;
 mod oidc;
 mod one_snapshot;
+#[cfg(feature = "otel")]
+mod otel;
 mod process;
 mod python_client;
 mod rate_limits;
