@@ -28,7 +28,7 @@ use claviger::jose::jws::{self, SignOptions, VerifyOptions};
 use claviger::journal::Actor;
 use claviger::ops::{self, KeySet};
 use claviger::rotation::{Overrides, Request as StepRequest, Rotation, Step};
-use claviger::service::{Limits, Listener, Service, Tls, serve};
+use claviger::service::{Limits, Listener, ServerTls, Service, Tls, serve};
 use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -36,7 +36,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -83,7 +83,7 @@ fn main() {
 struct House {
     keyring: Keyring,
     directory: std::path::PathBuf,
-    tls: Arc<ServerConfig>,
+    tls: ServerTls,
 }
 
 impl House {
@@ -128,7 +128,7 @@ impl House {
         );
         std::fs::write(&file, text).unwrap();
         let keyring = Keyring::open(&file).unwrap();
-        let tls = Tls::new(&keyring, &keyring.config().service).unwrap().config.unwrap();
+        let tls = Tls::new(&keyring, &keyring.config().service).unwrap().server.unwrap();
         Self { keyring, directory: directory.to_owned(), tls }
     }
 
@@ -142,7 +142,7 @@ impl House {
         let socket = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = socket.local_addr().unwrap();
         let service = Service::new(self.keyring.clone(), Clock::system(), Limits::default());
-        let tls = Some(Arc::clone(&self.tls));
+        let tls = Some(self.tls.clone());
         let listener = {
             let _inside = runtime.enter();
             Listener::tcp(socket, tls)
@@ -156,7 +156,7 @@ impl House {
         let runtime = one_thread("floor");
         let socket = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = socket.local_addr().unwrap();
-        let acceptor = TlsAcceptor::from(Arc::clone(&self.tls));
+        let acceptor = TlsAcceptor::from(Arc::clone(&self.tls.config));
         runtime.spawn(async move {
             loop {
                 let (stream, _) = socket.accept().await.unwrap();

@@ -6,8 +6,8 @@
 //! Authorization: Bearer ─► API key │ token ───► caller ┘
 //! ```
 //!
-//! Nothing is remembered from one request to the next but what a connection proved and the key sets of others
-//! ([`Issuers`](super::issuers::Issuers)): who a credential is of is asked of the snapshot of each request.
+//! Nothing is remembered from one request to the next but what a connection proved, by which anchors, and the key sets of
+//! others ([`Issuers`](super::issuers::Issuers)): who a credential is of is asked of the snapshot of each request.
 
 use std::error::Error as _;
 use std::ops::RangeInclusive;
