@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use claviger::alg::{ALGORITHMS, Algorithm, Curve, Family, Operation};
 use claviger::crypto::generate::{KeySpec, generate};
 use claviger::formats::{Entry, Material, SecretKeyType, jwk};
@@ -16,6 +18,15 @@ pub const CLAIMS: &str = concat!(
     r#""jti":"8b2f6b54-0f5f-4a5e-9d6c-2f0b9b1f6c3e","scope":"openid profile orders:read","acr":"0","#,
     r#""nonce":"n-0S6_WzA2M"}"#
 );
+
+/// PEM, as the peers read keys and certificates.
+#[must_use]
+pub fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines: Vec<&str> =
+        text.as_bytes().chunks(64).map(|line| str::from_utf8(line).expect("base64")).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}
 
 /// Key material for a row: PKCS#8 of a pair, raw bytes of a symmetric key.
 #[must_use]

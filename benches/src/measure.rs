@@ -4,6 +4,8 @@ mod encrypt_decrypt;
 mod fixture;
 mod harness;
 mod hot;
+#[cfg(feature = "openssl")]
+mod josekit_peer;
 mod jwks;
 mod many_keys;
 mod oidc;

@@ -179,6 +179,7 @@ pub fn key_management(row: &Algorithm, key: &[u8]) -> Option<(Wrap, Unwrap)> {
                 }),
             ))
         }
+        #[cfg(feature = "openssl")]
         Family::Rsa15 => {
             use openssl::rsa::Padding;
             let private = openssl::pkey::PKey::private_key_from_der(key).ok()?.rsa().ok()?;

@@ -21,7 +21,7 @@ use claviger::usage::KeyUsage;
 use claviger::xmlsec::dsig::SignOptions;
 use claviger::xmlsec::{PeerKeys, PeerPolicy, Trust, XmlLimits};
 
-use crate::fixture::row;
+use crate::fixture::{pem, row};
 use crate::harness::{Case, measure, print_row, ratio};
 
 /// Size of the signed document.
@@ -175,16 +175,14 @@ impl House {
             template.replace_range(start..end, "");
         }
         // EXPOSE: a fresh key of a measurement, in a folder of its own.
-        let key = openssl::pkey::PKey::private_key_from_pkcs8(self.pkcs8.expose_secret());
-        let key = key.and_then(|key| key.private_key_to_pem_pkcs8()).expect("PEM");
-        let certificate = openssl::x509::X509::from_der(&self.certificate);
-        let certificate = certificate.and_then(|one| one.to_pem()).expect("PEM");
+        let key = pem("PRIVATE KEY", self.pkcs8.expose_secret());
+        let certificate = pem("CERTIFICATE", &self.certificate);
         for (name, bytes) in [
             ("plain.xml", self.plain.as_bytes()),
             ("template.xml", template.as_bytes()),
             ("signed.xml", signed.as_bytes()),
-            ("key.pem", &key),
-            ("certificate.pem", &certificate),
+            ("key.pem", key.as_bytes()),
+            ("certificate.pem", certificate.as_bytes()),
         ] {
             std::fs::write(folder.join(name), bytes).expect("written");
         }

@@ -4,15 +4,14 @@
 
 use std::hint::black_box;
 
-use crate::fixture::{CLAIMS, label, material, row, rows};
+use crate::fixture::{CLAIMS, label, material, pem, row, rows};
 use crate::harness::{Case, measure, ns, print_row, ratio};
 use crate::primitive;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claviger::alg::{Backend, Operation};
-use josekit::jws::{
-    ES256, ES384, EdDSA, HS256, JwsHeader, JwsSigner, JwsVerifier, PS256, RS256, serialize_compact,
-};
+use claviger::crypto::Key;
+use claviger::secret::SecretBytes;
 use jwt_simple::prelude as simple;
 use jwt_simple::prelude::{ECDSAP256KeyPairLike, ECDSAP256PublicKeyLike, ECDSAP384KeyPairLike};
 use jwt_simple::prelude::{ECDSAP384PublicKeyLike, EdDSAKeyPairLike, EdDSAPublicKeyLike};
@@ -133,12 +132,19 @@ fn against_the_peers() {
     println!(
         "\nclaims to token and back, ns of CPU time; in brackets: the peer's time over ours\n"
     );
-    let peers = ["ours", "jsonwebtoken", "josekit", "jwt-simple", "slowest part"];
-    print_row("operation", &peers.map(str::to_owned));
+    let head = [&["ours"], PEERS, &["slowest part"]].concat();
+    print_row("operation", &head.into_iter().map(str::to_owned).collect::<Vec<_>>());
     for name in ["HS256", "ES256", "RS256", "PS256", "ES384", "EdDSA"] {
         compare(name);
     }
 }
+
+/// OpenSSL and BoringSSL do not fit into one program.
+const PEERS: &[&str] = if cfg!(feature = "openssl") {
+    &["jsonwebtoken", "josekit", "jwt-simple"]
+} else {
+    &["jsonwebtoken", "jwt-simple"]
+};
 
 fn compare(name: &str) {
     let folder = tempfile::tempdir().expect("a directory");
@@ -156,13 +162,13 @@ fn compare(name: &str) {
         kid: Some("k0".into()),
         ..jsonwebtoken::Header::new(name.parse().expect("known"))
     };
-    let (web_sign, web_verify) = web_keys(name, &raw);
+    let (private, public) = pems(name, &raw);
+    let (web_sign, web_verify) = web_keys(name, &raw, &private, &public);
     let mut validation = jsonwebtoken::Validation::new(name.parse().expect("known"));
     validation.set_audience(&[claims.aud.as_str()]);
 
-    let (kit_signer, kit_verifier) = kit_keys(name, &raw);
-    let mut kit_header = JwsHeader::new();
-    kit_header.set_key_id("k0");
+    #[cfg(feature = "openssl")]
+    let kit = crate::josekit_peer::Peer::new(name, &raw, &private, &public);
 
     let simple_claims = || simple::JWTClaims {
         issued_at: Some(simple::Duration::from_secs(claims.iat)),
@@ -179,42 +185,38 @@ fn compare(name: &str) {
             acr: claims.acr.clone(),
         },
     };
-    let (simple_sign, simple_verify) = simple_keys(name, &raw);
+    let (simple_sign, simple_verify) = simple_keys(name, &raw, &private);
 
-    let times = measure(&mut [
+    let checked = |payload: &[u8]| {
+        let claims: Claims = serde_json::from_slice(payload).expect("claims");
+        assert!(claims.exp > now() && claims.aud == "https://api.example.com/orders");
+        claims
+    };
+    let mut cases = vec![
         Case::new(|| ours.sign(&serde_json::to_vec(&claims).expect("claims")).expect("signed")),
         Case::new(|| jsonwebtoken::encode(&web_header, &claims, &web_sign).expect("signed")),
-        Case::new(|| {
-            let payload = serde_json::to_vec(&claims).expect("claims");
-            serialize_compact(&payload, &kit_header, &*kit_signer).expect("signed")
-        }),
+        #[cfg(feature = "openssl")]
+        Case::new(|| kit.sign(&serde_json::to_vec(&claims).expect("claims"))),
         Case::new(|| simple_sign(simple_claims())),
         Case::new(|| sign(input.as_bytes())),
-        Case::new(|| {
-            let verified = ours.verify(&token).expect("verified");
-            let claims: Claims = serde_json::from_slice(&verified.payload).expect("claims");
-            assert!(claims.exp > now() && claims.aud == "https://api.example.com/orders");
-            claims
-        }),
+    ];
+    cases.extend([
+        Case::new(|| checked(&ours.verify(&token).expect("verified").payload)),
         Case::new(|| {
             jsonwebtoken::decode::<Claims>(&token, &web_verify, &validation).expect("verified")
         }),
-        Case::new(|| {
-            let (payload, _) =
-                josekit::jws::deserialize_compact(&token, &*kit_verifier).expect("verified");
-            let claims: Claims = serde_json::from_slice(&payload).expect("claims");
-            assert!(claims.exp > now() && claims.aud == "https://api.example.com/orders");
-            claims
-        }),
+        #[cfg(feature = "openssl")]
+        Case::new(|| checked(&kit.verify(&token))),
         Case::new(|| simple_verify(&token)),
         Case::new(|| assert!(verify(input.as_bytes(), &signature))),
     ]);
-    for (at, what) in [(0, "sign"), (5, "verify")] {
-        let peer = |index: usize| {
-            format!("{} ({})", ns(times[at + index]), ratio(times[at + index] / times[at]))
-        };
-        let part = format!("{backend} {:.0} %", times[at + 4] / times[at] * 100.0);
-        print_row(&format!("{what} {name}"), &[ns(times[at]), peer(1), peer(2), peer(3), part]);
+    let times = measure(&mut cases);
+    for (what, times) in ["sign", "verify"].iter().zip(times.chunks(PEERS.len() + 2)) {
+        let [ours, peers @ .., primitive] = times else { return };
+        let peers = peers.iter().map(|peer| format!("{} ({})", ns(*peer), ratio(peer / ours)));
+        let part = format!("{backend} {:.0} %", primitive / ours * 100.0);
+        let cells: Vec<String> = std::iter::once(ns(*ours)).chain(peers).chain([part]).collect();
+        print_row(&format!("{what} {name}"), &cells);
     }
 }
 
@@ -222,79 +224,46 @@ fn now() -> u64 {
     jsonwebtoken::get_current_timestamp()
 }
 
-fn public_der(raw: &[u8]) -> (Vec<u8>, Vec<u8>) {
-    let key = openssl::pkey::PKey::private_key_from_der(raw).expect("a key");
-    let spki = key.public_key_to_der().expect("a key");
-    let pem = key.public_key_to_pem().expect("a key");
-    (spki, pem)
+/// PKCS#8 and SPKI, as PEM; of HMAC keys nothing.
+fn pems(name: &str, raw: &[u8]) -> (String, String) {
+    if row(name).backend == Backend::Ring {
+        return Default::default();
+    }
+    let key = Key::from_private(&SecretBytes::from_slice(raw), Vec::new()).expect("a pair");
+    (pem("PRIVATE KEY", raw), pem("PUBLIC KEY", key.spki().expect("a public half")))
 }
 
-fn private_pem(raw: &[u8]) -> Vec<u8> {
-    let key = openssl::pkey::PKey::private_key_from_der(raw).expect("a key");
-    key.private_key_to_pem_pkcs8().expect("a key")
-}
-
-fn web_keys(name: &str, raw: &[u8]) -> (jsonwebtoken::EncodingKey, jsonwebtoken::DecodingKey) {
+fn web_keys(
+    name: &str,
+    raw: &[u8],
+    private: &str,
+    public: &str,
+) -> (jsonwebtoken::EncodingKey, jsonwebtoken::DecodingKey) {
     use jsonwebtoken::{DecodingKey, EncodingKey};
     if name == "HS256" {
         return (EncodingKey::from_secret(raw), DecodingKey::from_secret(raw));
     }
-    let (private, (_, public)) = (private_pem(raw), public_der(raw));
+    let (private, public) = (private.as_bytes(), public.as_bytes());
     match name {
         "ES256" | "ES384" => (
-            EncodingKey::from_ec_pem(&private).expect("a key"),
-            DecodingKey::from_ec_pem(&public).expect("a key"),
+            EncodingKey::from_ec_pem(private).expect("a key"),
+            DecodingKey::from_ec_pem(public).expect("a key"),
         ),
         "EdDSA" => (
-            EncodingKey::from_ed_pem(&private).expect("a key"),
-            DecodingKey::from_ed_pem(&public).expect("a key"),
+            EncodingKey::from_ed_pem(private).expect("a key"),
+            DecodingKey::from_ed_pem(public).expect("a key"),
         ),
         _ => (
-            EncodingKey::from_rsa_pem(&private).expect("a key"),
-            DecodingKey::from_rsa_pem(&public).expect("a key"),
+            EncodingKey::from_rsa_pem(private).expect("a key"),
+            DecodingKey::from_rsa_pem(public).expect("a key"),
         ),
-    }
-}
-
-fn kit_keys(name: &str, raw: &[u8]) -> (Box<dyn JwsSigner>, Box<dyn JwsVerifier>) {
-    if name == "HS256" {
-        let signer = HS256.signer_from_bytes(raw).expect("a key");
-        return (Box::new(signer), Box::new(HS256.verifier_from_bytes(raw).expect("a key")));
-    }
-    let (private, (_, public)) = (private_pem(raw), public_der(raw));
-    macro_rules! keys {
-        ($algorithm:expr) => {
-            (
-                Box::new($algorithm.signer_from_pem(&private).expect("a key")),
-                Box::new($algorithm.verifier_from_pem(&public).expect("a key")),
-            )
-        };
-    }
-    match name {
-        "ES256" => keys!(ES256),
-        "ES384" => keys!(ES384),
-        "EdDSA" => keys!(EdDSA),
-        // Its PEM reader insists on keys that are for PSS alone.
-        "PS256" => {
-            let material = claviger::formats::Material::PrivateKey(
-                claviger::secret::SecretBytes::from_slice(raw),
-            );
-            let entry = claviger::formats::Entry::new("k0", material);
-            let jwk = claviger::formats::jwk::write(&entry, false).expect("a JWK");
-            let jwk = josekit::jwk::Jwk::from_bytes(jwk.expose_secret()).expect("a JWK");
-            (
-                Box::new(PS256.signer_from_jwk(&jwk).expect("a key")),
-                Box::new(PS256.verifier_from_jwk(&jwk).expect("a key")),
-            )
-        }
-        _ => keys!(RS256),
     }
 }
 
 type SimpleSign = Box<dyn Fn(simple::JWTClaims<Custom>) -> String>;
 type SimpleVerify = Box<dyn Fn(&str) -> simple::JWTClaims<Custom>>;
 
-fn simple_keys(name: &str, raw: &[u8]) -> (SimpleSign, SimpleVerify) {
+fn simple_keys(name: &str, raw: &[u8], pem: &str) -> (SimpleSign, SimpleVerify) {
     let options = simple::VerificationOptions {
         allowed_audiences: Some(["https://api.example.com/orders".to_owned()].into()),
         ..Default::default()
@@ -321,12 +290,11 @@ fn simple_keys(name: &str, raw: &[u8]) -> (SimpleSign, SimpleVerify) {
             }),
         );
     }
-    let pem = String::from_utf8(private_pem(raw)).expect("PEM");
     match name {
-        "ES256" => keys!(simple::ES256KeyPair::from_pem(&pem).expect("a key")),
-        "ES384" => keys!(simple::ES384KeyPair::from_pem(&pem).expect("a key")),
-        "EdDSA" => keys!(simple::Ed25519KeyPair::from_pem(&pem).expect("a key")),
-        "PS256" => keys!(simple::PS256KeyPair::from_pem(&pem).expect("a key")),
-        _ => keys!(simple::RS256KeyPair::from_pem(&pem).expect("a key")),
+        "ES256" => keys!(simple::ES256KeyPair::from_pem(pem).expect("a key")),
+        "ES384" => keys!(simple::ES384KeyPair::from_pem(pem).expect("a key")),
+        "EdDSA" => keys!(simple::Ed25519KeyPair::from_pem(pem).expect("a key")),
+        "PS256" => keys!(simple::PS256KeyPair::from_pem(pem).expect("a key")),
+        _ => keys!(simple::RS256KeyPair::from_pem(pem).expect("a key")),
     }
 }
