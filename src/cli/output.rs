@@ -153,7 +153,11 @@ fn show_error(context: &Context, error: &Error) -> ExitCode {
     let file = file.filter(|file| !error.message().contains(file.as_str()));
     let file = file.map_or_else(String::new, |file| format!("{file}: "));
     let mut text = format!("{red}error{off}: {}{}\n", escape(&file), escape(error.message()));
-    for problem in error.problems() {
+    // Warnings are no reason, and `check` shows them.
+    let errors = error.problems().iter().filter(|problem| problem.severity == Severity::Error);
+    let mut errors: Vec<&Problem> = errors.collect();
+    errors.sort_by_key(|problem| problem.order());
+    for problem in errors {
         text.push_str(&format!("  {}{}\n", place_of(problem), escape(&problem.message)));
         if let Some(help) = &problem.help {
             text.push_str(&format!("    help: {}\n", escape(help)));

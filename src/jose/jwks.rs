@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::jwk;
 use crate::alg::{Algorithm, Operation};
 use crate::catalogue::JwkAlg;
-use crate::crypto::Role;
+use crate::crypto::{Role, certificate};
 use crate::ops::{KeySet, LabelKey};
 
 /// Which keys of a label are shown.
@@ -44,7 +44,7 @@ pub fn document<'s>(
             let name = (key.kid.as_str(), key.key.thumbprint(), jwk::usage(set));
             let place = *places.entry(name).or_insert(shown.len());
             match shown.get_mut(place) {
-                Some(known) => known.algorithms.extend(algorithms),
+                Some(known) => known.join(key, algorithms),
                 None => shown.push(Shown { set, key, algorithms }),
             }
         }
@@ -60,7 +60,15 @@ struct Shown<'s> {
     algorithms: Vec<&'static Algorithm>,
 }
 
-impl Shown<'_> {
+impl<'s> Shown<'s> {
+    /// The same key under another label; of its certificates the one is shown that ends last, for it was renewed.
+    fn join(&mut self, key: &'s LabelKey, algorithms: Vec<&'static Algorithm>) {
+        self.algorithms.extend(algorithms);
+        if !std::ptr::eq(self.key, key) && end_of(key) > end_of(self.key) {
+            self.key = key;
+        }
+    }
+
     fn jwks(&self, alg: JwkAlg) -> Vec<Value> {
         let Some(jwk) = jwk::public(self.set, self.key) else { return Vec::new() };
         let mut names: Vec<&str> = self.algorithms.iter().map(|row| row.name).collect();
@@ -79,6 +87,12 @@ impl Shown<'_> {
             _ => vec![jwk],
         }
     }
+}
+
+/// When the certificate of a key ends, in seconds since 1970; `None`: it has none that can be read.
+fn end_of(key: &LabelKey) -> Option<i64> {
+    let leaf = key.key.chain().first()?;
+    certificate::facts(leaf).ok().map(|facts| facts.not_after)
 }
 
 /// The rows of the label that peers use the key for: to verify, or to encrypt.

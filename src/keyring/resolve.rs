@@ -54,6 +54,7 @@ pub(crate) fn resolve(
         tombstones,
         problems,
         lists: BTreeMap::new(),
+        equal_kids: HashSet::new(),
         served: HashMap::new(),
     };
     for (index, opened) in stores {
@@ -110,6 +111,8 @@ struct Resolver<'a> {
     tombstones: Tombstones,
     problems: Vec<Problem>,
     lists: BTreeMap<(LabelName, Scope), List>,
+    /// Labels of which a list has one kid twice: it was told.
+    equal_kids: HashSet<LabelName>,
     /// Aliases that a mapping used, by store.
     served: HashMap<usize, HashSet<Alias>>,
 }
@@ -264,6 +267,7 @@ impl Resolver<'_> {
             if std::ptr::eq(twin, placed) {
                 continue;
             }
+            self.equal_kids.insert(label.clone());
             let (a, b) = (&twin.key.alias, &placed.key.alias);
             let same = twin.key.key.thumbprint() == placed.key.key.thumbprint();
             let (what, help) = if same {
@@ -407,6 +411,7 @@ impl Resolver<'_> {
                         }
                     }
                 }
+                Err(_) if self.equal_kids.contains(label) => {}
                 Err(error) => {
                     let place = list.keys.first().map(|one| one.location.clone());
                     let problem = Problem::error("duplicate_kid", error.message().to_owned())

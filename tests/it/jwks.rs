@@ -2,8 +2,13 @@
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use claviger::Keyring;
 use claviger::alg::Curve;
+use claviger::crypto::Key;
+use claviger::crypto::certificate::self_signed;
+use claviger::crypto::generate::{KeySpec, generate};
 use claviger::formats::{Entry, Material, pkcs12};
 use claviger::label::Realm;
 use claviger::ops::{PeerKeySet, PeerRules};
@@ -170,6 +175,34 @@ fn a_document_is_rendered_once_a_snapshot() {
     house.configure(&House::store("keys", "", &format!("{label} = ['e1']")));
     keyring.reload().unwrap();
     assert_eq!(handle.document().etag, first.etag);
+}
+
+/// A renewed certificate leaves the key as it is: peers see one key, with the certificate that ends last.
+#[test]
+fn a_key_under_two_certificates_is_published_once() {
+    let pkcs8 = generate(KeySpec::Curve(Curve::P256)).unwrap();
+    let key = Key::from_private(&pkcs8, Vec::new()).unwrap();
+    let until = |end| self_signed(&key, "CN=op", [7; 16], 0, end).unwrap().unwrap();
+    let (old, new) = (STANDARD.encode(until(4_000_000_000)), STANDARD.encode(until(4_100_000_000)));
+    let entry = Entry::new("e1", Material::PrivateKey(pkcs8));
+    let jwk = claviger::formats::jwk::write(&entry, false).unwrap();
+    let mut jwk: Value = serde_json::from_str(jwk.expose_secret()).unwrap();
+    jwk["kid"] = "e1".into();
+    for certificates in [[&old, &new], [&new, &old]] {
+        let house = House::new(&[]);
+        let mut text = String::new();
+        for (index, label) in ["oidc", "stateless"].iter().enumerate() {
+            jwk["x5c"] = vec![certificates[index].as_str()].into();
+            let file = house.0.path().join(format!("{label}.jwks"));
+            std::fs::write(file, format!("{{\"keys\":[{jwk}]}}")).unwrap();
+            let mapping = format!("'am.services.oauth2.{label}.signing.ES256' = ['e1']");
+            text +=
+                &House::store(label, "", &mapping).replace("keys.jwks", &format!("{label}.jwks"));
+        }
+        let published = keys(&house.open(&text), None, Party::Provider);
+        assert_eq!(facts(&published), ["e1 sig ES256"]);
+        assert_eq!(published[0]["x5c"][0], new.as_str());
+    }
 }
 
 fn decoded(text: &str) -> BigNum {
