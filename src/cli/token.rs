@@ -26,7 +26,10 @@ use super::{Context, Outcome, key_life};
     Examples:\n  \
     claviger token profiles\n  \
     echo '{\"otk\":\"a1\"}' | claviger token seal --profile authid --out authid.txt\n  \
-    claviger token open --profile authid --in authid.txt"
+    claviger token open --profile authid --in authid.txt\n  \
+    echo '{\"sub\":\"alice\"}' | claviger token seal --profile persistent-cookie --identifier node1 --life 5h --out node1.txt\n  \
+    claviger token seal --profile consent-request --peer service.jwks --in request.json --out request.jwt\n  \
+    claviger token open --profile consent-response --peer service.jwks --issuer rcs --audience https://op.example --in response.jwt"
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -131,7 +134,8 @@ fn seal(context: &Context, args: &Seal) -> Result<Outcome> {
     if let Some(keys) = peer(&args.of, || profile.peer_encrypts())? {
         tokens = tokens.with_peer(keys)?;
     }
-    let token = tokens.seal(&read_claims(context, &args.files)?)?;
+    let token = tokens.seal(&read_claims(context, &args.files)?);
+    let token = token.map_err(|error| needs_peer(error, &tokens))?;
     let json = json!({ "token": token, "profile": profile.name });
     let outcome = args.files.answer(json, &["token"], format!("{token}\n").into_bytes())?;
     Ok(outcome.with_notes(key_life::budget_note_of_parts(&tokens.acting()?)))
@@ -156,7 +160,8 @@ fn open(context: &Context, args: &Open) -> Result<Outcome> {
         }
         _ => {}
     }
-    let opened = tokens.open(&args.files.read_token()?)?;
+    let opened = tokens.open(&args.files.read_token()?);
+    let opened = opened.map_err(|error| needs_peer(error, &tokens))?;
     let times =
         opened.times().map(|times| json!({ "issued": times.issued, "expires": times.expires }));
     let json = json!({ "profile": profile.name, "id": opened.id(), "realm": opened.realm(),
@@ -164,6 +169,15 @@ fn open(context: &Context, args: &Open) -> Result<Outcome> {
     let data = format!("{}\n", Value::Object(opened.claims().clone())).into_bytes();
     let note = format!("{} token {}", profile.name, made_by(&opened));
     Ok(args.files.answer(json, &["claims"], data)?.with_notes([note]))
+}
+
+/// Labels of ours that cannot do the part of the other side.
+fn needs_peer(error: Error, tokens: &Tokens) -> Error {
+    let alone = tokens.profile().between == Between::Peers && tokens.peer().is_none();
+    if error.kind() != ErrorKind::WrongUse || !alone {
+        return error;
+    }
+    error.with_help("the other side does this: name its public keys with --peer FILE")
 }
 
 fn profiles() -> Outcome {

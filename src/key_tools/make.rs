@@ -81,7 +81,9 @@ pub fn generate_into(
     }
     if options.key_type == "password" {
         return Err(Error::new(ErrorKind::Usage, "PKCS#12 holds no passwords")
-            .with_help("write it into a file of its own with --out FILE"));
+            .with_help(
+                "write it into a file of its own with --out FILE; for a label, name a store of files (kind = \"volume\")",
+            ));
     }
     let mut entries = open_target(existing, password)?;
     refuse_taken(&entries, options.alias)?;

@@ -165,7 +165,13 @@ impl Snapshot {
                 .or_else(|| catalogue::nearest(label.as_str()))
         };
         let guess = near.map_or_else(String::new, |near| format!("did you mean \"{near}\"? "));
-        let help = format!("{guess}`claviger explain {label}` shows which stores were asked");
+        // What is told of a name that was mistyped is the right one.
+        let make = if near.is_some() {
+            String::new()
+        } else {
+            format!("`claviger generate ALIAS --stage {label} --store STORE` makes and maps one; ")
+        };
+        let help = format!("{guess}{make}`claviger explain {label}` shows which stores were asked");
         Error::new(ErrorKind::UnknownLabel, text).with_help(help)
     }
 

@@ -90,5 +90,8 @@ fn not_mapped<'l>(labels: impl Iterator<Item = &'l LabelName>, realm: Option<&Re
     let scope = realm.map_or_else(String::new, |realm| format!(" in realm \"{realm}\""));
     let text = format!("no secret is mapped to {}{scope}", names.join(" or "));
     Error::new(ErrorKind::UnknownLabel, text)
-        .with_help("map one: `claviger explain LABEL` shows which stores were asked")
+        .with_help(
+            "`claviger generate ALIAS --stage LABEL --store STORE` makes and maps one; `claviger explain LABEL` shows \
+             which stores were asked",
+        )
 }

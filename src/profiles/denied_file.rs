@@ -30,9 +30,14 @@ impl DeniedFile {
     pub fn read(&self) -> Result<DeniedIds> {
         let path = &self.0;
         let unreadable = |error: std::io::Error| {
-            Error::new(ErrorKind::StoreUnreadable, "the denylist cannot be read")
-                .with_file(path)
-                .with_source(error)
+            let text = format!("the denylist cannot be read: {error}");
+            let unread = Error::new(ErrorKind::StoreUnreadable, text).with_file(path);
+            if error.kind() == std::io::ErrorKind::NotFound {
+                return unread.with_help(
+                    "what was logged out is not known without it; an empty file denies nothing",
+                );
+            }
+            unread
         };
         let mut bytes = Vec::new();
         let file = fs::File::open(path).map_err(unreadable)?;

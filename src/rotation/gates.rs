@@ -29,6 +29,8 @@ pub(super) struct Situation<'a> {
     pub(super) now: SystemTime,
     /// Files that the step gives another name: passwords have nothing else to be known by.
     pub(super) renamed: &'a [(Alias, Alias)],
+    /// Whether nothing stood behind the label before, in its scope or around it.
+    pub(super) begins: bool,
     /// The command as it was given, for help.
     pub(super) command: &'a str,
     /// What is known of the uses of the key that goes.
@@ -125,7 +127,15 @@ pub(super) fn closed(situation: &Situation<'_>) -> Vec<Gate> {
 fn must_not_rotate(situation: &Situation<'_>) -> Option<Gate> {
     let label = &situation.mapping.label;
     let mode = catalogue::find(label)?.spec.rotation;
-    (mode == RotationMode::None).then(|| Gate {
+    // Of the first secret nothing was made, unless the journal knows of one before.
+    let had_keys = || {
+        let records = situation.history.of_label(label);
+        records.flat_map(|record| &record.changes).any(|change| {
+            change.mapping.label == *label && !(change.before.is_empty() && change.after.is_empty())
+        })
+    };
+    let is_first = situation.begins && !had_keys();
+    (mode == RotationMode::None && !is_first).then(|| Gate {
         code: ErrorKind::MustNotRotate.code(),
         kind: ErrorKind::MustNotRotate,
         message: format!(

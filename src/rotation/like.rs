@@ -2,12 +2,13 @@
 
 use super::NextKey;
 use crate::alg::{Algorithm, Curve, Family};
-use crate::catalogue;
+use crate::catalogue::{self, LabelMaterial};
 use crate::config::Config;
 use crate::crypto::{KeyKind, OctType};
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::MappingName;
 use crate::keyring::Keyring;
+use crate::label::LabelName;
 
 /// The options that make a key as another one is.
 #[derive(Clone, Copy)]
@@ -33,7 +34,7 @@ impl<'a> Like<'a> {
                 ErrorKind::Usage,
                 format!("label \"{}\" takes several types of keys", name.label),
             )
-            .with_help("say which: --type ec --curve P-256, --type rsa, --type aes, --type hmac")
+            .with_help(format!("say which: {}", options_of(&name.label)))
         })?;
         Ok(Self { bits: next.bits.or(like.bits), curve: next.curve.or(like.curve), ..like })
     }
@@ -48,6 +49,9 @@ impl<'a> Like<'a> {
             named.or_else(|| found.as_ref().map(|found| found.spec.rows())).unwrap_or_default();
         let mut kinds = rows.iter().filter_map(|row| Self::of_row(row));
         let Some(first) = kinds.next() else {
+            if let Some(bits) = rows.iter().find_map(|row| bits_of_content(row)) {
+                return Some(Self { key_type: "aes", bits: Some(bits), curve: None });
+            }
             // A label without algorithms holds passwords.
             return rows.is_empty().then_some(Self {
                 key_type: "password",
@@ -94,5 +98,23 @@ impl<'a> Like<'a> {
             KeyKind::Oct { oct_type: OctType::Generic, .. } => named("password", None, None),
             KeyKind::Oct { bits, .. } => named("hmac", Some(bits), None),
         }
+    }
+}
+
+/// The size of a key that encrypts content itself (`dir`), where that is one of AES.
+fn bits_of_content(row: &Algorithm) -> Option<usize> {
+    let bits = row.content_key_bytes()?.checked_mul(8)?;
+    [128, 192, 256].contains(&bits).then_some(bits)
+}
+
+/// What may be said of the next key of a label.
+fn options_of(label: &LabelName) -> &'static str {
+    let found = catalogue::find(label);
+    match found.map(|found| found.spec.material) {
+        Some(LabelMaterial::RsaOrAes) => "--type rsa, --type aes",
+        Some(LabelMaterial::RsaOrEc | LabelMaterial::KeyPair | LabelMaterial::PublicKey) => {
+            "--type ec --curve P-256, --type ed25519, --type rsa"
+        }
+        _ => "--type ec --curve P-256, --type rsa, --type aes, --type hmac",
     }
 }

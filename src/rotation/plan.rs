@@ -96,7 +96,9 @@ pub(super) fn plan(rotation: &Rotation, request: &Request, fresh: &mut Fresh) ->
     // A mapping that begins or ends is known on one side alone.
     let keys =
         |keyring: &Keyring| keyring.snapshot().keys(name.realm.as_ref(), &name.label).cloned();
-    let set = keys(&rotation.keyring).or_else(|_| keys(&after))?;
+    let known = keys(&rotation.keyring);
+    let begins_label = known.is_err();
+    let set = known.or_else(|_| keys(&after))?;
     let after_mappings = mappings::of(&after.config(), &after.snapshot());
     refuse_revoked(request, name, mapping, after_mappings.get(name))?;
     let changes = mappings::changes(&mappings::as_recorded(&rotation.mappings), &after_mappings);
@@ -114,6 +116,7 @@ pub(super) fn plan(rotation: &Rotation, request: &Request, fresh: &mut Fresh) ->
         config: &rotation.keyring.config(),
         history: &rotation.history,
         now: rotation.now(),
+        begins: begins_label,
         command: &command,
         usage: usage(rotation, name, &mapping.keys, after_keys),
     };

@@ -120,7 +120,7 @@ fn blocks<'t>(text: &'t str, language: &str) -> Vec<&'t str> {
     text.split(&opening).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
 }
 
-fn shell(command: &str, folder: &Path) -> std::process::Output {
+pub(crate) fn shell(command: &str, folder: &Path) -> std::process::Output {
     let programs = Path::new(env!("CARGO_BIN_EXE_claviger")).parent().unwrap();
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
     Command::new("sh")
@@ -289,7 +289,24 @@ fn the_examples_of_every_help_work_as_they_stand() {
     let prepare = "claviger init . && printf '[trace]\nrecord = true\n[rotation.\"am.services.oauth2.oidc.signing.ES256\"]\nperiod = \"90d\"\nalias = \"es256-{date}\"\n' >> claviger.toml && cp claviger.toml next.toml && umask 077 && printf changeit | tee .storepass > .keypass \
         && printf seal > seal.key && echo '{}' > session.json && echo files > release.tar \
         && echo '{\"aud\":\"api\"}' | claviger sign --label am.services.oauth2.oidc.signing.ES256 --out token.txt";
+    // Both sides of remote consent, and a persistent cookie of a node.
+    let profiles = "set -e; umask 077; claviger() { command claviger -q \"$@\" > /dev/null; }
+        new() { claviger generate \"$1\" --type \"$2\" --stage \"$3\" --store default-keystore; }
+        new pc-1 hmac am.authentication.nodes.persistentcookie.node1.signing
+        new pc-2 rsa am.authentication.nodes.persistentcookie.encryption
+        new rc-1 ec am.applications.agents.remote.consent.request.signing.ES256
+        new rc-2 rsa am.services.oauth2.remote.consent.response.decryption
+        new rc-3 rsa am.services.oauth2.remote.consent.response.signing.RSA
+        command claviger jwks am.services.oauth2.remote.consent.response.decryption > op.jwks
+        for one in rc-2 rc-3; do claviger export $one --store keystores/default.p12 --store-password-file secrets/storepass --format jwk --out $one.jwk; done
+        printf '{\"keys\":[%s,%s]}' \"$(cat rc-2.jwk)\" \"$(cat rc-3.jwk)\" > service.jwks
+        echo '{\"iss\":\"https://op.example\",\"aud\":\"rcs\",\"csrf\":\"c\",\"consentApprovalRedirectUri\":\"https://op.example/consent\"}' > request.json
+        echo '{\"iss\":\"rcs\",\"aud\":\"https://op.example\",\"csrf\":\"c\",\"decision\":\"allow\"}' \
+            | claviger token seal --profile consent-response --peer op.jwks --out response.jwt
+        cp claviger.toml next.toml";
     let made = shell(prepare, folder.path());
+    assert!(made.status.success(), "{made:?}");
+    let made = shell(profiles, folder.path());
     assert!(made.status.success(), "{made:?}");
     std::fs::copy(root().join("keystores/legacy.jceks"), folder.path().join("keystore.jceks"))
         .unwrap();

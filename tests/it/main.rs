@@ -50,6 +50,7 @@ mod mutation;
 mod next_keys;
 mod oidc_cli;
 mod oidc_flows;
+mod oidc_help;
 mod oidc_house;
 mod oidc_id_tokens;
 mod oidc_kinds;

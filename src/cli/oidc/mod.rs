@@ -37,6 +37,7 @@ use super::{Context, Outcome};
     registration, by the names of OpenID Connect Dynamic Client Registration, and client_secret_file, \
     client_secret_env and jwks_file, relative to it. Exit code 1: the token is not accepted; -v says why.\n\
     Examples:\n  \
+    printf 'client_id = \"shop\"\\nid_token_signed_response_alg = \"ES256\"\\n' > shop.toml\n  \
     echo '{\"sub\":\"alice\",\"nonce\":\"n-1\"}' | claviger oidc id-token issue --issuer https://op.example --client shop.toml\n  \
     claviger oidc id-token verify --issuer https://op.example --client shop.toml --nonce n-1 --in id.jwt\n  \
     claviger oidc access-token introspect --issuer https://op.example --in at.jwt\n  \

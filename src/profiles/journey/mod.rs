@@ -121,7 +121,8 @@ impl Tokens {
     pub fn seal(&self, claims: &Map<String, Value>) -> Result<String> {
         if let Some(name) = self.profile.required.iter().find(|name| !claims.contains_key(**name)) {
             let text = format!("profile \"{}\" needs the claim \"{name}\"", self.profile.name);
-            return Err(Error::new(ErrorKind::Usage, text));
+            let help = format!("its tokens have {}", self.profile.required.join(", "));
+            return Err(Error::new(ErrorKind::Usage, text).with_help(help));
         }
         self.with_acting_keys(|kind, keys| match self.profile.between {
             Between::Ourselves => {

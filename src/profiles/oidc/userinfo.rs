@@ -92,11 +92,7 @@ impl RelyingParty {
                 // EXPOSE: the claims go to the caller.
                 self.claims_of(&now, decrypted.plaintext.expose_secret())?
             }
-            (None, None) => {
-                let text =
-                    "the client registered no signed or encrypted userinfo: it is plain JSON";
-                return Err(Error::new(ErrorKind::Usage, text));
-            }
+            (None, None) => return Err(plain()),
         };
         if text(&claims, "sub") != Some(subject) {
             return Err(refused("the response is about another subject"));
@@ -124,5 +120,7 @@ impl RelyingParty {
 
 fn plain() -> Error {
     let text = "the client registered no signed or encrypted userinfo: it is plain JSON";
-    Error::new(ErrorKind::Usage, text)
+    Error::new(ErrorKind::Usage, text).with_help(
+        "register userinfo_signed_response_alg or userinfo_encrypted_response_alg for one that is a JWT",
+    )
 }
