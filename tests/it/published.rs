@@ -1,6 +1,9 @@
 //! Key sets as an endpoint answers them: document, entity tag and age of one moment, and never a step behind.
 
-use std::time::Duration;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use claviger::profiles::jwks::Party;
 use claviger::{Config, Keyring};
@@ -90,6 +93,53 @@ fn a_journal_that_cannot_be_read_leaves_the_document_and_shortens_its_age() {
     assert_eq!(published.now().max_age.as_secs(), 1, "a minute is a minute");
     shop.wait(1);
     assert_eq!(published.now().max_age.as_secs(), 3_600);
+}
+
+#[test]
+fn while_one_reads_the_journal_the_others_have_what_holds() {
+    let shop = shop(MONTHLY);
+    due(&shop);
+    let keyring = keyring(&shop);
+    let published = keyring.published(None, Party::Provider);
+    let known = published.now();
+    // A journal that is read for as long as we like.
+    let journal = shop.path().join("state/journal.jsonl");
+    let content = std::fs::read(&journal).unwrap();
+    std::fs::remove_file(&journal).unwrap();
+    assert!(Command::new("mkfifo").arg(&journal).status().unwrap().success());
+    shop.wait(60);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| published.now());
+        // It opens for writing once somebody reads.
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+        let until = Instant::now() + Duration::from_secs(60);
+        let mut pipe = loop {
+            match options.open(&journal) {
+                Ok(pipe) => break pipe,
+                Err(error) => assert!(Instant::now() < until && !reader.is_finished(), "{error}"),
+            }
+        };
+        let (sender, answers) = std::sync::mpsc::channel();
+        let others: Vec<_> = (0..4)
+            .map(|_| {
+                let (published, sender) = (published.clone(), sender.clone());
+                std::thread::spawn(move || sender.send(published.now()).unwrap())
+            })
+            .collect();
+        let answered = (0..4).map(|_| answers.recv_timeout(Duration::from_secs(60)));
+        let answered: Vec<_> = answered.collect();
+        let reads_on = !reader.is_finished();
+        pipe.write_all(&content).unwrap();
+        drop(pipe);
+        assert!(reads_on, "nothing was read");
+        for other in answered {
+            let other = other.unwrap();
+            assert_eq!((other.document, other.max_age), (known.document.clone(), known.max_age));
+        }
+        others.into_iter().for_each(|other| other.join().unwrap());
+        assert_eq!(reader.join().unwrap().max_age, known.max_age);
+    });
 }
 
 #[test]
