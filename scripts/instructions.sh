@@ -1,5 +1,5 @@
 #!/bin/sh
-# Instructions of the fourteen hottest operations, counted by Callgrind and compared with benches/instructions.tsv:
+# Instructions of the hottest operations, counted by Callgrind and compared with benches/instructions.tsv:
 # a regression shows without a clock. Needs valgrind. `--update` writes the table anew.
 set -eu
 cd "$(dirname "$0")/.."

@@ -7,11 +7,12 @@ use std::path::Path;
 
 use crate::fixture::{CLAIMS, label, material, row};
 use crate::profiles::{CLAIMS as CLAIMS_OF_USER, Shop};
+use crate::saml::House;
 use claviger::jose::jws::SignOptions;
 use claviger::jose::{jwe, jws};
 
 /// Operation, algorithm, content algorithm.
-const OPERATIONS: [(&str, &str, &str); 14] = [
+const OPERATIONS: [(&str, &str, &str); 17] = [
     ("sign-HS256", "HS256", ""),
     ("verify-HS256", "HS256", ""),
     ("verify-HS256-full-header", "HS256", ""),
@@ -26,6 +27,9 @@ const OPERATIONS: [(&str, &str, &str); 14] = [
     ("decrypt-ECDH-ES", "ECDH-ES", "A256GCM"),
     ("seal-session", "HS256", "A256KW"),
     ("open-session", "HS256", "A256KW"),
+    ("canonicalize-saml", "RS256", ""),
+    ("sign-saml", "RS256", ""),
+    ("verify-saml", "RS256", ""),
 ];
 
 /// Runs an operation, or names them.
@@ -39,6 +43,9 @@ pub fn run() {
     let (name, algorithm, enc) =
         OPERATIONS.iter().find(|(known, ..)| known == name).expect("one of the operations");
     let folder = tempfile::tempdir().expect("a directory");
+    if name.ends_with("-saml") {
+        return saml(name, count);
+    }
     if name.ends_with("-session") {
         return session(folder.path(), name, (algorithm, enc), count);
     }
@@ -75,6 +82,17 @@ fn session(folder: &Path, name: &str, (signs, wraps): (&str, &str), count: usize
     match name {
         "seal-session" => repeat(count, || sessions.seal(&claims).expect("sealed")),
         _ => repeat(count, || sessions.open(&token).expect("opened")),
+    }
+}
+
+/// A Response of 8 KB: what comes of it when it is read alone, signed, verified.
+fn saml(name: &str, count: usize) {
+    let house = House::new();
+    let signed = house.sign();
+    match name {
+        "canonicalize-saml" => repeat(count, || house.canonical()),
+        "sign-saml" => repeat(count, || house.sign()),
+        _ => repeat(count, || house.octets(&signed)),
     }
 }
 

@@ -19,7 +19,7 @@ use claviger::profiles::saml::{self, Expect, Signing};
 use claviger::secret::SecretBytes;
 use claviger::usage::KeyUsage;
 use claviger::xmlsec::dsig::SignOptions;
-use claviger::xmlsec::{PeerKeys, PeerPolicy, Trust, XmlLimits};
+use claviger::xmlsec::{self, CanonicalForm, PeerKeys, PeerPolicy, Trust, XmlLimits};
 
 use crate::fixture::{pem, row};
 use crate::harness::{Case, measure, print_row, ratio};
@@ -115,7 +115,7 @@ fn response(bytes: usize) -> String {
 }
 
 /// A provider with one key, and the peer that trusts its certificate.
-struct House {
+pub struct House {
     set: KeySet,
     peer: PeerKeys,
     pkcs8: SecretBytes,
@@ -124,7 +124,9 @@ struct House {
 }
 
 impl House {
-    fn new() -> Self {
+    /// With a fresh key.
+    #[must_use]
+    pub fn new() -> Self {
         let pkcs8 = generate(KeySpec::Rsa { bits: 2048 }).expect("a fresh key");
         let bare = Key::from_private(&pkcs8, Vec::new()).expect("a key");
         let certificate = self_signed(&bare, "CN=idp", [7; 16], 0, 4_000_000_000);
@@ -148,18 +150,26 @@ impl House {
         house
     }
 
-    fn sign(&self) -> String {
+    /// The Response with its assertion signed.
+    pub fn sign(&self) -> String {
         let options = SignOptions::default();
         saml::sign(&self.set, self.plain.as_bytes(), Signing::Assertion(None), &options)
             .expect("signed")
             .xml
     }
 
-    fn octets(&self, signed: &str) -> Vec<u8> {
+    /// The canonical octets of the assertion, verified.
+    pub fn octets(&self, signed: &str) -> Vec<u8> {
         let (trust, policy) = (Trust::Certificates(&self.peer), PeerPolicy::default());
         let expect = Expect::Assertion(None);
         let found = saml::verify(signed.as_bytes(), expect, trust, &policy, &XmlLimits::MESSAGE);
         found.expect("verified").swap_remove(0).octets
+    }
+
+    /// The canonical octets of the whole, nothing signed or verified.
+    pub fn canonical(&self) -> Vec<u8> {
+        let form = CanonicalForm::default();
+        xmlsec::canonicalize(self.plain.as_bytes(), None, &form, &XmlLimits::MESSAGE).expect("canonical")
     }
 
     /// What the peers read; the template is our document with empty values.
