@@ -41,12 +41,12 @@ impl<'p> Canonicalization<'p> {
     ) {
         let mut writer = Writer {
             method: self,
-            source: apex.source(),
+            apex,
             out,
             run: 0..0,
-            rendered: Vec::new(),
-            scope: Vec::new(),
-            needed: Vec::new(),
+            rendered: Vec::with_capacity(16),
+            scope: Vec::with_capacity(16),
+            needed: Vec::with_capacity(16),
         };
         writer.subtree(apex, left_out.map(Node::id));
         writer.flush();
@@ -76,37 +76,38 @@ fn xml_attributes<'a, 'i>(apex: Node<'a, 'i>) -> Vec<Attribute<'a, 'i>> {
     found
 }
 
-struct Writer<'w, 'a> {
+struct Writer<'w, 'a, 'i> {
     method: &'w Canonicalization<'w>,
-    source: &'a str,
+    apex: Node<'a, 'i>,
     out: &'w mut Vec<u8>,
     /// A part of the source that is to be copied.
     run: Range<usize>,
-    /// Namespace declarations written on the way down, the nearest last.
-    rendered: Vec<Namespace<'a>>,
+    /// Namespace declarations written on the way down, by number, the nearest last.
+    rendered: Vec<u32>,
     /// Namespaces in scope, the nearest last.
-    scope: Vec<Namespace<'a>>,
+    scope: Vec<u32>,
     /// Scratch: what an element has to declare.
-    needed: Vec<Namespace<'a>>,
+    needed: Vec<u32>,
 }
 
 /// An element whose end tag is not written yet.
-struct Open<'a, 'i> {
-    node: Node<'a, 'i>,
+struct Open {
+    id: u32,
+    /// The node behind it.
+    after: u32,
     rendered: usize,
     scope: usize,
 }
 
-impl<'a> Writer<'_, 'a> {
-    fn subtree<'i: 'a>(&mut self, apex: Node<'a, 'i>, left_out: Option<u32>) {
+impl<'a, 'i> Writer<'_, 'a, 'i> {
+    fn subtree(&mut self, apex: Node<'a, 'i>, left_out: Option<u32>) {
         let around: Vec<Node<'a, 'i>> = apex.ancestors().skip(1).collect();
-        self.scope.extend(around.into_iter().rev().flat_map(Node::declared));
-        let mut open: Vec<Open<'a, 'i>> = Vec::with_capacity(16);
+        self.scope.extend(around.into_iter().rev().flat_map(Node::declared_ids));
+        let mut open: Vec<Open> = Vec::with_capacity(16);
         let (mut id, end) = (apex.id(), apex.id_after());
         loop {
-            while open.last().is_some_and(|last| last.node.id_after() == id) {
-                let Some(last) = open.pop() else { break };
-                self.end_tag(last.node);
+            while let Some(last) = open.pop_if(|last| last.after == id) {
+                self.end_tag(apex.other(last.id));
                 self.rendered.truncate(last.rendered);
                 self.scope.truncate(last.scope);
             }
@@ -118,14 +119,14 @@ impl<'a> Writer<'_, 'a> {
                 id = node.id_after();
                 continue;
             }
-            id += 1;
             if node.is_element() {
                 let (rendered, scope) = (self.rendered.len(), self.scope.len());
                 self.start_tag(node, open.is_empty());
-                open.push(Open { node, rendered, scope });
+                open.push(Open { id, after: node.id_after(), rendered, scope });
             } else {
                 self.leaf(node);
             }
+            id += 1;
         }
     }
 
@@ -141,7 +142,7 @@ impl<'a> Writer<'_, 'a> {
 
     fn flush(&mut self) {
         let run = std::mem::replace(&mut self.run, 0..0);
-        self.out.extend_from_slice(self.source.as_bytes().get(run).unwrap_or_default());
+        self.out.extend_from_slice(self.apex.source().as_bytes().get(run).unwrap_or_default());
     }
 
     fn put(&mut self, text: &str) {
@@ -154,11 +155,13 @@ impl<'a> Writer<'_, 'a> {
         escape(text, escaped, self.out);
     }
 
-    fn start_tag(&mut self, node: Node<'a, '_>, is_apex: bool) {
+    fn start_tag(&mut self, node: Node<'a, 'i>, is_apex: bool) {
         let Some(tags) = node.tags() else { return };
-        let declared = self.scope.len();
-        self.scope.extend(node.declared());
-        let declares = is_apex || self.scope.len() > declared;
+        let declares = node.declares();
+        if declares {
+            self.scope.extend(node.declared_ids());
+        }
+        let declares = is_apex || declares;
         match self.method.kind {
             Kind::Exclusive => self.need_used(node, declares),
             Kind::Inclusive if declares => self.need_all(),
@@ -184,7 +187,7 @@ impl<'a> Writer<'_, 'a> {
         self.copy(tags.bracket);
     }
 
-    fn end_tag(&mut self, node: Node<'a, '_>) {
+    fn end_tag(&mut self, node: Node<'a, 'i>) {
         match node.tags().and_then(|tags| tags.end) {
             Some(end) => self.copy(end),
             None => {
@@ -195,7 +198,7 @@ impl<'a> Writer<'_, 'a> {
         }
     }
 
-    fn attribute(&mut self, one: Attribute<'a, '_>) {
+    fn attribute(&mut self, one: Attribute<'a, 'i>) {
         if let Some(range) = one.canonical_range() {
             return self.copy(range);
         }
@@ -206,7 +209,7 @@ impl<'a> Writer<'_, 'a> {
         self.put("\"");
     }
 
-    fn leaf(&mut self, node: Node<'a, '_>) {
+    fn leaf(&mut self, node: Node<'a, 'i>) {
         if let Some(range) = node.canonical_text() {
             self.copy(range);
         } else if let Some(text) = node.text() {
@@ -227,20 +230,20 @@ impl<'a> Writer<'_, 'a> {
     }
 
     /// The namespaces that element and attributes use visibly, and the listed ones (Exc-C14N §3).
-    fn need_used(&mut self, node: Node<'a, '_>, declares: bool) {
-        if let Some(namespace) = node.name_namespace() {
-            self.need(namespace);
-        }
-        for namespace in node.attributes().filter_map(Attribute::declared_namespace) {
-            self.need(namespace);
+    fn need_used(&mut self, node: Node<'a, 'i>, declares: bool) {
+        let Some((of_name, qualified)) = node.namespace_ids() else { return };
+        self.need(of_name);
+        if qualified {
+            let ids = node.attributes().map(Attribute::namespace_id);
+            ids.filter(|id| *id != Namespace::NO_DEFAULT).for_each(|id| self.need(id));
         }
         // Where nothing is declared the parent has written them.
         if declares {
             let method = self.method;
             for listed in &method.prefixes {
-                let nearest = self.scope.iter().rev().find(|one| one.prefix == *listed).copied();
-                match nearest {
-                    Some(one) => self.need(one),
+                let is_it = |id: &&u32| self.prefix(**id) == Some(*listed);
+                match self.scope.iter().rev().find(is_it).copied() {
+                    Some(id) => self.need(id),
                     None if listed.is_empty() => self.need(Namespace::NO_DEFAULT),
                     None => {}
                 }
@@ -251,30 +254,35 @@ impl<'a> Writer<'_, 'a> {
     /// The namespaces in scope (C14N 1.0 §2.3).
     fn need_all(&mut self) {
         let scope = std::mem::take(&mut self.scope);
-        for (at, one) in scope.iter().enumerate() {
+        for (at, id) in scope.iter().enumerate() {
             let nearer = scope.get(at + 1..).unwrap_or_default();
-            if !nearer.iter().any(|other| other.prefix == one.prefix) {
-                self.need(*one);
+            if !nearer.iter().any(|other| self.prefix(*other) == self.prefix(*id)) {
+                self.need(*id);
             }
         }
         self.scope = scope;
     }
 
+    fn prefix(&self, id: u32) -> Option<&'a str> {
+        self.apex.numbered_namespace(id).map(|one| one.prefix)
+    }
+
     /// Notes a declaration, unless the nearest one of its prefix on the way down says the same.
-    fn need(&mut self, namespace: Namespace<'a>) {
-        let written = if namespace.id == Namespace::NO_DEFAULT.id {
-            // The usual way: nobody wrote a default namespace.
-            let default = self.rendered.iter().rev().find(|one| one.prefix.is_empty());
-            default.is_none_or(|one| one.uri.is_empty())
-        } else {
-            // What is in scope hides whatever was declared before it.
-            self.rendered.iter().any(|one| one.id == namespace.id) || {
-                let nearest = self.rendered.iter().rev().find(|one| one.prefix == namespace.prefix);
-                nearest.map_or("", |one| one.uri) == namespace.uri
-            }
-        };
-        if !written {
-            self.needed.push(namespace);
+    fn need(&mut self, id: u32) {
+        // What is in scope hides whatever was declared before it. Nothing declares that there is no default.
+        let written = id != Namespace::NO_DEFAULT && self.rendered.contains(&id);
+        if !(written || self.is_said(id)) {
+            self.needed.push(id);
+        }
+    }
+
+    fn is_said(&self, id: u32) -> bool {
+        // Nothing declares `xml:`.
+        let Some(wanted) = self.apex.declared_uri(id) else { return true };
+        let mut above = self.rendered.iter().rev();
+        match above.find(|one| self.apex.same_prefix(**one, id)) {
+            Some(nearest) => self.apex.declared_uri(*nearest) == Some(wanted),
+            None => wanted.is_empty(),
         }
     }
 
@@ -283,15 +291,22 @@ impl<'a> Writer<'_, 'a> {
             return;
         }
         let mut needed = std::mem::take(&mut self.needed);
-        needed.sort_unstable_by_key(|one| one.prefix);
-        needed.dedup_by_key(|one| one.prefix);
-        for one in needed.drain(..) {
+        if needed.len() > 1 {
+            needed.sort_by_key(|id| self.prefix(*id));
+            needed.dedup_by_key(|id| self.prefix(*id));
+        }
+        for id in needed.drain(..) {
+            self.rendered.push(id);
+            if let Some(range) = self.apex.canonical_declaration(id) {
+                self.copy(range);
+                continue;
+            }
+            let Some(one) = self.apex.numbered_namespace(id) else { continue };
             self.put(if one.prefix.is_empty() { " xmlns" } else { " xmlns:" });
             self.put(one.prefix);
             self.put("=\"");
             self.put_escaped(one.uri, attribute_escape);
             self.put("\"");
-            self.rendered.push(one);
         }
         self.needed = needed;
     }

@@ -57,6 +57,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("<a b=c/>", "quotes"),
     ("<a b='<'/>", "\"<\""),
     ("<a b='c' b='d'/>", "twice"),
+    ("<a c='1' b='2' c='3'/>", "twice"),
     ("<a xmlns:p='urn:x' xmlns:q='urn:x' p:b='' q:b=''/>", "twice"),
     ("<a xmlns='urn:x' xmlns='urn:y'/>", "twice"),
     ("<a xmlns:p='urn:x' xmlns:p='urn:y'/>", "twice"),
@@ -185,6 +186,27 @@ fn what_is_xml_is_read() {
         (
             "<a xmlns='urn:x'><b xmlns=''><c xmlns='urn:x'/></b></a>",
             "<a xmlns=\"urn:x\"><b xmlns=\"\"><c xmlns=\"urn:x\"></c></b></a>",
+        ),
+        (
+            "<a xmlns='urn:x'><b xmlns=''><c xmlns='urn:y'><d xmlns=''/></c></b></a>",
+            "<a xmlns=\"urn:x\"><b xmlns=\"\"><c xmlns=\"urn:y\"><d xmlns=\"\"></d></c></b></a>",
+        ),
+        // The same declaration again, and prefixes that differ behind their eighth byte.
+        (
+            "<p:a xmlns:p=\"urn:x\" ><p:b  xmlns:p=\"urn:x\"/></p:a >",
+            "<p:a xmlns:p=\"urn:x\"><p:b></p:b></p:a>",
+        ),
+        (
+            "<prefix-1:a xmlns:prefix-1='urn:x'><prefix-2:b xmlns:prefix-2=\"urn:y\" prefix-1:c='1'/></prefix-1:a>",
+            "<prefix-1:a xmlns:prefix-1=\"urn:x\"><prefix-2:b xmlns:prefix-2=\"urn:y\" prefix-1:c=\"1\"></prefix-2:b></prefix-1:a>",
+        ),
+        (
+            "<prefix7:a xmlns:prefix7=\"urn:x\"><prefix7:b xmlns:prefix7=\"urn:y\"/><prefix7:c/></prefix7:a>",
+            "<prefix7:a xmlns:prefix7=\"urn:x\"><prefix7:b xmlns:prefix7=\"urn:y\"></prefix7:b><prefix7:c></prefix7:c></prefix7:a>",
+        ),
+        (
+            "<a ba=\"3\" b=\"1\" a=\"2\" B=\"4\"><c b=\"2\" a=\"1\"/></a>",
+            "<a B=\"4\" a=\"2\" b=\"1\" ba=\"3\"><c a=\"1\" b=\"2\"></c></a>",
         ),
         (
             "<a xmlns:q='urn:b' xmlns:p='urn:c' p:x='1' q:x='2' x='3'/>",

@@ -14,6 +14,10 @@ impl Characters {
     /// `None` if the text has a character that XML has nowhere, not even as a reference.
     pub(super) fn of(text: &str) -> Option<Self> {
         // Without short cuts, so that the compiler looks at many bytes at once.
+        let least = text.bytes().fold(u8::MAX, u8::min);
+        if least >= b' ' && text.is_ascii() {
+            return Some(Self { tabs_or_lines: false });
+        }
         let (mut control, mut tabs_or_lines) = (false, false);
         for byte in text.bytes() {
             let white = (byte == b'\t') | (byte == b'\n');
@@ -61,6 +65,34 @@ const NAME: [u8; 256] = {
 
 fn in_name(byte: u8) -> u8 {
     NAME.get(usize::from(byte)).copied().unwrap_or(0)
+}
+
+/// A name, where its bytes end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PlainName {
+    pub(super) len: usize,
+    /// Bytes of the prefix, without the colon.
+    pub(super) prefix: usize,
+}
+
+/// The qualified name that `text` begins with, if it is plain to see: of ASCII, with something behind it. Else
+/// somebody has to look closer. Names are short and repeat: byte by byte is quicker than blocks of them, whose
+/// results a processor has to wait for.
+#[inline]
+pub(super) fn plain_name(text: &[u8]) -> Option<PlainName> {
+    let (mut len, mut prefix) = (plain_ncname(text)?, 0);
+    if text.get(len) == Some(&b':') {
+        prefix = len;
+        len += 1 + plain_ncname(text.get(len + 1..)?)?;
+    }
+    text.get(len)?.is_ascii().then_some(PlainName { len, prefix })
+}
+
+#[inline]
+fn plain_ncname(text: &[u8]) -> Option<usize> {
+    let (first, rest) = text.split_first()?;
+    let len = rest.iter().position(|byte| in_name(*byte) == 0)? + 1;
+    (in_name(*first) == 2).then_some(len)
 }
 
 /// Where the NCName that begins at `from` ends; `from` itself if there is none.

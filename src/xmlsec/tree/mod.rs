@@ -71,6 +71,8 @@ struct ElementData {
     declared: (u32, u32),
     /// The start tag stands in canonical text as it does in the source, namespaces apart; it declares none.
     canonical: bool,
+    /// An attribute has a namespace.
+    qualified: bool,
 }
 
 /// A qualified name in the text.
@@ -110,7 +112,11 @@ struct AttributeData {
 #[derive(Clone, Copy, Debug)]
 struct Binding {
     prefix: Piece,
+    /// The prefix as a number.
+    key: u64,
     uri: Piece,
+    /// It stands in canonical text as it does in the source, the space before it included.
+    canonical: bool,
 }
 
 /// A part of the text, or what a part of it says.
@@ -119,6 +125,10 @@ struct Piece {
     start: u32,
     end: u32,
     decoded: u32,
+}
+
+impl Piece {
+    const EMPTY: Self = Self { start: 0, end: 0, decoded: NONE };
 }
 
 /// An offset or index; limits keep both below 2^32.

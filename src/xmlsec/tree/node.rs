@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use super::{AttributeData, ElementData, Kind, NONE, NodeData, Tree, XML, span, wide};
+use super::tag::LONG;
+use super::{
+    AttributeData, Binding, ElementData, Kind, NONE, NodeData, Piece, Tree, XML, span, wide,
+};
 
 /// A place in a tree.
 #[derive(Clone, Copy, Debug)]
@@ -21,16 +24,14 @@ pub(crate) struct Attribute<'a, 'i> {
 /// A namespace in scope.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Namespace<'a> {
-    /// Which declaration it is; [`NONE`] for no namespace at all.
-    pub(in crate::xmlsec) id: u32,
     /// The prefix; empty for the default namespace.
     pub(crate) prefix: &'a str,
     pub(crate) uri: &'a str,
 }
 
 impl Namespace<'_> {
-    /// No default namespace.
-    pub(in crate::xmlsec) const NO_DEFAULT: Self = Self { id: NONE, prefix: "", uri: "" };
+    /// The number of no default namespace.
+    pub(in crate::xmlsec) const NO_DEFAULT: u32 = NONE;
 }
 
 impl PartialEq for Node<'_, '_> {
@@ -61,7 +62,9 @@ impl<'a, 'i> Attribute<'a, 'i> {
 
     /// Whether that is its value.
     pub(crate) fn has_value(self, value: &str) -> bool {
-        self.tree.read_bytes(self.data.value) == value.as_bytes()
+        let piece = self.data.value;
+        let may_be = piece.decoded != NONE || wide(piece.end - piece.start) == value.len();
+        may_be && self.tree.read_bytes(piece) == value.as_bytes()
     }
 
     /// Whether it has this name and no namespace.
@@ -75,9 +78,9 @@ impl<'a, 'i> Attribute<'a, 'i> {
         self.data.namespace == XML
     }
 
-    /// Its namespace, if it has a prefix other than `xml`.
-    pub(in crate::xmlsec) fn declared_namespace(self) -> Option<Namespace<'a>> {
-        namespace(self.tree, self.data.namespace)
+    /// The number of its namespace, [`Namespace::NO_DEFAULT`] if it has none.
+    pub(in crate::xmlsec) const fn namespace_id(self) -> u32 {
+        self.data.namespace
     }
 
     /// The name as it is written.
@@ -213,13 +216,19 @@ impl<'a, 'i> Node<'a, 'i> {
         })
     }
 
-    /// The namespaces that this element itself declares.
-    pub(in crate::xmlsec) fn declared(self) -> impl Iterator<Item = Namespace<'a>> {
+    /// The numbers of the namespaces that this element itself declares.
+    pub(in crate::xmlsec) fn declared_ids(self) -> impl Iterator<Item = u32> {
         let (from, to) = self.element().map_or((0, 0), |element| element.declared);
         let tree = self.tree;
-        let own = (from..to).filter_map(move |id| namespace(tree, id));
         // `xml` may be declared as what it is, which says nothing.
-        own.filter(|one| one.prefix != "xml")
+        let is_xml = move |id: &u32| namespace(tree, *id).is_some_and(|one| one.prefix == "xml");
+        (from..to).filter(move |id| !is_xml(id))
+    }
+
+    /// The namespaces that this element itself declares.
+    fn declared(self) -> impl Iterator<Item = Namespace<'a>> {
+        let tree = self.tree;
+        self.declared_ids().filter_map(move |id| namespace(tree, id))
     }
 
     /// The namespaces in scope, each prefix once; a default namespace that was taken back is one with an empty URI.
@@ -235,13 +244,49 @@ impl<'a, 'i> Node<'a, 'i> {
         found
     }
 
-    /// The namespace that the name of this element needs; `None` if its prefix is `xml`.
-    pub(in crate::xmlsec) fn name_namespace(self) -> Option<Namespace<'a>> {
-        match self.element()?.namespace {
-            XML => None,
-            NONE => Some(Namespace::NO_DEFAULT),
-            id => namespace(self.tree, id),
-        }
+    /// The number of the namespace that the name of this element needs, and whether attributes need others.
+    pub(in crate::xmlsec) fn namespace_ids(self) -> Option<(u32, bool)> {
+        self.element().map(|element| (element.namespace, element.qualified))
+    }
+
+    /// The namespace of this number; `None` if nothing declares it, as `xml`.
+    pub(in crate::xmlsec) fn numbered_namespace(self, id: u32) -> Option<Namespace<'a>> {
+        const NO_DEFAULT: Namespace<'_> = Namespace { prefix: "", uri: "" };
+        if id == NONE { Some(NO_DEFAULT) } else { namespace(self.tree, id) }
+    }
+
+    /// The URI of the namespace of this number, where characters do not matter; `None` as of
+    /// [`Node::numbered_namespace`].
+    pub(in crate::xmlsec) fn declared_uri(self, id: u32) -> Option<&'a [u8]> {
+        let of_binding = |binding: &Binding| self.tree.read_bytes(binding.uri);
+        let known = self.tree.bindings.get(wide(id)).map(of_binding);
+        if id == NONE { Some(b"") } else { known }
+    }
+
+    /// Whether the namespaces of these numbers have the same prefix.
+    pub(in crate::xmlsec) fn same_prefix(self, one: u32, other: u32) -> bool {
+        let prefix = |id| {
+            let binding = self.tree.bindings.get(wide(id));
+            binding.map_or((0, Piece::EMPTY), |binding| (binding.key, binding.prefix))
+        };
+        let ((one, text), (other, other_text)) = (prefix(one), prefix(other));
+        one == other
+            && (one != LONG || self.tree.read_bytes(text) == self.tree.read_bytes(other_text))
+    }
+
+    /// Where the declaration of this number stands with the space before it, if it stands there as in canonical
+    /// text.
+    pub(in crate::xmlsec) fn canonical_declaration(self, id: u32) -> Option<Range<usize>> {
+        let binding = self.tree.bindings.get(wide(id)).filter(|binding| binding.canonical)?;
+        let Binding { prefix, uri, .. } = binding;
+        // ` xmlns:`, or ` xmlns`, before which the empty prefix is taken to stand.
+        let before = if prefix.start == prefix.end { 1 } else { 7 };
+        Some(wide(prefix.start - before)..wide(uri.end + 1))
+    }
+
+    /// Whether this element itself declares namespaces.
+    pub(in crate::xmlsec) fn declares(self) -> bool {
+        self.element().is_some_and(|element| element.declared.0 < element.declared.1)
     }
 
     /// Where the tags stand, and what of them is canonical.
@@ -295,5 +340,5 @@ pub(in crate::xmlsec) struct Tags {
 
 fn namespace<'a>(tree: &'a Tree<'_>, id: u32) -> Option<Namespace<'a>> {
     let binding = tree.bindings.get(wide(id))?;
-    Some(Namespace { id, prefix: tree.read(binding.prefix), uri: tree.read(binding.uri) })
+    Some(Namespace { prefix: tree.read(binding.prefix), uri: tree.read(binding.uri) })
 }

@@ -2,11 +2,11 @@
 //!
 //! Nothing is searched twice and no depth is on the stack, so that the time is that of the size, whatever the text.
 
-use memchr::{memchr, memchr2, memmem};
+use memchr::{memchr, memchr3, memmem};
 
 use super::chars::{Characters, decode, is_space, name_end};
 use super::{Kind, NONE, NodeData, Piece, Tree, small, wide};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::xmlsec::limits::{XmlLimits, beyond, refused};
 
 /// A reader of one text.
@@ -20,7 +20,25 @@ pub(super) struct Parser<'i, 'l> {
     /// Elements that did not end yet, and how many namespaces were in scope around each.
     pub(super) open: Vec<(u32, usize)>,
     /// Namespaces in scope, the nearest last.
-    pub(super) scope: Vec<u32>,
+    pub(super) scope: Vec<Scoped>,
+}
+
+/// A namespace declaration in scope.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scoped {
+    /// Its prefix as a number.
+    pub(super) key: u64,
+    pub(super) binding: u32,
+    /// The binding, or [`NONE`] if it takes the default namespace back.
+    pub(super) meaning: u32,
+}
+
+/// What reading a part gives: an error is rare, and so it is small.
+pub(super) type Read<T> = std::result::Result<T, Box<Error>>;
+
+#[cold]
+pub(super) fn no(why: &str) -> Box<Error> {
+    Box::new(refused(why))
 }
 
 impl<'i> Tree<'i> {
@@ -51,13 +69,13 @@ impl<'i> Tree<'i> {
 }
 
 impl<'i> Parser<'i, '_> {
-    fn document(&mut self) -> Result<()> {
+    fn document(&mut self) -> Read<()> {
         if self.starts_with(b"<?xml") && is_space(self.byte(5)) {
             self.declaration()?;
         }
         self.miscellaneous()?;
         if self.byte(0) != b'<' {
-            return Err(refused("there is no document element"));
+            return Err(no("there is no document element"));
         }
         self.start_tag()?;
         while !self.open.is_empty() {
@@ -66,7 +84,7 @@ impl<'i> Parser<'i, '_> {
         self.miscellaneous()?;
         match self.rest() {
             [] => Ok(()),
-            _ => Err(refused("something stands behind the document element")),
+            _ => Err(no("something stands behind the document element")),
         }
     }
 
@@ -103,11 +121,10 @@ impl<'i> Parser<'i, '_> {
         from: usize,
         to: usize,
         in_value: bool,
-    ) -> Result<(Piece, bool)> {
+    ) -> Read<(Piece, bool)> {
         let raw = self.text.get(from..to).unwrap_or_default();
-        let decoded = decode(raw, in_value).ok_or_else(|| {
-            refused("a reference is to no character and none of the five entities")
-        })?;
+        let decoded = decode(raw, in_value)
+            .ok_or_else(|| no("a reference is to no character and none of the five entities"))?;
         let mut piece = self.piece(from, to);
         piece.decoded = small(self.tree.decoded.len());
         self.tree.decoded.push(decoded.text);
@@ -115,10 +132,10 @@ impl<'i> Parser<'i, '_> {
     }
 
     /// Appends a node that ends here and has nothing inside it.
-    pub(super) fn node(&mut self, start: usize, kind: Kind) -> Result<u32> {
+    pub(super) fn node(&mut self, start: usize, kind: Kind) -> Read<u32> {
         let id = small(self.tree.nodes.len());
         if id >= self.limits.max_nodes {
-            return Err(beyond(&format!("it has more than {} nodes", self.limits.max_nodes)));
+            return Err(too_many_nodes(self.limits.max_nodes));
         }
         let parent = self.open.last().map_or(NONE, |(parent, _)| *parent);
         let (start, end) = (small(start), small(self.at));
@@ -127,30 +144,30 @@ impl<'i> Parser<'i, '_> {
     }
 
     /// `<?xml version="1.0" encoding="UTF-8" standalone="no"?>`
-    fn declaration(&mut self) -> Result<()> {
+    fn declaration(&mut self) -> Read<()> {
         self.at += 5;
         if self.pseudo_attribute("version")? != Some("1.0") {
-            return Err(refused("it is not XML 1.0"));
+            return Err(no("it is not XML 1.0"));
         }
         if let Some(name) = self.pseudo_attribute("encoding")? {
             let utf8 = ["utf-8", "us-ascii"].iter().any(|one| name.eq_ignore_ascii_case(one));
             if !utf8 {
-                return Err(refused("it declares an encoding other than UTF-8"));
+                return Err(no("it declares an encoding other than UTF-8"));
             }
         }
         if !matches!(self.pseudo_attribute("standalone")?, None | Some("yes" | "no")) {
-            return Err(refused("its declaration is not well-formed"));
+            return Err(no("its declaration is not well-formed"));
         }
         self.skip_spaces();
         if !self.starts_with(b"?>") {
-            return Err(refused("its declaration is not well-formed"));
+            return Err(no("its declaration is not well-formed"));
         }
         self.at += 2;
         Ok(())
     }
 
     /// The value, if the declaration goes on with this name.
-    fn pseudo_attribute(&mut self, name: &str) -> Result<Option<&'i str>> {
+    fn pseudo_attribute(&mut self, name: &str) -> Read<Option<&'i str>> {
         let from = self.at;
         if !self.skip_spaces() || !self.starts_with(name.as_bytes()) {
             self.at = from;
@@ -158,30 +175,30 @@ impl<'i> Parser<'i, '_> {
         }
         self.at += name.len();
         let quote = self.equals_and_quote()?;
-        let end = memchr(quote, self.rest()).ok_or_else(|| refused("it ends early"))?;
+        let end = memchr(quote, self.rest()).ok_or_else(|| no("it ends early"))?;
         let value = self.text.get(self.at..self.at + end);
         self.at += end + 1;
         Ok(value)
     }
 
     /// From behind a name to behind the quote, which comes back.
-    pub(super) fn equals_and_quote(&mut self) -> Result<u8> {
+    pub(super) fn equals_and_quote(&mut self) -> Read<u8> {
         self.skip_spaces();
         if self.byte(0) != b'=' {
-            return Err(refused("an attribute has no value"));
+            return Err(no("an attribute has no value"));
         }
         self.at += 1;
         self.skip_spaces();
         let quote = self.byte(0);
         if !matches!(quote, b'"' | b'\'') {
-            return Err(refused("the value of an attribute has no quotes"));
+            return Err(no("the value of an attribute has no quotes"));
         }
         self.at += 1;
         Ok(quote)
     }
 
     /// What stands around the document element is read and not kept.
-    fn miscellaneous(&mut self) -> Result<()> {
+    fn miscellaneous(&mut self) -> Read<()> {
         loop {
             self.skip_spaces();
             match (self.byte(0), self.byte(1)) {
@@ -193,10 +210,9 @@ impl<'i> Parser<'i, '_> {
     }
 
     /// A text, if there is one, and the markup behind it.
-    fn content(&mut self) -> Result<()> {
-        let len = memchr(b'<', self.rest()).ok_or_else(|| refused("it ends early"))?;
-        if len > 0 {
-            self.text_node(len)?;
+    fn content(&mut self) -> Read<()> {
+        if self.byte(0) != b'<' {
+            self.text_node()?;
         }
         let start = self.at;
         match self.byte(1) {
@@ -208,18 +224,25 @@ impl<'i> Parser<'i, '_> {
         }
     }
 
-    fn text_node(&mut self, len: usize) -> Result<()> {
+    fn text_node(&mut self) -> Read<()> {
+        let early = || no("it ends early");
+        let rest = self.rest();
+        let plain = memchr3(b'<', b'&', b'>', rest).ok_or_else(early)?;
+        let mut len = plain;
+        if rest.get(plain) != Some(&b'<') {
+            len += memchr(b'<', rest.get(plain..).unwrap_or_default()).ok_or_else(early)?;
+        }
         let (from, to) = (self.at, self.at + len);
-        let raw = self.rest().get(..len).unwrap_or_default();
         let (mut piece, mut canonical) = (self.piece(from, to), true);
-        if memchr2(b'&', b'>', raw).is_some() {
+        if len > plain {
+            let raw = rest.get(..len).unwrap_or_default();
             if memchr(b'&', raw).is_some() {
                 (piece, canonical) = self.decoded(from, to, false)?;
             }
             if memchr(b'>', raw).is_some() {
                 canonical = false;
                 if memmem::find(raw, b"]]>").is_some() {
-                    return Err(refused("a text has \"]]>\""));
+                    return Err(no("a text has \"]]>\""));
                 }
             }
         }
@@ -227,52 +250,52 @@ impl<'i> Parser<'i, '_> {
         self.node(from, Kind::Text { piece, canonical }).map(drop)
     }
 
-    fn cdata(&mut self) -> Result<()> {
+    fn cdata(&mut self) -> Read<()> {
         let start = self.at;
         self.at += b"<![CDATA[".len();
-        let len = memmem::find(self.rest(), b"]]>").ok_or_else(|| refused("it ends early"))?;
+        let len = memmem::find(self.rest(), b"]]>").ok_or_else(|| no("it ends early"))?;
         let (piece, raw) =
             (self.piece(self.at, self.at + len), self.rest().get(..len).unwrap_or_default());
-        let canonical = memchr::memchr3(b'&', b'<', b'>', raw).is_none();
+        let canonical = memchr3(b'&', b'<', b'>', raw).is_none();
         self.at += len + 3;
         self.node(start, Kind::Text { piece, canonical }).map(drop)
     }
 
-    fn comment(&mut self) -> Result<Kind> {
+    fn comment(&mut self) -> Read<Kind> {
         if !self.starts_with(b"<!--") {
             // XXE, entity expansion, IDs and attributes out of a DTD: nothing of it is needed.
-            return Err(refused("it has a document type declaration"));
+            return Err(no("it has a document type declaration"));
         }
         self.at += 4;
-        let len = memmem::find(self.rest(), b"--").ok_or_else(|| refused("it ends early"))?;
+        let len = memmem::find(self.rest(), b"--").ok_or_else(|| no("it ends early"))?;
         if self.byte(len + 2) != b'>' {
-            return Err(refused("a comment has \"--\""));
+            return Err(no("a comment has \"--\""));
         }
         let piece = self.piece(self.at, self.at + len);
         self.at += len + 3;
         Ok(Kind::Comment(piece))
     }
 
-    fn instruction(&mut self) -> Result<Kind> {
+    fn instruction(&mut self) -> Read<Kind> {
         let from = self.at + 2;
         let to = name_end(self.text, from);
         let target = self.text.get(from..to).unwrap_or_default();
         if target.is_empty() || target.eq_ignore_ascii_case("xml") {
-            return Err(refused("a processing instruction has a target that none has"));
+            return Err(no("a processing instruction has a target that none has"));
         }
         self.at = to;
         let spaced = self.skip_spaces();
-        let len = memmem::find(self.rest(), b"?>").ok_or_else(|| refused("it ends early"))?;
+        let len = memmem::find(self.rest(), b"?>").ok_or_else(|| no("it ends early"))?;
         if len > 0 && !spaced {
-            return Err(refused("a processing instruction has a target that none has"));
+            return Err(no("a processing instruction has a target that none has"));
         }
         let (target, value) = (self.piece(from, to), self.piece(self.at, self.at + len));
         self.at += len + 2;
         Ok(Kind::Instruction { target, value })
     }
 
-    fn end_tag(&mut self) -> Result<()> {
-        let other = || refused("an end tag has another name than its start tag");
+    fn end_tag(&mut self) -> Read<()> {
+        let other = || no("an end tag has another name than its start tag");
         let (id, scope) = self.open.pop().ok_or_else(other)?;
         let (from, after) = (self.at, small(self.tree.nodes.len()));
         let node = self.tree.nodes.get_mut(wide(id)).ok_or_else(other)?;
@@ -290,4 +313,9 @@ impl<'i> Parser<'i, '_> {
         self.scope.truncate(scope);
         Ok(())
     }
+}
+
+#[cold]
+fn too_many_nodes(most: u32) -> Box<Error> {
+    Box::new(beyond(&format!("it has more than {most} nodes")))
 }

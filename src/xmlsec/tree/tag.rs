@@ -5,40 +5,52 @@ use std::cmp::Ordering;
 use memchr::{memchr, memchr2, memchr3};
 use zeroize::Zeroizing;
 
-use super::chars::name_end;
-use super::parse::Parser;
+use super::chars::{PlainName, name_end, plain_name};
+use super::parse::{Parser, Read, Scoped, no};
 use super::{
     AttributeData, Binding, ElementData, Kind, NONE, Name, Piece, Tree, XML, XML_URI, XMLNS_URI,
     read_bytes, small, span, wide,
 };
-use crate::error::Result;
-use crate::xmlsec::limits::{beyond, refused};
+use crate::error::Error;
+use crate::xmlsec::limits::beyond;
 
 /// Canonical text repeats a URI wherever its prefix comes in use: long ones would make much of little.
 const MAX_URI_BYTES: usize = 512;
 
-/// What is counted of one tag.
+/// The [`prefix_key`] of a long prefix: no text has these bytes.
+pub(super) const LONG: u64 = u64::MAX;
+
+const TWICE: &str = "an element has an attribute twice";
+
+/// What is known of a tag whose end is not read yet.
 struct Tag {
     /// The first of its attributes and declarations in the tree.
     attributes: usize,
     declared: usize,
     /// Everything so far stands as in canonical text.
     canonical: bool,
+    /// An attribute has a prefix, or begins no later in the alphabet than the one before it.
+    unsettled: bool,
+    /// The first byte of the last attribute.
+    last: u8,
 }
 
 impl Parser<'_, '_> {
     /// From `<` to behind `>`.
-    pub(super) fn start_tag(&mut self) -> Result<()> {
+    pub(super) fn start_tag(&mut self) -> Read<()> {
         let start = self.at;
         if self.open.len() >= self.limits.max_depth {
-            return Err(beyond(&format!("it nests deeper than {}", self.limits.max_depth)));
+            return Err(too_deep(self.limits.max_depth));
         }
         self.at += 1;
         let name = self.name()?;
         let (attributes, declared) = (self.tree.attributes.len(), self.tree.bindings.len());
-        let mut tag = Tag { attributes, declared, canonical: true };
+        let mut tag = Tag { attributes, declared, canonical: true, unsettled: false, last: 0 };
         let scope = self.scope.len();
         let empty = loop {
+            if self.plain_attribute(&mut tag)? {
+                continue;
+            }
             let from = self.at;
             let spaced = self.skip_spaces();
             match self.byte(0) {
@@ -52,21 +64,22 @@ impl Parser<'_, '_> {
                     break true;
                 }
                 _ if !spaced => {
-                    return Err(refused("no space stands before an attribute"));
+                    return Err(no("no space stands before an attribute"));
                 }
                 _ => {
-                    let space = self.text.as_bytes().get(self.at - 1) == Some(&b' ');
+                    let space = self.text.as_bytes().get(from) == Some(&b' ');
                     tag.canonical &= self.at == from + 1;
                     self.attribute(space, &mut tag)?;
                 }
             }
         };
-        let in_scope = self.limits.max_namespaces_in_scope;
-        if self.scope.len() > in_scope {
-            return Err(beyond(&format!("more than {in_scope} namespaces are in scope")));
+        if self.scope.len() > self.limits.max_namespaces_in_scope {
+            return Err(too_many_in_scope(self.limits.max_namespaces_in_scope));
         }
-        let namespace = self.resolve(name, true)?;
-        let sorted = self.settle_attributes(attributes)?;
+        let namespace = self.resolve(name)?;
+        let sorted = !tag.unsettled || self.settle_attributes(attributes)?;
+        let own = self.tree.attributes.get(attributes..).unwrap_or_default();
+        let qualified = tag.unsettled && own.iter().any(|one| one.namespace != NONE);
         let range = |from: usize, to: usize| (small(from), small(to));
         let id = self.node(
             start,
@@ -78,6 +91,7 @@ impl Parser<'_, '_> {
                 attributes: range(attributes, self.tree.attributes.len()),
                 declared: range(declared, self.tree.bindings.len()),
                 canonical: tag.canonical && sorted && !empty,
+                qualified,
             }),
         )?;
         if empty {
@@ -89,8 +103,19 @@ impl Parser<'_, '_> {
     }
 
     /// A name with at most one colon, which has something on both sides.
-    fn name(&mut self) -> Result<Name> {
-        let bad = || refused("a name is none that XML has");
+    #[inline]
+    fn name(&mut self) -> Read<Name> {
+        let start = small(self.at);
+        let Some(PlainName { len, prefix }) = plain_name(self.rest()) else {
+            return self.any_name();
+        };
+        self.at += len;
+        Ok(Name { start, end: small(self.at), prefix: small(prefix) })
+    }
+
+    #[cold]
+    fn any_name(&mut self) -> Read<Name> {
+        let bad = || no("a name is none that XML has");
         let start = self.at;
         let mut end = name_end(self.text, start);
         if end == start {
@@ -109,51 +134,78 @@ impl Parser<'_, '_> {
         Ok(Name { start: small(start), end: small(end), prefix: small(prefix) })
     }
 
-    fn attribute(&mut self, space: bool, tag: &mut Tag) -> Result<()> {
+    /// An attribute as nearly all are written: one space, a name, `="`, a value without references. Whether there
+    /// is one.
+    #[inline]
+    fn plain_attribute(&mut self, tag: &mut Tag) -> Read<bool> {
+        let [b' ', rest @ ..] = self.rest() else { return Ok(false) };
+        let Some(PlainName { len, prefix }) = plain_name(rest) else { return Ok(false) };
+        let behind = rest.get(len..).and_then(|rest| rest.strip_prefix(b"=\""));
+        let Some(value) = behind else { return Ok(false) };
+        let Some(bytes) = memchr3(b'"', b'<', b'&', value) else { return Ok(false) };
+        let white = |value: &[u8]| memchr2(b'\t', b'\n', value).is_some();
+        if value.get(bytes) != Some(&b'"')
+            || (self.characters.tabs_or_lines && white(value.get(..bytes).unwrap_or_default()))
+        {
+            return Ok(false);
+        }
+        let start = self.at + 1;
+        let (end, from) = (start + len, start + len + 2);
+        let name = Name { start: small(start), end: small(end), prefix: small(prefix) };
+        let value = self.piece(from, from + bytes);
+        self.at = from + bytes + 1;
+        self.keep(name, value, true, tag)?;
+        Ok(true)
+    }
+
+    fn attribute(&mut self, space: bool, tag: &mut Tag) -> Read<()> {
         let name = self.name()?;
         let behind_name = self.at;
         let quote = self.equals_and_quote()?;
         let tight = self.at == behind_name + 2;
         let (value, canonical) = self.value(quote)?;
-        let canonical = canonical && tight && space;
         self.at = wide(value.end) + 1;
+        self.keep(name, value, canonical && tight && space, tag)
+    }
+
+    /// Notes an attribute or namespace declaration.
+    #[inline]
+    fn keep(&mut self, name: Name, value: Piece, canonical: bool, tag: &mut Tag) -> Read<()> {
         let count =
             self.tree.attributes.len() - tag.attributes + self.tree.bindings.len() - tag.declared;
         if count >= self.limits.max_attributes {
-            let most = self.limits.max_attributes;
-            return Err(beyond(&format!("an element has more than {most} attributes")));
+            return Err(too_many_attributes(self.limits.max_attributes));
         }
         let qname = read_bytes(self.text, &[], name.whole());
-        match qname.strip_prefix(b"xmlns") {
-            Some([]) => {
-                tag.canonical = false;
-                self.declare(Piece { end: name.start, ..name.whole() }, value, tag.declared)
-            }
-            Some([b':', ..]) => {
-                tag.canonical = false;
-                self.declare(name.local(), value, tag.declared)
-            }
-            _ => {
-                tag.canonical &= canonical;
-                let namespace = NONE;
-                self.tree.attributes.push(AttributeData { name, namespace, value, canonical });
-                Ok(())
-            }
+        if let [b'x', b'm', b'l', b'n', b's', rest @ ..] = qname
+            && matches!(rest, [] | [b':', ..])
+        {
+            tag.canonical = false;
+            let default = Piece { end: name.start, ..name.whole() };
+            let prefix = if rest.is_empty() { default } else { name.local() };
+            let key = prefix_key(self.text.as_bytes(), prefix);
+            return self.declare(Binding { prefix, key, uri: value, canonical }, tag.declared);
         }
+        tag.canonical &= canonical;
+        let first = qname.first().copied().unwrap_or(0);
+        tag.unsettled |= name.prefix > 0 || first <= tag.last;
+        tag.last = first;
+        self.tree.attributes.push(AttributeData { name, namespace: NONE, value, canonical });
+        Ok(())
     }
 
     /// The value up to its quote, and whether it stands as in canonical text.
-    fn value(&mut self, quote: u8) -> Result<(Piece, bool)> {
+    fn value(&mut self, quote: u8) -> Read<(Piece, bool)> {
         let rest = self.rest();
-        let stop = memchr3(quote, b'<', b'&', rest).ok_or_else(|| refused("it ends early"))?;
+        let stop = memchr3(quote, b'<', b'&', rest).ok_or_else(|| no("it ends early"))?;
         let (mut len, mut decode) = (stop, false);
         if rest.get(stop) == Some(&b'&') {
             let behind = rest.get(stop..).unwrap_or_default();
-            len += memchr2(quote, b'<', behind).ok_or_else(|| refused("it ends early"))?;
+            len += memchr2(quote, b'<', behind).ok_or_else(|| no("it ends early"))?;
             decode = true;
         }
         if rest.get(len) == Some(&b'<') {
-            return Err(refused("the value of an attribute has \"<\""));
+            return Err(no("the value of an attribute has \"<\""));
         }
         let raw = rest.get(..len).unwrap_or_default();
         let mut canonical = quote == b'"';
@@ -168,73 +220,89 @@ impl Parser<'_, '_> {
         Ok((piece, canonical && as_written))
     }
 
-    /// A namespace declaration; `prefix` is empty for the default namespace.
-    fn declare(&mut self, prefix: Piece, uri: Piece, first: usize) -> Result<()> {
+    /// A namespace declaration; its prefix is empty for the default namespace.
+    fn declare(&mut self, binding: Binding, first: usize) -> Read<()> {
+        let Binding { prefix, key, uri, .. } = binding;
         let count = self.tree.bindings.len() - first;
         if count >= self.limits.max_namespaces {
             let most = self.limits.max_namespaces;
-            return Err(beyond(&format!("an element declares more than {most} namespaces")));
+            return Err(Box::new(beyond(&format!(
+                "an element declares more than {most} namespaces"
+            ))));
         }
         let read = |piece: Piece| read_bytes(self.text, &self.tree.decoded, piece);
         let (name, value) = (read(prefix), read(uri));
         if name == b"xmlns" || value == XMLNS_URI.as_bytes() {
-            return Err(refused("it declares the namespace of declarations"));
+            return Err(no("it declares the namespace of declarations"));
         }
         if (name == b"xml") != (value == XML_URI.as_bytes()) {
-            return Err(refused("it declares the namespace of \"xml\" as something else"));
+            return Err(no("it declares the namespace of \"xml\" as something else"));
         }
         if value.is_empty() && !name.is_empty() {
-            return Err(refused("it takes back a prefix"));
+            return Err(no("it takes back a prefix"));
         }
         if value.len() > MAX_URI_BYTES {
-            return Err(beyond(&format!(
+            return Err(Box::new(beyond(&format!(
                 "the URI of a namespace has more than {MAX_URI_BYTES} bytes"
-            )));
+            ))));
         }
         if !value.is_empty() && !is_absolute(value) {
-            return Err(refused("it declares a namespace whose URI is relative"));
+            return Err(no("it declares a namespace whose URI is relative"));
         }
         let own = self.tree.bindings.get(first..).unwrap_or_default();
         if own.iter().any(|known| read(known.prefix) == name) {
-            return Err(refused("an element declares a prefix twice"));
+            return Err(no("an element declares a prefix twice"));
         }
         let id = small(self.tree.bindings.len());
-        self.tree.bindings.push(Binding { prefix, uri });
         // `xml` means what it always means.
         if name != b"xml" {
-            self.scope.push(id);
+            let meaning = if value.is_empty() { NONE } else { id };
+            self.scope.push(Scoped { key, binding: id, meaning });
         }
+        self.tree.bindings.push(binding);
         Ok(())
     }
 
-    /// What the prefix of a name means; the default namespace is for elements alone.
-    fn resolve(&self, name: Name, element: bool) -> Result<u32> {
-        if name.prefix == 0 && !element {
-            return Ok(NONE);
+    /// What the prefix of a name means; without one, the default namespace.
+    #[inline]
+    fn resolve(&self, name: Name) -> Read<u32> {
+        let key = prefix_key(self.text.as_bytes(), name.prefix());
+        if key != LONG {
+            return match self.scope.iter().rev().find(|one| one.key == key) {
+                Some(one) => Ok(one.meaning),
+                None => self.undeclared(name),
+            };
         }
-        let read = |piece: Piece| read_bytes(self.text, &self.tree.decoded, piece);
-        let prefix = read(name.prefix());
-        for id in self.scope.iter().rev() {
-            let Some(binding) = self.tree.bindings.get(wide(*id)) else { continue };
-            if read(binding.prefix) == prefix {
-                return Ok(if read(binding.uri).is_empty() { NONE } else { *id });
-            }
-        }
-        match prefix {
+        self.resolve_long(name)
+    }
+
+    #[cold]
+    fn resolve_long(&self, name: Name) -> Read<u32> {
+        let read = |piece: Piece| read_bytes(self.text, &[], piece);
+        let is_it = |one: &&Scoped| {
+            let binding = self.tree.bindings.get(wide(one.binding));
+            binding.is_some_and(|binding| read(binding.prefix) == read(name.prefix()))
+        };
+        let found = self.scope.iter().rev().find(is_it);
+        found.map_or_else(|| self.undeclared(name), |one| Ok(one.meaning))
+    }
+
+    fn undeclared(&self, name: Name) -> Read<u32> {
+        match read_bytes(self.text, &[], name.prefix()) {
             b"" => Ok(NONE),
             b"xml" => Ok(XML),
-            b"xmlns" => Err(refused("an element or attribute has the prefix \"xmlns\"")),
-            _ => Err(refused("a prefix is not declared")),
+            b"xmlns" => Err(no("an element or attribute has the prefix \"xmlns\"")),
+            _ => Err(no("a prefix is not declared")),
         }
     }
 
     /// Resolves the prefixes of the attributes from `first` on, brings them into canonical order, and refuses
     /// one that is there twice. Whether they were in that order.
-    fn settle_attributes(&mut self, first: usize) -> Result<bool> {
+    fn settle_attributes(&mut self, first: usize) -> Read<bool> {
         for index in first..self.tree.attributes.len() {
             let Some(name) = self.tree.attributes.get(index).map(|one| one.name) else { break };
             if name.prefix > 0 {
-                let namespace = self.resolve(name, false)?;
+                let namespace = self.resolve(name)?;
                 if let Some(one) = self.tree.attributes.get_mut(index) {
                     one.namespace = namespace;
                 }
@@ -247,15 +315,27 @@ impl Parser<'_, '_> {
         let rising = |own: &[AttributeData]| {
             own.iter().zip(own.iter().skip(1)).all(|(a, b)| order(a, b) == Ordering::Less)
         };
-        if rising(own) {
-            return Ok(true);
+        match own {
+            // Two are put in order as they are compared.
+            [a, b] => match order(a, b) {
+                Ordering::Less => Ok(true),
+                Ordering::Greater => {
+                    std::mem::swap(a, b);
+                    Ok(false)
+                }
+                Ordering::Equal => Err(no(TWICE)),
+            },
+            own if rising(own) => Ok(true),
+            own => {
+                own.sort_unstable_by(order);
+                if rising(own) { Ok(false) } else { Err(no(TWICE)) }
+            }
         }
-        own.sort_unstable_by(order);
-        if rising(own) { Ok(false) } else { Err(refused("an element has an attribute twice")) }
     }
 }
 
 /// By namespace URI, then by local name; those without a namespace first (C14N 1.0 §2.2).
+#[inline]
 fn order(
     text: &str,
     bindings: &[Binding],
@@ -263,25 +343,58 @@ fn order(
     a: &AttributeData,
     b: &AttributeData,
 ) -> Ordering {
-    let uri = |namespace: u32| match bindings.get(wide(namespace)) {
-        Some(binding) => read_bytes(text, decoded, binding.uri),
-        None if namespace == XML => XML_URI.as_bytes(),
-        None => b"",
-    };
-    let by_uri = if a.namespace == b.namespace {
-        Ordering::Equal
-    } else {
-        uri(a.namespace).cmp(uri(b.namespace))
-    };
+    if a.namespace != b.namespace {
+        let uri = |namespace: u32| match bindings.get(wide(namespace)) {
+            Some(binding) => read_bytes(text, decoded, binding.uri),
+            None if namespace == XML => XML_URI.as_bytes(),
+            None => b"",
+        };
+        let by_uri = uri(a.namespace).cmp(uri(b.namespace));
+        if by_uri != Ordering::Equal {
+            return by_uri;
+        }
+    }
     let local = |one: &AttributeData| {
         let piece = one.name.local();
         text.as_bytes().get(span((piece.start, piece.end))).unwrap_or_default()
     };
-    by_uri.then_with(|| {
-        let (a, b) = (local(a), local(b));
-        // Most differ at once, and that is quicker than a call.
-        a.first().cmp(&b.first()).then_with(|| a.cmp(b))
-    })
+    let (a, b) = (local(a), local(b));
+    // Most differ at once, and that is quicker than a call.
+    match a.first().cmp(&b.first()) {
+        Ordering::Equal => a.cmp(b),
+        other => other,
+    }
+}
+
+/// A prefix as a number, so that none is compared byte by byte; [`LONG`] if it has more than seven bytes.
+#[inline]
+fn prefix_key(text: &[u8], prefix: Piece) -> u64 {
+    let (start, len) = (wide(prefix.start), wide(prefix.end - prefix.start));
+    if len > 7 {
+        return LONG;
+    }
+    match text.get(start..).and_then(<[u8]>::first_chunk) {
+        Some(bytes) => u64::from_le_bytes(*bytes) & !(u64::MAX << (8 * len)),
+        None => {
+            let bytes = text.get(start..start + len).unwrap_or_default();
+            bytes.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte))
+        }
+    }
+}
+
+#[cold]
+fn too_deep(most: usize) -> Box<Error> {
+    Box::new(beyond(&format!("it nests deeper than {most}")))
+}
+
+#[cold]
+fn too_many_attributes(most: usize) -> Box<Error> {
+    Box::new(beyond(&format!("an element has more than {most} attributes")))
+}
+
+#[cold]
+fn too_many_in_scope(most: usize) -> Box<Error> {
+    Box::new(beyond(&format!("more than {most} namespaces are in scope")))
 }
 
 /// A relative URI makes canonicalization undefined (C14N 1.0 §1.3); libraries that then hash nothing let
