@@ -6,6 +6,7 @@ use crate::alg::{Algorithm, Operation};
 pub use crate::crypto::Role;
 use crate::crypto::sign;
 use crate::error::{Error, ErrorKind, Result};
+pub(crate) use crate::keyring::acting::End;
 pub use crate::keyring::keyset::{Candidates, KeySet, KeySetPolicy, LabelKey};
 pub use crate::keyring::peer::{PeerKeySet, PeerRules, SkippedKey};
 use crate::keyring::snapshot::Place;

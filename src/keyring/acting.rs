@@ -11,8 +11,17 @@ use crate::keyring::keyset::{KeySet, LabelKey};
 use crate::secret::SecretBytes;
 use crate::usage::{Life, NEVER};
 
+/// Who says when something that is signed ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum End<'p> {
+    /// Whoever wrote the payload: this second since 1970.
+    Known(u64),
+    /// The `exp` of this payload, else this second.
+    OfPayload(&'p [u8], Option<u64>),
+}
+
 impl KeySet {
-    /// Signs `input` with the active key; the `exp` of `payload` says how long that lives, else `expires`.
+    /// Signs `input` with the active key; `end` says how long that lives.
     ///
     /// # Errors
     /// Those of [`crate::usage::KeyUsage::before_signing`];
@@ -20,12 +29,18 @@ impl KeySet {
     pub(crate) fn sign_payload<'b>(
         &self,
         algorithm: &Algorithm,
-        (payload, expires): (&[u8], Option<u64>),
+        end: End<'_>,
         input: &[u8],
         buffer: &'b mut [u8; MAX_SIGNATURE_BYTES],
     ) -> Result<&'b [u8]> {
         let active = self.active();
-        active.usage.before_signing_payload(payload, expires.map_or(Life::Open, until))?;
+        match end {
+            End::Known(end) => active.usage.before_signing(until(end))?,
+            End::OfPayload(payload, expires) => {
+                let otherwise = expires.map_or(Life::Open, until);
+                active.usage.before_signing_payload(payload, otherwise)?;
+            }
+        }
         sign::sign_into(&active.key, algorithm, input, buffer)
     }
 

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde_json::{Map, Value};
 
 use super::claims::{self, Head};
-use super::{Accepted, Denylist, Form, Parts, TimeRules, Times, Typ, open, refused, seal};
+use super::{Accepted, Denylist, Form, Parts, TimeRules, Times, Typ, open, refused, seal_claims};
 use crate::error::{Error, ErrorKind, Result};
 use crate::label::Realm;
 use crate::ops::KeySet;
@@ -74,7 +74,7 @@ impl Kind<'_> {
         }
         let payload = claims::write(head, claims, &claims::RESERVED, self.max_json_depth)?;
         let expires = head.times.map(|times| times.expires);
-        let token = seal(&Form { typ: self.typ, zip: self.zip, expires }, keys, &payload)?;
+        let token = seal_claims(&Form { typ: self.typ, zip: self.zip, expires }, keys, &payload)?;
         Ok(Made { token, claims_bytes: payload.len() })
     }
 

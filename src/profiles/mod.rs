@@ -30,6 +30,7 @@ pub use choice::Choice;
 pub use denied_file::DeniedFile;
 pub use denylist::{DeniedIds, Denylist};
 pub use forms::{TokenForm, forms};
+use parts::seal_claims;
 pub use parts::{Form, Parts, Typ, Unsealed, open, seal};
 pub use times::{TimeRules, Times};
 

@@ -177,28 +177,43 @@ impl fmt::Debug for Unsealed {
 /// # Errors
 /// Those of [`jws::sign`] and [`jwe::encrypt`].
 pub fn seal(form: &Form, keys: &Parts<&KeySet>, payload: &[u8]) -> Result<String> {
+    put_together(form, keys, payload, jws::sign)
+}
+
+/// As [`seal`], of claims that a profile wrote: their `exp` is the end of the form, if it has one.
+pub(super) fn seal_claims(form: &Form, keys: &Parts<&KeySet>, claims: &[u8]) -> Result<String> {
+    put_together(form, keys, claims, jws::sign_known)
+}
+
+type Signs = fn(&KeySet, &[u8], &SignOptions) -> Result<String>;
+
+fn put_together(
+    form: &Form,
+    keys: &Parts<&KeySet>,
+    payload: &[u8],
+    signs: Signs,
+) -> Result<String> {
+    let sign = |set: &KeySet, payload: &[u8], nested: bool| {
+        let cty = nested.then(|| "JWT".to_owned());
+        let (typ, expires) = (Some(form.typ.name().to_owned()), form.expires);
+        let options = SignOptions { typ, cty, expires, ..SignOptions::default() };
+        opened_again(set, signs(set, payload, &options)?)
+    };
     match keys {
         Parts::Encrypted(set) => encrypt(form, set, payload, false),
         Parts::EncryptedThenSigned { encryption, signing } => {
             let inner = encrypt(form, encryption, payload, false)?;
-            sign(form, signing, inner.as_bytes(), true)
+            sign(signing, inner.as_bytes(), true)
         }
-        Parts::Signed(set) => sign(form, set, payload, false),
+        Parts::Signed(set) => sign(set, payload, false),
         Parts::SignedThenEncrypted { signing, encryption } => {
-            let inner = Zeroizing::new(sign(form, signing, payload, false)?);
+            let inner = Zeroizing::new(sign(signing, payload, false)?);
             encrypt(form, encryption, inner.as_bytes(), true)
         }
     }
 }
 
 /// `nested`: what is inside is a token too (RFC 7519 §5.2).
-fn sign(form: &Form, set: &KeySet, payload: &[u8], nested: bool) -> Result<String> {
-    let cty = nested.then(|| "JWT".to_owned());
-    let (typ, expires) = (Some(form.typ.name().to_owned()), form.expires);
-    let options = SignOptions { typ, cty, expires, ..SignOptions::default() };
-    opened_again(set, jws::sign(set, payload, &options)?)
-}
-
 fn encrypt(form: &Form, set: &KeySet, payload: &[u8], nested: bool) -> Result<String> {
     if form.zip && payload.len() > set.policy().limits.max_inflated_bytes {
         return Err(too_large(payload.len(), "max_inflated_bytes"));

@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ops::{KeySet, LabelKey};
 
 pub use signing::sign;
+pub(crate) use signing::sign_known;
 pub use verifying::{verify, verify_json};
 
 /// How a token is signed. The default: compact, the label's preferred algorithm, with a kid.

@@ -10,7 +10,7 @@ use crate::crypto::Role;
 use crate::crypto::sign::MAX_SIGNATURE_BYTES;
 use crate::error::{Error, ErrorKind, Result};
 use crate::jose::{Serialization, encode, encode_onto};
-use crate::ops::KeySet;
+use crate::ops::{End, KeySet};
 
 /// Room for the signature of most algorithms; RSA above 2048 bits makes the token grow once.
 const SIGNATURE_CHARACTERS: usize = 344;
@@ -21,13 +21,25 @@ const SIGNATURE_CHARACTERS: usize = 344;
 /// [`ErrorKind::WrongUse`], [`ErrorKind::AlgorithmNotAllowed`], [`ErrorKind::Usage`] for `unencoded`
 /// without `detached`.
 pub fn sign(set: &KeySet, payload: &[u8], options: &SignOptions) -> Result<String> {
+    make(set, payload, options, End::OfPayload(payload, options.expires))
+}
+
+/// As [`sign`], of claims whose `exp` is known to be `options.expires`: nobody looks for it there.
+///
+/// # Errors
+/// As [`sign`].
+pub(crate) fn sign_known(set: &KeySet, payload: &[u8], options: &SignOptions) -> Result<String> {
+    let end = options.expires.map_or(End::OfPayload(payload, None), End::Known);
+    make(set, payload, options, end)
+}
+
+fn make(set: &KeySet, payload: &[u8], options: &SignOptions, end: End<'_>) -> Result<String> {
     set.require_use(Role::Sign)?;
     if options.unencoded && !options.detached {
         return Err(Error::new(ErrorKind::Usage, "b64=false is for detached payloads")
             .with_help("ask for a detached signature as well"));
     }
     let (algorithm, header) = header(set, options)?;
-    let made = (payload, options.expires);
     if options.serialization == Serialization::Compact && !options.detached {
         let body_characters = payload.len().div_ceil(3) * 4;
         let capacity = header.len() + body_characters + SIGNATURE_CHARACTERS + 2;
@@ -36,7 +48,7 @@ pub fn sign(set: &KeySet, payload: &[u8], options: &SignOptions) -> Result<Strin
         token.push('.');
         encode_onto(payload, &mut token);
         let mut buffer = [0; MAX_SIGNATURE_BYTES];
-        let signature = set.sign_payload(algorithm, made, token.as_bytes(), &mut buffer)?;
+        let signature = set.sign_payload(algorithm, end, token.as_bytes(), &mut buffer)?;
         token.push('.');
         encode_onto(signature, &mut token);
         return Ok(token);
@@ -47,7 +59,7 @@ pub fn sign(set: &KeySet, payload: &[u8], options: &SignOptions) -> Result<Strin
     input.push(b'.');
     input.extend_from_slice(if options.unencoded { payload } else { body.as_bytes() });
     let mut buffer = [0; MAX_SIGNATURE_BYTES];
-    let signature = encode(set.sign_payload(algorithm, made, &input, &mut buffer)?);
+    let signature = encode(set.sign_payload(algorithm, end, &input, &mut buffer)?);
     Ok(write(&header, body, &signature, options))
 }
 

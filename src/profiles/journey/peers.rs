@@ -71,7 +71,7 @@ pub(super) fn seal(
     let head = kind.start()?;
     let payload = claims::write(&head, claims, &RESERVED, kind.max_json_depth)?;
     let expires = head.times.map(|times| times.expires);
-    super::super::seal(&Form { typ: kind.typ, zip: kind.zip, expires }, keys, &payload)
+    super::super::seal_claims(&Form { typ: kind.typ, zip: kind.zip, expires }, keys, &payload)
 }
 
 pub(super) fn open(

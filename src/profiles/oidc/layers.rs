@@ -135,9 +135,10 @@ impl Layers<'_> {
             algorithm: Some(self.signing.acting()?.name.to_owned()),
             typ: Some(typ.to_owned()),
             extra,
+            expires: payload.expires,
             ..SignOptions::default()
         };
-        let signed = jws::sign(&self.signing.keys.set, &payload.json, &options)?;
+        let signed = jws::sign_known(&self.signing.keys.set, &payload.json, &options)?;
         let Some((keys, encryption)) = self.encryption else { return Ok(signed) };
         let options = EncryptOptions {
             algorithm: Some(encryption.alg.name.to_owned()),
