@@ -29,6 +29,14 @@ impl Hash {
             Self::Sha512 => "SHA-512",
         }
     }
+
+    /// The digest of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Sha1, Self::Sha256, Self::Sha384, Self::Sha512]
+            .into_iter()
+            .find(|hash| hash.name() == name)
+    }
 }
 
 /// An elliptic curve, by its JOSE `crv` name.

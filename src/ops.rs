@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::alg::{Algorithm, Operation};
+pub use crate::crypto::GivenDigest;
 pub use crate::crypto::Role;
-use crate::crypto::sign;
+use crate::crypto::{self, sign};
 use crate::error::{Error, ErrorKind, Result};
 pub(crate) use crate::keyring::acting::End;
 pub use crate::keyring::keyset::{Candidates, KeySet, KeySetPolicy, LabelKey};
@@ -135,6 +136,36 @@ impl Label {
     }
 }
 
+impl Label {
+    /// As [`sign_digest`].
+    ///
+    /// # Errors
+    /// As [`sign_digest`].
+    pub fn sign_digest(
+        &self,
+        digest: &GivenDigest,
+        algorithm: Option<&str>,
+    ) -> Result<(Vec<u8>, &'static Algorithm)> {
+        self.with_keys(|keys| sign_digest(keys, digest, algorithm))
+    }
+
+    /// As [`verify_digest`].
+    ///
+    /// # Errors
+    /// As [`verify_digest`].
+    pub fn verify_digest(
+        &self,
+        digest: &GivenDigest,
+        signature: &[u8],
+        algorithm: Option<&str>,
+    ) -> Result<(Arc<LabelKey>, &'static Algorithm)> {
+        self.with_keys(|keys| {
+            let (key, algorithm) = verify_digest(keys, digest, signature, algorithm)?;
+            Ok((Arc::clone(key), algorithm))
+        })
+    }
+}
+
 /// What stands behind a label in one snapshot, for who holds it over several calls.
 ///
 /// # Errors
@@ -168,6 +199,63 @@ pub fn sign_raw(
     Ok((signature.to_vec(), algorithm))
 }
 
+/// Signs a digest that was made elsewhere with the active key: RSA and ECDSA, whose hash it must be of. The bare
+/// signature comes back, ECDSA as `r‖s`.
+///
+/// # Errors
+/// [`ErrorKind::WrongUse`], [`ErrorKind::AlgorithmNotAllowed`]; [`ErrorKind::Usage`] if the algorithm signs no digest
+/// of this hash.
+pub fn sign_digest(
+    set: &KeySet,
+    digest: &GivenDigest,
+    algorithm: Option<&str>,
+) -> Result<(Vec<u8>, &'static Algorithm)> {
+    set.require_use(Role::Sign)?;
+    let named = algorithm.map(|name| set.allowed(name, Operation::Sign)).transpose()?;
+    let found = match named {
+        Some(row) => Some(row).filter(|row| digest.fits(row)),
+        None => set.preferred_of(Operation::Sign, Role::Sign, |row| digest.fits(row)),
+    };
+    let algorithm = found.ok_or_else(|| signs_no_digest(set, digest, named))?;
+    let mut buffer = [0; sign::MAX_SIGNATURE_BYTES];
+    let signature = set.sign_given(algorithm, digest, &mut buffer)?;
+    Ok((signature.to_vec(), algorithm))
+}
+
+/// Checks a bare signature of a digest that was made elsewhere, as [`verify_raw`] does of a message.
+///
+/// # Errors
+/// As [`verify_raw`] and [`sign_digest`].
+pub fn verify_digest<'s>(
+    set: &'s KeySet,
+    digest: &GivenDigest,
+    signature: &[u8],
+    algorithm: Option<&str>,
+) -> Result<(&'s Arc<LabelKey>, &'static Algorithm)> {
+    set.require_use(Role::Verify)?;
+    let named = algorithm.map(|name| set.allowed(name, Operation::Sign)).transpose()?;
+    let rows: Vec<&'static Algorithm> = named
+        .map_or_else(|| signing_rows(set), |row| vec![row])
+        .into_iter()
+        .filter(|row| digest.fits(row))
+        .collect();
+    if rows.is_empty() {
+        return Err(signs_no_digest(set, digest, named));
+    }
+    verified(set, rows, |key, row| crypto::verify_digest(key, row, digest, signature))
+}
+
+fn signs_no_digest(set: &KeySet, digest: &GivenDigest, named: Option<&Algorithm>) -> Error {
+    let hash = digest.hash().name();
+    let text = match named {
+        Some(row) => format!("{row} signs no digest of {hash}"),
+        None => format!("label \"{}\" signs no digest of {hash}", set.label()),
+    };
+    Error::new(ErrorKind::Usage, text).with_help(
+        "ECDSA and RSA sign digests of their own hash; EdDSA and HMAC need the message itself",
+    )
+}
+
 /// Checks a bare signature with every valid key; the one that made it comes back. Without an algorithm
 /// every allowed one is tried.
 ///
@@ -180,18 +268,27 @@ pub fn verify_raw<'s>(
     algorithm: Option<&str>,
 ) -> Result<(&'s Arc<LabelKey>, &'static Algorithm)> {
     set.require_use(Role::Verify)?;
-    let rows: Vec<&'static Algorithm> = match algorithm {
+    let rows = match algorithm {
         Some(name) => vec![set.allowed(name, Operation::Sign)?],
-        None => set
-            .algorithms()
-            .iter()
-            .copied()
-            .filter(|row| row.operation == Operation::Sign)
-            .collect(),
+        None => signing_rows(set),
     };
+    verified(set, rows, |key, row| sign::verify(key, row, message, signature))
+}
+
+fn signing_rows(set: &KeySet) -> Vec<&'static Algorithm> {
+    let rows = set.algorithms().iter().copied();
+    rows.filter(|row| row.operation == Operation::Sign).collect()
+}
+
+/// The key and the row with which a check holds.
+fn verified<'s>(
+    set: &'s KeySet,
+    rows: Vec<&'static Algorithm>,
+    check: impl Fn(&crypto::Key, &Algorithm) -> Result<()>,
+) -> Result<(&'s Arc<LabelKey>, &'static Algorithm)> {
     for row in rows {
         for key in set.candidates(None, row, Role::Verify) {
-            if sign::verify(&key.key, row, message, signature).is_ok() {
+            if check(&key.key, row).is_ok() {
                 key.usage.verified();
                 set.witness_verified(None, key, row, Life::Open);
                 return Ok((key, row));

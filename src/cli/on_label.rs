@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use claviger::alg::Hash;
 use claviger::error::Result;
 use claviger::jose::Serialization;
 use claviger::keyring::Keyring;
-use claviger::ops::KeySet;
+use claviger::ops::{GivenDigest, KeySet};
 
 use super::Context;
 
@@ -23,6 +24,15 @@ pub(crate) fn keyring_and_keys(context: &Context, label: &str) -> Result<(Keyrin
     };
     let keys = label.keys()?;
     Ok((keyring, keys))
+}
+
+/// A hash whose digests are signed.
+pub(crate) fn hash(text: &str) -> Result<Hash, String> {
+    let hash = Hash::from_name(text).filter(|hash| GivenDigest::HASHES.contains(hash));
+    hash.ok_or_else(|| {
+        let names: Vec<&str> = GivenDigest::HASHES.iter().map(|hash| hash.name()).collect();
+        format!("use one of {}", names.join(", "))
+    })
 }
 
 /// How a token is written.

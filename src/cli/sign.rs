@@ -1,19 +1,21 @@
 //! `sign`: a JWS, or with `--raw` a bare signature, with the active alias.
 
+use claviger::alg::Hash;
 use claviger::error::Result;
 use claviger::jose::jws::{self, SignOptions};
-use claviger::ops;
+use claviger::ops::{self, GivenDigest};
 use serde_json::json;
 
 use super::files::Files;
-use super::on_label::{Form, keys};
+use super::on_label::{Form, hash, keys};
 use super::{Context, Outcome};
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  echo '{\"sub\":\"alice\"}' | claviger sign --label am.services.oauth2.oidc.signing.ES256\n  \
-    claviger sign --label am.services.oauth2.oidc.signing.EDDSA --raw --in release.tar --out release.sig"
+    claviger sign --label am.services.oauth2.oidc.signing.EDDSA --raw --in release.tar --out release.sig\n  \
+    openssl dgst -sha256 -binary release.tar | claviger sign --label am.services.oauth2.oidc.signing.ES256 --raw --digest SHA-256"
 )]
 pub(crate) struct Args {
     /// The label
@@ -37,6 +39,9 @@ pub(crate) struct Args {
     /// Write the bare signature, not a token
     #[arg(long, conflicts_with_all = ["typ", "detached", "form"])]
     raw: bool,
+    /// The input is a digest of the message, made already: SHA-256, SHA-384 or SHA-512
+    #[arg(long, value_name = "HASH", value_parser = hash, requires = "raw")]
+    digest: Option<Hash>,
     #[command(flatten)]
     files: Files,
 }
@@ -48,7 +53,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let payload = input.expose_secret();
     let active = set.active();
     if args.raw {
-        let (signature, algorithm) = ops::sign_raw(&set, payload, args.alg.as_deref())?;
+        let alg = args.alg.as_deref();
+        let (signature, algorithm) = match args.digest {
+            Some(hash) => ops::sign_digest(&set, &GivenDigest::new(hash, payload)?, alg),
+            None => ops::sign_raw(&set, payload, alg),
+        }?;
         let hex: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
         let json = json!({ "signature_hex": hex, "alias": active.alias, "kid": active.kid,
             "algorithm": algorithm.name });

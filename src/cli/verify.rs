@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use claviger::alg::Hash;
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::jose::claims::{self, ClaimRules};
 use claviger::jose::jws::{self, Verified, VerifyOptions};
-use claviger::ops::{self, KeySet};
+use claviger::ops::{self, GivenDigest, KeySet};
 use serde_json::{Value, json};
 
 use super::files::Files;
-use super::on_label::keys;
+use super::on_label::{hash, keys};
 use super::password_input::read_input;
 use super::{Context, Outcome, verify_at};
 
@@ -52,6 +53,9 @@ pub(crate) struct Args {
     /// Check a bare signature of the input
     #[arg(long, requires = "signature", conflicts_with_all = ["claims", "typ", "payload"])]
     raw: bool,
+    /// The input is a digest of the message, made already: SHA-256, SHA-384 or SHA-512
+    #[arg(long, value_name = "HASH", value_parser = hash, requires = "raw")]
+    digest: Option<Hash>,
     /// Whether it was valid at this time, in RFC 3339: the journal knows
     #[arg(long, value_name = "TIME", conflicts_with = "raw")]
     at: Option<String>,
@@ -133,7 +137,11 @@ fn verify_raw(set: &KeySet, args: &Args) -> Result<Outcome> {
     let message = args.files.read()?;
     // EXPOSE: public by nature.
     let (message, signature) = (message.expose_secret(), signature.expose_secret());
-    let (key, algorithm) = ops::verify_raw(set, message, signature, args.alg.as_deref())?;
+    let alg = args.alg.as_deref();
+    let (key, algorithm) = match args.digest {
+        Some(hash) => ops::verify_digest(set, &GivenDigest::new(hash, message)?, signature, alg),
+        None => ops::verify_raw(set, message, signature, alg),
+    }?;
     let json = json!({ "verified": true, "alias": key.alias, "store": key.store, "kid": key.kid,
         "algorithm": algorithm.name });
     let note = format!("verified with alias \"{}\" ({algorithm})", key.alias);

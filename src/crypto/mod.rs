@@ -7,6 +7,7 @@ mod client_secret;
 mod content;
 mod foreign;
 pub mod generate;
+mod given_digest;
 mod hash;
 pub mod issue;
 mod key;
@@ -25,6 +26,7 @@ mod tdes;
 pub mod unserved;
 pub mod value;
 
+pub use given_digest::{GivenDigest, sign_digest_into, verify_digest};
 pub use hash::{digest, sha1, sha256};
 pub use key::{Key, KeyKind, OctType, PublicParameters, Role, WeakKey};
 pub use registered_subject::{RegisteredSubject, SubjectPlace};

@@ -51,7 +51,7 @@ pub fn sign_into<'b>(
     Ok(buffer.get(..len).unwrap_or_default())
 }
 
-fn put(signature: &[u8], buffer: &mut [u8]) -> Option<usize> {
+pub(in crate::crypto) fn put(signature: &[u8], buffer: &mut [u8]) -> Option<usize> {
     buffer.get_mut(..signature.len())?.copy_from_slice(signature);
     Some(signature.len())
 }
@@ -154,8 +154,11 @@ const fn mac_key(oct: &Oct, family: Family) -> Option<&hmac::Key> {
     }
 }
 
-fn sign_rsa(rsa: &Rsa, family: Family, message: &[u8], buffer: &mut [u8]) -> Option<usize> {
-    let encoding: &'static aws::RsaSignatureEncoding = match family {
+/// The padding of an RSA row.
+pub(in crate::crypto) const fn rsa_encoding(
+    family: Family,
+) -> Option<&'static aws::RsaSignatureEncoding> {
+    Some(match family {
         Family::RsaPkcs1(Hash::Sha256) => &aws::RSA_PKCS1_SHA256,
         Family::RsaPkcs1(Hash::Sha384) => &aws::RSA_PKCS1_SHA384,
         Family::RsaPkcs1(Hash::Sha512) => &aws::RSA_PKCS1_SHA512,
@@ -163,7 +166,11 @@ fn sign_rsa(rsa: &Rsa, family: Family, message: &[u8], buffer: &mut [u8]) -> Opt
         Family::RsaPss(Hash::Sha384) => &aws::RSA_PSS_SHA384,
         Family::RsaPss(Hash::Sha512) => &aws::RSA_PSS_SHA512,
         _ => return None,
-    };
+    })
+}
+
+fn sign_rsa(rsa: &Rsa, family: Family, message: &[u8], buffer: &mut [u8]) -> Option<usize> {
+    let encoding = rsa_encoding(family)?;
     let pair = rsa.signer.as_ref()?;
     let out = buffer.get_mut(..pair.public_modulus_len())?;
     pair.sign(encoding, &aws_lc_rs::rand::SystemRandom::new(), message, out).ok()?;

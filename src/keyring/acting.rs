@@ -6,6 +6,7 @@
 use crate::alg::{Algorithm, Family};
 use crate::crypto::cipher::{self, EstablishedKey, KeyManagementHeader, Sealed};
 use crate::crypto::sign::{self, MAX_SIGNATURE_BYTES};
+use crate::crypto::{self, GivenDigest};
 use crate::error::Result;
 use crate::keyring::keyset::{KeySet, LabelKey};
 use crate::secret::SecretBytes;
@@ -59,6 +60,21 @@ impl KeySet {
         sign::sign_into(&active.key, algorithm, bytes, buffer)
     }
 
+    /// Signs a digest that was made elsewhere.
+    ///
+    /// # Errors
+    /// As [`KeySet::sign_payload`].
+    pub(crate) fn sign_given<'b>(
+        &self,
+        algorithm: &Algorithm,
+        digest: &GivenDigest,
+        buffer: &'b mut [u8; MAX_SIGNATURE_BYTES],
+    ) -> Result<&'b [u8]> {
+        let active = self.active();
+        active.usage.before_signing(Life::Open)?;
+        crypto::sign_digest_into(&active.key, algorithm, digest, buffer)
+    }
+
     /// Makes or agrees on a content key for the active key, as [`cipher::establish`] does; `expires` is when the
     /// token ends, if that is known.
     ///
@@ -85,7 +101,7 @@ impl KeySet {
     /// # Errors
     /// Those of [`crate::usage::KeyUsage::before_encrypting`].
     #[cfg(feature = "saml")]
-    pub(crate) fn recipient(&self) -> Result<&crate::crypto::Key> {
+    pub(crate) fn recipient(&self) -> Result<&crypto::Key> {
         let active = self.active();
         active.usage.before_encrypting(false)?;
         Ok(&active.key)

@@ -329,13 +329,24 @@ impl KeySet {
     /// [`ErrorKind::AlgorithmNotAllowed`] if none fits.
     pub fn preferred(&self, operation: Operation, role: Role) -> Result<&'static Algorithm> {
         let active = self.active();
-        self.rows(operation).find(|row| self.fits(active, row, role)).ok_or_else(|| {
+        self.preferred_of(operation, role, |_| true).ok_or_else(|| {
             let text = format!(
                 "label \"{}\": no allowed algorithm fits its active alias \"{}\"",
                 self.label, active.alias
             );
             Error::new(ErrorKind::AlgorithmNotAllowed, text)
         })
+    }
+
+    /// The same among some rows.
+    pub(crate) fn preferred_of(
+        &self,
+        operation: Operation,
+        role: Role,
+        suits: impl Fn(&Algorithm) -> bool,
+    ) -> Option<&'static Algorithm> {
+        let active = self.active();
+        self.rows(operation).find(|row| suits(row) && self.fits(active, row, role))
     }
 
     /// The keys to try for a token: the named one alone, or every valid one that fits, bounded. None for a kid

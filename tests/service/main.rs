@@ -10,6 +10,7 @@ mod client;
 mod credentials;
 mod dashboards;
 mod description;
+mod digests;
 mod door;
 mod encryption;
 mod faults;

@@ -9,10 +9,11 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::access::Right;
+use crate::alg::Hash;
 use crate::error::{Error, ErrorKind, Result};
 use crate::jose::claims::{self, ClaimRules};
 use crate::jose::jws::{self, SignOptions, VerifyOptions};
-use crate::ops::{self, KeySet};
+use crate::ops::{self, GivenDigest, KeySet};
 use crate::service::call::Call;
 use crate::service::content::{Content, Form, Input, Text, Token, Written, decoded, encoded};
 use crate::service::operation::Operation;
@@ -216,19 +217,68 @@ impl Operation for Verify {
     }
 }
 
-/// The message of a bare signature.
-fn message<'b>(message: Option<Text<'b>>, text: Option<Text<'b>>) -> Result<Cow<'b, [u8]>> {
-    match (message, text) {
-        (Some(message), None) => Ok(decoded("message", &message.0)?.into()),
-        (None, Some(text)) => Ok(text.into_bytes()),
-        _ => Err(Error::new(ErrorKind::Usage, "there is no message, or more than one")
-            .with_help("send one of \"message\" (base64url) and \"text\"")),
+/// What a bare signature is of.
+enum Signed<'b> {
+    Digest(GivenDigest),
+    Message(Cow<'b, [u8]>),
+}
+
+/// The members that say so.
+struct SignedMembers<'b> {
+    message: Option<Text<'b>>,
+    text: Option<Text<'b>>,
+    digest: Option<Text<'b>>,
+    hash: Option<HashName>,
+}
+
+impl<'b> SignedMembers<'b> {
+    fn signed(self) -> Result<Signed<'b>> {
+        Ok(match (self.message, self.text, self.digest, self.hash) {
+            (Some(message), None, None, None) => {
+                Signed::Message(decoded("message", &message.0)?.into())
+            }
+            (None, Some(text), None, None) => Signed::Message(text.into_bytes()),
+            (None, None, Some(digest), Some(hash)) => {
+                let digest = decoded("digest", &digest.0)?;
+                Signed::Digest(GivenDigest::new(hash.into(), &digest)?)
+            }
+            _ => {
+                let text = "there is nothing to be signed, or more than one thing";
+                return Err(Error::new(ErrorKind::Usage, text).with_help(
+                    "send one of \"message\" (base64url), \"text\", and \"digest\" (base64url) with its \"hash\"",
+                ));
+            }
+        })
+    }
+}
+
+/// The hash of a digest.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+enum HashName {
+    /// FIPS 180-4.
+    #[serde(rename = "SHA-256")]
+    Sha256,
+    /// FIPS 180-4.
+    #[serde(rename = "SHA-384")]
+    Sha384,
+    /// FIPS 180-4.
+    #[serde(rename = "SHA-512")]
+    Sha512,
+}
+
+impl From<HashName> for Hash {
+    fn from(name: HashName) -> Self {
+        match name {
+            HashName::Sha256 => Self::Sha256,
+            HashName::Sha384 => Self::Sha384,
+            HashName::Sha512 => Self::Sha512,
+        }
     }
 }
 
 struct SignRaw;
 
-/// What is to be signed as it is: one of `message` and `text`.
+/// What is to be signed as it is: one of `message`, `text`, and `digest` with `hash`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct SignRawRequest<'b> {
@@ -237,6 +287,10 @@ struct SignRawRequest<'b> {
     message: Option<Text<'b>>,
     /// The message as text.
     text: Option<Text<'b>>,
+    /// A digest of the message that was made already, in base64url: of algorithms of ECDSA and RSA.
+    digest: Option<Text<'b>>,
+    /// Of which hash the digest is.
+    hash: Option<HashName>,
     /// The algorithm; absent: the label's first that fits its active alias.
     alg: Option<Text<'b>>,
 }
@@ -263,9 +317,13 @@ impl Operation for SignRaw {
         keys: &'k KeySet,
         item: SignRawRequest<'_>,
     ) -> Result<RawSignature<'k>> {
-        let message = message(item.message, item.text)?;
-        let alg = item.alg.as_ref().map(|alg| &*alg.0);
-        let (signature, algorithm) = ops::sign_raw(keys, &message, alg)?;
+        let SignRawRequest { message, text, digest, hash, alg } = item;
+        let alg = alg.as_ref().map(|alg| &*alg.0);
+        let (signature, algorithm) =
+            match (SignedMembers { message, text, digest, hash }).signed()? {
+                Signed::Digest(digest) => ops::sign_digest(keys, &digest, alg),
+                Signed::Message(message) => ops::sign_raw(keys, &message, alg),
+            }?;
         let active = keys.active();
         Ok(RawSignature {
             signature: encoded(&signature),
@@ -282,7 +340,7 @@ impl Operation for SignRaw {
 
 struct VerifyRaw;
 
-/// A bare signature, and of what: one of `message` and `text`.
+/// A bare signature, and of what: one of `message`, `text`, and `digest` with `hash`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct VerifyRawRequest<'b> {
@@ -293,6 +351,10 @@ struct VerifyRawRequest<'b> {
     message: Option<Text<'b>>,
     /// The message as text.
     text: Option<Text<'b>>,
+    /// A digest of the message that was made already, in base64url: of algorithms of ECDSA and RSA.
+    digest: Option<Text<'b>>,
+    /// Of which hash the digest is.
+    hash: Option<HashName>,
     /// The algorithm; absent: every one that the label allows.
     alg: Option<Text<'b>>,
 }
@@ -317,10 +379,14 @@ impl Operation for VerifyRaw {
         keys: &'k KeySet,
         item: VerifyRawRequest<'_>,
     ) -> Result<RawVerified<'k>> {
-        let message = message(item.message, item.text)?;
-        let signature = decoded("signature", &item.signature.0)?;
-        let alg = item.alg.as_ref().map(|alg| &*alg.0);
-        let (key, algorithm) = ops::verify_raw(keys, &message, &signature, alg)?;
+        let VerifyRawRequest { signature, message, text, digest, hash, alg } = item;
+        let signed = SignedMembers { message, text, digest, hash }.signed()?;
+        let signature = decoded("signature", &signature.0)?;
+        let alg = alg.as_ref().map(|alg| &*alg.0);
+        let (key, algorithm) = match signed {
+            Signed::Digest(digest) => ops::verify_digest(keys, &digest, &signature, alg),
+            Signed::Message(message) => ops::verify_raw(keys, &message, &signature, alg),
+        }?;
         Ok(RawVerified { alias: key.alias.as_str(), kid: &key.kid, alg: algorithm.name })
     }
 
