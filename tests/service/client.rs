@@ -368,3 +368,28 @@ fn only_what_says_when_to_come_back_is_asked_again() {
     }
     panic!("the patient client was never refused");
 }
+
+#[test]
+fn a_caller_that_asks_too_often_is_told_when_to_come_back_and_does() {
+    let more = "[service]\nplain_http = true\n[service.rate_limits]\n\
+                caller = { per_second = 1, burst = 2 }\n";
+    let shop = Shop::with(&["sign"], more);
+    let builder = || {
+        let builder = Client::builder(&format!("http://{}", shop.running().address));
+        builder.bearer("the key of portal").unwrap()
+    };
+    let hasty = builder().retries(0).build().unwrap().label(ES256).unwrap();
+    let error = (0..100).find_map(|_| hasty.sign(b"x").err()).unwrap();
+    assert_eq!(error.code(), "rate_limited");
+    assert_eq!(error.problem().unwrap().status, 429);
+    assert!(error.problem().unwrap().retry_after.is_some(), "{error}");
+    // One that does not wait so long is told the same.
+    let brief =
+        builder().patience(std::time::Duration::ZERO).build().unwrap().label(ES256).unwrap();
+    let error = (0..100).find_map(|_| brief.sign(b"x").err()).unwrap();
+    assert_eq!(error.code(), "rate_limited");
+    let patient = builder().retries(10).build().unwrap().label(ES256).unwrap();
+    for _ in 0..3 {
+        assert_eq!(patient.sign(b"x").unwrap().alias, "a");
+    }
+}

@@ -21,7 +21,8 @@ fn given() -> BTreeMap<String, BTreeSet<String>> {
     std::fs::copy("keystores/default.p12", folder.path().join("more.p12")).unwrap();
     std::fs::copy("keystores/storepass.txt", folder.path().join("pass")).unwrap();
     let more = "[stores.more]\nkind = \"keystore\"\npath = \"more.p12\"\nstore_password = { file = \"pass\" }\n\n\
-                [stores.more.mappings]\n\"am.services.oauth2.oidc.signing.RSA\" = [\"rsa\"]\n";
+                [stores.more.mappings]\n\"am.services.oauth2.oidc.signing.RSA\" = [\"rsa\"]\n\n\
+                [service]\nplain_http = true\n[service.audit]\nto = \"audit.log\"\n";
     let shop = Shop::in_folder(folder, &["encrypt", "metrics", "sign"], more);
     let exp = json!({"claims": {"exp": 1_800_000_600}});
     shop.done(ES256, "sign", &exp);
@@ -149,7 +150,8 @@ fn the_alert_rules_ask_for_what_is_there() {
     let alerts: Vec<&str> = rules.split("- alert: ").skip(1).collect();
     assert!(alerts.len() > 8, "{}", alerts.len());
     for alert in alerts {
-        let (expression, rest) = alert.split_once("expr:").unwrap().1.split_once("for:").unwrap();
+        let (expression, rest) =
+            alert.split_once("expr:").unwrap().1.split_once("labels: {").unwrap();
         check(expression, &[rest], &given);
     }
 }
