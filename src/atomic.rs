@@ -122,6 +122,7 @@ pub(crate) fn locked(file: &File) -> std::io::Result<bool> {
 }
 
 /// Ends the lock of a file that stays open.
+#[cfg(feature = "service")]
 pub(crate) fn unlock(file: &File) {
     // What cannot be unlocked is no lock.
     let _unlocked = flock(file, FlockOperation::Unlock);

@@ -213,6 +213,7 @@ impl Snapshot {
 
     /// Under which name uses of a label are counted: its own if that is written out here, else that of the label that
     /// stands in for it, since names with an identifier are without end; `None` if nothing does.
+    #[cfg(feature = "service")]
     pub(crate) fn counted_as<'s>(
         &'s self,
         realm: Option<&Realm>,
@@ -224,6 +225,7 @@ impl Snapshot {
     }
 
     /// The realm, if any store is its own: all others see the same, and their names are without end.
+    #[cfg(feature = "service")]
     pub(crate) fn with_stores<'r>(&self, realm: Option<&'r Realm>) -> Option<&'r Realm> {
         realm
             .filter(|realm| self.config.stores.iter().any(|one| one.realm.as_ref() == Some(*realm)))

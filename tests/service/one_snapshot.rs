@@ -59,7 +59,7 @@ impl Begun {
         self.stream.write_all(self.body.as_bytes()).unwrap();
         let mut text = String::new();
         self.stream.read_to_string(&mut text).unwrap();
-        let status = text.strip_prefix("HTTP/1.1 ").unwrap()[..3].parse().unwrap();
+        let status = text.strip_prefix("HTTP/1.1 ").unwrap().get(..3).unwrap().parse().unwrap();
         (status, serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap())
     }
 }

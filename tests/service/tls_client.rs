@@ -71,7 +71,7 @@ impl TlsClient {
         let length = length.split("\r\n").next().unwrap().parse().unwrap();
         let mut body = vec![0; length];
         self.0.read_exact(&mut body)?;
-        let status = head.strip_prefix("http/1.1 ").unwrap()[..3].parse().unwrap();
+        let status = head.strip_prefix("http/1.1 ").unwrap().get(..3).unwrap().parse().unwrap();
         Ok(Reply { status, head, body: serde_json::from_slice(&body).unwrap() })
     }
 
@@ -129,7 +129,8 @@ impl Frame {
     fn read(from: &mut impl Read) -> io::Result<Self> {
         let mut head = [0; 9];
         from.read_exact(&mut head)?;
-        let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; usize::try_from(length).unwrap()];
         from.read_exact(&mut payload)?;
         let id = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
         Ok(Self(head[3], head[4], id, payload))
