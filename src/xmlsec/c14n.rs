@@ -270,7 +270,8 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
     /// Notes a declaration, unless the nearest one of its prefix on the way down says the same.
     fn need(&mut self, id: u32) {
         // What is in scope hides whatever was declared before it. Nothing declares that there is no default.
-        let written = id != Namespace::NO_DEFAULT && self.rendered.contains(&id);
+        let written = self.rendered.iter().rev().any(|one| *one == id);
+        let written = written && id != Namespace::NO_DEFAULT;
         if !(written || self.is_said(id)) {
             self.needed.push(id);
         }

@@ -14,8 +14,10 @@ impl Characters {
     /// `None` if the text has a character that XML has nowhere, not even as a reference.
     pub(super) fn of(text: &str) -> Option<Self> {
         // Without short cuts, so that the compiler looks at many bytes at once.
-        let least = text.bytes().fold(u8::MAX, u8::min);
-        if least >= b' ' && text.is_ascii() {
+        let (least, most) = text
+            .bytes()
+            .fold((u8::MAX, 0), |(least, most), byte| (u8::min(least, byte), u8::max(most, byte)));
+        if least >= b' ' && most.is_ascii() {
             return Some(Self { tabs_or_lines: false });
         }
         let (mut control, mut tabs_or_lines) = (false, false);
