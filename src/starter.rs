@@ -80,10 +80,10 @@ certificate = { subject = "CN=admin" }
 [[grants]]
 callers = ["admin"]
 rights = [
-    "decrypt", "drill", "encrypt", "keys", "metrics", "oidc-issue", "oidc-open", "promote",
-    "read", "reload", "reorder", "retire", "revoke", "rewrap", "saml-open", "saml-sign",
-    "session-open", "session-seal", "sign", "stage", "token-issue", "token-open", "undo",
-    "verify",
+    "decrypt", "drill", "encrypt", "generate", "keys", "metrics", "oidc-issue", "oidc-open",
+    "promote", "read", "reload", "reorder", "retire", "revoke", "rewrap", "saml-open",
+    "saml-sign", "session-open", "session-seal", "sign", "stage", "token-issue", "token-open",
+    "undo", "verify",
 ]
 labels = ["*"]
 realms = ["*"]

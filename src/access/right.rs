@@ -58,7 +58,8 @@ impl Right {
     pub const fn changes(self) -> bool {
         matches!(
             self,
-            Self::Promote
+            Self::Generate
+                | Self::Promote
                 | Self::Reload
                 | Self::Reorder
                 | Self::Retire
@@ -76,6 +77,8 @@ rights! {
     Drill = "drill", Label;
     /// Encrypt with a label.
     Encrypt = "encrypt", Label;
+    /// Make a key and stage it.
+    Generate = "generate", Label;
     /// Read published keys and SAML metadata.
     Keys = "keys", Realm;
     /// Read the figures of the service.

@@ -10,6 +10,7 @@ use crate::catalogue;
 use crate::jose::jwks::{Extent, document};
 use crate::keyring::{Keyring, Snapshot};
 use crate::label::{LabelName, Realm};
+use crate::ops::KeySet;
 
 /// Whose keys are published.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -95,6 +96,22 @@ pub struct Jwks {
     pub generation: u64,
 }
 
+impl Jwks {
+    /// One without keys.
+    pub(crate) fn empty(snapshot: &Snapshot) -> Self {
+        Self::of(std::iter::empty(), snapshot)
+    }
+
+    fn of<'s>(sets: impl Iterator<Item = &'s KeySet>, snapshot: &Snapshot) -> Self {
+        let alg = snapshot.config().policy.jwks_alg;
+        let json = document(sets, Extent::Published, alg).to_string();
+        let digest = crate::crypto::sha256(json.as_bytes());
+        let hex = |byte: &u8| format!("{byte:02x}");
+        let etag = digest.iter().take(16).map(hex).collect::<String>();
+        Self { json, etag: format!("\"{etag}\""), generation: snapshot.generation() }
+    }
+}
+
 /// A key set that follows reloads: rendered once a snapshot, then only handed out.
 #[derive(Clone)]
 pub struct JwksHandle(Arc<Inner>);
@@ -147,10 +164,5 @@ impl fmt::Debug for JwksHandle {
 fn render(snapshot: &Snapshot, realm: Option<&Realm>, whose: &Whose) -> Jwks {
     let labels = whose.labels(snapshot, realm);
     let sets = labels.iter().filter_map(|label| snapshot.find_along(realm, label));
-    let alg = snapshot.config().policy.jwks_alg;
-    let json = document(sets.map(|set| &**set), Extent::Published, alg).to_string();
-    let digest = crate::crypto::sha256(json.as_bytes());
-    let hex = |byte: &u8| format!("{byte:02x}");
-    let etag = digest.iter().take(16).map(hex).collect::<String>();
-    Jwks { json, etag: format!("\"{etag}\""), generation: snapshot.generation() }
+    Jwks::of(sets.map(|set| &**set), snapshot)
 }

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::jose::Serialization;
+use crate::json;
 
 /// Text of a body, borrowed where it has no escapes.
 #[derive(Clone, Debug)]
@@ -92,7 +93,11 @@ impl<'b> Input<'b> {
             (None, None, None) => Ok(None),
             // As it stands: what is signed is what was sent, octet for octet.
             (Some(claims), None, None) if claims.get().starts_with('{') => {
-                Ok(Some(claims.get().as_bytes().into()))
+                if json::names_members_once(claims.get()) {
+                    return Ok(Some(claims.get().as_bytes().into()));
+                }
+                let text = "\"claims\" names a member twice";
+                Err(Error::new(ErrorKind::Malformed, text))
             }
             (Some(_), None, None) => {
                 Err(Error::new(ErrorKind::Malformed, "\"claims\" is no JSON object"))
@@ -168,17 +173,22 @@ impl Content {
 
 fn object(bytes: Vec<u8>) -> Result<Box<RawValue>> {
     let value = String::from_utf8(bytes).ok().and_then(|text| RawValue::from_string(text).ok());
-    value.filter(|value| value.get().starts_with('{')).ok_or_else(|| {
-        Error::new(ErrorKind::ClaimsRejected, "the content is not a JSON object")
-            .with_help("\"as\": \"payload\" answers any content")
-    })
+    let value = value.filter(|value| value.get().starts_with('{'));
+    let value = value.ok_or_else(|| rejected("the content is not a JSON object"))?;
+    // Parsers differ about which of them counts (RFC 7519 §4).
+    if json::names_members_once(value.get()) {
+        Ok(value)
+    } else {
+        Err(rejected("the content names a member twice"))
+    }
 }
 
 fn text(bytes: Vec<u8>) -> Result<String> {
-    String::from_utf8(bytes).map_err(|_| {
-        Error::new(ErrorKind::ClaimsRejected, "the content is not UTF-8")
-            .with_help("\"as\": \"payload\" answers any content")
-    })
+    String::from_utf8(bytes).map_err(|_| rejected("the content is not UTF-8"))
+}
+
+fn rejected(text: &'static str) -> Error {
+    Error::new(ErrorKind::ClaimsRejected, text).with_help("\"as\": \"payload\" answers any content")
 }
 
 /// A token in a body: the compact form is a string, a JSON form is an object. Who sends it says which it is.

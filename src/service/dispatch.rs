@@ -20,7 +20,7 @@ use super::route::{Pace, Route};
 use super::seen::Seen;
 use super::span::Span;
 use super::{Problem, Service, body, request_id, routes};
-use crate::access::{Right, Scope};
+use crate::access::Scope;
 use crate::label::{LabelName, Realm};
 
 /// The routes, found by path and method.
@@ -177,7 +177,7 @@ async fn admit<'s>(
             _ => access.allows(caller, right, label.as_ref(), realm),
         };
         if !allowed {
-            return Err(forbidden(right));
+            return Err(Problem::forbidden(right));
         }
         require_known(&query, route)?;
     }
@@ -195,17 +195,6 @@ async fn admit<'s>(
         request,
         noted,
     })
-}
-
-fn forbidden(right: Right) -> Problem {
-    let whose = match right.scope() {
-        Scope::Label => " for this label in this realm",
-        Scope::Realm => " in this realm",
-        Scope::Service => "",
-    };
-    let text = format!("the caller has no right \"{right}\"{whose}");
-    Problem::new(StatusCode::FORBIDDEN, "forbidden", text)
-        .with_help("an administrator sees the caller's rights with `claviger grants --for CALLER`")
 }
 
 /// The query, decoded; a name that stands there twice is refused.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use hyper::StatusCode;
 use serde::Serialize;
 
+use crate::access::{Right, Scope};
 use crate::error::{Error, ErrorKind};
 
 /// A refusal. `type` is `about:blank`; `code` tells programs which it is.
@@ -57,6 +58,19 @@ impl Problem {
         let text = "the request shows no credential of a caller";
         Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", text).with_help(
             "show a client certificate, or `Authorization: Bearer` with an API key or a token",
+        )
+    }
+
+    /// Somebody who may not do this.
+    pub(crate) fn forbidden(right: Right) -> Self {
+        let whose = match right.scope() {
+            Scope::Label => " for this label in this realm",
+            Scope::Realm => " in this realm",
+            Scope::Service => "",
+        };
+        let text = format!("the caller has no right \"{right}\"{whose}");
+        Self::new(StatusCode::FORBIDDEN, "forbidden", text).with_help(
+            "an administrator sees the caller's rights with `claviger grants --for CALLER`",
         )
     }
 

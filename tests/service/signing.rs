@@ -51,6 +51,21 @@ fn claims_are_signed_octet_for_octet() {
 }
 
 #[test]
+fn claims_that_name_a_member_twice_are_neither_signed_nor_given_out() {
+    let running = running();
+    for twice in [r#"{"sub":"a","sub":"b"}"#, r#"{"x":{"sub":"a","\u0073ub":"b"}}"#] {
+        let body = format!("{{\"claims\":{twice}}}");
+        let (status, problem) = running.post_text(&format!("{LABEL}/sign"), KEY, &body);
+        assert_eq!((status, &problem["code"]), (400, &json!("malformed")), "{problem}");
+        // As somebody else may have made it.
+        let token = post(&running, "sign", &json!({ "text": twice }))["token"].clone();
+        refused(&running, "verify", &json!({ "token": token }), 422, "claims_rejected");
+        let as_text = post(&running, "verify", &json!({ "token": token, "as": "text" }));
+        assert_eq!(as_text["text"], json!(twice));
+    }
+}
+
+#[test]
 fn there_is_one_input_and_it_is_of_its_form() {
     let running = running();
     for (body, code) in [

@@ -1,6 +1,7 @@
 //! Published keys: key sets of provider, relying party and labels, as long in caches as the schedule allows.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -41,14 +42,24 @@ fn everything(call: &Call<'_>) -> Result<Answer> {
 
 fn of_label(call: &Call<'_>) -> Result<Answer> {
     let label = call.label()?;
-    call.snapshot.keys(call.realm.as_ref(), label)?;
-    answer(call, label.clone())
+    let found = call.snapshot.find_along(call.realm.as_ref(), label);
+    if found.is_some_and(|set| !set.published().is_empty()) {
+        return answer(call, label.clone());
+    }
+    // The same for a label without public keys and for one that nobody mapped: which it is needs the right to read. No
+    // 404, after which a verifier might go on with the keys that it has.
+    let max_age = call.snapshot.config().policy.jwks_max_age;
+    reply(call, &Arc::new(Jwks::empty(&call.snapshot)), max_age)
+}
+
+fn answer(call: &Call<'_>, whose: impl Into<Whose>) -> Result<Answer> {
+    let found = call.service.0.published.get(call, whose.into());
+    reply(call, &found.document, found.max_age)
 }
 
 /// The document, or that the caller has it already (RFC 9110 §13.1.2).
-fn answer(call: &Call<'_>, whose: impl Into<Whose>) -> Result<Answer> {
-    let found = call.service.0.published.get(call, whose.into());
-    let (etag, age) = (found.document.etag.as_str(), found.max_age.as_secs());
+fn reply(call: &Call<'_>, document: &Arc<Jwks>, max_age: Duration) -> Result<Answer> {
+    let (etag, age) = (document.etag.as_str(), max_age.as_secs());
     let header = |text: &str| {
         HeaderValue::from_str(text).map_err(|_| Error::new(ErrorKind::Bug, "no header value"))
     };
@@ -59,7 +70,7 @@ fn answer(call: &Call<'_>, whose: impl Into<Whose>) -> Result<Answer> {
     let answer = if known {
         Answer { status: StatusCode::NOT_MODIFIED, ..Answer::of(JWK_SET, Bytes::new()) }
     } else {
-        Answer::of(JWK_SET, Bytes::from_owner(Json(Arc::clone(&found.document))))
+        Answer::of(JWK_SET, Bytes::from_owner(Json(Arc::clone(document))))
     };
     // A key set is the same for everybody who may read it, and not for who may not.
     let scope = if call.is_open_to_everybody(Right::Keys) { "public" } else { "private" };

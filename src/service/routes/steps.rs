@@ -20,7 +20,12 @@ const VALID_DAYS: u32 = 825;
 pub(super) fn routes() -> Vec<Route> {
     let path = |name: &str| format!("/v1/labels/{{label}}/{name}");
     vec![
-        Route::change(path("generate"), Right::Stage, "Make the next key and stage it", generate),
+        Route::change(
+            path("generate"),
+            Right::Generate,
+            "Make the next key and stage it",
+            generate,
+        ),
         Route::change(path("promote"), Right::Promote, "Let a staged alias act", promote),
         Route::change(path("reorder"), Right::Reorder, "Put all aliases in a new order", reorder),
         Route::change(path("retire"), Right::Retire, "Take an alias out of its mapping", retire),
@@ -98,7 +103,7 @@ struct RevokeStep {
     alias: String,
     /// Since when somebody else may have had the key, in RFC 3339.
     compromised_at: Option<String>,
-    /// The alias of a new key, made as the banned one is.
+    /// The alias of a new key, made as the banned one is; it needs the right `generate` as well.
     replace: Option<String>,
     /// The store, where several map the label.
     store: Option<String>,
@@ -243,6 +248,9 @@ fn revoke(call: &Call<'_>, body: RevokeStep) -> Result<Stepped, Problem> {
         return Err(Error::new(ErrorKind::Usage, text)
             .with_help("name the earliest time at which somebody else may have had the key")
             .into());
+    }
+    if body.replace.is_some() && !call.may(Right::Generate, call.label()?) {
+        return Err(Problem::forbidden(Right::Generate));
     }
     let replace = body.replace.as_deref().map(str::parse).transpose()?;
     let next = replace.is_some().then_some(NextKey { days: VALID_DAYS, ..NextKey::default() });
