@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use arc_swap::ArcSwap;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::profiles::{DeniedFile, DeniedIds, Denylist};
 
@@ -19,7 +21,9 @@ pub(crate) struct Ended(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     file: Option<PathBuf>,
-    known: Mutex<Known>,
+    known: ArcSwap<Known>,
+    /// Whoever changes the list or reads it again has it.
+    turn: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -33,7 +37,7 @@ impl Ended {
     /// Those of a state directory.
     pub(crate) fn of(state_dir: Option<&Path>) -> Self {
         let file = state_dir.map(|folder| folder.join(FILE));
-        Self(Arc::new(Inner { file, known: Mutex::default() }))
+        Self(Arc::new(Inner { file, known: ArcSwap::default(), turn: Mutex::default() }))
     }
 
     /// Ends a session, until its token ends by itself.
@@ -41,39 +45,48 @@ impl Ended {
     /// # Errors
     /// [`ErrorKind::Busy`], [`ErrorKind::Io`]: it is not ended then.
     pub(crate) fn end(&self, id: &str, until: u64, now: SystemTime) -> Result<()> {
-        let mut known = self.lock();
-        match &self.0.file {
+        let _turn = self.turn();
+        let ids = match &self.0.file {
             Some(file) => {
-                if let Some(folder) = file.parent() {
-                    crate::atomic::create_folder(folder)?;
-                }
-                known.ids = DeniedFile::new(file).add(id, until, now)?;
-                known.mark = None;
+                crate::atomic::create_folder(crate::atomic::folder_of(file))?;
+                DeniedFile::new(file).add(id, until, now)?
             }
             None => {
-                known.ids.deny(id, until);
-                known.ids.forget_ended(now);
+                let mut ids = self.0.known.load().ids.clone();
+                ids.deny(id, until);
+                ids.forget_ended(now);
+                ids
             }
-        }
+        };
+        // Which file it was is looked at by whoever asks next.
+        self.0.known.store(Arc::new(Known { mark: None, ids }));
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.0.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Denylist for Ended {
     fn denies(&self, id: &str) -> Result<bool> {
-        let mut known = self.lock();
-        if let Some(file) = &self.0.file {
-            let mark = mark(file)?;
-            if mark.is_some() && mark != known.mark {
-                known.ids = DeniedFile::new(file).read()?;
-            }
-            known.mark = mark;
+        let Some(file) = &self.0.file else { return self.0.known.load().ids.denies(id) };
+        let mark = mark(file)?;
+        let is_read = |known: &Known| mark.is_none() || mark == known.mark;
+        let known = self.0.known.load();
+        if is_read(&known) {
+            return known.ids.denies(id);
         }
-        known.ids.denies(id)
+        let _turn = self.turn();
+        let known = self.0.known.load();
+        if is_read(&known) {
+            return known.ids.denies(id);
+        }
+        // A file that has come since then has another mark: it is read again.
+        let fresh = Known { mark, ids: DeniedFile::new(file).read()? };
+        let denied = fresh.ids.denies(id);
+        self.0.known.store(Arc::new(fresh));
+        denied
     }
 }
 
