@@ -4,7 +4,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::process::{BOTH, Home, LONG, PLAIN, Served};
+use crate::tls_client::Http2Client;
 
 /// Everything until the server closes.
 fn rest(stream: &mut TcpStream) -> String {
@@ -106,6 +109,31 @@ fn slow_large_and_malformed_requests_are_told_no() {
         );
         assert!(served.is_well());
     }
+}
+
+#[test]
+fn slow_clients_of_http2_are_told_no_or_cut_off() {
+    let home = Home::new(&format!(
+        "{BOTH}header_timeout = \"1s\"\nbody_timeout = \"1s\"\nidle_timeout = \"2s\"\n"
+    ));
+    let served = home.serve();
+    let connect = || Http2Client::connect(&home, &served, None).unwrap();
+    let path = "/v1/labels/am.services.oauth2.oidc.signing.ES256/sign";
+    let claims = json!({"claims": {}});
+    let mut slow = connect();
+    slow.begin(path, 100, true).unwrap();
+    assert_eq!(slow.answer().unwrap()["status"], json!(408));
+    // The connection is as good as before.
+    assert_eq!(slow.post(path, &claims).unwrap()["alias"], json!("es256-a"));
+    // Half a head: of the first request, and of a later one.
+    let (mut first, mut later) = (connect(), connect());
+    first.begin(path, 100, false).unwrap();
+    assert!(first.is_cut_off());
+    assert_eq!(later.post(path, &claims).unwrap()["alias"], json!("es256-a"));
+    later.begin(path, 100, false).unwrap();
+    assert!(later.is_cut_off());
+    assert!(connect().is_cut_off(), "nothing is asked");
+    assert_eq!(connect().post(path, &claims).unwrap()["alias"], json!("es256-a"));
 }
 
 #[test]

@@ -153,6 +153,13 @@ impl Http2Client {
     /// The body of the answer of one request.
     pub(crate) fn post(&mut self, path: &str, body: &Value) -> io::Result<Value> {
         let body = body.to_string().into_bytes();
+        self.begin(path, body.len(), true)?;
+        Frame(Frame::DATA, 1, self.id, body).write(&mut self.stream)?;
+        self.answer()
+    }
+
+    /// The head of a request whose body has this length; or the beginning of the head alone.
+    pub(crate) fn begin(&mut self, path: &str, length: usize, whole: bool) -> io::Result<()> {
         self.id = self.id.wrapping_add(2);
         let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
         // RFC 7541 appendix A: POST, https, :path, :authority, content-length.
@@ -162,10 +169,14 @@ impl Http2Client {
             &[0x01],
             &text("localhost"),
             &[0x0f, 0x0d],
-            &text(&body.len().to_string()),
+            &text(&length.to_string()),
         ];
-        Frame(Frame::HEADERS, 4, self.id, head.concat()).write(&mut self.stream)?;
-        Frame(Frame::DATA, 1, self.id, body).write(&mut self.stream)?;
+        let flags = if whole { 4 } else { 0 };
+        Frame(Frame::HEADERS, flags, self.id, head.concat()).write(&mut self.stream)
+    }
+
+    /// The body of the answer to the last request.
+    pub(crate) fn answer(&mut self) -> io::Result<Value> {
         let mut answer = Vec::new();
         loop {
             let Frame(kind, flags, id, payload) = self.read()?;
@@ -190,11 +201,15 @@ impl Http2Client {
 
     /// Whether the server says goodbye and closes.
     pub(crate) fn is_closed(&mut self) -> bool {
-        let ended = loop {
+        self.is_cut_off() && self.told_goodbye
+    }
+
+    /// Whether the server closes.
+    pub(crate) fn is_cut_off(&mut self) -> bool {
+        loop {
             if let Err(error) = self.read() {
-                break error.kind();
+                return error.kind() == io::ErrorKind::UnexpectedEof;
             }
-        };
-        self.told_goodbye && ended == io::ErrorKind::UnexpectedEof
+        }
     }
 }
