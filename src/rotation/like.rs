@@ -52,14 +52,29 @@ impl<'a> Like<'a> {
             if let Some(bits) = rows.iter().find_map(|row| bits_of_content(row)) {
                 return Some(Self { key_type: "aes", bits: Some(bits), curve: None });
             }
-            // A label without algorithms holds passwords.
-            return rows.is_empty().then_some(Self {
-                key_type: "password",
-                bits: None,
-                curve: None,
-            });
+            let material = found.map_or(LabelMaterial::Generic, |found| found.spec.material);
+            return if rows.is_empty() { Self::of_material(material) } else { None };
         };
         kinds.all(|one| one.key_type == first.key_type).then_some(first)
+    }
+
+    /// What a label without algorithms holds; `None`: one of several types.
+    fn of_material(material: LabelMaterial) -> Option<Self> {
+        let (key_type, bits) = match material {
+            LabelMaterial::Aes | LabelMaterial::DesOrAes => ("aes", Some(256)),
+            LabelMaterial::Ec => ("ec", None),
+            LabelMaterial::Ed25519 => ("ed25519", None),
+            LabelMaterial::Generic | LabelMaterial::Symmetric => ("password", None),
+            LabelMaterial::Hmac => ("hmac", None),
+            LabelMaterial::Rsa => ("rsa", None),
+            LabelMaterial::Any
+            | LabelMaterial::Certificate
+            | LabelMaterial::KeyPair
+            | LabelMaterial::PublicKey
+            | LabelMaterial::RsaOrAes
+            | LabelMaterial::RsaOrEc => return None,
+        };
+        Some(Self { key_type, bits, curve: None })
     }
 
     /// What wraps or signs decides; content algorithms come along.

@@ -214,6 +214,44 @@ fn a_label_begins_in_the_store_that_is_named() {
     assert!(told.contains(&format!("did you mean \"{ES256}\"?")), "{told}");
 }
 
+/// Without a key to be like, the label says what its first one is; where it takes several types, which.
+#[test]
+fn the_first_key_of_a_label_is_of_the_type_that_the_label_takes() {
+    let shop = Workshop::new();
+    let begin = |alias: &str, label: &str, code: i32| {
+        run(&shop, &["generate", alias, "--stage", label, "--store", "keys"], code)
+    };
+    for (alias, label, kind) in [
+        ("state", "am.authn.trees.transientstate.encryption", "\"symmetric 256\""),
+        ("token", "am.services.oauth2.stateless.token.encryption", "\"symmetric 256\""),
+        ("iot", "am.services.iot.jwt.issuer.signing", "\"symmetric 512\""),
+        ("thing", "am.authentication.nodes.persistentcookie.encryption", "\"RSA 3072\""),
+    ] {
+        begin(alias, label, 0);
+        let shown = run(&shop, &["labels", label, "--json"], 0);
+        assert!(shown.contains(kind), "{label}: {shown}");
+    }
+    let told = begin("device", "am.services.authenticatoroath.encryption", 2);
+    assert!(told.contains("say which: --type rsa, --type aes\n"), "{told}");
+}
+
+/// A salt must not change; the first one changes nothing.
+#[test]
+fn a_label_that_must_not_rotate_begins_once() {
+    const SALT: &str = "am.services.oauth2.provider.hash.salt.secret";
+    let shop = Workshop::new();
+    std::fs::create_dir(shop.path().join("salts")).unwrap();
+    let store =
+        "[stores.salts]\nkind = \"volume\"\ndirectory = \"salts\"\nversion_suffix = \".v\"\n";
+    shop.configure("", store);
+    let stage = |code| run(&shop, &["generate", "salt", "--stage", SALT, "--store", "salts"], code);
+    stage(0);
+    assert!(stage(1).contains("must not rotate"));
+    // Its file is lost: another salt is a change all the same, for the journal knows of the first.
+    std::fs::remove_file(shop.path().join(format!("salts/{SALT}.v1"))).unwrap();
+    assert!(stage(1).contains("must not rotate"));
+}
+
 #[test]
 fn the_only_key_is_revoked_with_another_in_its_place_or_by_force() {
     let shop = Workshop::new();
