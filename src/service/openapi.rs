@@ -90,13 +90,19 @@ impl Writer {
 
     fn responses(&mut self, route: &Route, problem: &Schema) -> Value {
         let mut responses = Map::new();
-        let ok = match route.answer {
+        let mut ok = match route.answer {
             Some(answer) => {
                 let schema = answer(&mut self.answers);
                 json!({ "description": "Done", "content": { "application/json": { "schema": schema } } })
             }
             None => json!({ "description": "Done", "content": { route.content_type: {} } }),
         };
+        if let Some(members) = ok.as_object_mut().filter(|_| route.kept) {
+            members.insert("headers".into(), caching());
+            let unchanged =
+                json!({ "description": "It is what is kept already", "headers": caching() });
+            responses.insert("304".into(), unchanged);
+        }
         responses.insert("200".into(), ok);
         for status in statuses(route) {
             let reason = status.canonical_reason().unwrap_or_default();
@@ -120,6 +126,12 @@ impl Writer {
         all.values_mut().for_each(list_words);
         all
     }
+}
+
+/// The headers of an answer that may be kept.
+fn caching() -> Value {
+    let text = |description| json!({ "description": description, "schema": { "type": "string" } });
+    json!({ "ETag": text("What tells this answer from others"), "Cache-Control": text("How long it may be kept") })
 }
 
 /// Makes a list of what is a choice between words: generators of clients read no other enumeration. What each word
@@ -184,7 +196,12 @@ fn parameters(route: &Route) -> Vec<Value> {
             "description": "Does the step once, however often it is sent within a day: a new one for each step",
             "schema": { "type": "string", "pattern": idempotency::PATTERN } })
     });
-    in_path.chain(realm).chain(query).chain(once).collect()
+    let known = route.kept.then(|| {
+        json!({ "name": "If-None-Match", "in": "header",
+            "description": "The `ETag` of what is kept already: if it still is that, the answer is 304",
+            "schema": { "type": "string" } })
+    });
+    in_path.chain(realm).chain(query).chain(once).chain(known).collect()
 }
 
 fn schema_of_part(name: &str) -> Value {

@@ -65,6 +65,8 @@ pub(crate) struct Route {
     pub(crate) query: &'static [(&'static str, &'static str)],
     /// Whether it is done once for each `Idempotency-Key`.
     pub(crate) once: bool,
+    /// Whether its answer may be kept, and is compared with `If-None-Match`.
+    pub(crate) kept: bool,
     handler: Handler,
 }
 
@@ -203,6 +205,7 @@ impl Route {
             content_type: "application/json",
             query: &[],
             once: false,
+            kept: false,
             handler,
         }
     }
@@ -220,6 +223,11 @@ impl Route {
     /// The same, whose answer is of another type than JSON.
     pub(crate) fn of_type(self, content_type: &'static str) -> Self {
         Self { content_type, ..self }
+    }
+
+    /// The same, whose answer may be kept.
+    pub(crate) fn kept(self) -> Self {
+        Self { kept: true, ..self }
     }
 
     /// The same with these names in its query.

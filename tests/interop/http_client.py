@@ -77,7 +77,7 @@ class Walk:
         }
         self.called = set()
 
-    def call(self, name, body=None, **parameters):
+    def call(self, name, body=None, expected=200, **parameters):
         """Calls an operation, and answers its JSON, or its text where it is none."""
         module = importlib.import_module(self.modules[plain(name)])
         if body is not None:
@@ -88,9 +88,16 @@ class Walk:
         unknown = set(parameters) - set(inspect.signature(module.sync_detailed).parameters)
         assert not unknown, f"{name} has no parameter {unknown}"
         answer = module.sync_detailed(client=self.client, **parameters)
-        assert answer.status_code == 200, f"{name}: {answer.status_code} {answer.content}"
+        assert answer.status_code == expected, f"{name}: {answer.status_code} {answer.content}"
         self.called.add(name)
-        documented = self.operations[name]["responses"]["200"]["content"]
+        documented = self.operations[name]["responses"][str(expected)]
+        self.headers = answer.headers
+        for header in documented.get("headers", []):
+            assert header in answer.headers, f"{name}: no {header}"
+        if expected == 304:
+            assert answer.content == b"", answer.content
+            return None
+        documented = documented["content"]
         ((content_type, content),) = documented.items()
         sent = answer.headers["content-type"].split(";")[0]
         assert sent == content_type, f"{name}: {sent} is not {content_type}"
@@ -187,6 +194,8 @@ def looking(walk):
     for name in ("get_jwks_json", "get_rp_jwks_json", "get__well_known_jwks_json"):
         assert "keys" in walk.call(name), name
     assert len(walk.call("get_labels_jwks_json", label=SIGN)["keys"]) == 2
+    kept = walk.headers["etag"]
+    walk.call("get_labels_jwks_json", label=SIGN, if_none_match=kept, expected=304)
 
 
 def sessions(walk):

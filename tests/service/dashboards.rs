@@ -59,9 +59,9 @@ fn is_word(c: char) -> bool {
 fn series_of(expression: &str) -> Vec<(String, Vec<String>)> {
     let starts = expression.match_indices("claviger_").map(|(at, _)| at);
     let series = starts.map(|at| {
-        let rest = &expression[at..];
-        let name = &rest[..rest.find(|c| !is_word(c)).unwrap_or(rest.len())];
-        let chosen = rest[name.len()..].strip_prefix('{').and_then(|rest| rest.split_once('}'));
+        let (_, rest) = expression.split_at(at);
+        let (name, rest) = rest.split_at(rest.find(|c| !is_word(c)).unwrap_or(rest.len()));
+        let chosen = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
         (name.to_owned(), names_before_equals(chosen.map_or("", |(labels, _)| labels)))
     });
     series.collect()

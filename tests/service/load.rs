@@ -74,7 +74,12 @@ impl House {
     }
 
     /// Runs a generator while keys rotate, and once more as long as they have done so too seldom; each run is checked.
-    fn under_rotation(&mut self, generator: impl Fn(&Self) -> Command, check: impl Fn(&str)) {
+    /// Answers how often it ran and how often keys rotated.
+    fn under_rotation(
+        &mut self,
+        generator: impl Fn(&Self) -> Command,
+        check: impl Fn(&str),
+    ) -> (usize, usize) {
         let (before, output) = (self.turns, self.folder.path().join("told"));
         let mut runs = 0;
         while self.turns - before < 4 {
@@ -93,7 +98,7 @@ impl House {
             check(&told);
             runs += 1;
         }
-        println!("{runs} runs, keys rotated {} times", self.turns - before);
+        (runs, self.turns - before)
     }
 }
 
@@ -121,7 +126,7 @@ fn no_verification_fails_under_load_while_keys_rotate() {
                 .arg(house.url("verify"));
             h2load
         };
-        house.under_rotation(h2load, |told| {
+        let (runs, turns) = house.under_rotation(h2load, |told| {
             for line in [
                 &format!("Application protocol: {version}"),
                 "2000 done, 2000 succeeded, 0 failed, 0 errored, 0 timeout",
@@ -130,6 +135,7 @@ fn no_verification_fails_under_load_while_keys_rotate() {
                 assert!(told.contains(line), "{line}\n{told}");
             }
         });
+        println!("{version}: {runs} runs, keys rotated {turns} times");
     }
 }
 
@@ -147,9 +153,10 @@ fn no_verification_fails_for_clients_with_certificates_while_keys_rotate() {
                 .arg(format!("{}#[1-500]", house.url("verify")));
             curl
         };
-        house.under_rotation(curl, |told| {
+        let (runs, turns) = house.under_rotation(curl, |told| {
             assert_eq!(told.lines().count(), 500);
             assert!(told.lines().all(|one| one == line), "{told}");
         });
+        println!("{version}: {runs} runs, keys rotated {turns} times");
     }
 }

@@ -18,7 +18,8 @@ const JWK_SET: &str = "application/jwk-set+json";
 
 pub(super) fn routes() -> Vec<Route> {
     let one = |path: &str, summary, handler| {
-        Route::get_answer(path, summary, handler).with_right(Right::Keys).of_type(JWK_SET).slow()
+        let route = Route::get_answer(path, summary, handler).with_right(Right::Keys);
+        route.of_type(JWK_SET).kept().slow()
     };
     vec![
         one("/.well-known/jwks.json", "The key set of the provider", provider),
