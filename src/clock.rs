@@ -101,6 +101,16 @@ pub fn rfc3339(time: SystemTime) -> String {
     shown.format(&Rfc3339).unwrap_or_else(|_| shown.unix_timestamp().to_string())
 }
 
+/// A time in RFC 3339, UTC, always with milliseconds: texts in order are times in order.
+pub(crate) fn rfc3339_millis(time: SystemTime) -> String {
+    let time = date_of(time);
+    let mut shown = time.replace_nanosecond(0).unwrap_or(time).format(&Rfc3339).unwrap_or_default();
+    if shown.pop().is_some() {
+        shown.push_str(&format!(".{:03}Z", time.millisecond()));
+    }
+    shown
+}
+
 /// A time written in RFC 3339; `None` for anything else.
 #[must_use]
 pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
@@ -185,6 +195,9 @@ mod tests {
         for secs in [LAST_SECOND, LAST_SECOND + 1, u64::MAX >> 1, u64::MAX] {
             assert_eq!(rfc3339(from_unix(secs)), last);
         }
+        let time = from_unix(7) + Duration::from_micros(40_999);
+        assert_eq!(rfc3339_millis(time), "1970-01-01T00:00:07.040Z");
+        assert_eq!(rfc3339_millis(from_unix(7)), "1970-01-01T00:00:07.000Z");
         assert_eq!(later(from_unix(7), Duration::from_secs(8)), from_unix(15));
         // In UTC it is in the year 10000, which has no text.
         let beyond = parse_rfc3339("9999-12-31T23:59:59-23:00").unwrap();

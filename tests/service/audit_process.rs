@@ -145,3 +145,41 @@ fn what_cannot_be_written_to_is_told_with_its_place_and_at_the_start() {
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("did you mean \"full\"?") && said.contains("uses = \"ful\""), "{said}");
 }
+
+/// A disk with room for a line, and none for the two of a change: the change is refused before it begins.
+#[test]
+fn a_change_begins_only_if_there_is_room_for_its_second_line() {
+    let unshare = ["--mount", "--map-root-user", "true"];
+    let possible = Command::new("unshare").args(unshare).output();
+    if !possible.is_ok_and(|output| output.status.success()) {
+        assert!(std::env::var_os("CI").is_none(), "no mount namespace under CI");
+        return println!("a file system of its own cannot be mounted here");
+    }
+    let home = home(
+        "to = \"../small/audit.log\"\nuses = \"full\"\non_failure = { uses = \"closed\" }\n\
+         [[grants]]\ncallers = [\"anybody\"]\nrights = [\"reload\"]",
+    );
+    fs::create_dir(home.path("small")).unwrap();
+    let own = home.command();
+    let mut command = Command::new("unshare");
+    let script = "mount -t tmpfs -o size=64k none small && head -c 57344 /dev/zero > small/fill && exec \"$@\"";
+    command.args(["--mount", "--map-root-user", "sh", "-c", script, "sh"]);
+    command.arg(own.get_program()).args(own.get_args()).current_dir(home.path(""));
+    let served = Served::start(command);
+    let url = format!("http://{}/v1/reload", served.address());
+    let reload = || home.curl(&["--json", "{}", &url]);
+    let small = Path::new("/proc").join(served.id().to_string()).join("root");
+    let small = small.join(home.path("small").strip_prefix("/").unwrap());
+    assert_eq!(sign(&home, served.address(), "fits"), "200");
+    let refused = reload();
+    assert!(refused.contains("audit_unavailable"), "{refused}");
+    // There is room for a line that says so.
+    let lines = parsed(&small.join("audit.log"));
+    assert_eq!((lines.len(), lines[1]["outcome"].as_str()), (2, Some("audit_unavailable")));
+    fs::remove_file(small.join("fill")).unwrap();
+    let done = reload();
+    assert!(done.contains("\"generation\""), "{done}");
+    let lines = parsed(&small.join("audit.log"));
+    let phases: Vec<&str> = lines.iter().filter_map(|line| line["phase"].as_str()).collect();
+    assert_eq!(phases, ["begin", "end"]);
+}

@@ -9,7 +9,8 @@ use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+use rustix::io::Errno;
 
 use crate::atomic;
 use crate::config::AuditRotation;
@@ -42,10 +43,11 @@ impl AuditFile {
         Ok(Self { path, rotation, file, last, torn: true })
     }
 
-    /// Appends whole lines, or nothing.
-    pub(super) fn append(&mut self, lines: &[u8], now: SystemTime) -> io::Result<()> {
+    /// Appends whole lines, or nothing. With `room`, the disk has as many bytes more for lines that follow, or nothing
+    /// is appended.
+    pub(super) fn append(&mut self, lines: &[u8], now: SystemTime, room: u64) -> io::Result<()> {
         self.lock()?;
-        let done = self.append_locked(lines, now);
+        let done = self.append_locked(lines, now, room);
         let _ = flock(&self.file, FlockOperation::Unlock);
         done
     }
@@ -69,7 +71,7 @@ impl AuditFile {
         }
     }
 
-    fn append_locked(&mut self, lines: &[u8], now: SystemTime) -> io::Result<()> {
+    fn append_locked(&mut self, lines: &[u8], now: SystemTime, room: u64) -> io::Result<()> {
         let found = self.file.metadata()?;
         if !found.is_file() {
             return self.file.write_all(lines);
@@ -85,7 +87,9 @@ impl AuditFile {
             self.put_aside()?;
             before = 0;
         }
-        if let Err(error) = self.file.write_all(lines) {
+        let mut file = &self.file;
+        let written = file.write_all(lines);
+        if let Err(error) = written.and_then(|()| reserve(file, before + more, room)) {
             // A full disk: what is cut short goes again. If that fails too it is mended before the next line.
             self.torn = self.file.set_len(before).is_err();
             return Err(error);
@@ -131,6 +135,17 @@ impl AuditFile {
         let mut name = self.path.as_os_str().to_owned();
         name.push(format!(".{number}"));
         name.into()
+    }
+}
+
+/// Has the disk keep `room` bytes behind the end of a file. Where file systems cannot do that, they do not.
+fn reserve(file: &File, end: u64, room: u64) -> io::Result<()> {
+    if room == 0 {
+        return Ok(());
+    }
+    match fallocate(file, FallocateFlags::KEEP_SIZE, end, room) {
+        Err(Errno::NOSPC) => Err(io::ErrorKind::StorageFull.into()),
+        _ => Ok(()),
     }
 }
 
@@ -217,7 +232,7 @@ mod tests {
         let path = folder.path().join("a.log");
         let mut file = AuditFile::open(&path, rotation(10, None, 3)).unwrap();
         for line in ["1234\n", "5678\n", "9abc\n", "def0\n", "large and alone\n", "end\n"] {
-            file.append(line.as_bytes(), at(0)).unwrap();
+            file.append(line.as_bytes(), at(0), 0).unwrap();
         }
         let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
         assert_eq!(names(folder.path()), ["a.log", "a.log.1", "a.log.2"]);
@@ -229,10 +244,10 @@ mod tests {
         }
         // Fewer are to be kept from now on.
         let mut file = AuditFile::open(&path, rotation(5, None, 2)).unwrap();
-        file.append(b"more\n", at(0)).unwrap();
+        file.append(b"more\n", at(0), 0).unwrap();
         assert_eq!(names(folder.path()), ["a.log", "a.log.1"]);
         let mut file = AuditFile::open(&path, rotation(5, None, 1)).unwrap();
-        file.append(b"last\n", at(0)).unwrap();
+        file.append(b"last\n", at(0), 0).unwrap();
         assert_eq!(read("a.log"), "last\n");
     }
 
@@ -243,7 +258,7 @@ mod tests {
         let bounds = rotation(1 << 20, Some(86_400), 9);
         let mut file = AuditFile::open(&path, bounds).unwrap();
         for secs in [86_400, 2 * 86_400 - 1, 2 * 86_400, 2 * 86_400 + 1] {
-            file.append(format!("{secs}\n").as_bytes(), at(secs)).unwrap();
+            file.append(format!("{secs}\n").as_bytes(), at(secs), 0).unwrap();
         }
         let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
         assert_eq!((read("a.log"), read("a.log.1")), {
@@ -253,9 +268,9 @@ mod tests {
         let yesterday = at(5 * 86_400 - 10);
         File::options().write(true).open(&path).unwrap().set_modified(yesterday).unwrap();
         let mut file = AuditFile::open(&path, bounds).unwrap();
-        file.append(b"same\n", at(5 * 86_400 - 1)).unwrap();
+        file.append(b"same\n", at(5 * 86_400 - 1), 0).unwrap();
         assert_eq!(names(folder.path()).len(), 2);
-        file.append(b"next\n", at(5 * 86_400)).unwrap();
+        file.append(b"next\n", at(5 * 86_400), 0).unwrap();
         assert_eq!(names(folder.path()).len(), 3);
     }
 
@@ -264,17 +279,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.log");
         let mut file = AuditFile::open(&path, AuditRotation::default()).unwrap();
-        file.append(b"one\n", at(0)).unwrap();
+        file.append(b"one\n", at(0), 0).unwrap();
         let moved = folder.path().join("moved");
         std::fs::rename(&path, &moved).unwrap();
-        file.append(b"two\n", at(0)).unwrap();
+        file.append(b"two\n", at(0), 0).unwrap();
         std::fs::remove_file(&path).unwrap();
-        file.append(b"three\n", at(0)).unwrap();
+        file.append(b"three\n", at(0), 0).unwrap();
         assert_eq!(std::fs::read(&moved).unwrap(), b"one\n");
         assert_eq!(std::fs::read(&path).unwrap(), b"three\n");
         // copytruncate of logrotate.
         std::fs::write(&path, "").unwrap();
-        file.append(b"four\n", at(0)).unwrap();
+        file.append(b"four\n", at(0), 0).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"four\n");
     }
 
@@ -292,7 +307,7 @@ mod tests {
         ] {
             std::fs::write(&path, left).unwrap();
             let mut file = AuditFile::open(&path, AuditRotation::default()).unwrap();
-            file.append(b"new\n", at(0)).unwrap();
+            file.append(b"new\n", at(0), 0).unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
         }
     }
@@ -304,14 +319,14 @@ mod tests {
         assert!(AuditFile::open(&folder.path().join("no/a"), AuditRotation::default()).is_err());
         let bounds = rotation(3, Some(1), 1);
         let mut full = AuditFile::open(Path::new("/dev/full"), bounds).unwrap();
-        let error = full.append(b"line\n", at(0)).unwrap_err();
+        let error = full.append(b"line\n", at(0), 0).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         // What cannot be put aside is no line that was written.
         let path = folder.path().join("a.log");
         std::fs::create_dir_all(folder.path().join("a.log.1/in the way")).unwrap();
         let mut file = AuditFile::open(&path, rotation(5, None, 2)).unwrap();
-        file.append(b"one\n", at(0)).unwrap();
-        assert!(file.append(b"two\n", at(0)).is_err());
+        file.append(b"one\n", at(0), 0).unwrap();
+        assert!(file.append(b"two\n", at(0), 0).is_err());
         assert_eq!(std::fs::read(&path).unwrap(), b"one\n");
     }
 
@@ -327,7 +342,7 @@ mod tests {
                     let mut file = AuditFile::open(path, bounds).unwrap();
                     for line in 0..500 {
                         let text = format!("{{\"time\":\"{writer} {line:3}\"}}\n");
-                        file.append(text.as_bytes(), at(0)).unwrap();
+                        file.append(text.as_bytes(), at(0), 0).unwrap();
                     }
                 });
             }

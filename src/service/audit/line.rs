@@ -36,7 +36,7 @@ pub(super) enum Phase {
 /// The members, in their order; absent ones are left out.
 #[derive(Debug, Serialize)]
 pub(super) struct Line<'a> {
-    #[serde(with = "crate::clock::rfc3339_text")]
+    #[serde(serialize_with = "millis")]
     pub(super) time: SystemTime,
     pub(super) event: Event,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,6 +147,10 @@ impl Serialize for Shown<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self.0)
     }
+}
+
+fn millis<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&crate::clock::rfc3339_millis(*time))
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks for it")]

@@ -30,7 +30,7 @@ use crate::config::{AuditFailure, AuditSettings, AuditTarget, AuditedUses, Failu
 use crate::error::Result;
 use crate::keyring::ReloadEvent;
 use line::{Event, Line, Phase, Shown, Who};
-use writer::{Unwritten, Writer};
+use writer::{Care, Unwritten, Writer};
 
 /// Where audit lines are handed over; see `[service.audit]`.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ impl Audit {
             alias: noted.alias.as_deref(),
             ..Line::new(self.clock.now(), Event::Change)
         };
-        let written = Handle::current().block_on(self.writer.put(line.written(), true));
+        let written = Handle::current().block_on(self.writer.put(line.written(), Care::WithRoom));
         match (written, self.on_failure.changes) {
             (Err(Unwritten), FailureMode::Closed) => Err(unavailable("nothing is changed")),
             _ => Ok(()),
@@ -127,13 +127,13 @@ impl Audit {
         let line = self.line_of(request, event, status, outcome).written();
         match event {
             // What is done is done, and the journal has it: the answer tells the truth.
-            Event::Change => drop(self.writer.put(line, true).await),
+            Event::Change => drop(self.writer.put(line, Care::OnDisk).await),
             Event::Refused if self.on_failure.refusals == FailureMode::Closed => {
-                let written = self.writer.put(line, false).await;
+                let written = self.writer.put(line, Care::Written).await;
                 written.map_err(|Unwritten| unavailable("the request is refused"))?;
             }
             Event::Use if self.on_failure.uses == FailureMode::Closed => {
-                let written = self.writer.put(line, false).await;
+                let written = self.writer.put(line, Care::Written).await;
                 written.map_err(|Unwritten| unavailable("no answer is given out"))?;
             }
             _ => self.writer.offer(line),

@@ -78,11 +78,24 @@ pub(super) struct Unwritten;
 #[derive(Debug)]
 struct Entry {
     line: Vec<u8>,
-    /// It has to be on disk.
-    durable: bool,
+    care: Care,
     /// Who waits for it.
     done: Option<oneshot::Sender<()>>,
 }
+
+/// What has to be so before a line counts as written.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Care {
+    /// The system has it: it outlives this process.
+    Written,
+    /// It is on disk.
+    OnDisk,
+    /// There is room for the line that follows it, too.
+    WithRoom,
+}
+
+/// For lines that follow.
+const ROOM: u64 = 16 << 10;
 
 impl Writer {
     /// Opens the target and starts the thread.
@@ -109,18 +122,18 @@ impl Writer {
 
     /// Hands a line over that nobody waits for; it is lost if too many wait already.
     pub(super) fn offer(&self, line: Vec<u8>) {
-        let entry = Entry { line, durable: false, done: None };
+        let entry = Entry { line, care: Care::Written, done: None };
         let queue = self.queue.as_ref().filter(|queue| queue.capacity() > RESERVE);
         if queue.is_none_or(|queue| queue.try_send(entry).is_err()) {
             self.figures.lose(1);
         }
     }
 
-    /// Hands a line over and waits until it is written; a durable one, until it is on disk. It is in the queue before
-    /// this is polled a second time, if there is a place.
-    pub(super) async fn put(&self, line: Vec<u8>, durable: bool) -> Result<(), Unwritten> {
+    /// Hands a line over and waits until it is written. It is in the queue before this is polled a second time, if there
+    /// is a place.
+    pub(super) async fn put(&self, line: Vec<u8>, care: Care) -> Result<(), Unwritten> {
         let (done, written) = oneshot::channel();
-        let entry = Entry { line, durable, done: Some(done) };
+        let entry = Entry { line, care, done: Some(done) };
         let handed_over = async {
             let queue = self.queue.as_ref().ok_or(Unwritten)?;
             match queue.try_send(entry) {
@@ -170,9 +183,11 @@ fn write(sink: &mut Sink, batch: &mut Vec<Entry>, clock: &Clock, figures: &Figur
         if portion.is_empty() {
             continue;
         }
-        let durable = portion.iter().any(|entry| entry.durable);
-        let written = sink.append(&lines, clock.now());
-        let written = written.and_then(|()| if durable { sink.sync() } else { Ok(()) });
+        let care = portion.iter().map(|entry| entry.care).max().unwrap_or(Care::Written);
+        let room = if care == Care::WithRoom { ROOM } else { 0 };
+        let written = sink.append(&lines, clock.now(), room);
+        let written =
+            written.and_then(|()| if care > Care::Written { sink.sync() } else { Ok(()) });
         tell(written, portion, figures, named);
     }
 }
@@ -233,9 +248,9 @@ impl Sink {
         }
     }
 
-    fn append(&mut self, lines: &[u8], now: SystemTime) -> io::Result<()> {
+    fn append(&mut self, lines: &[u8], now: SystemTime, room: u64) -> io::Result<()> {
         match self {
-            Self::File(file) => file.append(lines, now),
+            Self::File(file) => file.append(lines, now, room),
             Self::Stdout { file, torn } => {
                 if *torn {
                     write_all(file, b"\n")?;
