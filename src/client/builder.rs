@@ -6,17 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ureq::config::Config;
-use ureq::http::{HeaderValue, Uri};
+use ureq::http::Uri;
 use ureq::tls::{
     Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, TlsProvider, parse_pem,
 };
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::DefaultConnector;
-use zeroize::Zeroizing;
 
-use super::transport::Transport;
+use super::transport::{self, Bearer, Transport};
 use super::unix::{Socket, UnixConnector};
 use super::{Client, ClientError, Result};
+use crate::secret::SecretString;
 
 /// Sets up a [`Client`].
 #[must_use]
@@ -24,7 +24,7 @@ pub struct ClientBuilder {
     url: String,
     roots: Option<Vec<Certificate<'static>>>,
     certificate: Option<ClientCert>,
-    bearer: Option<HeaderValue>,
+    bearer: Bearer,
     timeout: Duration,
     retries: u32,
     patience: Duration,
@@ -36,7 +36,7 @@ impl ClientBuilder {
             url: url.trim_end_matches('/').to_owned(),
             roots: None,
             certificate: None,
-            bearer: None,
+            bearer: Bearer::None,
             timeout: Duration::from_secs(30),
             retries: 2,
             patience: Duration::from_secs(10),
@@ -68,13 +68,17 @@ impl ClientBuilder {
     /// # Errors
     /// [`ClientError::Setup`] for what cannot stand in a header.
     pub fn bearer(mut self, credential: &str) -> Result<Self> {
-        let text = Zeroizing::new(format!("Bearer {credential}"));
-        let mut value = HeaderValue::from_str(&text).map_err(|_| {
-            ClientError::Setup("the credential cannot stand in a header".to_owned())
-        })?;
-        value.set_sensitive(true);
-        self.bearer = Some(value);
+        self.bearer = Bearer::Fixed(transport::bearer(credential)?);
         Ok(self)
+    }
+
+    /// Where the credential of each request comes from, for tokens that end: it keeps one as long as it is good.
+    pub fn bearer_from(
+        mut self,
+        source: impl Fn() -> SecretString + Send + Sync + 'static,
+    ) -> Self {
+        self.bearer = Bearer::From(Box::new(source));
+        self
     }
 
     /// How long one request may take, from the connection to the end of the answer; default 30 seconds.

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::{ClientError, Problem, Result};
 use crate::crypto::random;
 use crate::label::Realm;
-use crate::secret::SecretBytes;
+use crate::secret::{SecretBytes, SecretString};
 
 /// How large an answer may be: a batch of the largest bodies that a service takes by default, many times.
 const MAX_ANSWER_BYTES: u64 = 64 << 20;
@@ -87,6 +87,33 @@ impl Answer {
     }
 }
 
+/// What `Authorization` says.
+pub(super) enum Bearer {
+    None,
+    Fixed(HeaderValue),
+    From(Box<dyn Fn() -> SecretString + Send + Sync>),
+}
+
+impl Bearer {
+    fn header(&self) -> Result<Option<HeaderValue>> {
+        match self {
+            Self::None => Ok(None),
+            Self::Fixed(value) => Ok(Some(value.clone())),
+            // EXPOSE: into the header.
+            Self::From(source) => bearer(source().expose_secret()).map(Some),
+        }
+    }
+}
+
+/// A credential as it stands in the header.
+pub(super) fn bearer(credential: &str) -> Result<HeaderValue> {
+    let text = Zeroizing::new(format!("Bearer {credential}"));
+    let wrong = || ClientError::Setup("the credential cannot stand in a header".to_owned());
+    let mut value = HeaderValue::from_str(&text).map_err(|_| wrong())?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
 /// The way to a service.
 pub(super) struct Transport {
     pub(super) agent: ureq::Agent,
@@ -94,7 +121,7 @@ pub(super) struct Transport {
     pub(super) base: String,
     /// Where it is, as it was given.
     pub(super) shown: String,
-    pub(super) bearer: Option<HeaderValue>,
+    pub(super) bearer: Bearer,
     pub(super) retries: u32,
     pub(super) patience: Duration,
 }
@@ -128,10 +155,11 @@ impl Transport {
         let unanswered = |error: ureq::Error| {
             ClientError::Unanswered(format!("{} does not answer: {error}", self.shown))
         };
+        let bearer = self.bearer.header()?;
         let response = match &request.body {
-            None => self.with_headers(self.agent.get(&url), request).call(),
+            None => with_headers(self.agent.get(&url), request, bearer).call(),
             Some(body) => {
-                let post = self.with_headers(self.agent.post(&url), request);
+                let post = with_headers(self.agent.post(&url), request, bearer);
                 post.header("content-type", "application/json").send(body.as_slice())
             }
         };
@@ -140,19 +168,19 @@ impl Transport {
         let body = SecretBytes::read_from(reader).map_err(|error| unanswered(error.into()))?;
         Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
     }
+}
 
-    fn with_headers<B>(
-        &self,
-        mut builder: ureq::RequestBuilder<B>,
-        request: &Request,
-    ) -> ureq::RequestBuilder<B> {
-        for (name, value) in &request.headers {
-            builder = builder.header(*name, value);
-        }
-        match &self.bearer {
-            Some(bearer) => builder.header("authorization", bearer.clone()),
-            None => builder,
-        }
+fn with_headers<B>(
+    mut builder: ureq::RequestBuilder<B>,
+    request: &Request,
+    bearer: Option<HeaderValue>,
+) -> ureq::RequestBuilder<B> {
+    for (name, value) in &request.headers {
+        builder = builder.header(*name, value);
+    }
+    match bearer {
+        Some(bearer) => builder.header("authorization", bearer),
+        None => builder,
     }
 }
 

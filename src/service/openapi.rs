@@ -103,10 +103,15 @@ impl Writer {
                 json!({ "description": "It is what is kept already", "headers": caching() });
             responses.insert("304".into(), unchanged);
         }
-        responses.insert("200".into(), ok);
+        responses.insert("200".into(), ok.clone());
         for status in statuses(route) {
             let reason = status.canonical_reason().unwrap_or_default();
-            let content = json!({ "application/problem+json": { "schema": problem } });
+            let mut content = json!({ "application/problem+json": { "schema": problem } });
+            if let Some(members) = content.as_object_mut().filter(|_| route.also == Some(status)) {
+                members.extend(
+                    ok.get("content").and_then(Value::as_object).cloned().unwrap_or_default(),
+                );
+            }
             let mut response = json!({ "description": reason, "content": content });
             if [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&status)
                 && let Some(members) = response.as_object_mut()

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use hyper::Method;
+use hyper::{Method, StatusCode};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -59,6 +59,8 @@ pub(crate) struct Route {
     pub(crate) body: Option<SchemaOf>,
     /// The body of 200; `None`: no JSON, or of no fixed form.
     pub(crate) answer: Option<SchemaOf>,
+    /// A status besides 200 with an answer of the same form.
+    pub(crate) also: Option<StatusCode>,
     /// Of an answer without a schema.
     pub(crate) content_type: &'static str,
     /// Names of the query besides `realm`, and what each is.
@@ -202,6 +204,7 @@ impl Route {
             summary,
             body: None,
             answer: None,
+            also: None,
             content_type: "application/json",
             query: &[],
             once: false,
@@ -223,6 +226,11 @@ impl Route {
     /// The same, whose answer is of another type than JSON.
     pub(crate) fn of_type(self, content_type: &'static str) -> Self {
         Self { content_type, ..self }
+    }
+
+    /// The same, whose answer is of this form, with 200 and with this status.
+    pub(crate) fn also<A: JsonSchema>(self, status: StatusCode) -> Self {
+        Self { answer: Some(schema_of::<A>), also: Some(status), ..self }
     }
 
     /// The same, whose answer may be kept.

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use claviger::Keyring;
 use claviger::access::Right;
@@ -15,6 +17,7 @@ use claviger::clock::Clock;
 use claviger::config::Config;
 use claviger::jose::Serialization;
 use claviger::label::Realm;
+use claviger::secret::SecretString;
 use claviger::service::{Limits, Service};
 use serde_json::{Map, Value, json};
 
@@ -177,7 +180,7 @@ fn a_rotation_goes_through_and_closed_gates_say_when_they_open() {
 
 #[test]
 fn what_is_there_is_read_with_its_types() {
-    let (_shop, client) = shop();
+    let (shop, client) = shop();
     let label = client.label(ES256).unwrap();
     let all = client.labels(None).unwrap();
     assert!(all.labels.iter().any(|one| one.label == SEAL && one.active == "s"), "{all:?}");
@@ -215,6 +218,12 @@ fn what_is_there_is_read_with_its_types() {
     let body = json!({"text": "x"});
     let made: Value = client.post(&format!("/v1/labels/{ES256}/sign"), None, &body).unwrap();
     assert_eq!(made["alias"], "a");
+
+    shop.write("nonsense");
+    assert_eq!(client.reload().unwrap_err().code(), "config_invalid");
+    let not_ready = client.readiness().unwrap();
+    assert_eq!((not_ready.ready, not_ready.reasons), (false, vec!["reload_refused".to_owned()]));
+    assert_eq!(client.status().unwrap().refused.unwrap().code, "config_invalid");
 }
 
 /// The options of the client are those of the document, all of them.
@@ -274,6 +283,18 @@ fn refusals_have_codes_and_nothing_is_guessed() {
     assert_eq!(error.code(), "unauthenticated");
     assert!(!format!("{error} {error:?} {stranger:?}").contains("stranger\""), "{error:?}");
     assert!(matches!(client.label("a..b"), Err(ClientError::Setup(_))));
+    // One whose credential changes, as tokens do.
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let changing = Client::builder(&url).bearer_from(move || {
+        let names = ["stranger", "portal"];
+        let name = names[counted.fetch_add(1, Ordering::SeqCst).min(1)];
+        SecretString::from_string(format!("the key of {name}"))
+    });
+    let changing = changing.build().unwrap();
+    assert_eq!(changing.status().unwrap_err().code(), "unauthenticated");
+    assert_eq!(changing.status().unwrap().generation, 1);
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
     let nobody = Client::builder("http://127.0.0.1:1").build().unwrap();
     assert_eq!(nobody.readiness().unwrap_err().code(), "unanswered");
     let page: Result<Value, _> = client.post("/healthz", None, &json!({}));
