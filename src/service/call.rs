@@ -105,6 +105,15 @@ impl Call<'_> {
         }
     }
 
+    /// Tells records which key served; of several, the first.
+    pub(crate) fn note_key(&self, alias: &str, kid: Option<&str>) {
+        self.note(|noted| {
+            if noted.alias.is_none() {
+                (noted.alias, noted.kid) = (Some(alias.into()), kid.map(Into::into));
+            }
+        });
+    }
+
     /// Tells records that something is about to be changed. It waits until that is on disk.
     ///
     /// # Errors

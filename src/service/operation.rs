@@ -12,7 +12,6 @@ use serde_json::value::RawValue;
 
 use super::answer::Answer;
 use super::call::Call;
-use super::seen::Noted;
 use super::{Problem, body};
 use crate::error::Result;
 use crate::ops::KeySet;
@@ -79,15 +78,9 @@ impl<T> From<Result<T, Problem>> for OneResult<T> {
 pub(crate) fn once<O: Operation>(call: &Call<'_>, bytes: &[u8]) -> Result<Answer, Problem> {
     let keys = call.keys()?;
     let done = O::act(call, &keys, body::parse(bytes)?)?;
-    call.note(|noted| note_key(noted, O::key(&done)));
+    let (alias, kid) = O::key(&done);
+    call.note_key(alias, Some(kid));
     Ok(Answer::json(&done))
-}
-
-/// Keeps the key that served; of a batch, the first.
-fn note_key(noted: &mut Noted, (alias, kid): (&str, &str)) {
-    if noted.alias.is_none() {
-        (noted.alias, noted.kid) = (Some(alias.into()), Some(kid.into()));
-    }
 }
 
 /// Answers a batch. Items that are no JSON refuse the whole; any other trouble with one is its own.
@@ -113,13 +106,15 @@ fn told<'k, O: Operation>(
     call: &Call<'_>,
     result: Result<O::Done<'k>, Problem>,
 ) -> Result<O::Done<'k>, Problem> {
+    let refused = usize::from(result.is_err());
     call.note(|noted| {
         *noted.items.get_or_insert_default() += 1;
-        match &result {
-            Ok(done) => note_key(noted, O::key(done)),
-            Err(_) => *noted.items_refused.get_or_insert_default() += 1,
-        }
+        *noted.items_refused.get_or_insert_default() += refused;
     });
+    if let Ok(done) = &result {
+        let (alias, kid) = O::key(done);
+        call.note_key(alias, Some(kid));
+    }
     result
 }
 

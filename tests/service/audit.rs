@@ -381,3 +381,36 @@ fn the_answer_says_what_the_request_is_called() {
     let got = shop.running().fetch("/no/such/path", None, &[("x-request-id", "lost")]);
     assert_eq!((got.status, got.header("x-request-id")), (404, "lost"));
 }
+
+#[test]
+fn a_session_that_is_opened_has_a_line_with_the_key_that_let_it_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut lines = Lines::of(&folder.path().join("audit.log"));
+    let more = format!(
+        "[stores.more]\nkind = \"keystore\"\npath = \"more.jwks\"\nintegrity = \"none\"\n\n\
+         [stores.more.mappings]\n\"am.global.services.session.clientbased.encryption.AES\" = [\"k\"]\n\n\
+         [sessions]\nsigning = []\nencryption = [\"AES\"]\n\
+         [service]\nplain_http = true\n[service.audit]\n{FULL}\n"
+    );
+    let shop = Shop::with_key_in(
+        folder,
+        &["session-seal", "session-open"],
+        &more,
+        "more.jwks",
+        "k",
+        "aes",
+    );
+    let post = |what: &str, body: &Value| {
+        shop.running().post(&format!("/v1/sessions/{what}"), KEY, body).1
+    };
+    let sealed = post("seal", &json!({ "claims": { "sub": "alice" } }));
+    let opened = post("open", &json!({ "token": sealed["token"] }));
+    assert_eq!(opened["decrypted_by"]["alias"], "k", "{opened}");
+    post("open", &json!({ "token": "x" }));
+    let found = lines.next(3);
+    let facts = |line: &Value| ["right", "alias", "outcome"].map(|name| line[name].clone());
+    assert_eq!(facts(&found[0]), [json!("session-seal"), Value::Null, json!("ok")]);
+    assert_eq!(facts(&found[1]), [json!("session-open"), json!("k"), json!("ok")]);
+    assert_eq!(found[1]["kid"], opened["decrypted_by"]["kid"]);
+    assert_eq!(facts(&found[2]), [json!("session-open"), Value::Null, json!("token_refused")]);
+}

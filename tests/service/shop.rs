@@ -47,7 +47,18 @@ impl Shop {
         alias: &str,
         key_type: &str,
     ) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::with_key_in(tempfile::tempdir().unwrap(), rights, more, file, alias, key_type)
+    }
+
+    /// The same in a folder that is there.
+    pub(crate) fn with_key_in(
+        folder: tempfile::TempDir,
+        rights: &[&str],
+        more: &str,
+        file: &str,
+        alias: &str,
+        key_type: &str,
+    ) -> Self {
         let keys = format!("{{\"keys\":[{}]}}", jwk(alias, key_type));
         std::fs::write(folder.path().join(file), keys).unwrap();
         Self::in_folder(folder, rights, more)

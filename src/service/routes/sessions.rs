@@ -157,7 +157,8 @@ struct KeyOf {
 }
 
 impl MadeBy {
-    pub(super) fn of(token: &Accepted) -> Self {
+    pub(super) fn of(call: &Call<'_>, token: &Accepted) -> Self {
+        note_key(call, token);
         let names = |key: &Arc<LabelKey>| KeyOf {
             alias: key.alias.to_string(),
             store: key.store.to_string(),
@@ -170,6 +171,13 @@ impl MadeBy {
     }
 }
 
+/// Tells records which key let a token in.
+fn note_key(call: &Call<'_>, token: &Accepted) {
+    if let Some(key) = token.verified_by().or_else(|| token.decrypted_by()) {
+        call.note_key(key.alias.as_str(), Some(&key.kid));
+    }
+}
+
 fn open(call: &Call<'_>, body: SessionRequest) -> Result<OpenedSession> {
     let sessions = sessions(call);
     let session = sessions.open(&body.token)?;
@@ -177,7 +185,7 @@ fn open(call: &Call<'_>, body: SessionRequest) -> Result<OpenedSession> {
         id: session.id().map(str::to_owned),
         realm: session.realm().map(str::to_owned),
         times: session.times().map(|times| Shown::of(&sessions, times)),
-        keys: MadeBy::of(&session),
+        keys: MadeBy::of(call, &session),
         claims: session.into_claims(),
     })
 }
@@ -185,6 +193,7 @@ fn open(call: &Call<'_>, body: SessionRequest) -> Result<OpenedSession> {
 fn refresh(call: &Call<'_>, body: SessionRequest) -> Result<SealedSession> {
     let sessions = sessions(call);
     let session = sessions.open(&body.token)?;
+    note_key(call, &session);
     Ok(sealed(&sessions, sessions.refresh(&session)?))
 }
 
@@ -199,6 +208,7 @@ struct EndedSession {
 
 fn end(call: &Call<'_>, body: SessionRequest) -> Result<EndedSession> {
     let session = sessions(call).open_at_any_time(&body.token)?;
+    note_key(call, &session);
     let (Some(id), Some(times)) = (session.id(), session.times()) else {
         return Err(Error::new(ErrorKind::TokenRefused, "the token is not accepted"));
     };

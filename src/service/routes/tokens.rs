@@ -131,7 +131,7 @@ fn open(call: &Call<'_>, body: OpenRequest) -> Result<OpenedToken> {
         realm: opened.realm().map(str::to_owned),
         issued: times.map(|times| shown(times.issued)),
         expires: times.map(|times| shown(times.expires)),
-        keys: MadeBy::of(&opened),
+        keys: MadeBy::of(call, &opened),
         claims: opened.into_claims(),
     })
 }

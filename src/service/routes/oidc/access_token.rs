@@ -110,7 +110,7 @@ fn verify_access(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
         binding: certificate.map_or(Binding::Nobody, Binding::Certificate),
     };
     let provider = provider(call, &body.issuer, &body.protection)?;
-    Ok(provider.verify_access_token(&body.token, &rules)?.into())
+    Ok(Accepted::of(call, provider.verify_access_token(&body.token, &rules)?))
 }
 
 /// A token that somebody asks about.
@@ -164,7 +164,7 @@ struct RefreshRequest {
 
 fn verify_refresh(call: &Call<'_>, body: RefreshRequest) -> Result<Accepted> {
     let provider = provider(call, &body.issuer, &body.protection)?;
-    Ok(provider.verify_refresh_token(&client(&body.client)?, &body.token)?.into())
+    Ok(Accepted::of(call, provider.verify_refresh_token(&client(&body.client)?, &body.token)?))
 }
 
 /// The provider with its protections.

@@ -127,9 +127,9 @@ fn verify(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
     let client = client(&body.client)?;
     if !body.as_client {
         let provider = provider(call, &body.issuer);
-        return Ok(provider.verify_id_token(&client, &body.token, &rules)?.into());
+        return Ok(Accepted::of(call, provider.verify_id_token(&client, &body.token, &rules)?));
     }
     let keys = provider_keys(body.provider_jwks.as_deref(), client.id_token().signing)?;
     let party = relying_party(call, client, &body.issuer);
-    Ok(party.verify_id_token(keys.as_ref(), &body.token, &rules)?.into())
+    Ok(Accepted::of(call, party.verify_id_token(keys.as_ref(), &body.token, &rules)?))
 }

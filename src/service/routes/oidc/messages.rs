@@ -118,7 +118,7 @@ fn verify_logout(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
     let guard = |token: &JtiUse<'_>| first(call, token);
     let rules = LogoutTokenRules { untyped: body.untyped(Untyped::Refused), replay: &guard };
     let party = relying_party(call, client, &body.issuer);
-    Ok(party.verify_logout_token(keys.as_ref(), &body.token, &rules)?.into())
+    Ok(Accepted::of(call, party.verify_logout_token(keys.as_ref(), &body.token, &rules)?))
 }
 
 fn issue_request(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
@@ -140,7 +140,7 @@ fn verify_request(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
     let untyped = body.untyped(Untyped::Accepted);
     let rules = RequestObjectRules { untyped, max_lifetime: Some(max_lifetime) };
     let (provider, client) = (provider(call, &body.issuer), client(&body.client)?);
-    Ok(provider.open_request_object(&client, &body.token, &rules)?.into())
+    Ok(Accepted::of(call, provider.open_request_object(&client, &body.token, &rules)?))
 }
 
 /// An assertion to be made.
@@ -181,7 +181,7 @@ fn verify_assertion(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
         ..usual
     };
     let (provider, client) = (provider(call, &body.issuer), client(&body.client)?);
-    Ok(provider.verify_client_assertion(&client, &body.token, &rules)?.into())
+    Ok(Accepted::of(call, provider.verify_client_assertion(&client, &body.token, &rules)?))
 }
 
 fn first(call: &Call<'_>, token: &JtiUse<'_>) -> Result<bool> {

@@ -47,8 +47,9 @@ struct Accepted {
     alg: &'static str,
 }
 
-impl From<VerifiedToken> for Accepted {
-    fn from(token: VerifiedToken) -> Self {
+impl Accepted {
+    fn of(call: &Call<'_>, token: VerifiedToken) -> Self {
+        call.note_key(token.key.alias.as_str(), Some(&token.key.kid));
         Self {
             alias: token.key.alias.to_string(),
             kid: token.key.kid.clone(),

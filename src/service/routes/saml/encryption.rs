@@ -157,6 +157,9 @@ fn decrypt(call: &Call<'_>, body: DecryptRequest) -> Result<DecryptedDocument> {
     let policy = PeerPolicy::of(body.allow.iter().map(String::as_str))?;
     let entity = entity(call, body.role, body.identifier)?;
     let found = entity.decrypt(body.xml.as_bytes(), body.kind.into(), &policy)?;
+    if let Some(first) = found.first() {
+        call.note_key(&first.alias, None);
+    }
     let elements = found.into_iter().map(|one| Decrypted {
         // EXPOSE: to the caller, who has the right to it.
         xml: String::from_utf8_lossy(one.xml.expose_secret()).into_owned(),

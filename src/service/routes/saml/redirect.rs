@@ -72,6 +72,7 @@ fn sign_query(call: &Call<'_>, body: QueryRequest) -> Result<SignedQuery> {
     };
     let keys = entity(call, body.role, body.identifier)?.keys(SamlUse::Signing)?;
     let signed = redirect::sign(&keys, body.xml.as_bytes(), &options)?;
+    call.note_key(&signed.alias, None);
     let alg = signed.algorithm.xml_name().unwrap_or_default();
     Ok(SignedQuery { query: signed.query, alias: signed.alias, alg })
 }

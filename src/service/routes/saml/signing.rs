@@ -89,6 +89,7 @@ fn sign(call: &Call<'_>, body: SignRequest) -> Result<SignedDocument> {
     };
     let entity = entity(call, body.role, body.identifier)?;
     let signed = entity.sign(body.xml.as_bytes(), what, &options)?;
+    call.note_key(&signed.alias, None);
     let alg = signed.algorithm.xml_name().unwrap_or_default();
     Ok(SignedDocument { xml: signed.xml, id: signed.id, alias: signed.alias, alg })
 }
