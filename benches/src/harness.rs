@@ -129,8 +129,8 @@ fn count_of(case: &mut Case<'_>, nanoseconds: f64) -> usize {
 
 /// A turn of a pair is so long: far longer than the clock takes to read, far shorter than other programs run at a time.
 const PAIR_NS: f64 = 50_000.0;
-/// Fewer pairs say nothing.
-const LEAST_PAIRS: usize = 100;
+/// Of private RSA operations, which differ by more from each other than a profile costs, fewer pairs say little.
+const LEAST_PAIRS: usize = 2_000;
 
 /// The middle of the samples.
 #[must_use]
