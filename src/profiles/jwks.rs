@@ -98,6 +98,7 @@ pub struct Jwks {
 
 impl Jwks {
     /// One without keys.
+    #[cfg(feature = "service")]
     pub(crate) fn empty(snapshot: &Snapshot) -> Self {
         Self::of(std::iter::empty(), snapshot)
     }
