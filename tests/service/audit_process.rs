@@ -183,3 +183,53 @@ fn a_change_begins_only_if_there_is_room_for_its_second_line() {
     let phases: Vec<&str> = lines.iter().filter_map(|line| line["phase"].as_str()).collect();
     assert_eq!(phases, ["begin", "end"]);
 }
+
+#[test]
+fn a_reader_that_stops_holds_up_changes_and_no_use() {
+    let home = home(
+        "to = \"stdout\"\nuses = \"full\"\n\
+         [[grants]]\ncallers = [\"anybody\"]\nrights = [\"reload\"]",
+    );
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = home.command();
+    command.stdout(writer);
+    let mut served = Served::start(command);
+    let url = format!("http://{}", served.address());
+    let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+    let post = |path: &str, body: &str| {
+        let answer = agent.post(format!("{url}{path}")).send(body).unwrap();
+        answer.status().as_u16()
+    };
+    // A pipe takes 64 KiB.
+    for _ in 0..400 {
+        assert_eq!(post(SIGN, r#"{"claims":{}}"#), 200);
+    }
+    assert_eq!(post("/v1/reload", "{}"), 503);
+    assert_eq!(post(SIGN, r#"{"claims":{}}"#), 200);
+    let lines = std::thread::spawn(move || std::io::read_to_string(reader).unwrap());
+    assert_eq!(post("/v1/reload", "{}"), 200);
+    served.signal("TERM");
+    assert!(served.ended().success());
+    let lines = lines.join().unwrap();
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |event: &str| lines.iter().filter(|line| line["event"] == event).count();
+    // What was given up is no line: nothing was begun. That it was refused is one, as a use.
+    assert_eq!((of("use"), of("change"), of("reload")), (402, 2, 1));
+}
+
+#[test]
+fn who_comes_by_a_unix_socket_is_known_by_what_the_kernel_says() {
+    let home = Home::new(
+        "listen = [\"127.0.0.1:0\", \"unix:c.sock\"]\nplain_http = true\n\
+         [service.audit]\nto = \"../audit.log\"\nuses = \"full\"\n",
+    );
+    let _served = home.serve();
+    let socket = home.path("c.sock");
+    let url = format!("http://localhost{SIGN}");
+    let socket = socket.to_str().unwrap();
+    let answer = home.curl(&["--unix-socket", socket, "--json", r#"{"claims":{}}"#, &url]);
+    assert!(answer.contains("es256-a"), "{answer}");
+    let line = Lines::of(&home.path("audit.log")).next(1).remove(0);
+    let ours = format!("unix:uid={},pid=", rustix::process::getuid().as_raw());
+    assert!(line["peer"].as_str().unwrap().starts_with(&ours), "{line}");
+}
