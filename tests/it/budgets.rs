@@ -81,10 +81,11 @@ fn every_command_that_shows_the_key_warns_from_the_half_on() {
 fn sessions_and_tokens_of_profiles_warn_too() {
     const SESSION: &str = "am.global.services.session.clientbased.encryption.AES";
     const STATE: &str = "am.authn.trees.transientstate.encryption";
+    const TOKEN: &str = "am.services.oauth2.stateless.token.encryption";
     let folder = tempfile::tempdir().unwrap();
     let config = configured(folder.path());
     let mut text = std::fs::read_to_string(&config).unwrap();
-    for (label, number) in [(SESSION, 1_u8), (STATE, 2)] {
+    for (label, number) in [(SESSION, 1_u8), (STATE, 2), (TOKEN, 3)] {
         let key = URL_SAFE_NO_PAD.encode([number; 32]);
         let jwk = format!("{{\"kty\":\"oct\",\"k\":\"{key}\"}}");
         std::fs::write(folder.path().join("secrets").join(label), jwk).unwrap();
@@ -95,7 +96,24 @@ fn sessions_and_tokens_of_profiles_warn_too() {
     let claims = folder.path().join("claims.json");
     std::fs::write(&claims, "{\"sub\":\"alice\"}").unwrap();
     let claims = ["--in", claims.to_str().unwrap()];
-    for command in [&["session", "seal"][..], &["token", "seal", "--profile", "tree-state"]] {
+    let client = folder.path().join("shop.toml");
+    std::fs::write(&client, "client_id = \"shop\"\n").unwrap();
+    let client = client.to_str().unwrap();
+    let issue = [
+        "oidc",
+        "access-token",
+        "issue",
+        "--issuer",
+        "https://op.example",
+        "--client",
+        client,
+        "--audience",
+        "https://api.example",
+        "--protection",
+        "encrypted",
+    ];
+    for command in [&["session", "seal"][..], &["token", "seal", "--profile", "tree-state"], &issue]
+    {
         for used in 1..=7 {
             let made = claviger(&config, &[command, &claims].concat());
             assert_eq!(made.status.code(), Some(0), "{made:?}");

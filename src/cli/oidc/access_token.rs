@@ -10,7 +10,7 @@ use claviger::profiles::oidc::{
 };
 
 use super::{
-    ClientArgs, IssuerArgs, LifetimeArgs, accepted, certificates, claims, client_file, issued,
+    ClientArgs, IssuerArgs, LifetimeArgs, accepted, certificates, claims, client_file, issued_by,
 };
 use crate::cli::files::Files;
 use crate::cli::{Context, Outcome};
@@ -129,7 +129,7 @@ fn issue(context: &Context, args: &IssueArgs) -> Result<Outcome> {
     let client = args.client.read()?;
     let provider = args.protection.apply(args.issuer.provider(context)?)?;
     let token = provider.issue_access_token(&client, claims(&args.files)?, &options)?;
-    issued(&args.files, &token)
+    issued_by(&provider, &args.files, &token)
 }
 
 fn verify(context: &Context, args: &VerifyArgs) -> Result<Outcome> {

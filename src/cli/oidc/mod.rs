@@ -28,7 +28,7 @@ mod userinfo;
 use super::files::Files;
 use super::password_input::read_input;
 use super::verify::with_reason;
-use super::{Context, Outcome};
+use super::{Context, Outcome, key_life};
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -194,6 +194,13 @@ fn token_in(path: Option<&PathBuf>) -> Result<Option<String>> {
 /// The answer of what made a token.
 fn issued(files: &Files, token: &str) -> Result<Outcome> {
     files.answer(json!({ "token": token }), &["token"], format!("{token}\n").into_bytes())
+}
+
+/// The same of a token that only the provider opens again.
+fn issued_by(provider: &Provider, files: &Files, token: &str) -> Result<Outcome> {
+    let keys = provider.encrypting()?;
+    let note = keys.as_deref().and_then(key_life::budget_note_of);
+    Ok(issued(files, token)?.with_notes(note))
 }
 
 /// The answer of what accepted one.

@@ -4,7 +4,7 @@ use claviger::error::Result;
 use claviger::profiles::oidc::RefreshTokenOptions;
 
 use super::access_token::ProtectionArgs;
-use super::{ClientArgs, IssuerArgs, LifetimeArgs, accepted, claims, issued};
+use super::{ClientArgs, IssuerArgs, LifetimeArgs, accepted, claims, issued_by};
 use crate::cli::files::Files;
 use crate::cli::{Context, Outcome};
 
@@ -60,7 +60,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Outcome> {
             let provider = args.protection.apply(args.issuer.provider(context)?)?;
             let options = RefreshTokenOptions { lifetime };
             let token = provider.issue_refresh_token(&client, claims(&args.files)?, &options)?;
-            issued(&args.files, &token)
+            issued_by(&provider, &args.files, &token)
         }
         What::Verify(args) => {
             let client = args.client.read()?;

@@ -1,5 +1,7 @@
 //! The provider: who it is, and how its own tokens are protected.
 
+use std::sync::Arc;
+
 use super::keys::SigningLabels;
 use super::layers::{Layers, Opened, Payload, Signing, VerifiedToken};
 use super::rules::{Claims, Untyped};
@@ -8,6 +10,7 @@ use crate::alg::Algorithm;
 use crate::error::{Error, ErrorKind, Result};
 use crate::jose::claims::ClaimRules;
 use crate::jose::jwe::{self, EncryptOptions};
+use crate::ops::KeySet;
 use crate::profiles::{refused, refused_by};
 
 /// Encrypts client-side access and refresh tokens.
@@ -59,6 +62,17 @@ impl Provider {
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.issuer
+    }
+
+    /// The keys that encrypt access and refresh tokens now; `None`: they are signed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownLabel`] if no label is mapped.
+    pub fn encrypting(&self) -> Result<Option<Arc<KeySet>>> {
+        match self.tokens.first() {
+            Some(TokenProtection::Signed(_)) => Ok(None),
+            _ => self.oidc.now().label(ENCRYPTION_LABEL).map(|keys| Some(keys.set)),
+        }
     }
 
     pub(super) const fn oidc(&self) -> &Oidc {
