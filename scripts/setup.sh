@@ -19,7 +19,7 @@ if [ -n "$missing" ]; then
   # shellcheck disable=SC2086
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
 fi
-command -v cargo >/dev/null 2>&1 || { echo "install Rust 1.88 or later: https://rustup.rs" >&2; exit 1; }
+command -v cargo >/dev/null 2>&1 || { echo "install Rust 1.89 or later: https://rustup.rs" >&2; exit 1; }
 
 # Peers of the interoperability tests, in a folder of their own: npm's `jose`, `oidc-provider` and `openid-client`,
 # PyPI's `joserfc`, `jwcrypto`, `lxml`, `openapi-python-client`, `opentelemetry-proto`,

@@ -11,6 +11,8 @@ use memchr::memmem::Finder;
 use memchr::{memchr, memchr_iter, memchr2_iter};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::scan::look_at;
+
 /// When something that was made ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "it says when, or it does not")]
@@ -28,9 +30,6 @@ pub const NEVER: u64 = 253_402_300_800;
 static NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"exp\""));
 const NAME_BYTES: usize = 5;
 
-/// Bytes that are compared without a branch between them: compilers make vectors of that.
-const BLOCK: usize = 32;
-
 impl Life {
     /// The life of a signed payload. A payload that is no JSON object has no end.
     #[must_use]
@@ -46,24 +45,36 @@ impl Life {
 
 /// The life of an object without escapes whose `exp` is a plain number; else `None`. Without escapes a
 /// quotation mark always begins or ends a string, so what looks like the name `exp` is one, or a value.
+#[inline]
 fn plain(inner: &[u8]) -> Option<Life> {
-    let Some(at) = NAME.find(inner) else {
-        return (!has(inner, |byte| byte == b'\\')).then_some(Life::Open);
-    };
-    let (before, after) = (inner.get(..at)?, inner.get(at + NAME_BYTES..)?);
-    let shallow = !has(before, |byte| (byte == b'{') | (byte == b'\\'));
-    let last = !has_pair(after, |one, two| ((one == b'x') & (two == b'p')) | (one == b'\\'));
-    if !(shallow && last) {
-        return beside_braces(inner, at, after);
+    let Some(seen) = look_at(inner) else { return beside_others(inner) };
+    if seen.escapes {
+        return None;
     }
-    member(after).map(|value| value.map_or(Life::Open, Life::Until))
+    let Some(last) = seen.first else { return Some(Life::Open) };
+    if seen.others {
+        return beside_others(inner);
+    }
+    match inner.get(last.checked_sub(3)?..) {
+        Some([b'"', b'e', b'x', b'p', b'"', after @ ..]) => {
+            member(after).map(|value| value.map_or(Life::Open, Life::Until))
+        }
+        _ => Some(Life::Open),
+    }
 }
 
-/// The same where there are inner objects, several names or escapes.
-fn beside_braces(inner: &[u8], first: usize, after: &[u8]) -> Option<Life> {
+/// The same of a short object, and of one that has inner objects or more than one place that may be a name.
+#[cold]
+fn beside_others(inner: &[u8]) -> Option<Life> {
     if memchr(b'\\', inner).is_some() {
         return None;
     }
+    let Some(at) = NAME.find(inner) else { return Some(Life::Open) };
+    beside_braces(inner, at, inner.get(at + NAME_BYTES..)?)
+}
+
+/// The same where there is a name, and nothing is escaped.
+fn beside_braces(inner: &[u8], first: usize, after: &[u8]) -> Option<Life> {
     // Nothing is closed behind the only name but the whole.
     if memchr(b'}', after).is_none() && NAME.find(after).is_none() {
         return member(after).map(|value| value.map_or(Life::Open, Life::Until));
@@ -104,50 +115,34 @@ fn depth_after(mut depth: usize, text: &[u8]) -> Option<usize> {
 /// What the text behind the string `exp` says: the number of that member, or nothing if the string is no name.
 /// `None`: the exact reader must say.
 fn member(rest: &[u8]) -> Option<Option<u64>> {
-    let Some(value) = rest.trim_ascii_start().strip_prefix(b":") else { return Some(None) };
-    plain_number(value.trim_ascii_start()).map(Some)
-}
-
-/// Whether any byte is such.
-#[inline]
-fn has(text: &[u8], such: impl Fn(u8) -> bool) -> bool {
-    let any = |bytes: &[u8]| bytes.iter().fold(false, |found, byte| found | such(*byte));
-    let (blocks, rest) = text.as_chunks::<BLOCK>();
-    let found = blocks.iter().fold(false, |found, block| found | any(block));
-    // The last block may overlap the one before it.
-    found | text.last_chunk::<BLOCK>().map_or_else(|| any(rest), |block| any(block))
-}
-
-/// Whether any two neighbours are such.
-#[inline]
-fn has_pair(text: &[u8], such: impl Fn(u8, u8) -> bool) -> bool {
-    let (Some((_, ones)), Some((_, twos))) = (text.split_last(), text.split_first()) else {
-        return false;
+    let value = match rest {
+        [b':', value @ ..] => value,
+        _ => match rest.trim_ascii_start() {
+            [b':', value @ ..] => value,
+            _ => return Some(None),
+        },
     };
-    let any = |ones: &[u8], twos: &[u8]| {
-        ones.iter().zip(twos).fold(false, |found, (one, two)| found | such(*one, *two))
-    };
-    let (blocks, rest) = ones.as_chunks::<BLOCK>();
-    let (shifted, rest_shifted) = twos.as_chunks::<BLOCK>();
-    let found =
-        blocks.iter().zip(shifted).fold(false, |found, (ones, twos)| found | any(ones, twos));
-    let last = ones.last_chunk::<BLOCK>().zip(twos.last_chunk::<BLOCK>());
-    found | last.map_or_else(|| any(rest, rest_shifted), |(ones, twos)| any(ones, twos))
+    match plain_number(value) {
+        None => plain_number(value.trim_ascii_start()).map(Some),
+        some => Some(some),
+    }
 }
 
 /// Digits and then the end of the member. Sixteen of them are beyond [`NEVER`] and do not overflow.
+#[inline]
 fn plain_number(text: &[u8]) -> Option<u64> {
-    let (mut value, mut rest) = match text.split_first_chunk::<8>() {
-        Some((head, rest)) if are_digits(*head) => (eight_digits(*head), rest),
-        _ => (one_digit(*text.first()?)?, text.get(1..)?),
-    };
-    let most = if rest.len() + 8 == text.len() { 8 } else { 15 };
-    for _ in 0..most {
-        let Some(digit) = rest.first().copied().and_then(one_digit) else { break };
-        value = value * 10 + digit;
-        rest = rest.get(1..)?;
+    // Of the years 2001 to 2286 the seconds have ten digits.
+    if let Some((ten, [b',', ..])) = text.split_first_chunk::<10>()
+        && let [head @ .., ninth, tenth] = *ten
+        && are_digits(head)
+    {
+        return Some(eight_digits(head) * 100 + one_digit(ninth)? * 10 + one_digit(tenth)?);
     }
-    let ends = matches!(rest.trim_ascii_start().first(), None | Some(b','));
+    let digits = text.iter().take(16).map_while(|byte| one_digit(*byte));
+    let (count, value) =
+        digits.fold((0, 0), |(count, value), digit| (count + 1, value * 10 + digit));
+    let rest = text.get(count..)?.trim_ascii_start();
+    let ends = count > 0 && matches!(rest.first(), None | Some(b','));
     ends.then_some(value.min(NEVER))
 }
 

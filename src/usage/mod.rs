@@ -20,6 +20,7 @@ mod ledger;
 mod mark;
 mod record;
 mod report;
+mod scan;
 mod slots;
 
 use std::collections::HashMap;
