@@ -122,6 +122,12 @@ impl Writer {
             }
             responses.insert(status.as_u16().to_string(), response);
         }
+        for response in responses.values_mut().filter_map(Value::as_object_mut) {
+            let headers = response.entry("headers").or_insert_with(|| json!({}));
+            if let Some(headers) = headers.as_object_mut() {
+                headers.insert("X-Request-Id".into(), request_id());
+            }
+        }
         responses.into()
     }
 
@@ -131,6 +137,12 @@ impl Writer {
         all.values_mut().for_each(list_words);
         all
     }
+}
+
+/// How the service calls a request.
+fn request_id() -> Value {
+    json!({ "description": "How audit lines name the request: as it did itself, or as the service does",
+        "schema": { "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$" } })
 }
 
 /// The headers of an answer that may be kept.

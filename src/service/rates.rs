@@ -2,6 +2,8 @@
 //!
 //! An address that fails too often is not even looked at before it may fail again: its guesses are bounded, right ones
 //! too. Callers that the TLS handshake proved have nothing to guess and are let through.
+//!
+//! Not by the crate `governor`: it cannot look without taking, and its tables of keys have no bound.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -1,7 +1,8 @@
 //! The file of audit lines: appended to in whole lines, put aside by size and by time, opened again once it was moved.
 //!
 //! Processes that share it (an old one that drains, a new one that serves) take turns under a lock on the file. What a
-//! crash cut short is taken away before the next line, so that each line stands whole.
+//! crash cut short is taken away before the next line, so that each line stands whole. Crates that rotate files hide
+//! failures of it, or do none of this.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
