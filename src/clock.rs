@@ -102,6 +102,7 @@ pub fn rfc3339(time: SystemTime) -> String {
 }
 
 /// A time in RFC 3339, UTC, always with milliseconds: texts in order are times in order.
+#[cfg(any(feature = "service", test))]
 pub(crate) fn rfc3339_millis(time: SystemTime) -> String {
     let time = date_of(time);
     let mut shown = time.replace_nanosecond(0).unwrap_or(time).format(&Rfc3339).unwrap_or_default();
