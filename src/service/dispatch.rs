@@ -89,8 +89,8 @@ pub(crate) async fn answer(
     let mut seen = Seen::default();
     let span = Span::begin(&head);
     let mut answer = respond(service, peer, &id, head, &mut content, &mut seen).await;
+    let route = seen.route.and_then(|at| service.0.routes.routes().get(at));
     if let Some(audit) = &service.0.audit {
-        let route = seen.route.and_then(|at| service.0.routes.routes.get(at));
         let took = started.elapsed();
         let settled = Settled { service, id: &id, peer, route, seen: &seen, took };
         answer = audit.settle(&settled, answer).await;
@@ -98,7 +98,6 @@ pub(crate) async fn answer(
     let answer = answer.unwrap_or_else(Answer::from);
     let (outcome, mut response) = (answer.outcome, answer.into_response());
     service.0.metrics.record(&seen, outcome, response.status(), started.elapsed());
-    let route = seen.route.and_then(|at| service.0.routes.routes().get(at));
     span.end(route, &seen, outcome, response.status());
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(request_id::HEADER, id);

@@ -140,6 +140,10 @@ fn what_cannot_be_written_to_is_told_with_its_place_and_at_the_start() {
     let (code, said) = check(&home);
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("no/such for the audit file") && said.contains("mkdir -p"), "{said}");
+    home.configure(&format!("{PLAIN}[service.audit]\nto = \".\"\n"));
+    let (code, said) = check(&home);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("is a folder") && said.contains("/audit.log"), "{said}");
     home.configure(&format!("{PLAIN}[service.audit]\nto = \"stdout\"\nuses = \"ful\"\n"));
     let (code, said) = check(&home);
     assert_eq!(code, 1, "{said}");

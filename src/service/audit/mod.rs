@@ -247,13 +247,17 @@ fn who<'a>(snapshot: &crate::keyring::Snapshot, name: &'a crate::label::CallerNa
 /// What is wrong with where lines are to go.
 pub(super) fn check(settings: &AuditSettings) -> Option<crate::problem::Problem> {
     let AuditTarget::File { path, .. } = &settings.to else { return None };
-    let folder = folder_of(&path.value);
-    if folder.is_dir() {
+    let (folder, file) = (folder_of(&path.value), path.value.display());
+    let problem = if !folder.is_dir() {
+        let text = format!("there is no folder {} for the audit file", folder.display());
+        let help = format!("mkdir -p -m 700 {}", folder.display());
+        crate::problem::Problem::error("missing_folder", text).with_help(help)
+    } else if path.value.is_dir() {
+        let help = format!("name a file in it: to = \"{file}/audit.log\"");
+        crate::problem::Problem::error("no_file", format!("{file} is a folder")).with_help(help)
+    } else {
         return None;
-    }
-    let text = format!("there is no folder {} for the audit file", folder.display());
-    let help = format!("mkdir -p -m 700 {}", folder.display());
-    let problem = crate::problem::Problem::error("missing_folder", text).with_help(help);
+    };
     Some(problem.at(path.location.clone()))
 }
 
