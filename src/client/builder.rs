@@ -230,7 +230,7 @@ mod tests {
         let error = Client::builder("http://localhost").bearer("a\nb").unwrap_err();
         assert!(!error.to_string().contains('a'.to_string().repeat(2).as_str()));
         assert!(Client::builder("x").roots_pem(b"none").is_err());
-        assert!(Client::builder("x").certificate_pem(PEM, PEM).is_err());
+        assert!(Client::builder("x").certificate_pem(PEM, b"none").is_err());
     }
 
     const PEM: &[u8] = include_bytes!("../../keystores/openssl.pem");
