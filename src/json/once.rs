@@ -3,15 +3,52 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use memchr::{memchr_iter, memchr3};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+
+use serde_json::value::RawValue;
 
 use super::DUPLICATE;
 
-/// Whether a text is JSON in which no object names a member twice. It builds nothing.
-pub(crate) fn names_members_once(text: &str) -> bool {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    Once.deserialize(&mut deserializer).and_then(|()| deserializer.end()).is_ok()
+/// Whether no object of a JSON text names a member twice; numbers that no `f64` holds are refused too. It builds
+/// nothing.
+pub(crate) fn names_members_once(value: &RawValue) -> bool {
+    let text = value.get();
+    flat(text.as_bytes()).unwrap_or_else(|| {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        Once.deserialize(&mut deserializer).is_ok()
+    })
 }
+
+/// The same of one object of plain members, which most claims are; `None` of anything else. The text is known to be
+/// JSON: without escapes its quotation marks come in pairs, and a string before a colon is a name.
+fn flat(text: &[u8]) -> Option<bool> {
+    let inner = text.strip_prefix(b"{")?;
+    if memchr3(b'\\', b'{', b'[', inner).is_some() {
+        return None;
+    }
+    let mut marks = memchr_iter(b'"', inner);
+    let (mut names, mut count): ([&[u8]; FEW], usize) = ([&[]; FEW], 0);
+    while let (Some(open), Some(close)) = (marks.next(), marks.next()) {
+        let rest = inner.get(close + 1..)?.trim_ascii_start();
+        let Some(value) = rest.strip_prefix(b":") else { continue };
+        if let [b'-' | b'0'..=b'9', ..] = value.trim_ascii_start()
+            && value.iter().take_while(|byte| **byte != b',').any(|byte| b"eE".contains(byte))
+        {
+            return None;
+        }
+        let name = inner.get(open + 1..close)?;
+        if names.iter().take(count).any(|one| *one == name) {
+            return Some(false);
+        }
+        *names.get_mut(count)? = name;
+        count += 1;
+    }
+    Some(true)
+}
+
+/// Names that are compared with each other; with more they are sorted.
+const FEW: usize = 16;
 
 /// Reads a value and keeps the names of one object at a time.
 struct Once;
@@ -101,30 +138,63 @@ impl<'de> Visitor<'de> for Name {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
     use crate::json::parse_strict;
 
     #[test]
     fn a_name_that_stands_twice_in_one_object_is_found_however_it_is_written() {
-        for good in ["{}", "[]", "7", r#"{"a":{"a":1},"b":[{"a":1},{"a":1}]}"#, r#"{"a":1,"A":2}"#]
-        {
-            assert!(names_members_once(good), "{good}");
+        let once = |text: &str| names_members_once(serde_json::from_str(text).unwrap());
+        let many = |last: &str| {
+            let names: String = (0..40).map(|n| format!("\"{n}\":{n},")).collect();
+            format!("{{{names}\"{last}\":0}}")
+        };
+        for good in [
+            "{}",
+            "[]",
+            "7",
+            r#"{"a":{"a":1},"b":[{"a":1},{"a":1}]}"#,
+            r#"{"a":1,"A":2}"#,
+            r#"{ "a" : "b" , "b" : "a" , "c" : "a:" , "d" : -1e9 , "" : ":" }"#,
+            &many("40"),
+        ] {
+            assert!(once(good), "{good}");
         }
-        let deep = format!("{}{}", "[".repeat(1_000), "]".repeat(1_000));
+        let deep = format!("{}{}", "[".repeat(127), "]".repeat(127));
+        assert!(once(&deep));
         for bad in [
             r#"{"a":1,"a":1}"#,
+            r#"{ "a" : 1, "b":"a", "a" : 1}"#,
+            r#"{"":1,"":1}"#,
             r#"{"a":1,"b":2,"\u0061":3}"#,
             r#"[{"x":{"a":1,"c":0,"a":1}}]"#,
-            "{} {}",
-            "",
             r#"{"a":1e999}"#,
-            &deep,
+            r#"{"a":"b","c":[1e999]}"#,
+            &many("39"),
         ] {
-            assert!(!names_members_once(bad), "{bad}");
+            assert!(!once(bad), "{bad}");
         }
         // As the parser that builds a tree has it.
         for text in [r#"{"a":1,"b":{"c":1,"c":2}}"#, r#"{"a":[1,{"b":2}]}"#] {
-            assert_eq!(names_members_once(text), parse_strict(text.as_bytes(), 9).is_ok());
+            assert_eq!(once(text), parse_strict(text.as_bytes(), 9).is_ok());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_quick_look_sees_what_the_reader_sees(
+            members in vec(("[a-c\\\\:]{0,2}", "[a-c:, \"]{0,3}|\u{1}"), 0..6),
+            spaces in "[ \n]{0,2}",
+        ) {
+            let quoted = |text: &str| serde_json::to_string(text).unwrap();
+            let members = members.iter().map(|(name, value)| {
+                format!("{spaces}{}{spaces}:{spaces}{}{spaces}", quoted(name), quoted(value))
+            });
+            let text = format!("{{{}}}", members.collect::<Vec<_>>().join(","));
+            let expected = parse_strict(text.as_bytes(), 9).is_ok();
+            prop_assert_eq!(names_members_once(serde_json::from_str(&text).unwrap()), expected);
         }
     }
 }

@@ -214,13 +214,13 @@ fn query(text: &str) -> Result<Members, Problem> {
 
 /// Refuses a parameter that the route has not: after a slip in `realm` the root realm would answer.
 fn require_known(query: &Members, route: &Route) -> Result<(), Problem> {
-    let known: Vec<&str> =
-        std::iter::once("realm").chain(route.query.iter().map(|(name, _)| *name)).collect();
-    let Some(name) = query.names().find(|name| !known.contains(name)) else { return Ok(()) };
+    let known = || std::iter::once("realm").chain(route.query.iter().map(|(name, _)| *name));
+    let unknown = |name: &&str| known().all(|known| known != *name);
+    let Some(name) = query.names().find(unknown) else { return Ok(()) };
     let shown: String = name.chars().take(64).collect();
     let text = format!("this path has no parameter \"{}\"", shown.escape_debug());
     Err(Problem::new(StatusCode::BAD_REQUEST, "malformed", text)
-        .with_help(format!("it has: {}", known.join(", "))))
+        .with_help(format!("it has: {}", known().collect::<Vec<_>>().join(", "))))
 }
 
 /// More than any route has.
