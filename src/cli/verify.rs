@@ -1,5 +1,6 @@
 //! `verify`: a JWS, its claims if asked, or with `--raw` a bare signature.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -123,7 +124,7 @@ pub(crate) fn claims_of(
         issuer: args.issuer.clone(),
         audience: args.audience.clone(),
         skew: Duration::from_secs(args.skew.into()),
-        required: args.require.clone(),
+        required: args.require.iter().cloned().map(Cow::Owned).collect(),
         max_json_depth: set.policy().limits.max_json_depth,
         ..ClaimRules::default()
     };

@@ -1,5 +1,6 @@
 //! JWT claims of a token that verified (RFC 7519 §4.1); the time is the caller's.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
@@ -18,7 +19,7 @@ pub struct ClaimRules {
     /// Clocks may differ by this much.
     pub skew: Duration,
     /// Claims that must be there.
-    pub required: Vec<String>,
+    pub required: Vec<Cow<'static, str>>,
     /// How deep objects and lists may nest: `policy.limits.max_json_depth`.
     pub max_json_depth: usize,
     /// Takes a token whose `exp` has passed, for those few uses that a specification allows it.
@@ -47,7 +48,7 @@ impl Default for ClaimRules {
 pub fn check(payload: &[u8], rules: &ClaimRules, now: SystemTime) -> Result<Map<String, Value>> {
     let claims = json::parse_strict_object(payload, rules.max_json_depth)
         .map_err(|_| rejected("the payload is not a JSON object"))?;
-    if let Some(missing) = rules.required.iter().find(|name| !claims.contains_key(*name)) {
+    if let Some(missing) = rules.required.iter().find(|name| !claims.contains_key(&***name)) {
         return Err(rejected(&format!("the claim \"{}\" is missing", missing.escape_debug())));
     }
     let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();

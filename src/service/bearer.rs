@@ -1,5 +1,7 @@
 //! What stands behind `Authorization: Bearer`: an API key, or a token whose signature and claims hold.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
@@ -108,7 +110,7 @@ fn check(service: &Service, policy: &Policy, rule: &TokenRule, verified: &Verifi
         issuer: Some(rule.issuer.clone()),
         audience: Some(rule.audience.clone()),
         skew: policy.clock_skew,
-        required: ["iss", "sub", "aud", "exp"].map(str::to_owned).to_vec(),
+        required: ["iss", "sub", "aud", "exp"].map(Cow::Borrowed).to_vec(),
         max_json_depth: policy.limits.max_json_depth,
         ..ClaimRules::default()
     };

@@ -75,7 +75,7 @@ fn run(case: &Value) -> Result<Vec<u8>, Error> {
                 skew: Duration::from_secs(case["leeway_s"].as_u64().unwrap_or(0)),
                 required: require
                     .as_object()
-                    .map(|names| names.keys().cloned().collect())
+                    .map(|names| names.keys().cloned().map(Into::into).collect())
                     .unwrap_or_default(),
                 ..ClaimRules::default()
             };

@@ -43,7 +43,7 @@ fn lines_go_to_standard_output_and_nothing_else_does() {
     let line = lines.next(1).remove(0);
     assert_eq!((&line["request_id"], &line["alias"]), (&"one".into(), &"es256-a".into()));
     assert_eq!(line["caller"]["kind"], "anonymous");
-    assert_eq!(home.curl(&[&format!("http://{}/v1/labels", served.address())]).is_empty(), false);
+    assert!(!home.curl(&[&format!("http://{}/v1/labels", served.address())]).is_empty());
     assert_eq!(lines.next(1)[0]["status"], 403);
     // Who asks by a signal is no caller; what was read is told all the same.
     let text = fs::read_to_string(home.config()).unwrap();

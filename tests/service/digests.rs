@@ -11,7 +11,7 @@ use claviger::alg::Hash;
 use claviger::ops::GivenDigest;
 use openssl::bn::BigNum;
 use openssl::ecdsa::EcdsaSig;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::running::{Running, granting};
 

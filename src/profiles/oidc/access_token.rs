@@ -1,5 +1,6 @@
 //! Access tokens as JWTs (RFC 9068).
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -111,7 +112,7 @@ impl Provider {
             &ClaimRules {
                 issuer: Some(self.issuer().to_owned()),
                 audience: rules.audience.map(str::to_owned),
-                required: REQUIRED.map(str::to_owned).to_vec(),
+                required: REQUIRED.map(Cow::Borrowed).to_vec(),
                 ..now.claim_rules()
             },
         )?;

@@ -1,5 +1,6 @@
 //! Client authentication with JWTs: `private_key_jwt` and `client_secret_jwt` (RFC 7523, OpenID Connect Core §9).
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::Now;
@@ -103,7 +104,7 @@ impl Provider {
         let accepted = opened.accept(
             &ClaimRules {
                 issuer: Some(client.id().to_owned()),
-                required: ["iss", "sub", "aud", "exp", "jti"].map(str::to_owned).to_vec(),
+                required: ["iss", "sub", "aud", "exp", "jti"].map(Cow::Borrowed).to_vec(),
                 ..now.claim_rules()
             },
             now.time,

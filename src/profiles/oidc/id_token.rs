@@ -1,5 +1,6 @@
 //! ID tokens (OpenID Connect Core §2): made and checked again by the provider, checked by relying parties.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -257,7 +258,7 @@ pub(super) fn check(
         &ClaimRules {
             issuer: Some(issuer.to_owned()),
             audience: Some(client.id().to_owned()),
-            required: required.map(str::to_owned).to_vec(),
+            required: required.map(Cow::Borrowed).to_vec(),
             accept_expired: rules.expired == Expired::Accepted,
             ..now.claim_rules()
         },

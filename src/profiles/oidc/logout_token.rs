@@ -1,5 +1,6 @@
 //! Logout tokens (OpenID Connect Back-Channel Logout 1.0 §2.4).
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -90,7 +91,7 @@ pub(super) fn check(
         &ClaimRules {
             issuer: Some(issuer.to_owned()),
             audience: Some(client.id().to_owned()),
-            required: ["iss", "aud", "iat", "exp", "jti", "events"].map(str::to_owned).to_vec(),
+            required: ["iss", "aud", "iat", "exp", "jti", "events"].map(Cow::Borrowed).to_vec(),
             ..now.claim_rules()
         },
         now.time,

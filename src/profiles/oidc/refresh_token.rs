@@ -1,5 +1,6 @@
 //! Refresh tokens as JWTs of a kind of their own, for the provider alone.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::client::Client;
@@ -75,7 +76,7 @@ impl Provider {
             &ClaimRules {
                 issuer: Some(self.issuer().to_owned()),
                 audience: Some(self.issuer().to_owned()),
-                required: REQUIRED.map(str::to_owned).to_vec(),
+                required: REQUIRED.map(Cow::Borrowed).to_vec(),
                 ..now.claim_rules()
             },
         )

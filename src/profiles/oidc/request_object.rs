@@ -80,8 +80,8 @@ impl Provider {
         let encryption = decryption.as_ref().zip(agreed.encryption);
         let opened = Layers { signing, encryption }.open(token)?;
         opened.check_typ(Some(TYP), rules.untyped)?;
-        let mut required = vec!["iss".to_owned(), "aud".to_owned()];
-        required.extend(rules.max_lifetime.map(|_| "exp".to_owned()));
+        let mut required = vec!["iss".into(), "aud".into()];
+        required.extend(rules.max_lifetime.map(|_| "exp".into()));
         let accepted = opened.accept(
             &ClaimRules {
                 issuer: Some(client.id().to_owned()),

@@ -35,7 +35,7 @@ fn usage(why: impl Into<String>) -> Error {
 
 /// Refuses claims that the profile sets itself, so that nobody wonders which of two values is signed.
 pub(super) fn refuse_own(claims: &Claims, own: &[&str]) -> Result<()> {
-    match own.iter().find(|name| claims.contains_key(**name)) {
+    match claims.keys().find(|name| own.contains(&name.as_str())) {
         None => Ok(()),
         Some(name) => Err(usage(format!("the claim \"{name}\" is set here, not by the caller"))
             .with_help(
@@ -46,20 +46,19 @@ pub(super) fn refuse_own(claims: &Claims, own: &[&str]) -> Result<()> {
 
 /// The first thing that is wrong with the types of well-known claims.
 fn misshapen(claims: &Claims) -> Option<String> {
-    if let Some(name) =
-        TEXTS.into_iter().find(|name| claims.get(*name).is_some_and(|value| !value.is_string()))
-    {
-        return Some(format!("{name} is not a string"));
-    }
-    if claims.get("auth_time").is_some_and(|value| !value.is_number()) {
-        return Some("auth_time is not a number".into());
-    }
-    let texts =
-        |value: &Value| value.as_array().is_some_and(|list| list.iter().all(Value::is_string));
-    if claims.get("amr").is_some_and(|value| !texts(value)) {
-        return Some("amr is no list of strings".into());
-    }
-    None
+    // One pass: a look for each of the names in the map costs more.
+    claims.iter().find_map(|(name, value)| match name.as_str() {
+        name if TEXTS.contains(&name) && !value.is_string() => {
+            Some(format!("{name} is not a string"))
+        }
+        "auth_time" if !value.is_number() => Some("auth_time is not a number".into()),
+        "amr" if !is_texts(value) => Some("amr is no list of strings".into()),
+        _ => None,
+    })
+}
+
+fn is_texts(value: &Value) -> bool {
+    value.as_array().is_some_and(|list| list.iter().all(Value::is_string))
 }
 
 /// Checks the types of well-known claims of a token that was received.

@@ -196,7 +196,7 @@ impl Operation for Verify {
                 issuer: checks.issuer,
                 audience: checks.audience,
                 skew: Duration::from_secs(checks.skew.into()),
-                required: checks.require,
+                required: checks.require.into_iter().map(Cow::Owned).collect(),
                 max_json_depth: keys.policy().limits.max_json_depth,
                 ..ClaimRules::default()
             };
