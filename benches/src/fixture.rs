@@ -1,6 +1,6 @@
 //! Labels of a real keyring over a JWK set, as a program would open them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -105,4 +105,12 @@ pub fn row(name: &str) -> &'static Algorithm {
 /// The rows of an operation.
 pub fn rows(operation: Operation) -> impl Iterator<Item = &'static Algorithm> {
     ALGORITHMS.iter().filter(move |row| row.operation == operation)
+}
+
+/// The folder into which `scripts/setup.sh` installs the peers that are no Rust; `PEERS` names another.
+pub fn peers() -> PathBuf {
+    std::env::var_os("PEERS").map(PathBuf::from).unwrap_or_else(|| {
+        let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+        Path::new(&target).join("interop")
+    })
 }

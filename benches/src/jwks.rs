@@ -11,7 +11,9 @@ use claviger::profiles::jwks::Party;
 
 /// Prints the table.
 pub fn run() {
-    println!("a key set, ns of CPU time: over = rendered beyond its JSON alone, the median of pairs\n");
+    println!(
+        "a key set, ns of CPU time: over = rendered beyond its JSON alone, the median of pairs\n"
+    );
     let head = ["rendered", "JSON alone", "over", "95 %", "handed out", "read by a peer"];
     print_row("aliases", &head.map(str::to_owned));
     for count in [2, 20, 1_000] {
@@ -25,10 +27,8 @@ pub fn run() {
         let keyring = claviger::Keyring::open_once(&folder.path().join("claviger.toml"));
         let handle = keyring.expect("opened").jwks(None, Party::Provider);
         let rules = PeerRules::verify(&["ES256"]).expect("a row");
-        let rendered = paired(
-            &mut Case::new(|| render().to_string()),
-            &mut Case::new(|| value.to_string()),
-        );
+        let rendered =
+            paired(&mut Case::new(|| render().to_string()), &mut Case::new(|| value.to_string()));
         let times = measure(&mut [
             Case::new(|| handle.document()),
             Case::new(|| PeerKeySet::from_jwks(text.as_bytes(), &rules).expect("a set")),

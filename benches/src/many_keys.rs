@@ -25,7 +25,14 @@ pub fn run() {
         print_row(name, &[ns(times[0]), ns(times[1]), ratio(times[1] / times[0])]);
     }
     let head = [
-        "first of 20", "last of 20", "unknown kid", "longest", "no kid", "ratio", "escaped", "4,000",
+        "first of 20",
+        "last of 20",
+        "unknown kid",
+        "longest",
+        "no kid",
+        "ratio",
+        "escaped",
+        "4,000",
         "another's",
     ];
     println!();

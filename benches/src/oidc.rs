@@ -1,5 +1,5 @@
 //! What an ID token costs beyond the JOSE operation that it is made of: the same keys, the same claims, one run; and what
-//! the npm package `jose` takes, where `PEERS` names the folder that `scripts/setup.sh` installs it into.
+//! the npm package `jose` takes, which `scripts/setup.sh` installs.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,7 +14,7 @@ use claviger::profiles::oidc::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::fixture::{material, row};
+use crate::fixture::{material, peers, row};
 use crate::harness::{Case, ns, paired, print_row};
 
 const ISSUER: &str = "https://op.example.com/am/oauth2";
@@ -28,7 +28,16 @@ pub fn run() {
         "\nID tokens, ns of CPU time: over = ours beyond the bare JOSE call with the same payload, the median of pairs\n"
     );
     let head = [
-        "issue", "JOSE", "over", "95 %", "verify", "JOSE", "over", "95 %", "node issue", "node verify",
+        "issue",
+        "JOSE",
+        "over",
+        "95 %",
+        "verify",
+        "JOSE",
+        "over",
+        "95 %",
+        "node issue",
+        "node verify",
     ];
     print_row("algorithm", &head.map(str::to_owned));
     for (algorithm, suffix) in ALGORITHMS {
@@ -141,11 +150,10 @@ console.log(times.join(" "));
 
 fn node(algorithm: &str, jwks: &str, payload: &[u8]) -> [f64; 2] {
     let none = [f64::NAN; 2];
-    let Some(folder) = std::env::var_os("PEERS") else { return none };
     let claims = String::from_utf8_lossy(payload).into_owned();
     let output = Command::new("node")
         .args(["--input-type=module", "-e", NODE])
-        .arg(folder)
+        .arg(peers())
         .args([algorithm, jwks, &claims])
         .output();
     let Ok(output) = output else { return none };

@@ -5,14 +5,14 @@
 
 use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use aws_lc_rs::signature::{self as aws, KeyPair, RsaKeyPair};
 use claviger::catalogue::LabelUse;
+use claviger::crypto::Key;
 use claviger::crypto::certificate::self_signed;
 use claviger::crypto::generate::{KeySpec, generate};
-use claviger::crypto::Key;
 use claviger::formats::JwkHints;
 use claviger::ops::{KeySet, KeySetPolicy, LabelKey};
 use claviger::profiles::saml::{self, Expect, Signing};
@@ -21,7 +21,7 @@ use claviger::usage::KeyUsage;
 use claviger::xmlsec::dsig::SignOptions;
 use claviger::xmlsec::{self, CanonicalForm, PeerKeys, PeerPolicy, Trust, XmlLimits};
 
-use crate::fixture::{pem, row};
+use crate::fixture::{peers, pem, row};
 use crate::harness::{Case, measure, print_row, ratio};
 
 /// Size of the signed document.
@@ -169,7 +169,8 @@ impl House {
     /// The canonical octets of the whole, nothing signed or verified.
     pub fn canonical(&self) -> Vec<u8> {
         let form = CanonicalForm::default();
-        xmlsec::canonicalize(self.plain.as_bytes(), None, &form, &XmlLimits::MESSAGE).expect("canonical")
+        xmlsec::canonicalize(self.plain.as_bytes(), None, &form, &XmlLimits::MESSAGE)
+            .expect("canonical")
     }
 
     /// What the peers read; the template is our document with empty values.
@@ -244,11 +245,7 @@ struct Peers {
 
 impl Peers {
     fn start(folder: &Path) -> Self {
-        let peers = std::env::var_os("PEERS").map(PathBuf::from).unwrap_or_else(|| {
-            let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-            Path::new(&target).join("interop")
-        });
-        let mut child = Command::new(peers.join("venv/bin/python"))
+        let mut child = Command::new(peers().join("venv/bin/python"))
             .args(["-c", PEERS])
             .arg(folder)
             .stdin(Stdio::piped())

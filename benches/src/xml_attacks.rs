@@ -12,7 +12,9 @@ const BYTES: usize = 1 << 20;
 
 /// Prints the table.
 pub fn run() {
-    println!("XML of 1 MiB, read with limits that let 1 MiB in: ms of CPU time until it is refused\n");
+    println!(
+        "XML of 1 MiB, read with limits that let 1 MiB in: ms of CPU time until it is refused\n"
+    );
     let limits = XmlLimits { max_bytes: BYTES, ..XmlLimits::MESSAGE };
     let form = CanonicalForm::default();
     let mut slowest: f64 = 0.0;

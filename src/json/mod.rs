@@ -86,6 +86,20 @@ pub(crate) fn wipe(value: &mut Value) {
     }
 }
 
+/// How many bytes a value has as text: at least as many, unless characters of it are to be escaped.
+pub(crate) fn text_bytes(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) => 5,
+        Value::Number(_) => 24,
+        Value::String(text) => text.len() + 2,
+        Value::Array(items) => items.iter().map(|item| text_bytes(item) + 1).sum::<usize>() + 2,
+        Value::Object(members) => {
+            let member = |(name, value): (&String, &Value)| name.len() + 4 + text_bytes(value);
+            members.iter().map(member).sum::<usize>() + 2
+        }
+    }
+}
+
 const DUPLICATE: &str = "duplicate member";
 const TOO_DEEP: &str = "too deep";
 
@@ -173,6 +187,20 @@ impl<'de> Visitor<'de> for Strict {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_no_longer_than_is_said() {
+        for text in [
+            "{}",
+            "[]",
+            "[null,true,false,0,-1,1.5,18446744073709551615,-1.7976931348623157e308]",
+            r#"{"iss":"https://op.example","aud":["a","b"],"":{"x":[{}]},"exp":1800000000}"#,
+        ] {
+            let value: Value = serde_json::from_str(text).unwrap();
+            let (said, written) = (text_bytes(&value), value.to_string().len());
+            assert!(written <= said && said <= written + 24 * 9, "{text}: {said}");
+        }
+    }
 
     #[test]
     fn ordinary_texts_come_out_as_serde_reads_them() {

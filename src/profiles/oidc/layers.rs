@@ -72,15 +72,12 @@ pub(super) struct Payload {
     pub(super) expires: Option<u64>,
 }
 
-/// More than the claims of most tokens have.
-const USUAL_BYTES: usize = 1 << 10;
-
 impl From<Claims> for Payload {
     fn from(claims: Claims) -> Self {
         let expires = claims.get("exp").and_then(Value::as_u64);
         let mut claims = Value::Object(claims);
-        // Room for most: what a vector leaves behind when it grows is not wiped.
-        let mut text = Zeroizing::new(Vec::with_capacity(USUAL_BYTES));
+        // What a vector leaves behind when it grows is not wiped; what it does not need is wiped too.
+        let mut text = Zeroizing::new(Vec::with_capacity(json::text_bytes(&claims)));
         // Into memory, of a value whose names are strings: nothing can fail.
         drop(serde_json::to_writer(&mut *text, &claims));
         json::wipe(&mut claims);
