@@ -1,6 +1,5 @@
 //! `[service.rate_limits]`: how often a caller may ask, and how often an address may fail to prove who it is.
 
-use crate::config::Placed;
 use crate::config::reader::{Source, Table, wrong_type};
 
 /// `[service.rate_limits]`. A reload changes them with the next request.
@@ -41,8 +40,10 @@ pub(super) fn read(source: &Source<'_>, table: Option<Table<'_>>) -> RateLimits 
         match (value.get_ref().as_str(), value.get_ref().as_table()) {
             (Some("off"), _) => *limit = None,
             (Some(text), _) => {
-                let location = source.location(value.span());
-                table.unknown_value(key, &Placed { value: text.to_owned(), location }, &["off"]);
+                let text = text.escape_debug();
+                let text = format!("`{key}` of [service.rate_limits] cannot be \"{text}\"");
+                let help = "write { per_second = 100, burst = 200 }, or \"off\"";
+                source.error_with("unknown_value", text, help, value.span());
             }
             (None, Some(map)) => {
                 let name = format!("`{key}` of [service.rate_limits]");
