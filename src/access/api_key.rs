@@ -28,7 +28,7 @@ impl ApiKey {
     pub fn generate() -> Result<Self> {
         let bytes = zeroize::Zeroizing::new(random::bytes::<32>()?);
         let text = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes.as_slice()));
-        let sha256 = sha256(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex::encode(sha256(text.as_bytes()));
         Ok(Self { key: SecretString::from_string(text), sha256 })
     }
 }
@@ -41,8 +41,7 @@ mod tests {
     #[test]
     fn a_key_is_known_by_its_hash() {
         let (one, other) = (ApiKey::generate().unwrap(), ApiKey::generate().unwrap());
-        let pair = |at: usize| u8::from_str_radix(one.sha256.get(at..at + 2).unwrap(), 16).unwrap();
-        let hash = std::array::from_fn(|at| pair(at * 2));
+        let hash = hex::decode(&one.sha256).unwrap().try_into().unwrap();
         let name: crate::label::CallerName = "batch".parse().unwrap();
         let caller = Caller { name: name.clone(), credential: Credential::ApiKey(hash) };
         let access = Access::new(vec![caller], Vec::new());

@@ -59,13 +59,13 @@ impl fmt::Display for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Anonymous => f.write_str("anonymous"),
-            Self::ApiKey(hash) => write!(f, "API key with sha256 {}", Hex(hash)),
+            Self::ApiKey(hash) => write!(f, "API key with sha256 {}", hex::encode(hash)),
             Self::Certificate(name) => {
                 f.write_str("certificate with ")?;
                 match name {
                     CertificateName::SanDns(name) => write!(f, "san_dns {name}"),
                     CertificateName::SanUri(uri) => write!(f, "san_uri {uri}"),
-                    CertificateName::Sha256(hash) => write!(f, "sha256 {}", Hex(hash)),
+                    CertificateName::Sha256(hash) => write!(f, "sha256 {}", hex::encode(hash)),
                     CertificateName::Subject(name) => write!(f, "subject {name}"),
                 }
             }
@@ -80,14 +80,6 @@ impl fmt::Display for Credential {
                 }
             }
         }
-    }
-}
-
-struct Hex<'h>(&'h [u8; 32]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

@@ -58,7 +58,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
             Some(hash) => ops::sign_digest(&set, &GivenDigest::new(hash, payload)?, alg),
             None => ops::sign_raw(&set, payload, alg),
         }?;
-        let hex: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex::encode(&signature);
         let json = json!({ "signature_hex": hex, "alias": active.alias, "kid": active.kid,
             "algorithm": algorithm.name });
         return args.files.answer(json, &["signature_hex"], signature);

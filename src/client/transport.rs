@@ -40,7 +40,7 @@ impl Request {
     /// Done once, however often it is sent: under a key that nobody else has.
     pub(super) fn once(mut self) -> Result<Self> {
         let bytes: [u8; 16] = random::bytes().map_err(|error| ClientError::setup(&error))?;
-        let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let key = hex::encode(bytes);
         self.headers.push(("idempotency-key", format!("\"{key}\"")));
         Ok(self)
     }

@@ -110,15 +110,8 @@ fn credential(
 
 /// 64 hexadecimal digits.
 fn sha256(source: &Source<'_>, text: &Placed<String>) -> Option<[u8; 32]> {
-    let digits = text.value.as_bytes();
     let mut hash = [0; 32];
-    let fits = digits.len() == 64
-        && hash.iter_mut().zip(digits.chunks(2)).all(|(byte, pair)| {
-            let pair = std::str::from_utf8(pair).ok().filter(|pair| !pair.starts_with('+'));
-            let parsed = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok());
-            *byte = parsed.unwrap_or_default();
-            parsed.is_some()
-        });
+    let fits = hex::decode_to_slice(&text.value, &mut hash).is_ok();
     if !fits {
         let help = "write 64 hexadecimal digits; `claviger api-key` makes a key and its hash";
         let span = text.location.span.clone();

@@ -58,7 +58,7 @@ mod tests {
         ] {
             let key = secret.derive_from_secret(bits).unwrap();
             assert_eq!(key.kind().bits(), bits);
-            let hex = key.reveal(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect());
+            let hex = key.reveal(|bytes| hex::encode(bytes));
             let hex: String = hex.unwrap();
             assert!(hex.starts_with(prefix), "{bits}: {hex}");
         }

@@ -20,7 +20,7 @@ pub(super) fn decrypt(
 ) -> Result<Zeroizing<Vec<u8>>> {
     let bad = || damaged("the DEK-Info header is not a cipher and an initialization vector");
     let (cipher, iv) = dek_info.split_once(',').ok_or_else(bad)?;
-    let iv = hex(iv.trim()).ok_or_else(bad)?;
+    let iv = hex::decode(iv.trim()).map_err(|_| bad())?;
     let key_bytes = match cipher.trim() {
         "AES-128-CBC" => 16,
         "AES-192-CBC" | "DES-EDE3-CBC" => 24,
@@ -67,16 +67,4 @@ fn derive(password: &SecretString, salt: &[u8], key_bytes: usize) -> Zeroizing<V
     }
     key.truncate(key_bytes);
     key
-}
-
-fn hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u32>> = text.chars().map(|digit| digit.to_digit(16)).collect();
-    let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
-    digits
-        .chunks(2)
-        .map(|pair| match pair {
-            [high, low] => u8::try_from(high << 4 | low).ok(),
-            _ => None,
-        })
-        .collect()
 }

@@ -82,7 +82,7 @@ impl History {
     fn push(&mut self, line: usize, text: &[u8], previous: &str) -> String {
         let Some((hash, body)) = split_line(text) else {
             self.note_break(line, "it is no record of a journal".into());
-            return super::hex(&crate::crypto::sha256(text));
+            return hex::encode(crate::crypto::sha256(text));
         };
         if chain(previous, body) != hash {
             self.note_break(

@@ -151,7 +151,7 @@ impl Journal {
             (0, GENESIS.to_owned())
         } else {
             // A damaged line stays where it is; the chain goes on from what stands there.
-            history::chain_end(last).unwrap_or_else(|| (0, hex(&sha256(last))))
+            history::chain_end(last).unwrap_or_else(|| (0, hex::encode(sha256(last))))
         };
         Ok(End { seq, hash, offset, torn: (torn > 0).then_some(torn) })
     }
@@ -219,10 +219,5 @@ fn push_line(text: &mut String, previous: &str, record: &Record) -> Result<Strin
 
 /// The hash of a line: over the hash before and the record as it stands.
 fn chain(previous: &str, record: &[u8]) -> String {
-    hex(&sha256(&[previous.as_bytes(), b"\n", record].concat()))
-}
-
-/// Lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(sha256(&[previous.as_bytes(), b"\n", record].concat()))
 }

@@ -197,7 +197,7 @@ fn secret_key(out: &mut EntryDescription, key_type: &SecretKeyType, bytes: &Secr
 
 fn public(out: &mut EntryDescription, spki: Option<&[u8]>) {
     let Some(spki) = spki else { return };
-    out.spki_sha256 = Some(hex(&sha256(spki)));
+    out.spki_sha256 = Some(hex::encode(sha256(spki)));
     match parse_spki(spki) {
         Ok(PublicParameters::Rsa { n, .. }) => {
             out.algorithm = Some("RSA".to_owned());
@@ -228,7 +228,7 @@ fn public(out: &mut EntryDescription, spki: Option<&[u8]>) {
 fn describe_certificate(facts: &CertificateFacts) -> CertificateDescription {
     CertificateDescription {
         subject: facts.subject.clone(),
-        sha256: hex(&facts.sha256),
+        sha256: hex::encode(facts.sha256),
         not_before: rfc3339(facts.not_before),
         not_after: rfc3339(facts.not_after),
     }
@@ -239,8 +239,4 @@ fn rfc3339(seconds: i64) -> String {
         .ok()
         .and_then(|time| time.format(&Rfc3339).ok())
         .unwrap_or_else(|| format!("@{seconds}"))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -313,7 +313,9 @@ fn make(options: &GenerateOptions<'_>) -> Result<(Entry, Vec<String>)> {
             "hmac" => Material::SecretKey { key_type: SecretKeyType::Hmac, bytes },
             // A password is text: hex keeps all of its randomness.
             // EXPOSE: the raw bytes into their hex form, which is the secret.
-            _ => Material::Secret(SecretBytes::from_vec(hex(bytes.expose_secret()))),
+            _ => Material::Secret(SecretBytes::from_vec(
+                hex::encode(bytes.expose_secret()).into_bytes(),
+            )),
         };
         return Ok((Entry::new(options.alias, material), Vec::new()));
     }
@@ -335,16 +337,6 @@ fn make(options: &GenerateOptions<'_>) -> Result<(Entry, Vec<String>)> {
         )),
     }
     Ok((entry, warnings))
-}
-
-fn hex(bytes: &[u8]) -> Vec<u8> {
-    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
-    let mut out = Vec::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        out.push(digit(byte >> 4));
-        out.push(digit(byte & 15));
-    }
-    out
 }
 
 fn spec(options: &GenerateOptions<'_>) -> Result<KeySpec> {

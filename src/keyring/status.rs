@@ -190,7 +190,7 @@ fn content_of(snapshot: &Snapshot) -> String {
         add("\n");
     }
     let digest = sha256(text.as_bytes());
-    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(digest.split_at(16).0)
 }
 
 fn as_rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {

@@ -43,7 +43,7 @@ use crate::crypto::sha256;
 use crate::error::{Error, ErrorKind, Result};
 pub use crate::journal;
 use crate::journal::tombstones::Tombstones;
-use crate::journal::{Action, Actor, ConfigHashes, Event, History, Journal, Record, Refusal, hex};
+use crate::journal::{Action, Actor, ConfigHashes, Event, History, Journal, Record, Refusal};
 use crate::keyring::Keyring;
 use crate::label::{LabelName, Realm};
 
@@ -371,7 +371,7 @@ impl Rotation {
     }
 
     fn hashes(&self, after: &str) -> ConfigHashes {
-        let hash = |text: &str| hex(&sha256(text.as_bytes()));
+        let hash = |text: &str| hex::encode(sha256(text.as_bytes()));
         ConfigHashes { before: hash(&self.text), after: hash(after) }
     }
 

@@ -181,19 +181,13 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 fn record(id: &[u8; 32], end: u64) -> String {
-    let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{hex} {end}\n")
+    format!("{} {end}\n", hex::encode(id))
 }
 
 fn parsed(line: &[u8]) -> Option<([u8; 32], u64)> {
-    let (hex, end) = std::str::from_utf8(line).ok()?.trim_end().split_once(' ')?;
+    let (digits, end) = std::str::from_utf8(line).ok()?.trim_end().split_once(' ')?;
     let mut id = [0; 32];
-    if hex.len() != 64 {
-        return None;
-    }
-    for (at, byte) in id.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(hex.get(2 * at..2 * at + 2)?, 16).ok()?;
-    }
+    hex::decode_to_slice(digits, &mut id).ok()?;
     Some((id, end.parse().ok()?))
 }
 

@@ -102,6 +102,5 @@ pub(crate) fn encode_base64(bytes: &[u8]) -> String {
 /// [`ErrorKind::Io`] if the operating system gives no random bytes.
 pub fn fresh_id() -> Result<String> {
     let bytes = crate::crypto::random::bytes::<16>()?;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("_{hex}"))
+    Ok(format!("_{}", hex::encode(bytes)))
 }

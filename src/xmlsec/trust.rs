@@ -27,7 +27,7 @@ impl PeerKey {
     /// # Errors
     /// [`ErrorKind::Damaged`], [`ErrorKind::KeyUnfit`], [`ErrorKind::Unsupported`].
     pub fn from_certificate(der: Vec<u8>) -> Result<Self> {
-        let sha256 = hex(&crate::crypto::sha256(&der));
+        let sha256 = hex::encode(crate::crypto::sha256(&der));
         let key = Key::from_certificates(vec![der.clone()])?;
         Ok(Self { sha256, certificate: der, key })
     }
@@ -223,14 +223,10 @@ impl Candidate<'_> {
             Of::Label(set, one) => {
                 one.usage.verified();
                 set.witness_held(one, row);
-                let sha256 = self.key.chain().first().map(|leaf| hex(&crate::crypto::sha256(leaf)));
+                let sha256 =
+                    self.key.chain().first().map(|leaf| hex::encode(crate::crypto::sha256(leaf)));
                 Signer { alias: Some(one.alias.to_string()), certificate_sha256: sha256 }
             }
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or_default();
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

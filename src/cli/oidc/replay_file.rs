@@ -41,7 +41,7 @@ impl ReplayGuard for ReplayFile {
         let mut used = DeniedIds::parse(text).map_err(|error| error.with_file(&self.path))?;
         used.forget_ended(self.clock.now());
         // A line has no room for what an issuer may put into an id.
-        let id: String = token.digest().iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = hex::encode(token.digest());
         let first = !used.denies(&id)?;
         let until = token.until.duration_since(UNIX_EPOCH).unwrap_or_default();
         used.deny(&id, until.as_secs());
