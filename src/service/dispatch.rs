@@ -92,7 +92,7 @@ pub(crate) async fn answer(
     let route = seen.route.and_then(|at| service.0.routes.routes().get(at));
     if let Some(audit) = &service.0.audit {
         let took = started.elapsed();
-        let settled = Settled { service, id: &id, peer, route, seen: &seen, took };
+        let settled = Settled { id: &id, peer, route, seen: &seen, took };
         answer = audit.settle(&settled, answer).await;
     }
     let answer = answer.unwrap_or_else(Answer::from);
@@ -153,6 +153,7 @@ async fn admit<'s>(
 ) -> Result<Call<'s>, Problem> {
     let keyring = service.0.keyring.pinned();
     let snapshot = keyring.snapshot();
+    seen.snapshot = Some(Arc::clone(&snapshot));
     let (peer, route) = (request.peer, request.route);
     let query = query(head.uri.query().unwrap_or_default());
     let named = query.as_ref().ok().and_then(|query| query.get("realm"));

@@ -1,7 +1,10 @@
 //! What was learnt of a request on its way, for figures and records.
 
+use std::sync::Arc;
+
 use super::call::Call;
 use crate::journal::Head;
+use crate::keyring::Snapshot;
 use crate::label::{CallerName, LabelName, Realm};
 
 /// As far as the request came.
@@ -9,6 +12,8 @@ use crate::label::{CallerName, LabelName, Realm};
 pub(super) struct Seen {
     /// The place of its route in the table.
     pub(super) route: Option<usize>,
+    /// What it was answered from.
+    pub(super) snapshot: Option<Arc<Snapshot>>,
     /// Who was let in.
     pub(super) caller: Option<CallerName>,
     /// A label that is mapped, as its uses are counted: others are inventions of the caller.

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
+use super::audit::Lines;
 use super::shop::{ES256, KEY, Shop};
 
 const MORE: &str = "[stores.more]\nkind = \"keystore\"\npath = \"keys.jwks\"\nintegrity = \"none\"\n\n\
@@ -129,4 +130,21 @@ fn rights_and_callers_are_those_of_the_head() {
     shop.service.keyring().reload().unwrap();
     assert_eq!(begun.end().0, 200);
     assert_eq!(shop.running().post("/v1/sessions/seal", KEY, &body).0, 403);
+}
+
+#[test]
+fn the_audit_line_is_of_the_moment_of_its_request_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut lines = Lines::of(&folder.path().join("audit.log"));
+    let audit =
+        "[service]\nplain_http = true\n[service.audit]\nto = \"audit.log\"\nuses = \"full\"\n";
+    let shop = Shop::in_folder(folder, &["sign"], audit);
+    let request =
+        Begun::new(&shop, "POST", &format!("/v1/labels/{ES256}/sign"), &json!({"claims": {}}));
+    shop.write(&emptied(&shop.text()));
+    shop.service.keyring().reload().unwrap();
+    assert_eq!(request.end().0, 200);
+    let found = lines.next(2);
+    assert_eq!((&found[0]["event"], &found[1]["event"]), (&json!("reload"), &json!("use")));
+    assert_eq!((&found[1]["label"], &found[1]["alias"]), (&json!(ES256), &json!("a")));
 }

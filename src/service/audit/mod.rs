@@ -17,18 +17,18 @@ use std::time::Duration;
 use hyper::StatusCode;
 use tokio::runtime::Handle;
 
+use super::Problem;
 use super::answer::Answer;
 use super::call::Call;
 use super::identity::Peer;
 use super::route::Route;
 use super::seen::Seen;
-use super::{Problem, Service};
 use crate::access::Right;
 use crate::atomic::folder_of;
 use crate::clock::Clock;
 use crate::config::{AuditFailure, AuditSettings, AuditTarget, AuditedUses, FailureMode};
 use crate::error::Result;
-use crate::keyring::ReloadEvent;
+use crate::keyring::{ReloadEvent, Snapshot};
 use line::{Event, Line, Phase, Shown, Who};
 use writer::{Care, Unwritten, Writer};
 
@@ -123,8 +123,9 @@ impl Audit {
             Ok(answer) => (answer.status, answer.outcome),
             Err(problem) => (problem.http_status(), problem.code),
         };
+        let Some(snapshot) = &request.seen.snapshot else { return answer };
         let Some(event) = self.event_of(request, status) else { return answer };
-        let line = self.line_of(request, event, status, outcome).written();
+        let line = self.line_of(request, snapshot, event, (status, outcome)).written();
         match event {
             // What is done is done, and the journal has it: the answer tells the truth.
             Event::Change => drop(self.writer.put(line, Care::OnDisk).await),
@@ -185,12 +186,11 @@ impl Audit {
     fn line_of<'l>(
         &self,
         request: &'l Settled<'_>,
+        snapshot: &Snapshot,
         event: Event,
-        status: StatusCode,
-        outcome: &'l str,
+        (status, outcome): (StatusCode, &'l str),
     ) -> Line<'l> {
         let (seen, noted) = (request.seen, &request.seen.noted);
-        let snapshot = request.service.0.keyring.snapshot();
         let changes = request.route.and_then(|route| route.right).is_some_and(Right::changes);
         let (asked, realm) = (seen.asked_label.as_ref(), seen.asked_realm.as_ref());
         let label = match seen.caller {
@@ -201,7 +201,7 @@ impl Audit {
         Line {
             phase: (event == Event::Change).then_some(Phase::End),
             request_id: Some(request.id),
-            caller: seen.caller.as_ref().map(|name| who(&snapshot, name)),
+            caller: seen.caller.as_ref().map(|name| who(snapshot, name)),
             peer: Some(Shown(&request.peer.address)),
             route: request.route.map(|route| &*route.name),
             right: request.route.and_then(|route| route.right),
@@ -225,7 +225,6 @@ impl Audit {
 
 /// A request that was worked on.
 pub(super) struct Settled<'a> {
-    pub(super) service: &'a Service,
     pub(super) id: &'a str,
     pub(super) peer: &'a Peer,
     pub(super) route: Option<&'a Route>,
@@ -238,7 +237,7 @@ const fn is_use(right: Right) -> bool {
     !matches!(right, Right::Keys | Right::Metrics)
 }
 
-fn who<'a>(snapshot: &crate::keyring::Snapshot, name: &'a crate::label::CallerName) -> Who<'a> {
+fn who<'a>(snapshot: &Snapshot, name: &'a crate::label::CallerName) -> Who<'a> {
     let callers = snapshot.config().access.callers();
     let found = callers.iter().find(|caller| caller.name == *name);
     Who { name, kind: found.map(|caller| caller.credential.kind()) }
