@@ -45,9 +45,7 @@ impl Clock {
     #[must_use]
     pub fn coarse_secs(&self) -> u64 {
         match &self.0 {
-            Source::Given(now) => {
-                now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-            }
+            Source::Given(now) => to_unix(now()),
             Source::System => {
                 u64::try_from(clock_gettime(ClockId::RealtimeCoarse).tv_sec).unwrap_or(0)
             }
@@ -66,6 +64,12 @@ impl fmt::Debug for Clock {
 #[must_use]
 pub fn from_unix(secs: u64) -> SystemTime {
     later(UNIX_EPOCH, Duration::from_secs(secs))
+}
+
+/// Whole seconds since the beginning of 1970; 0 for what lies before.
+#[must_use]
+pub fn to_unix(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// A time and a duration, both from outside: no later than the last second of the year 9999.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
-use claviger::clock::{rfc3339, spoken};
+use claviger::clock::{rfc3339, spoken, to_unix};
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::json;
 use claviger::profiles::session::{CookieSize, Sealed, Sessions};
@@ -197,7 +197,7 @@ fn info(context: &Context, sessions: &Sessions, args: &Open) -> Result<Outcome> 
 
 /// When it ends, and how long that is from now.
 fn until(context: &Context, end: u64) -> String {
-    let now = context.clock.now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = to_unix(context.clock.now());
     let shown = shown(end);
     match end.checked_sub(now) {
         Some(left) if left > 0 => {

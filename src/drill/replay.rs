@@ -5,13 +5,13 @@
 //! kid: the very functions that verification asks answer that, so that the verdict is what would happen.
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
 use super::Scope;
 use crate::alg::{Algorithm, Family, Operation, Status};
-use crate::clock::{from_unix, rfc3339};
+use crate::clock::{from_unix, rfc3339, to_unix};
 use crate::config::Config;
 use crate::crypto::Role;
 use crate::keyring::Snapshot;
@@ -116,7 +116,7 @@ pub fn replay(
         dropped: trace.dropped,
         damaged: trace.damaged,
     };
-    let second = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let second = to_unix(at);
     let mut last = Some(0);
     for (group, tally) in &trace.groups {
         let Some((label, role)) = group.label.as_ref().zip(role_of(group.outcome)) else {

@@ -1,9 +1,10 @@
 //! A private authority for a new service: its certificate, one of the server and one of an administrator, in PEM.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use crate::alg::Curve;
+use crate::clock::to_unix;
 use crate::crypto::generate::{KeySpec, generate};
 use crate::crypto::issue::{AlternativeName, Purpose, Request, issue};
 use crate::crypto::{Key, random};
@@ -36,7 +37,7 @@ pub struct Issued {
 /// # Errors
 /// [`crate::error::ErrorKind::Io`] if the system gives no random bytes.
 pub fn private_authority(now: SystemTime) -> Result<Vec<Issued>> {
-    let start = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let start = to_unix(now);
     let start = i64::try_from(start).unwrap_or_default();
     let authority = Pair::new()?;
     let names = [

@@ -1,6 +1,6 @@
 //! Making keys and moving them between containers; what is written is PKCS#12, PEM, JWK or DER.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use base64ct::{Base64, Encoding};
 use serde::Serialize;
@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::append::append;
 use super::inspect::{EntryDescription, EntryProblem, OpenOptions, describe, open};
 use crate::alg::Curve;
+use crate::clock::to_unix;
 use crate::crypto::generate::{KeySpec, generate as generate_key};
 use crate::crypto::material::encode_spki;
 use crate::crypto::{Key, certificate, random};
@@ -320,8 +321,7 @@ fn make(options: &GenerateOptions<'_>) -> Result<(Entry, Vec<String>)> {
         return Ok((Entry::new(options.alias, material), Vec::new()));
     }
     let key = Key::from_private(&bytes, Vec::new())?;
-    let start = options.now.duration_since(UNIX_EPOCH).ok();
-    let start = start.and_then(|since| i64::try_from(since.as_secs()).ok()).unwrap_or(0);
+    let start = i64::try_from(to_unix(options.now)).unwrap_or(0);
     let end = start.saturating_add(i64::from(options.days) * 86_400);
     let subject = options
         .subject

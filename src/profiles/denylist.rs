@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::clock::{parse_rfc3339, rfc3339};
+use crate::clock::{parse_rfc3339, rfc3339, to_unix};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Knows which ids are refused. A closure over an id is one; so is a [`DeniedIds`].
@@ -39,7 +39,7 @@ impl DeniedIds {
 
     /// Forgets the ids whose tokens have ended.
     pub fn forget_ended(&mut self, now: SystemTime) {
-        let now = super::times::seconds(now);
+        let now = to_unix(now);
         self.0.retain(|_, end| *end > now);
     }
 

@@ -1,10 +1,11 @@
 //! When a token was made, when it ends, and how long nobody may have used it: `iat`, `exp`, `idle`, `seen`.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
 
 use super::refused;
+use crate::clock::to_unix;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long tokens of a kind live.
@@ -41,7 +42,7 @@ impl Times {
     /// Those of a token that is made at `now`.
     #[must_use]
     pub fn start(rules: &TimeRules, now: SystemTime) -> Self {
-        let now = seconds(now);
+        let now = to_unix(now);
         Self {
             issued: now,
             expires: now.saturating_add(rules.absolute.as_secs()),
@@ -56,7 +57,7 @@ impl Times {
         Self {
             expires: self.end(rules),
             idle: rules.idle.map(|idle| idle.as_secs()),
-            seen: seconds(now).max(self.seen),
+            seen: to_unix(now).max(self.seen),
             ..self
         }
     }
@@ -77,7 +78,7 @@ impl Times {
     /// # Errors
     /// [`ErrorKind::TokenRefused`] naming the rule.
     pub fn check(&self, rules: &TimeRules, now: SystemTime) -> Result<()> {
-        let now = seconds(now);
+        let now = to_unix(now);
         let ahead = now.saturating_add(rules.skew.as_secs());
         if self.issued > ahead || self.seen > ahead {
             return Err(refused("it was made or used in the future"));
@@ -107,11 +108,6 @@ impl Times {
         let configured = rules.idle.map_or(u64::MAX, |idle| idle.as_secs());
         self.idle.map(|idle| self.seen.saturating_add(idle.min(configured)))
     }
-}
-
-/// A time as NumericDates are written here: whole seconds, rounded down.
-pub(super) fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 fn required(claims: &Map<String, Value>, name: &'static str) -> Result<u64> {
@@ -149,6 +145,8 @@ impl TimeRules {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+
+    use std::time::UNIX_EPOCH;
 
     use super::*;
 

@@ -11,7 +11,7 @@
 
 use std::error::Error as _;
 use std::ops::RangeInclusive;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use hyper::header::AUTHORIZATION;
 use hyper::{HeaderMap, StatusCode};
@@ -21,6 +21,7 @@ use super::listen::PeerAddress;
 use super::seen::Seen;
 use super::{Problem, Service, bearer};
 use crate::access::{Access, CertificateName};
+use crate::clock::to_unix;
 use crate::keyring::Snapshot;
 use crate::label::CallerName;
 use crate::tls::Admitted;
@@ -83,7 +84,7 @@ impl Peer {
             return Err(unauthenticated(text).with_help("connect again with a new one"));
         }
         let callers = access.by_certificate(&self.names);
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = to_unix(now);
         if !callers.is_empty() && !self.valid.contains(&i64::try_from(now).unwrap_or(i64::MAX)) {
             self.over.send_replace(true);
             let text = "the client certificate of this connection does not hold any more";

@@ -9,9 +9,10 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use crate::atomic;
+use crate::clock::to_unix;
 use crate::error::{Error, ErrorKind, Result};
 use crate::profiles::oidc::JtiUse;
 
@@ -64,7 +65,7 @@ impl Replays {
     /// # Errors
     /// [`ErrorKind::Busy`] if too many are remembered, [`ErrorKind::Io`]: the token is not accepted then.
     pub(crate) fn is_first(&self, token: &JtiUse<'_>, now: SystemTime) -> Result<bool> {
-        let (id, end, now) = (token.digest(), seconds(token.until).saturating_add(1), seconds(now));
+        let (id, end, now) = (token.digest(), to_unix(token.until).saturating_add(1), to_unix(now));
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.tokens.contains_key(&id) {
             return Ok(false);
@@ -191,13 +192,9 @@ fn parsed(line: &[u8]) -> Option<([u8; 32], u64)> {
     Some((id, end.parse().ok()?))
 }
 
-fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
 

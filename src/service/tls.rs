@@ -9,7 +9,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
 use crate::catalogue::{self, LabelUse};
-use crate::clock::{Clock, spoken};
+use crate::clock::{Clock, from_unix, spoken};
 use crate::config::{ClientCa, Config, MinTls, Placed, ServerCertificate, ServiceSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::keyring::Keyring;
@@ -229,7 +229,7 @@ fn expiry(
     place: &Location,
 ) -> Option<Problem> {
     let end = u64::try_from(identity.not_after().ok()?).ok()?;
-    let end = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(end);
+    let end = from_unix(end);
     let found = match end.duration_since(now) {
         Err(_) => Problem::error("certificate_expired", "the server certificate has expired"),
         Ok(left) if days.iter().any(|days| left.as_secs() < u64::from(*days) * 86_400) => {

@@ -7,6 +7,7 @@ use rustls::server::danger::ClientCertVerifier;
 use serde_json::{Map, Value};
 
 use crate::catalogue::LabelUse;
+use crate::clock::to_unix;
 use crate::crypto::certificate;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::{KeySet, Label};
@@ -50,7 +51,7 @@ pub(crate) fn check_among(keys: &KeySet, leaf: &[u8], now: SystemTime) -> Result
         return Err(refused("it is none of those that are trusted"));
     }
     let facts = certificate::facts(leaf)?;
-    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = to_unix(now);
     let now = i64::try_from(now).unwrap_or(i64::MAX);
     if (facts.not_before..=facts.not_after).contains(&now) {
         return Ok(());

@@ -1,10 +1,11 @@
 //! What is known of a key, and whether nothing that it made can be alive any more.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use super::counters::{Act, Tally};
 use super::expiry::NEVER;
 use super::record::Record;
+use crate::clock::to_unix;
 
 /// What is known of one key under one label. Times are seconds since 1970.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -148,7 +149,7 @@ impl KeyReport {
     /// Whether the key may leave its label now.
     #[must_use]
     pub fn verdict(&self, terms: &Terms, now: SystemTime) -> Verdict {
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = to_unix(now);
         match self.safe_after(terms) {
             Err(doubt) => Verdict::NotProvable(doubt),
             Ok(Some(after)) if now < after => Verdict::SafeAfter(after),

@@ -1,10 +1,9 @@
 //! Ids of tokens that were used, in a file: the memory of a command line.
 
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use claviger::atomic::{self, Lock};
-use claviger::clock::Clock;
+use claviger::clock::{Clock, to_unix};
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::profiles::oidc::{JtiUse, NoReplayCheck, ReplayGuard};
 use claviger::profiles::{DeniedIds, Denylist as _};
@@ -43,8 +42,7 @@ impl ReplayGuard for ReplayFile {
         // A line has no room for what an issuer may put into an id.
         let id = hex::encode(token.digest());
         let first = !used.denies(&id)?;
-        let until = token.until.duration_since(UNIX_EPOCH).unwrap_or_default();
-        used.deny(&id, until.as_secs());
+        used.deny(&id, to_unix(token.until));
         atomic::replace(&self.path, used.to_text().as_bytes())?;
         Ok(first)
     }

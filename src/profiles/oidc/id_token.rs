@@ -13,6 +13,7 @@ use super::layers::{Layers, Opened, Payload, Signing, VerifiedToken};
 use super::provider::Provider;
 use super::rules::{self, Claims, Untyped, text};
 use crate::alg::{Algorithm, Family};
+use crate::clock::to_unix;
 use crate::error::{Error, ErrorKind, Result};
 use crate::jose::claims::{ClaimRules, date};
 use crate::jose::jws::{self, SignOptions, VerifyOptions};
@@ -277,7 +278,7 @@ pub(super) fn check(
     }
     check_parties(claims, client.id(), rules.trusted_audiences)?;
     check_nonce(claims, rules)?;
-    check_authentication(claims, rules, rules::seconds(now.time), now.skew())?;
+    check_authentication(claims, rules, to_unix(now.time), now.skew())?;
     check_hashes(claims, accepted.algorithm, rules)?;
     Ok(accepted)
 }

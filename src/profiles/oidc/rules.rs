@@ -4,10 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
 
+use crate::clock::to_unix;
 use crate::error::{Error, ErrorKind, Result};
 use crate::jose::claims::date;
 use crate::profiles::claims::generate_id;
-pub(super) use crate::profiles::times::seconds;
 use crate::profiles::{refused, refused_by};
 
 /// The claims of a token.
@@ -81,7 +81,7 @@ pub(super) fn text<'c>(claims: &'c Claims, name: &str) -> Option<&'c str> {
 
 /// Sets `iat` and `exp`.
 pub(super) fn set_times(claims: &mut Claims, now: SystemTime, lifetime: Duration) -> Result<()> {
-    let iat = seconds(now);
+    let iat = to_unix(now);
     let exp = iat.checked_add(lifetime.as_secs()).filter(|exp| *exp > iat);
     let exp = exp.ok_or_else(|| usage("a lifetime is at least one second, and ends some day"))?;
     claims.insert("iat".into(), iat.into());
@@ -118,7 +118,7 @@ pub(super) fn audiences(claims: &Claims) -> Vec<&str> {
 /// Refuses a token whose `exp` is further ahead than this, or that says it was made longer ago.
 pub(super) fn check_lifetime(claims: &Claims, now: SystemTime, most: Duration) -> Result<()> {
     let time = |name| date(claims, name).map_err(refused_by);
-    let now = Duration::from_secs(seconds(now)).as_secs_f64();
+    let now = Duration::from_secs(to_unix(now)).as_secs_f64();
     let most = most.as_secs_f64();
     if time("exp")?.is_none_or(|exp| exp > now + most) {
         return Err(refused("exp is too far ahead"));

@@ -8,12 +8,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 use rustix::io::Errno;
 
 use crate::atomic;
+use crate::clock::to_unix;
 use crate::config::AuditRotation;
 
 /// A file that is open, and where it belongs.
@@ -167,8 +168,7 @@ fn there_was(done: io::Result<()>) -> io::Result<bool> {
 }
 
 fn period(time: SystemTime, every: Duration) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    since / every.as_secs().max(1)
+    to_unix(time) / every.as_secs().max(1)
 }
 
 /// What our lines begin with.
@@ -207,6 +207,8 @@ fn mend(file: &File) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+
+    use std::time::UNIX_EPOCH;
 
     use super::*;
 
