@@ -70,8 +70,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     ("published", &["error", "label", "keyring", "profiles", "rotation"]),
     ("remote", &["error", "clock", "jose", "ops"]),
-    ("tls", &["error", "secret", "alg", "catalogue", "crypto", "formats", "ops"]),
-    ("key_tools", &["error", "secret", "alg", "crypto", "formats", "atomic"]),
+    ("tls", &["error", "secret", "clock", "alg", "catalogue", "crypto", "formats", "ops"]),
+    ("key_tools", &["error", "secret", "clock", "alg", "crypto", "formats", "atomic"]),
     (
         "rotation",
         &[
