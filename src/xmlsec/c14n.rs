@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::xmlsec::tree::{Attribute, Namespace, Node};
+use crate::xmlsec::tree::{Attribute, Namespace, Node, Written};
 
 /// What is written, and how.
 #[derive(Clone, Debug, Default)]
@@ -95,6 +95,8 @@ struct Open {
     id: u32,
     /// The node behind it.
     after: u32,
+    /// Its end tag, if that can be copied.
+    end: Option<Range<usize>>,
     rendered: usize,
     scope: usize,
 }
@@ -107,9 +109,12 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
         let (mut id, end) = (apex.id(), apex.id_after());
         loop {
             while let Some(last) = open.pop_if(|last| last.after == id) {
-                self.end_tag(apex.other(last.id));
                 self.rendered.truncate(last.rendered);
                 self.scope.truncate(last.scope);
+                match last.end {
+                    Some(end) => self.copy(end),
+                    None => self.other_end_tag(apex.other(last.id)),
+                }
             }
             if id >= end {
                 return;
@@ -119,12 +124,17 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
                 id = node.id_after();
                 continue;
             }
-            if node.is_element() {
-                let (rendered, scope) = (self.rendered.len(), self.scope.len());
-                self.start_tag(node, open.is_empty());
-                open.push(Open { id, after: node.id_after(), rendered, scope });
-            } else {
-                self.leaf(node);
+            match node.written() {
+                Some(written) => {
+                    let (rendered, scope) = (self.rendered.len(), self.scope.len());
+                    self.start_tag(node, &written, open.is_empty());
+                    let Written { after, end, .. } = written;
+                    open.push(Open { id, after, end, rendered, scope });
+                }
+                None => match node.canonical_text() {
+                    Some(text) => self.copy(text),
+                    None => self.other_leaf(node),
+                },
             }
             id += 1;
         }
@@ -155,53 +165,66 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
         escape(text, escaped, self.out);
     }
 
-    fn start_tag(&mut self, node: Node<'a, 'i>, is_apex: bool) {
-        let Some(tags) = node.tags() else { return };
-        let declares = node.declares();
-        if declares {
+    #[inline(always)]
+    fn start_tag(&mut self, node: Node<'a, 'i>, written: &Written, is_apex: bool) {
+        if written.declares {
             self.scope.extend(node.declared_ids());
         }
-        let declares = is_apex || declares;
-        match self.method.kind {
-            Kind::Exclusive => self.need_used(node, declares),
-            Kind::Inclusive if declares => self.need_all(),
-            Kind::Inclusive => {}
-        }
-        let inherited = if is_apex && self.method.kind == Kind::Inclusive {
-            xml_attributes(node)
-        } else {
-            Vec::new()
-        };
-        if let Some(start) = tags.start.filter(|_| self.needed.is_empty() && inherited.is_empty()) {
-            return self.copy(start);
-        }
-        self.copy(tags.name);
-        self.write_namespaces();
-        if inherited.is_empty() {
-            node.attributes().for_each(|one| self.attribute(one));
-        } else {
-            let mut all: Vec<_> = node.attributes().chain(inherited).collect();
-            all.sort_by_key(|one| (one.namespace().unwrap_or_default(), one.name()));
-            all.into_iter().for_each(|one| self.attribute(one));
-        }
-        self.copy(tags.bracket);
-    }
-
-    fn end_tag(&mut self, node: Node<'a, 'i>) {
-        match node.tags().and_then(|tags| tags.end) {
-            Some(end) => self.copy(end),
-            None => {
-                self.put("</");
-                self.put(node.qname());
-                self.put(">");
+        let declares = is_apex || written.declares;
+        if self.method.kind == Kind::Exclusive {
+            self.need(written.namespace);
+            if written.qualified {
+                self.need_qualified(node);
             }
         }
+        // Where nothing is declared the parent has written them.
+        if declares {
+            match self.method.kind {
+                Kind::Exclusive => self.need_listed(),
+                Kind::Inclusive => self.need_all(),
+            }
+        }
+        let inherits = is_apex && self.method.kind == Kind::Inclusive;
+        if let Some(start) = &written.start
+            && self.needed.is_empty()
+            && !inherits
+        {
+            return self.copy(start.clone());
+        }
+        self.copy(written.name.clone());
+        self.write_namespaces();
+        if inherits {
+            self.attributes_with_inherited(node);
+        } else {
+            node.attributes().for_each(|one| self.attribute(one));
+        }
+        self.copy(written.bracket.clone());
     }
 
+    #[cold]
+    fn attributes_with_inherited(&mut self, node: Node<'a, 'i>) {
+        let mut all: Vec<_> = node.attributes().chain(xml_attributes(node)).collect();
+        all.sort_by_key(|one| (one.namespace().unwrap_or_default(), one.name()));
+        all.into_iter().for_each(|one| self.attribute(one));
+    }
+
+    #[cold]
+    fn other_end_tag(&mut self, node: Node<'a, 'i>) {
+        self.put("</");
+        self.put(node.qname());
+        self.put(">");
+    }
+
+    #[inline(always)]
     fn attribute(&mut self, one: Attribute<'a, 'i>) {
-        if let Some(range) = one.canonical_range() {
-            return self.copy(range);
+        match one.canonical_range() {
+            Some(range) => self.copy(range),
+            None => self.other_attribute(one),
         }
+    }
+
+    #[cold]
+    fn other_attribute(&mut self, one: Attribute<'a, 'i>) {
         self.put(" ");
         self.put(one.qname());
         self.put("=\"");
@@ -209,10 +232,9 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
         self.put("\"");
     }
 
-    fn leaf(&mut self, node: Node<'a, 'i>) {
-        if let Some(range) = node.canonical_text() {
-            self.copy(range);
-        } else if let Some(text) = node.text() {
+    #[cold]
+    fn other_leaf(&mut self, node: Node<'a, 'i>) {
+        if let Some(text) = node.text() {
             self.put_escaped(text, text_escape);
         } else if let Some((target, value)) = node.instruction() {
             self.put("<?");
@@ -229,24 +251,24 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
         }
     }
 
-    /// The namespaces that element and attributes use visibly, and the listed ones (Exc-C14N §3).
-    fn need_used(&mut self, node: Node<'a, 'i>, declares: bool) {
-        let Some((of_name, qualified)) = node.namespace_ids() else { return };
-        self.need(of_name);
-        if qualified {
-            let ids = node.attributes().map(Attribute::namespace_id);
-            ids.filter(|id| *id != Namespace::NO_DEFAULT).for_each(|id| self.need(id));
+    /// The namespaces that attributes use visibly (Exc-C14N §3).
+    fn need_qualified(&mut self, node: Node<'a, 'i>) {
+        for id in node.attributes().map(Attribute::namespace_id) {
+            if id != Namespace::NO_DEFAULT {
+                self.need(id);
+            }
         }
-        // Where nothing is declared the parent has written them.
-        if declares {
-            let method = self.method;
-            for listed in &method.prefixes {
-                let is_it = |id: &&u32| self.prefix(**id) == Some(*listed);
-                match self.scope.iter().rev().find(is_it).copied() {
-                    Some(id) => self.need(id),
-                    None if listed.is_empty() => self.need(Namespace::NO_DEFAULT),
-                    None => {}
-                }
+    }
+
+    /// The namespaces of the listed prefixes (Exc-C14N §3).
+    fn need_listed(&mut self) {
+        let method = self.method;
+        for listed in &method.prefixes {
+            let is_it = |id: &&u32| self.prefix(**id) == Some(*listed);
+            match self.scope.iter().rev().find(is_it).copied() {
+                Some(id) => self.need(id),
+                None if listed.is_empty() => self.need(Namespace::NO_DEFAULT),
+                None => {}
             }
         }
     }
@@ -268,11 +290,11 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
     }
 
     /// Notes a declaration, unless the nearest one of its prefix on the way down says the same.
+    #[inline(always)]
     fn need(&mut self, id: u32) {
         // What is in scope hides whatever was declared before it. Nothing declares that there is no default.
         let written = self.rendered.iter().rev().any(|one| *one == id);
-        let written = written && id != Namespace::NO_DEFAULT;
-        if !(written || self.is_said(id)) {
+        if !(written && id != Namespace::NO_DEFAULT || self.is_said(id)) {
             self.needed.push(id);
         }
     }
@@ -288,28 +310,31 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
     }
 
     fn write_namespaces(&mut self) {
-        if self.needed.is_empty() {
-            return;
-        }
-        let mut needed = std::mem::take(&mut self.needed);
-        if needed.len() > 1 {
+        if self.needed.len() > 1 {
+            let mut needed = std::mem::take(&mut self.needed);
             needed.sort_by_key(|id| self.prefix(*id));
             needed.dedup_by_key(|id| self.prefix(*id));
+            self.needed = needed;
         }
-        for id in needed.drain(..) {
+        for index in 0..self.needed.len() {
+            let Some(id) = self.needed.get(index).copied() else { break };
             self.rendered.push(id);
-            if let Some(range) = self.apex.canonical_declaration(id) {
-                self.copy(range);
-                continue;
+            match self.apex.canonical_declaration(id) {
+                Some(range) => self.copy(range),
+                None => self.other_declaration(id),
             }
-            let Some(one) = self.apex.numbered_namespace(id) else { continue };
-            self.put(if one.prefix.is_empty() { " xmlns" } else { " xmlns:" });
-            self.put(one.prefix);
-            self.put("=\"");
-            self.put_escaped(one.uri, attribute_escape);
-            self.put("\"");
         }
-        self.needed = needed;
+        self.needed.clear();
+    }
+
+    #[cold]
+    fn other_declaration(&mut self, id: u32) {
+        let Some(one) = self.apex.numbered_namespace(id) else { return };
+        self.put(if one.prefix.is_empty() { " xmlns" } else { " xmlns:" });
+        self.put(one.prefix);
+        self.put("=\"");
+        self.put_escaped(one.uri, attribute_escape);
+        self.put("\"");
     }
 }
 

@@ -1,11 +1,13 @@
 //! XML input: what costs much is refused early, and canonical forms equal libxml2's.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use claviger::error::ErrorKind;
 use claviger::xmlsec::{CanonicalForm, XmlLimits, canonicalize};
+use proptest::prelude::*;
 
 use crate::xml_attacks;
 
@@ -292,4 +294,40 @@ fn no_mutation_of_a_document_panics() {
             }
         }
     }
+}
+
+/// A tag as nearly all are written is read on a path of its own: it says what the same tag says with spaces where
+/// nobody puts them.
+#[test]
+fn a_tag_says_the_same_however_it_is_spaced() {
+    let name = prop_oneof![
+        40 => "(p:)?[a-z_é][a-zA-Z0-9_.é-]{0,70}|[a-d]|xmlns:[a-z]{1,9}|xml:[a-z]{2}",
+        1 => "[!#-%(-=?-~]{0,3}|xmlns|p:",
+    ];
+    let value = prop_oneof![
+        40 => "[a-zA-Z0-9 ./:#]{0,80}|urn:[a-z]{1,3}|&(amp|lt|gt|#9|#x41);|[a-c>é\t\n\r'\\]]{0,5}",
+        1 => "[a-c<>&;#x\u{fffe}\u{1}]{0,5}|\\]\\]>",
+    ];
+    let attributes = prop::collection::vec((name, value.clone()), 0..6);
+    let config = ProptestConfig::with_cases(4_000);
+    let well_formed = Cell::new(0);
+    proptest!(config, |(attributes in attributes, element in "(p:)?[a-zé]{1,70}", text in value)| {
+        let spaced = |before: &str, equals: &str, behind: &str| {
+            let all = attributes.iter().map(|(name, value)| format!("{before}{name}{equals}\"{value}\""));
+            let all: String = all.collect();
+            format!("<r xmlns:p=\"urn:p\"><{element}{all}{behind}>{text}</{element}{behind}></r>")
+        };
+        let read = |text: String| {
+            let form = CanonicalForm::default();
+            canonicalize(text.as_bytes(), None, &form, &XmlLimits::MESSAGE).map_err(|error| {
+                // Without its place, which spaces move.
+                error.to_string().split(" at byte ").next().map(str::to_owned)
+            })
+        };
+        let plain = read(spaced(" ", "=", ""));
+        well_formed.set(well_formed.get() + usize::from(plain.is_ok()));
+        prop_assert_eq!(&plain, &read(spaced("  ", "=", "")));
+        prop_assert_eq!(&plain, &read(spaced("\n", " = ", "\t")));
+    });
+    assert!((1_000..3_900).contains(&well_formed.get()), "{well_formed:?}");
 }

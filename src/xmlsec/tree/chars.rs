@@ -1,38 +1,6 @@
 //! Which characters may stand where (XML 1.0 §2.2 and §2.3, Namespaces in XML §3).
 
-use memchr::memmem;
 use zeroize::Zeroizing;
-
-/// What a whole text has, looked at once so that nobody looks again.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Characters {
-    /// Tabs or line feeds, which are spaces in the values of attributes.
-    pub(super) tabs_or_lines: bool,
-}
-
-impl Characters {
-    /// `None` if the text has a character that XML has nowhere, not even as a reference.
-    pub(super) fn of(text: &str) -> Option<Self> {
-        // Without short cuts, so that the compiler looks at many bytes at once.
-        let (least, most) = text
-            .bytes()
-            .fold((u8::MAX, 0), |(least, most), byte| (u8::min(least, byte), u8::max(most, byte)));
-        if least >= b' ' && most.is_ascii() {
-            return Some(Self { tabs_or_lines: false });
-        }
-        let (mut control, mut tabs_or_lines) = (false, false);
-        for byte in text.bytes() {
-            let white = (byte == b'\t') | (byte == b'\n');
-            tabs_or_lines |= white;
-            control |= (byte < b' ') & !white & (byte != b'\r');
-        }
-        let no_character = |bytes: &[u8; 3]| memmem::find(text.as_bytes(), bytes).is_some();
-        // U+FFFE and U+FFFF; UTF-8 has no surrogates.
-        let none =
-            !text.is_ascii() && (no_character(b"\xef\xbf\xbe") || no_character(b"\xef\xbf\xbf"));
-        (!control && !none).then_some(Self { tabs_or_lines })
-    }
-}
 
 /// Whether XML has this character.
 pub(super) fn is_character(one: char) -> bool {
@@ -43,77 +11,17 @@ pub(super) const fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-/// What an ASCII byte is in a name: a beginning of one is 2, another part of one 1, anything else 0.
-const NAME: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0u8;
-    while byte < 128 {
-        #[expect(
-            clippy::as_conversions,
-            clippy::indexing_slicing,
-            reason = "checked when compiled"
-        )]
-        {
-            table[byte as usize] = match byte {
-                b'A'..=b'Z' | b'_' | b'a'..=b'z' => 2,
-                b'0'..=b'9' | b'-' | b'.' => 1,
-                _ => 0,
-            };
-        }
-        byte += 1;
-    }
-    table
-};
-
-fn in_name(byte: u8) -> u8 {
-    NAME.get(usize::from(byte)).copied().unwrap_or(0)
-}
-
-/// A name, where its bytes end.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PlainName {
-    pub(super) len: usize,
-    /// Bytes of the prefix, without the colon.
-    pub(super) prefix: usize,
-}
-
-/// The qualified name that `text` begins with, if it is plain to see: of ASCII, with something behind it. Else
-/// somebody has to look closer. Names are short and repeat: byte by byte is quicker than blocks of them, whose
-/// results a processor has to wait for.
-#[inline]
-pub(super) fn plain_name(text: &[u8]) -> Option<PlainName> {
-    let (mut len, mut prefix) = (plain_ncname(text)?, 0);
-    if text.get(len) == Some(&b':') {
-        prefix = len;
-        len += 1 + plain_ncname(text.get(len + 1..)?)?;
-    }
-    text.get(len)?.is_ascii().then_some(PlainName { len, prefix })
-}
-
-#[inline]
-fn plain_ncname(text: &[u8]) -> Option<usize> {
-    let (first, rest) = text.split_first()?;
-    let len = rest.iter().position(|byte| in_name(*byte) == 0)? + 1;
-    (in_name(*first) == 2).then_some(len)
+/// Whether this ASCII byte may stand in a name.
+const fn in_name(byte: u8) -> bool {
+    matches!(byte, b'A'..=b'Z' | b'_' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.')
 }
 
 /// Where the NCName that begins at `from` ends; `from` itself if there is none.
 pub(super) fn name_end(text: &str, from: usize) -> usize {
-    let rest = text.as_bytes().get(from..).unwrap_or_default();
-    let len = rest.iter().position(|byte| in_name(*byte) == 0).unwrap_or(rest.len());
-    if rest.get(len).is_none_or(u8::is_ascii) {
-        let begins = rest.first().is_some_and(|first| in_name(*first) == 2);
-        return if begins { from + len } else { from };
-    }
-    name_end_beyond_ascii(text, from)
-}
-
-#[cold]
-fn name_end_beyond_ascii(text: &str, from: usize) -> usize {
     let mut at = from;
     loop {
         let rest = text.as_bytes().get(at..).unwrap_or_default();
-        at += rest.iter().position(|byte| in_name(*byte) == 0).unwrap_or(rest.len());
+        at += rest.iter().position(|byte| !in_name(*byte)).unwrap_or(rest.len());
         let Some(one) = text.get(at..).and_then(|rest| rest.chars().next()) else { break };
         if one.is_ascii() || !is_name(one) {
             break;

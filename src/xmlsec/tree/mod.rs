@@ -5,6 +5,7 @@
 //! subtree are neighbours: a node knows where the next subtree begins, so nothing here recurses.
 
 mod chars;
+mod marks;
 mod node;
 mod parse;
 mod tag;
@@ -13,6 +14,7 @@ use std::ops::Range;
 
 use zeroize::Zeroizing;
 
+pub(in crate::xmlsec) use node::Written;
 pub(crate) use node::{Attribute, Namespace, Node};
 
 /// No index: no namespace, no parent, no text of its own.
@@ -131,9 +133,9 @@ impl Piece {
     const EMPTY: Self = Self { start: 0, end: 0, decoded: NONE };
 }
 
-/// An offset or index; limits keep both below 2^32.
+/// An offset or index: no text has 2^32 bytes, and what is below that needs no comparison.
 fn small(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
+    u32::try_from(number & wide(u32::MAX)).unwrap_or(u32::MAX)
 }
 
 fn wide(number: u32) -> usize {

@@ -244,11 +244,6 @@ impl<'a, 'i> Node<'a, 'i> {
         found
     }
 
-    /// The number of the namespace that the name of this element needs, and whether attributes need others.
-    pub(in crate::xmlsec) fn namespace_ids(self) -> Option<(u32, bool)> {
-        self.element().map(|element| (element.namespace, element.qualified))
-    }
-
     /// The namespace of this number; `None` if nothing declares it, as `xml`.
     pub(in crate::xmlsec) fn numbered_namespace(self, id: u32) -> Option<Namespace<'a>> {
         const NO_DEFAULT: Namespace<'_> = Namespace { prefix: "", uri: "" };
@@ -284,21 +279,23 @@ impl<'a, 'i> Node<'a, 'i> {
         Some(wide(prefix.start - before)..wide(uri.end + 1))
     }
 
-    /// Whether this element itself declares namespaces.
-    pub(in crate::xmlsec) fn declares(self) -> bool {
-        self.element().is_some_and(|element| element.declared.0 < element.declared.1)
-    }
-
-    /// Where the tags stand, and what of them is canonical.
-    pub(in crate::xmlsec) fn tags(self) -> Option<Tags> {
-        let (range, element) = (self.range(), self.element()?);
-        let (content, end_tag) = (wide(element.content), wide(element.end_tag));
-        let name = wide(element.name.end - element.name.start);
-        Some(Tags {
-            start: element.canonical.then_some(range.start..content),
-            name: range.start..wide(element.name.end),
-            bracket: content - 1..content,
-            end: (range.end == end_tag + name + 3).then_some(end_tag..range.end),
+    /// What it takes to write an element.
+    #[inline(always)]
+    pub(in crate::xmlsec) fn written(self) -> Option<Written> {
+        let NodeData { start, end, after, kind: Kind::Element(element), .. } = self.data()? else {
+            return None;
+        };
+        let (content, end_tag, name) = (element.content, element.end_tag, element.name);
+        let canonical_end = *end == end_tag + (name.end - name.start) + 3;
+        Some(Written {
+            start: element.canonical.then(|| span((*start, content))),
+            name: span((*start, name.end)),
+            bracket: span((content - 1, content)),
+            end: canonical_end.then(|| span((end_tag, *end))),
+            namespace: element.namespace,
+            qualified: element.qualified,
+            declares: element.declared.0 < element.declared.1,
+            after: *after,
         })
     }
 
@@ -326,8 +323,8 @@ impl<'a, 'i> Node<'a, 'i> {
     }
 }
 
-/// Where the tags of an element stand in the source.
-pub(in crate::xmlsec) struct Tags {
+/// Where the tags of an element stand in the source, and what they need around them.
+pub(in crate::xmlsec) struct Written {
     /// The start tag, if it is canonical but for namespaces, and declares none.
     pub(in crate::xmlsec) start: Option<Range<usize>>,
     /// `<` and the name.
@@ -336,6 +333,14 @@ pub(in crate::xmlsec) struct Tags {
     pub(in crate::xmlsec) bracket: Range<usize>,
     /// The end tag, if there is one and it is canonical.
     pub(in crate::xmlsec) end: Option<Range<usize>>,
+    /// The number of the namespace of the name.
+    pub(in crate::xmlsec) namespace: u32,
+    /// Attributes need other namespaces.
+    pub(in crate::xmlsec) qualified: bool,
+    /// It declares namespaces itself.
+    pub(in crate::xmlsec) declares: bool,
+    /// The node behind it, as a number.
+    pub(in crate::xmlsec) after: u32,
 }
 
 fn namespace<'a>(tree: &'a Tree<'_>, id: u32) -> Option<Namespace<'a>> {

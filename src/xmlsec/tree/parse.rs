@@ -4,7 +4,8 @@
 
 use memchr::{memchr, memchr3, memmem};
 
-use super::chars::{Characters, decode, is_space, name_end};
+use super::chars::{decode, is_space, name_end};
+use super::marks::Marks;
 use super::{Kind, NONE, NodeData, Piece, Tree, small, wide};
 use crate::error::{Error, Result};
 use crate::xmlsec::limits::{XmlLimits, beyond, refused};
@@ -16,7 +17,7 @@ pub(super) struct Parser<'i, 'l> {
     pub(super) text: &'i str,
     pub(super) at: usize,
     pub(super) limits: &'l XmlLimits,
-    pub(super) characters: Characters,
+    pub(super) marks: Marks,
     /// Elements that did not end yet, and how many namespaces were in scope around each.
     pub(super) open: Vec<(u32, usize)>,
     /// Namespaces in scope, the nearest last.
@@ -47,11 +48,11 @@ impl<'i> Tree<'i> {
     /// # Errors
     /// [`crate::error::ErrorKind::LimitExceeded`], [`crate::error::ErrorKind::Malformed`].
     pub(crate) fn parse(text: &'i str, limits: &XmlLimits) -> Result<Self> {
-        if small(text.len()) >= super::XML {
+        if text.len() >= wide(super::XML) {
             return Err(beyond("it has 4 GiB or more"));
         }
-        let characters =
-            Characters::of(text).ok_or_else(|| refused("it has a character that XML has not"))?;
+        let marks =
+            Marks::of(text).ok_or_else(|| refused("it has a character that XML has not"))?;
         let tree = Self {
             text,
             nodes: Vec::with_capacity(text.len() / 32),
@@ -60,7 +61,7 @@ impl<'i> Tree<'i> {
             decoded: Vec::new(),
         };
         let (open, scope) = (Vec::with_capacity(16), Vec::with_capacity(16));
-        let mut parser = Parser { tree, text, at: 0, limits, characters, open, scope };
+        let mut parser = Parser { tree, text, at: 0, limits, marks, open, scope };
         let read = parser.document();
         let at = parser.at;
         read.map_err(|error| error.with_source(format!("at byte {at}")))?;
@@ -225,16 +226,28 @@ impl<'i> Parser<'i, '_> {
     }
 
     fn text_node(&mut self) -> Read<()> {
-        let early = || no("it ends early");
-        let rest = self.rest();
-        let plain = memchr3(b'<', b'&', b'>', rest).ok_or_else(early)?;
-        let mut len = plain;
-        if rest.get(plain) != Some(&b'<') {
-            len += memchr(b'<', rest.get(plain..).unwrap_or_default()).ok_or_else(early)?;
+        let text = self.text.as_bytes();
+        let start = small(self.at);
+        let mut end = self.marks.mark(start);
+        while let Some(b'"' | b'\t' | b'\n') = text.get(wide(end)) {
+            end = self.marks.mark(end + 1);
         }
+        if text.get(wide(end)) == Some(&b'<') {
+            let (from, piece) = (self.at, Piece { start, end, decoded: NONE });
+            self.at = wide(end);
+            return self.node(from, Kind::Text { piece, canonical: true }).map(drop);
+        }
+        self.marked_text()
+    }
+
+    /// A text with `&` or `>`.
+    #[cold]
+    fn marked_text(&mut self) -> Read<()> {
+        let rest = self.rest();
+        let len = memchr(b'<', rest).ok_or_else(|| no("it ends early"))?;
         let (from, to) = (self.at, self.at + len);
         let (mut piece, mut canonical) = (self.piece(from, to), true);
-        if len > plain {
+        {
             let raw = rest.get(..len).unwrap_or_default();
             if memchr(b'&', raw).is_some() {
                 (piece, canonical) = self.decoded(from, to, false)?;

@@ -5,11 +5,11 @@ use std::cmp::Ordering;
 use memchr::{memchr, memchr2, memchr3};
 use zeroize::Zeroizing;
 
-use super::chars::{PlainName, name_end, plain_name};
+use super::chars::name_end;
 use super::parse::{Parser, Read, Scoped, no};
 use super::{
     AttributeData, Binding, ElementData, Kind, NONE, Name, Piece, Tree, XML, XML_URI, XMLNS_URI,
-    read_bytes, small, span, wide,
+    read_bytes, small, wide,
 };
 use crate::error::Error;
 use crate::xmlsec::limits::beyond;
@@ -20,12 +20,14 @@ const MAX_URI_BYTES: usize = 512;
 /// The [`prefix_key`] of a long prefix: no text has these bytes.
 pub(super) const LONG: u64 = u64::MAX;
 
-const TWICE: &str = "an element has an attribute twice";
+/// Attributes that are sorted by moving one after the other.
+const FEW: usize = 8;
 
 /// What is known of a tag whose end is not read yet.
 struct Tag {
-    /// The first of its attributes and declarations in the tree.
-    attributes: usize,
+    /// How many attributes and declarations it has.
+    count: usize,
+    /// The first of its declarations in the tree.
     declared: usize,
     /// Everything so far stands as in canonical text.
     canonical: bool,
@@ -43,9 +45,13 @@ impl Parser<'_, '_> {
             return Err(too_deep(self.limits.max_depth));
         }
         self.at += 1;
-        let name = self.name()?;
+        let name = match self.plain_name(small(self.at)) {
+            Some(name) => name,
+            None => self.any_name()?,
+        };
+        self.at = wide(name.end);
         let (attributes, declared) = (self.tree.attributes.len(), self.tree.bindings.len());
-        let mut tag = Tag { attributes, declared, canonical: true, unsettled: false, last: 0 };
+        let mut tag = Tag { count: 0, declared, canonical: true, unsettled: false, last: 0 };
         let scope = self.scope.len();
         let empty = loop {
             if self.plain_attribute(&mut tag)? {
@@ -77,9 +83,10 @@ impl Parser<'_, '_> {
             return Err(too_many_in_scope(self.limits.max_namespaces_in_scope));
         }
         let namespace = self.resolve(name)?;
-        let sorted = !tag.unsettled || self.settle_attributes(attributes)?;
-        let own = self.tree.attributes.get(attributes..).unwrap_or_default();
-        let qualified = tag.unsettled && own.iter().any(|one| one.namespace != NONE);
+        let Settled { sorted, qualified } = match tag.unsettled {
+            true => self.settle_attributes(attributes)?,
+            false => Settled { sorted: true, qualified: false },
+        };
         let range = |from: usize, to: usize| (small(from), small(to));
         let id = self.node(
             start,
@@ -102,19 +109,28 @@ impl Parser<'_, '_> {
         Ok(())
     }
 
-    /// A name with at most one colon, which has something on both sides.
-    #[inline]
-    fn name(&mut self) -> Read<Name> {
-        let start = small(self.at);
-        let Some(PlainName { len, prefix }) = plain_name(self.rest()) else {
-            return self.any_name();
-        };
-        self.at += len;
-        Ok(Name { start, end: small(self.at), prefix: small(prefix) })
+    /// The qualified name that begins at `start`, if it is plain to see: of ASCII, with something behind it. Else
+    /// somebody has to look closer.
+    #[inline(always)]
+    fn plain_name(&self, start: u32) -> Option<Name> {
+        let text = self.text.as_bytes();
+        // Of the bytes in names, those before `A` begin none.
+        let begins = |at: u32| text.get(wide(at)).is_some_and(|byte| *byte >= b'A');
+        let (mut end, mut prefix) = (self.marks.name_end(start), 0);
+        let mut plain = begins(start) && end > start;
+        if text.get(wide(end)) == Some(&b':') {
+            prefix = end - start;
+            let local = end + 1;
+            end = self.marks.name_end(local);
+            plain &= begins(local) && end > local;
+        }
+        plain &= text.get(wide(end)).is_some_and(u8::is_ascii);
+        plain.then_some(Name { start, end, prefix })
     }
 
+    /// A name with at most one colon, which has something on both sides.
     #[cold]
-    fn any_name(&mut self) -> Read<Name> {
+    fn any_name(&self) -> Read<Name> {
         let bad = || no("a name is none that XML has");
         let start = self.at;
         let mut end = name_end(self.text, start);
@@ -130,7 +146,6 @@ impl Parser<'_, '_> {
                 return Err(bad());
             }
         }
-        self.at = end;
         Ok(Name { start: small(start), end: small(end), prefix: small(prefix) })
     }
 
@@ -138,30 +153,30 @@ impl Parser<'_, '_> {
     /// is one.
     #[inline]
     fn plain_attribute(&mut self, tag: &mut Tag) -> Read<bool> {
-        let [b' ', rest @ ..] = self.rest() else { return Ok(false) };
-        let Some(PlainName { len, prefix }) = plain_name(rest) else { return Ok(false) };
-        let behind = rest.get(len..).and_then(|rest| rest.strip_prefix(b"=\""));
-        let Some(value) = behind else { return Ok(false) };
-        let Some(bytes) = memchr3(b'"', b'<', b'&', value) else { return Ok(false) };
-        let white = |value: &[u8]| memchr2(b'\t', b'\n', value).is_some();
-        if value.get(bytes) != Some(&b'"')
-            || (self.characters.tabs_or_lines && white(value.get(..bytes).unwrap_or_default()))
-        {
+        let text = self.text.as_bytes();
+        if text.get(self.at) != Some(&b' ') {
             return Ok(false);
         }
-        let start = self.at + 1;
-        let (end, from) = (start + len, start + len + 2);
-        let name = Name { start: small(start), end: small(end), prefix: small(prefix) };
-        let value = self.piece(from, from + bytes);
-        self.at = from + bytes + 1;
-        self.keep(name, value, true, tag)?;
+        let Some(name) = self.plain_name(small(self.at) + 1) else { return Ok(false) };
+        let behind = wide(name.end);
+        if text.get(behind..behind + 2) != Some(b"=\"") {
+            return Ok(false);
+        }
+        let start = name.end + 2;
+        let end = self.marks.mark(start);
+        if text.get(wide(end)) != Some(&b'"') {
+            return Ok(false);
+        }
+        self.at = wide(end) + 1;
+        self.keep(name, Piece { start, end, decoded: NONE }, true, tag)?;
         Ok(true)
     }
 
     #[cold]
     fn attribute(&mut self, space: bool, tag: &mut Tag) -> Read<()> {
-        let name = self.name()?;
-        let behind_name = self.at;
+        let name = self.any_name()?;
+        let behind_name = wide(name.end);
+        self.at = behind_name;
         let quote = self.equals_and_quote()?;
         let tight = self.at == behind_name + 2;
         let (value, canonical) = self.value(quote)?;
@@ -172,27 +187,33 @@ impl Parser<'_, '_> {
     /// Notes an attribute or namespace declaration. Within a tag nothing is called: that is a tenth of the time.
     #[inline(always)]
     fn keep(&mut self, name: Name, value: Piece, canonical: bool, tag: &mut Tag) -> Read<()> {
-        let count =
-            self.tree.attributes.len() - tag.attributes + self.tree.bindings.len() - tag.declared;
-        if count >= self.limits.max_attributes {
+        tag.count += 1;
+        if tag.count > self.limits.max_attributes {
             return Err(too_many_attributes(self.limits.max_attributes));
         }
-        let qname = read_bytes(self.text, &[], name.whole());
-        if let [b'x', b'm', b'l', b'n', b's', rest @ ..] = qname
-            && matches!(rest, [] | [b':', ..])
+        let first = self.text.as_bytes().get(wide(name.start)).copied().unwrap_or(0);
+        if first == b'x'
+            && let Some(prefix) = self.declared_prefix(name)
         {
             tag.canonical = false;
-            let default = Piece { end: name.start, ..name.whole() };
-            let prefix = if rest.is_empty() { default } else { name.local() };
             let key = prefix_key(self.text.as_bytes(), prefix);
             return self.declare(Binding { prefix, key, uri: value, canonical }, tag.declared);
         }
         tag.canonical &= canonical;
-        let first = qname.first().copied().unwrap_or(0);
         tag.unsettled |= name.prefix > 0 || first <= tag.last;
         tag.last = first;
         self.tree.attributes.push(AttributeData { name, namespace: NONE, value, canonical });
         Ok(())
+    }
+
+    /// The prefix that an attribute of this name declares, empty for the default namespace; `None` if it declares
+    /// none.
+    fn declared_prefix(&self, name: Name) -> Option<Piece> {
+        match read_bytes(self.text, &[], name.whole()) {
+            b"xmlns" => Some(Piece { end: name.start, ..name.whole() }),
+            [b'x', b'm', b'l', b'n', b's', b':', ..] => Some(name.local()),
+            _ => None,
+        }
     }
 
     /// The value up to its quote, and whether it stands as in canonical text.
@@ -210,7 +231,7 @@ impl Parser<'_, '_> {
         }
         let raw = rest.get(..len).unwrap_or_default();
         let mut canonical = quote == b'"';
-        if self.characters.tabs_or_lines && memchr2(b'\t', b'\n', raw).is_some() {
+        if memchr2(b'\t', b'\n', raw).is_some() {
             (decode, canonical) = (true, false);
         }
         let (from, to) = (self.at, self.at + len);
@@ -298,8 +319,9 @@ impl Parser<'_, '_> {
     }
 
     /// Resolves the prefixes of the attributes from `first` on, brings them into canonical order, and refuses
-    /// one that is there twice. Whether they were in that order.
-    fn settle_attributes(&mut self, first: usize) -> Read<bool> {
+    /// one that is there twice.
+    fn settle_attributes(&mut self, first: usize) -> Read<Settled> {
+        let mut qualified = false;
         for index in first..self.tree.attributes.len() {
             let Some(name) = self.tree.attributes.get(index).map(|one| one.name) else { break };
             if name.prefix > 0 {
@@ -307,36 +329,58 @@ impl Parser<'_, '_> {
                 if let Some(one) = self.tree.attributes.get_mut(index) {
                     one.namespace = namespace;
                 }
+                qualified |= namespace != NONE;
             }
         }
         let text = self.text;
         let Tree { attributes, bindings, decoded, .. } = &mut self.tree;
         let own = attributes.get_mut(first..).unwrap_or_default();
         let order = |a: &AttributeData, b: &AttributeData| order(text, bindings, decoded, a, b);
-        let rising = |own: &[AttributeData]| {
-            own.iter().zip(own.iter().skip(1)).all(|(a, b)| order(a, b) == Ordering::Less)
-        };
-        match own {
-            // Two are put in order as they are compared.
-            [a, b] => match order(a, b) {
-                Ordering::Less => Ok(true),
-                Ordering::Greater => {
-                    std::mem::swap(a, b);
-                    Ok(false)
-                }
-                Ordering::Equal => Err(no(TWICE)),
-            },
-            own if rising(own) => Ok(true),
-            own => {
-                own.sort_unstable_by(order);
-                if rising(own) { Ok(false) } else { Err(no(TWICE)) }
-            }
-        }
+        let sorted = if own.len() <= FEW { sort_few(own, order) } else { sort(own, order) };
+        let sorted = sorted.ok_or_else(|| no("an element has an attribute twice"))?;
+        Ok(Settled { sorted, qualified })
     }
 }
 
+/// What the attributes of an element are like.
+struct Settled {
+    /// They stood in canonical order.
+    sorted: bool,
+    /// One has a namespace.
+    qualified: bool,
+}
+
+/// Sorts many. Whether they were; `None` if two are equal.
+fn sort<T>(all: &mut [T], order: impl Fn(&T, &T) -> Ordering) -> Option<bool> {
+    let rising =
+        |all: &[T]| all.iter().zip(all.iter().skip(1)).all(|(a, b)| order(a, b) == Ordering::Less);
+    if rising(all) {
+        return Some(true);
+    }
+    all.sort_unstable_by(&order);
+    rising(all).then_some(false)
+}
+
+/// As [`sort`], by moving each before those that it is less than: quicker for few.
+#[inline(always)]
+fn sort_few<T>(all: &mut [T], order: impl Fn(&T, &T) -> Ordering) -> Option<bool> {
+    let mut were = true;
+    for index in 1..all.len() {
+        let mut at = index;
+        while let Some([a, b]) = at.checked_sub(1).and_then(|from| all.get_mut(from..=at)) {
+            match order(a, b) {
+                Ordering::Less => break,
+                Ordering::Equal => return None,
+                Ordering::Greater => std::mem::swap(a, b),
+            }
+            (were, at) = (false, at - 1);
+        }
+    }
+    Some(were)
+}
+
 /// By namespace URI, then by local name; those without a namespace first (C14N 1.0 §2.2).
-#[inline]
+#[inline(always)]
 fn order(
     text: &str,
     bindings: &[Binding],
@@ -355,32 +399,37 @@ fn order(
             return by_uri;
         }
     }
-    let local = |one: &AttributeData| {
-        let piece = one.name.local();
-        text.as_bytes().get(span((piece.start, piece.end))).unwrap_or_default()
-    };
-    let (a, b) = (local(a), local(b));
-    // Most differ at once, and that is quicker than a call.
-    match a.first().cmp(&b.first()) {
-        Ordering::Equal => a.cmp(b),
-        other => other,
-    }
+    let (a, b) = (a.name.local(), b.name.local());
+    let begin = |name: Piece| beginning(text.as_bytes(), name);
+    begin(a).cmp(&begin(b)).then_with(|| {
+        let whole = |name: Piece| read_bytes(text, &[], name);
+        whole(a).cmp(whole(b))
+    })
 }
 
 /// A prefix as a number, so that none is compared byte by byte; [`LONG`] if it has more than seven bytes.
-#[inline]
+#[inline(always)]
 fn prefix_key(text: &[u8], prefix: Piece) -> u64 {
-    let (start, len) = (wide(prefix.start), wide(prefix.end - prefix.start));
-    if len > 7 {
-        return LONG;
-    }
-    match text.get(start..).and_then(<[u8]>::first_chunk) {
-        Some(bytes) => u64::from_le_bytes(*bytes) & !(u64::MAX << (8 * len)),
-        None => {
-            let bytes = text.get(start..start + len).unwrap_or_default();
-            bytes.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte))
-        }
-    }
+    if prefix.end - prefix.start > 7 { LONG } else { beginning(text, prefix) }
+}
+
+/// The first eight bytes of a name as a number that is in the order of the names; behind its end stand zeros,
+/// which no name has.
+#[inline(always)]
+fn beginning(text: &[u8], name: Piece) -> u64 {
+    let start = wide(name.start);
+    let bytes = match text.get(start..).and_then(<[u8]>::first_chunk) {
+        Some(bytes) => *bytes,
+        None => last_bytes(text, start),
+    };
+    let behind = u64::MAX.checked_shr(8 * (name.end - name.start)).unwrap_or(0);
+    u64::from_be_bytes(bytes) & !behind
+}
+
+#[cold]
+fn last_bytes(text: &[u8], start: usize) -> [u8; 8] {
+    let mut bytes = text.get(start..).unwrap_or_default().iter().copied();
+    std::array::from_fn(|_| bytes.next().unwrap_or(0))
 }
 
 #[cold]

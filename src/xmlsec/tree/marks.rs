@@ -1,0 +1,228 @@
+//! One look at every byte of a text: where names end, where markup, values and texts may, and whether every
+//! character is one that XML has (XML 1.0 §2.2).
+//!
+//! Blocks of 64 bytes become masks of 64 bits, with the widest instructions that the processor has; the reader
+//! then goes from bit to bit instead of from byte to byte.
+
+use fearless_simd::prelude::*;
+use fearless_simd::{Level, Simd, dispatch, mask8x64, u8x64};
+use memchr::memmem;
+
+use super::{NONE, wide};
+
+const BLOCK: usize = 64;
+
+/// Where the bytes of a text are that a reader stops at.
+#[derive(Debug)]
+pub(super) struct Marks {
+    blocks: Vec<Block>,
+}
+
+/// A bit for each byte, the lowest for the first. Behind the text stand spaces.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Block {
+    /// Anything but what may stand in an ASCII name without a colon.
+    not_in_name: u64,
+    /// `<`, `>`, `&`, `"` and what stands before the space in ASCII: tabs and line feeds.
+    marks: u64,
+}
+
+impl Marks {
+    /// `None` if the text has a character that XML has nowhere, not even as a reference.
+    pub(super) fn of(text: &str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        let (blocks, Rare { control, beyond_ascii }) =
+            dispatch!(Level::new(), simd => look_with(simd, bytes));
+        let white = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r');
+        if control && bytes.iter().any(|byte| *byte < b' ' && !white(byte)) {
+            return None;
+        }
+        let no_character = |one: &[u8; 3]| memmem::find(bytes, one).is_some();
+        // U+FFFE and U+FFFF; UTF-8 has no surrogates.
+        let none = beyond_ascii && (no_character(b"\xef\xbf\xbe") || no_character(b"\xef\xbf\xbf"));
+        (!none).then_some(Self { blocks })
+    }
+
+    /// The first byte at `from` or behind it that stands in no ASCII name without a colon; maybe where the text
+    /// ends.
+    #[inline(always)]
+    pub(super) fn name_end(&self, from: u32) -> u32 {
+        self.next(from, |block| block.not_in_name)
+    }
+
+    /// The first `<`, `>`, `&`, `"`, tab or line feed at `from` or behind it; no place in the text if there is
+    /// none.
+    #[inline(always)]
+    pub(super) fn mark(&self, from: u32) -> u32 {
+        self.next(from, |block| block.marks)
+    }
+
+    #[inline(always)]
+    fn next(&self, from: u32, bits: impl Fn(&Block) -> u64) -> u32 {
+        let mut index = from / 64;
+        let Some(block) = self.blocks.get(wide(index)) else { return NONE };
+        let found = bits(block) >> (from % 64);
+        if found != 0 {
+            return from + found.trailing_zeros();
+        }
+        loop {
+            index += 1;
+            let Some(block) = self.blocks.get(wide(index)) else { return NONE };
+            if bits(block) != 0 {
+                return index * 64 + bits(block).trailing_zeros();
+            }
+        }
+    }
+}
+
+/// What few texts have.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Rare {
+    /// What stands before the space in ASCII, white or not.
+    control: bool,
+    beyond_ascii: bool,
+}
+
+// What runs with wider instructions has to be inlined where they are switched on.
+#[inline(always)]
+fn look_with<S: Simd>(simd: S, text: &[u8]) -> (Vec<Block>, Rare) {
+    let (whole, rest) = text.as_chunks::<BLOCK>();
+    let mut last = [b' '; BLOCK];
+    if let Some(part) = last.get_mut(..rest.len()) {
+        part.copy_from_slice(rest);
+    }
+    let mut blocks = vec![Block::default(); whole.len() + 1];
+    let mut look = Look { simd, control: 0, all: u8x64::splat(simd, 0) };
+    let mut free = blocks.iter_mut();
+    for (block, free) in whole.iter().zip(&mut free) {
+        *free = look.at(block);
+    }
+    if let Some(free) = free.next() {
+        *free = look.at(&last);
+    }
+    let beyond_ascii = look.all.simd_ge(u8x64::splat(simd, 0x80)).to_bitmask() != 0;
+    (blocks, Rare { control: look.control != 0, beyond_ascii })
+}
+
+struct Look<S: Simd> {
+    simd: S,
+    control: u64,
+    /// Every bit that some byte has.
+    all: u8x64<S>,
+}
+
+impl<S: Simd> Look<S> {
+    #[inline(always)]
+    fn at(&mut self, block: &[u8; BLOCK]) -> Block {
+        let simd = self.simd;
+        let bytes = u8x64::from_slice(simd, block);
+        self.all |= bytes;
+        let control = bytes.simd_lt(u8x64::splat(simd, b' '));
+        self.control |= control.to_bitmask();
+        // With their third bit `"` is `&`, with their second `<` is `>`.
+        let marks = control
+            | is(simd, bytes | u8x64::splat(simd, 4), b'&')
+            | is(simd, bytes | u8x64::splat(simd, 2), b'>');
+        // With its sixth bit a letter is a small one. From `-` to `9` stand `-`, `.`, `/` and the digits.
+        let letter = is_of(simd, bytes | u8x64::splat(simd, 0x20), b'a', 26);
+        let other = is_of(simd, bytes, b'-', 13) & !is(simd, bytes, b'/');
+        let in_name = letter | other | is(simd, bytes, b'_');
+        Block { not_in_name: !in_name.to_bitmask(), marks: marks.to_bitmask() }
+    }
+}
+
+#[inline(always)]
+fn is<S: Simd>(simd: S, bytes: u8x64<S>, byte: u8) -> mask8x64<S> {
+    bytes.simd_eq(u8x64::splat(simd, byte))
+}
+
+/// Whether it is one of `count` bytes from `first` on.
+#[inline(always)]
+fn is_of<S: Simd>(simd: S, bytes: u8x64<S>, first: u8, count: u8) -> mask8x64<S> {
+    (bytes - u8x64::splat(simd, first)).simd_lt(u8x64::splat(simd, count))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::xmlsec::tree::chars::is_character;
+
+    /// By every kind of instructions that this processor has.
+    fn every_way(text: &str) -> Vec<(Vec<Block>, Rare)> {
+        let text = text.as_bytes();
+        let mut all = vec![dispatch!(Level::new(), simd => look_with(simd, text))];
+        #[cfg(target_arch = "x86_64")]
+        {
+            let level = Level::new();
+            all.extend(level.as_sse2().map(|simd| look_with(simd, text)));
+            all.extend(level.as_sse4_2().map(|simd| look_with(simd, text)));
+            all.extend(level.as_avx2().map(|simd| look_with(simd, text)));
+            all.extend(level.as_avx512().map(|simd| look_with(simd, text)));
+        }
+        all
+    }
+
+    /// Blocks show what bytes show, from wherever one looks.
+    fn compare(text: &str) {
+        let mut ways = every_way(text);
+        ways.dedup();
+        assert_eq!(ways.len(), 1, "{text:?}");
+        let marks = Marks::of(text);
+        assert_eq!(marks.is_some(), text.chars().all(is_character), "{text:?}");
+        let Some(marks) = marks else { return };
+        let bytes = text.as_bytes();
+        for from in 0..=bytes.len() {
+            let plainly = |stops: fn(u8) -> bool| {
+                bytes.iter().skip(from).position(|byte| stops(*byte)).map(|at| from + at)
+            };
+            let there = |at: u32| Some(wide(at)).filter(|at| *at < bytes.len());
+            let ends = |byte: u8| !(byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+            let from = u32::try_from(from).unwrap();
+            assert_eq!(there(marks.name_end(from)), plainly(ends), "{text:?} from {from}");
+            let marked = |byte: u8| b"<>&\"\t\n\r".contains(&byte);
+            assert_eq!(there(marks.mark(from)), plainly(marked), "{text:?} from {from}");
+        }
+    }
+
+    /// Every byte that stands alone and the borders of UTF-8, on each side of the borders of blocks.
+    #[test]
+    fn each_character_is_seen_wherever_it_stands() {
+        let ascii = (0..128).map(char::from);
+        let others = "\u{80}\u{7ff}\u{800}\u{d7ff}\u{e000}\u{fdd0}\u{fffd}\u{fffe}\u{ffff}\u{10000}\u{1fffe}\u{10ffff}";
+        for one in ascii.chain(others.chars()) {
+            for (before, behind) in [
+                (0, 0),
+                (0, 1),
+                (60, 0),
+                (61, 9),
+                (62, 2),
+                (63, 0),
+                (63, 1),
+                (63, 64),
+                (64, 0),
+                (127, 3),
+            ] {
+                compare(&format!("{}{one}{}", "a".repeat(before), " ".repeat(behind)));
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn blocks_show_what_bytes_show(
+            parts in prop::collection::vec(prop_oneof![
+                "[a-zA-Z_:.0-9-]{0,70}",
+                "[ -~]{0,9}",
+                "[\t\n <>&\"'/=\\]!?-]{0,5}",
+                "\\PC{0,5}",
+                "[\u{0}\u{8}\u{b}\u{1f}\u{7f}\r\u{fffe}\u{ffff}]{0,1}",
+            ], 0..8),
+        ) {
+            compare(&parts.concat());
+        }
+    }
+}
