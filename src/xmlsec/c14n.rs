@@ -91,12 +91,9 @@ struct Writer<'w, 'a, 'i> {
 }
 
 /// An element whose end tag is not written yet.
-struct Open {
+struct Open<'a> {
     id: u32,
-    /// The node behind it.
-    after: u32,
-    /// Its end tag, if that can be copied.
-    end: Option<Range<usize>>,
+    written: Written<'a>,
     rendered: usize,
     scope: usize,
 }
@@ -105,13 +102,13 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
     fn subtree(&mut self, apex: Node<'a, 'i>, left_out: Option<u32>) {
         let around: Vec<Node<'a, 'i>> = apex.ancestors().skip(1).collect();
         self.scope.extend(around.into_iter().rev().flat_map(Node::declared_ids));
-        let mut open: Vec<Open> = Vec::with_capacity(16);
+        let mut open: Vec<Open<'a>> = Vec::with_capacity(16);
         let (mut id, end) = (apex.id(), apex.id_after());
         loop {
-            while let Some(last) = open.pop_if(|last| last.after == id) {
+            while let Some(last) = open.pop_if(|last| last.written.after() == id) {
                 self.rendered.truncate(last.rendered);
                 self.scope.truncate(last.scope);
-                match last.end {
+                match last.written.end() {
                     Some(end) => self.copy(end),
                     None => self.other_end_tag(apex.other(last.id)),
                 }
@@ -127,9 +124,8 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
             match node.written() {
                 Some(written) => {
                     let (rendered, scope) = (self.rendered.len(), self.scope.len());
-                    self.start_tag(node, &written, open.is_empty());
-                    let Written { after, end, .. } = written;
-                    open.push(Open { id, after, end, rendered, scope });
+                    self.start_tag(node, written, open.is_empty());
+                    open.push(Open { id, written, rendered, scope });
                 }
                 None => match node.canonical_text() {
                     Some(text) => self.copy(text),
@@ -141,6 +137,7 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
     }
 
     /// Copies a part of the source, together with what was copied before it if that ends there.
+    #[inline(always)]
     fn copy(&mut self, range: Range<usize>) {
         if self.run.end == range.start {
             self.run.end = range.end;
@@ -166,14 +163,15 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
     }
 
     #[inline(always)]
-    fn start_tag(&mut self, node: Node<'a, 'i>, written: &Written, is_apex: bool) {
-        if written.declares {
+    fn start_tag(&mut self, node: Node<'a, 'i>, written: Written<'a>, is_apex: bool) {
+        let (declares, start) = (written.declares(), written.start());
+        if declares {
             self.scope.extend(node.declared_ids());
         }
-        let declares = is_apex || written.declares;
+        let declares = is_apex || declares;
         if self.method.kind == Kind::Exclusive {
-            self.need(written.namespace);
-            if written.qualified {
+            self.need(written.namespace());
+            if written.qualified() {
                 self.need_qualified(node);
             }
         }
@@ -185,20 +183,20 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
             }
         }
         let inherits = is_apex && self.method.kind == Kind::Inclusive;
-        if let Some(start) = &written.start
+        if let Some(start) = start
             && self.needed.is_empty()
             && !inherits
         {
-            return self.copy(start.clone());
+            return self.copy(start);
         }
-        self.copy(written.name.clone());
+        self.copy(written.name());
         self.write_namespaces();
         if inherits {
             self.attributes_with_inherited(node);
         } else {
             node.attributes().for_each(|one| self.attribute(one));
         }
-        self.copy(written.bracket.clone());
+        self.copy(written.bracket());
     }
 
     #[cold]

@@ -64,7 +64,8 @@ pub(super) fn decode(raw: &str, in_value: bool) -> Option<Decoded> {
     while let Some(at) = memchr::memchr(b'&', rest.as_bytes()) {
         let (plain, from) = rest.split_at(at);
         push(plain, in_value, &mut text);
-        let (reference, behind) = from.get(1..)?.split_once(';')?;
+        let end = from.bytes().position(|byte| byte == b';')?;
+        let (reference, behind) = (from.get(1..end)?, from.get(end + 1..)?);
         let one = match reference {
             "amp" => '&',
             "lt" => '<',

@@ -12,24 +12,18 @@ use super::{NONE, wide};
 
 const BLOCK: usize = 64;
 
-/// Where the bytes of a text are that a reader stops at.
-#[derive(Debug)]
-pub(super) struct Marks {
-    blocks: Vec<Block>,
-}
-
 /// A bit for each byte, the lowest for the first. Behind the text stand spaces.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-struct Block {
+pub(super) struct Block {
     /// Anything but what may stand in an ASCII name without a colon.
     not_in_name: u64,
     /// `<`, `>`, `&`, `"` and what stands before the space in ASCII: tabs and line feeds.
     marks: u64,
 }
 
-impl Marks {
-    /// `None` if the text has a character that XML has nowhere, not even as a reference.
-    pub(super) fn of(text: &str) -> Option<Self> {
+impl Block {
+    /// The blocks of a text; `None` if it has a character that XML has nowhere, not even as a reference.
+    pub(super) fn all(text: &str) -> Option<Vec<Self>> {
         let bytes = text.as_bytes();
         let (blocks, Rare { control, beyond_ascii }) =
             dispatch!(Level::new(), simd => look_with(simd, bytes));
@@ -40,28 +34,40 @@ impl Marks {
         let no_character = |one: &[u8; 3]| memmem::find(bytes, one).is_some();
         // U+FFFE and U+FFFF; UTF-8 has no surrogates.
         let none = beyond_ascii && (no_character(b"\xef\xbf\xbe") || no_character(b"\xef\xbf\xbf"));
-        (!none).then_some(Self { blocks })
+        (!none).then_some(blocks)
+    }
+}
+
+/// Where the bytes of a text are that a reader stops at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Marks<'b> {
+    blocks: &'b [Block],
+}
+
+impl<'b> Marks<'b> {
+    pub(super) const fn new(blocks: &'b [Block]) -> Self {
+        Self { blocks }
     }
 
     /// The first byte at `from` or behind it that stands in no ASCII name without a colon; maybe where the text
     /// ends.
     #[inline(always)]
-    pub(super) fn name_end(&self, from: u32) -> u32 {
+    pub(super) fn name_end(self, from: u32) -> u32 {
         self.next(from, |block| block.not_in_name)
     }
 
     /// The first `<`, `>`, `&`, `"`, tab or line feed at `from` or behind it; no place in the text if there is
     /// none.
     #[inline(always)]
-    pub(super) fn mark(&self, from: u32) -> u32 {
+    pub(super) fn mark(self, from: u32) -> u32 {
         self.next(from, |block| block.marks)
     }
 
     #[inline(always)]
-    fn next(&self, from: u32, bits: impl Fn(&Block) -> u64) -> u32 {
-        let mut index = from / 64;
-        let Some(block) = self.blocks.get(wide(index)) else { return NONE };
-        let found = bits(block) >> (from % 64);
+    fn next(self, from: u32, bits: impl Fn(&Block) -> u64) -> u32 {
+        let (mut index, shift) = (from / 64, from % 64);
+        let Some(here) = self.blocks.get(wide(index)) else { return NONE };
+        let found = bits(here) >> shift;
         if found != 0 {
             return from + found.trailing_zeros();
         }
@@ -169,9 +175,10 @@ mod tests {
         let mut ways = every_way(text);
         ways.dedup();
         assert_eq!(ways.len(), 1, "{text:?}");
-        let marks = Marks::of(text);
-        assert_eq!(marks.is_some(), text.chars().all(is_character), "{text:?}");
-        let Some(marks) = marks else { return };
+        let blocks = Block::all(text);
+        assert_eq!(blocks.is_some(), text.chars().all(is_character), "{text:?}");
+        let Some(blocks) = blocks else { return };
+        let marks = Marks::new(&blocks);
         let bytes = text.as_bytes();
         for from in 0..=bytes.len() {
             let plainly = |stops: fn(u8) -> bool| {

@@ -7,6 +7,7 @@
 mod chars;
 mod marks;
 mod node;
+mod order;
 mod parse;
 mod tag;
 

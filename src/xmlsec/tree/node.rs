@@ -281,22 +281,10 @@ impl<'a, 'i> Node<'a, 'i> {
 
     /// What it takes to write an element.
     #[inline(always)]
-    pub(in crate::xmlsec) fn written(self) -> Option<Written> {
-        let NodeData { start, end, after, kind: Kind::Element(element), .. } = self.data()? else {
-            return None;
-        };
-        let (content, end_tag, name) = (element.content, element.end_tag, element.name);
-        let canonical_end = *end == end_tag + (name.end - name.start) + 3;
-        Some(Written {
-            start: element.canonical.then(|| span((*start, content))),
-            name: span((*start, name.end)),
-            bracket: span((content - 1, content)),
-            end: canonical_end.then(|| span((end_tag, *end))),
-            namespace: element.namespace,
-            qualified: element.qualified,
-            declares: element.declared.0 < element.declared.1,
-            after: *after,
-        })
+    pub(in crate::xmlsec) fn written(self) -> Option<Written<'a>> {
+        let node = self.data()?;
+        let Kind::Element(element) = &node.kind else { return None };
+        Some(Written { node, element })
     }
 
     /// Where a text stands, if it stands there as in canonical text.
@@ -324,23 +312,55 @@ impl<'a, 'i> Node<'a, 'i> {
 }
 
 /// Where the tags of an element stand in the source, and what they need around them.
-pub(in crate::xmlsec) struct Written {
+#[derive(Clone, Copy)]
+pub(in crate::xmlsec) struct Written<'a> {
+    node: &'a NodeData,
+    element: &'a ElementData,
+}
+
+impl Written<'_> {
     /// The start tag, if it is canonical but for namespaces, and declares none.
-    pub(in crate::xmlsec) start: Option<Range<usize>>,
+    pub(in crate::xmlsec) fn start(self) -> Option<Range<usize>> {
+        let range = span((self.node.start, self.element.content));
+        self.element.canonical.then_some(range)
+    }
+
     /// `<` and the name.
-    pub(in crate::xmlsec) name: Range<usize>,
+    pub(in crate::xmlsec) fn name(self) -> Range<usize> {
+        span((self.node.start, self.element.name.end))
+    }
+
     /// The `>` of the start tag.
-    pub(in crate::xmlsec) bracket: Range<usize>,
+    pub(in crate::xmlsec) fn bracket(self) -> Range<usize> {
+        span((self.element.content - 1, self.element.content))
+    }
+
     /// The end tag, if there is one and it is canonical.
-    pub(in crate::xmlsec) end: Option<Range<usize>>,
+    pub(in crate::xmlsec) fn end(self) -> Option<Range<usize>> {
+        let (end_tag, name) = (self.element.end_tag, self.element.name);
+        let canonical = self.node.end == end_tag + (name.end - name.start) + 3;
+        canonical.then(|| span((end_tag, self.node.end)))
+    }
+
     /// The number of the namespace of the name.
-    pub(in crate::xmlsec) namespace: u32,
-    /// Attributes need other namespaces.
-    pub(in crate::xmlsec) qualified: bool,
-    /// It declares namespaces itself.
-    pub(in crate::xmlsec) declares: bool,
+    pub(in crate::xmlsec) const fn namespace(self) -> u32 {
+        self.element.namespace
+    }
+
+    /// Whether attributes need other namespaces.
+    pub(in crate::xmlsec) const fn qualified(self) -> bool {
+        self.element.qualified
+    }
+
+    /// Whether it declares namespaces itself.
+    pub(in crate::xmlsec) const fn declares(self) -> bool {
+        self.element.declared.0 < self.element.declared.1
+    }
+
     /// The node behind it, as a number.
-    pub(in crate::xmlsec) after: u32,
+    pub(in crate::xmlsec) const fn after(self) -> u32 {
+        self.node.after
+    }
 }
 
 fn namespace<'a>(tree: &'a Tree<'_>, id: u32) -> Option<Namespace<'a>> {

@@ -5,7 +5,7 @@
 use memchr::{memchr, memchr3, memmem};
 
 use super::chars::{decode, is_space, name_end};
-use super::marks::Marks;
+use super::marks::{Block, Marks};
 use super::{Kind, NONE, NodeData, Piece, Tree, small, wide};
 use crate::error::{Error, Result};
 use crate::xmlsec::limits::{XmlLimits, beyond, refused};
@@ -17,9 +17,11 @@ pub(super) struct Parser<'i, 'l> {
     pub(super) text: &'i str,
     pub(super) at: usize,
     pub(super) limits: &'l XmlLimits,
-    pub(super) marks: Marks,
-    /// Elements that did not end yet, and how many namespaces were in scope around each.
-    pub(super) open: Vec<(u32, usize)>,
+    pub(super) marks: Marks<'l>,
+    /// The element that everything read now stands in; [`NONE`] around the document element.
+    pub(super) parent: u32,
+    /// How many elements did not end yet.
+    pub(super) depth: usize,
     /// Namespaces in scope, the nearest last.
     pub(super) scope: Vec<Scoped>,
 }
@@ -51,8 +53,8 @@ impl<'i> Tree<'i> {
         if text.len() >= wide(super::XML) {
             return Err(beyond("it has 4 GiB or more"));
         }
-        let marks =
-            Marks::of(text).ok_or_else(|| refused("it has a character that XML has not"))?;
+        let blocks =
+            Block::all(text).ok_or_else(|| refused("it has a character that XML has not"))?;
         let tree = Self {
             text,
             nodes: Vec::with_capacity(text.len() / 32),
@@ -60,8 +62,9 @@ impl<'i> Tree<'i> {
             bindings: Vec::new(),
             decoded: Vec::new(),
         };
-        let (open, scope) = (Vec::with_capacity(16), Vec::with_capacity(16));
-        let mut parser = Parser { tree, text, at: 0, limits, marks, open, scope };
+        let marks = Marks::new(&blocks);
+        let scope = Vec::with_capacity(16);
+        let mut parser = Parser { tree, text, at: 0, limits, marks, parent: NONE, depth: 0, scope };
         let read = parser.document();
         let at = parser.at;
         read.map_err(|error| error.with_source(format!("at byte {at}")))?;
@@ -79,7 +82,7 @@ impl<'i> Parser<'i, '_> {
             return Err(no("there is no document element"));
         }
         self.start_tag()?;
-        while !self.open.is_empty() {
+        while self.parent != NONE {
             self.content()?;
         }
         self.miscellaneous()?;
@@ -138,8 +141,7 @@ impl<'i> Parser<'i, '_> {
         if id >= self.limits.max_nodes {
             return Err(too_many_nodes(self.limits.max_nodes));
         }
-        let parent = self.open.last().map_or(NONE, |(parent, _)| *parent);
-        let (start, end) = (small(start), small(self.at));
+        let (parent, start, end) = (self.parent, small(start), small(self.at));
         self.tree.nodes.push(NodeData { parent, after: id + 1, start, end, kind });
         Ok(id)
     }
@@ -226,41 +228,33 @@ impl<'i> Parser<'i, '_> {
     }
 
     fn text_node(&mut self) -> Read<()> {
-        let text = self.text.as_bytes();
-        let start = small(self.at);
-        let mut end = self.marks.mark(start);
-        while let Some(b'"' | b'\t' | b'\n') = text.get(wide(end)) {
-            end = self.marks.mark(end + 1);
-        }
-        if text.get(wide(end)) == Some(&b'<') {
-            let (from, piece) = (self.at, Piece { start, end, decoded: NONE });
-            self.at = wide(end);
-            return self.node(from, Kind::Text { piece, canonical: true }).map(drop);
-        }
-        self.marked_text()
-    }
-
-    /// A text with `&` or `>`.
-    #[cold]
-    fn marked_text(&mut self) -> Read<()> {
-        let rest = self.rest();
-        let len = memchr(b'<', rest).ok_or_else(|| no("it ends early"))?;
-        let (from, to) = (self.at, self.at + len);
-        let (mut piece, mut canonical) = (self.piece(from, to), true);
-        {
-            let raw = rest.get(..len).unwrap_or_default();
-            if memchr(b'&', raw).is_some() {
-                (piece, canonical) = self.decoded(from, to, false)?;
-            }
-            if memchr(b'>', raw).is_some() {
-                canonical = false;
-                if memmem::find(raw, b"]]>").is_some() {
-                    return Err(no("a text has \"]]>\""));
+        let (text, marks, from) = (self.text.as_bytes(), self.marks, self.at);
+        let start = small(from);
+        let (mut end, mut references, mut brackets, mut closes) =
+            (marks.mark(start), false, false, false);
+        loop {
+            match text.get(wide(end)) {
+                Some(b'<') => break,
+                Some(b'&') => references = true,
+                Some(b'>') => {
+                    let before = text.get(from..wide(end)).unwrap_or_default();
+                    closes |= before.ends_with(b"]]");
+                    brackets = true;
                 }
+                Some(_) => {}
+                None => return Err(no("it ends early")),
             }
+            end = marks.mark(end + 1);
         }
-        self.at = to;
-        self.node(from, Kind::Text { piece, canonical }).map(drop)
+        let (mut piece, mut canonical) = (Piece { start, end, decoded: NONE }, true);
+        if references {
+            (piece, canonical) = self.decoded(from, wide(end), false)?;
+        }
+        if closes {
+            return Err(no("a text has \"]]>\""));
+        }
+        self.at = wide(end);
+        self.node(from, Kind::Text { piece, canonical: canonical && !brackets }).map(drop)
     }
 
     fn cdata(&mut self) -> Read<()> {
@@ -309,9 +303,8 @@ impl<'i> Parser<'i, '_> {
 
     fn end_tag(&mut self) -> Read<()> {
         let other = || no("an end tag has another name than its start tag");
-        let (id, scope) = self.open.pop().ok_or_else(other)?;
         let (from, after) = (self.at, small(self.tree.nodes.len()));
-        let node = self.tree.nodes.get_mut(wide(id)).ok_or_else(other)?;
+        let node = self.tree.nodes.get_mut(wide(self.parent)).ok_or_else(other)?;
         let Kind::Element(element) = &mut node.kind else { return Err(other()) };
         let name = super::read_bytes(self.text, &[], element.name.whole());
         let rest = self.text.as_bytes().get(from + 2..).unwrap_or_default();
@@ -323,8 +316,17 @@ impl<'i> Parser<'i, '_> {
         self.at = from + 2 + name.len() + spaces + 1;
         element.end_tag = small(from);
         (node.after, node.end) = (after, small(self.at));
-        self.scope.truncate(scope);
+        (self.parent, self.depth) = (node.parent, self.depth - 1);
+        let (first, end) = element.declared;
+        if first < end {
+            self.leave_scope(first);
+        }
         Ok(())
+    }
+
+    /// The namespaces from this binding on go out of scope.
+    pub(super) fn leave_scope(&mut self, first: u32) {
+        while self.scope.pop_if(|one| one.binding >= first).is_some() {}
     }
 }
 

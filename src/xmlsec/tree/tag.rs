@@ -1,11 +1,10 @@
 //! Start tags: attributes, namespace declarations, and what prefixes mean (Namespaces in XML 1.0).
 
-use std::cmp::Ordering;
-
 use memchr::{memchr, memchr2, memchr3};
-use zeroize::Zeroizing;
 
 use super::chars::name_end;
+use super::marks::Marks;
+use super::order::{Order, beginning};
 use super::parse::{Parser, Read, Scoped, no};
 use super::{
     AttributeData, Binding, ElementData, Kind, NONE, Name, Piece, Tree, XML, XML_URI, XMLNS_URI,
@@ -20,10 +19,8 @@ const MAX_URI_BYTES: usize = 512;
 /// The [`prefix_key`] of a long prefix: no text has these bytes.
 pub(super) const LONG: u64 = u64::MAX;
 
-/// Attributes that are sorted by moving one after the other.
-const FEW: usize = 8;
-
 /// What is known of a tag whose end is not read yet.
+#[derive(Clone, Copy)]
 struct Tag {
     /// How many attributes and declarations it has.
     count: usize,
@@ -35,54 +32,36 @@ struct Tag {
     unsettled: bool,
     /// The first byte of the last attribute.
     last: u8,
+    /// It is its own end tag.
+    empty: bool,
 }
 
 impl Parser<'_, '_> {
     /// From `<` to behind `>`.
     pub(super) fn start_tag(&mut self) -> Read<()> {
         let start = self.at;
-        if self.open.len() >= self.limits.max_depth {
+        if self.depth >= self.limits.max_depth {
             return Err(too_deep(self.limits.max_depth));
         }
         self.at += 1;
-        let name = match self.plain_name(small(self.at)) {
+        let name = match plain_name(self.text.as_bytes(), self.marks, small(self.at)) {
             Some(name) => name,
             None => self.any_name()?,
         };
         self.at = wide(name.end);
         let (attributes, declared) = (self.tree.attributes.len(), self.tree.bindings.len());
-        let mut tag = Tag { count: 0, declared, canonical: true, unsettled: false, last: 0 };
-        let scope = self.scope.len();
-        let empty = loop {
-            if self.plain_attribute(&mut tag)? {
-                continue;
-            }
-            let from = self.at;
-            let spaced = self.skip_spaces();
-            match self.byte(0) {
-                b'>' => {
-                    tag.canonical &= !spaced;
-                    self.at += 1;
-                    break false;
-                }
-                b'/' if self.byte(1) == b'>' => {
-                    self.at += 2;
-                    break true;
-                }
-                _ if !spaced => {
-                    return Err(no("no space stands before an attribute"));
-                }
-                _ => {
-                    let space = self.text.as_bytes().get(from) == Some(&b' ');
-                    tag.canonical &= self.at == from + 1;
-                    self.attribute(space, &mut tag)?;
-                }
-            }
-        };
+        let mut tag =
+            Tag { count: 0, declared, canonical: true, unsettled: false, last: 0, empty: false };
+        self.plain_attributes(&mut tag)?;
+        if self.byte(0) == b'>' {
+            self.at += 1;
+        } else {
+            tag = self.other_attributes(tag)?;
+        }
         if self.scope.len() > self.limits.max_namespaces_in_scope {
             return Err(too_many_in_scope(self.limits.max_namespaces_in_scope));
         }
-        let namespace = self.resolve(name)?;
+        let namespace = self.namespaces().resolve(name)?;
         let Settled { sorted, qualified } = match tag.unsettled {
             true => self.settle_attributes(attributes)?,
             false => Settled { sorted: true, qualified: false },
@@ -97,35 +76,44 @@ impl Parser<'_, '_> {
                 end_tag: small(self.at),
                 attributes: range(attributes, self.tree.attributes.len()),
                 declared: range(declared, self.tree.bindings.len()),
-                canonical: tag.canonical && sorted && !empty,
+                canonical: tag.canonical && sorted && !tag.empty,
                 qualified,
             }),
         )?;
-        if empty {
-            self.scope.truncate(scope);
+        if tag.empty {
+            self.leave_scope(small(declared));
         } else {
-            self.open.push((id, scope));
+            (self.parent, self.depth) = (id, self.depth + 1);
         }
         Ok(())
     }
 
-    /// The qualified name that begins at `start`, if it is plain to see: of ASCII, with something behind it. Else
-    /// somebody has to look closer.
-    #[inline(always)]
-    fn plain_name(&self, start: u32) -> Option<Name> {
-        let text = self.text.as_bytes();
-        // Of the bytes in names, those before `A` begin none.
-        let begins = |at: u32| text.get(wide(at)).is_some_and(|byte| *byte >= b'A');
-        let (mut end, mut prefix) = (self.marks.name_end(start), 0);
-        let mut plain = begins(start) && end > start;
-        if text.get(wide(end)) == Some(&b':') {
-            prefix = end - start;
-            let local = end + 1;
-            end = self.marks.name_end(local);
-            plain &= begins(local) && end > local;
+    /// From behind the first plain attributes to behind `>`, however that is written.
+    #[cold]
+    fn other_attributes(&mut self, mut tag: Tag) -> Read<Tag> {
+        loop {
+            let from = self.at;
+            let spaced = self.skip_spaces();
+            match self.byte(0) {
+                b'>' => {
+                    tag.canonical &= !spaced;
+                    self.at += 1;
+                    return Ok(tag);
+                }
+                b'/' if self.byte(1) == b'>' => {
+                    tag.empty = true;
+                    self.at += 2;
+                    return Ok(tag);
+                }
+                _ if !spaced => return Err(no("no space stands before an attribute")),
+                _ => {
+                    let space = self.text.as_bytes().get(from) == Some(&b' ');
+                    tag.canonical &= self.at == from + 1;
+                    self.attribute(space, &mut tag)?;
+                }
+            }
+            self.plain_attributes(&mut tag)?;
         }
-        plain &= text.get(wide(end)).is_some_and(u8::is_ascii);
-        plain.then_some(Name { start, end, prefix })
     }
 
     /// A name with at most one colon, which has something on both sides.
@@ -149,27 +137,27 @@ impl Parser<'_, '_> {
         Ok(Name { start: small(start), end: small(end), prefix: small(prefix) })
     }
 
-    /// An attribute as nearly all are written: one space, a name, `="`, a value without references. Whether there
-    /// is one.
-    #[inline]
-    fn plain_attribute(&mut self, tag: &mut Tag) -> Read<bool> {
-        let text = self.text.as_bytes();
-        if text.get(self.at) != Some(&b' ') {
-            return Ok(false);
+    /// Attributes as nearly all are written: one space, a name, `="`, a value without references.
+    #[inline(always)]
+    fn plain_attributes(&mut self, tag: &mut Tag) -> Read<()> {
+        let (text, marks, mut at) = (self.text.as_bytes(), self.marks, small(self.at));
+        while text.get(wide(at)) == Some(&b' ') {
+            let Some(name) = plain_name(text, marks, at + 1) else { break };
+            let behind = wide(name.end);
+            if text.get(behind..behind + 2) != Some(b"=\"") {
+                break;
+            }
+            let start = name.end + 2;
+            let end = marks.mark(start);
+            if text.get(wide(end)) != Some(&b'"') {
+                break;
+            }
+            at = end + 1;
+            let kept = self.keep(name, Piece { start, end, decoded: NONE }, true, tag);
+            kept.inspect_err(|_| self.at = wide(at))?;
         }
-        let Some(name) = self.plain_name(small(self.at) + 1) else { return Ok(false) };
-        let behind = wide(name.end);
-        if text.get(behind..behind + 2) != Some(b"=\"") {
-            return Ok(false);
-        }
-        let start = name.end + 2;
-        let end = self.marks.mark(start);
-        if text.get(wide(end)) != Some(&b'"') {
-            return Ok(false);
-        }
-        self.at = wide(end) + 1;
-        self.keep(name, Piece { start, end, decoded: NONE }, true, tag)?;
-        Ok(true)
+        self.at = wide(at);
+        Ok(())
     }
 
     #[cold]
@@ -285,58 +273,25 @@ impl Parser<'_, '_> {
         Ok(())
     }
 
-    /// What the prefix of a name means; without one, the default namespace.
-    #[inline(always)]
-    fn resolve(&self, name: Name) -> Read<u32> {
-        let key = prefix_key(self.text.as_bytes(), name.prefix());
-        if key != LONG {
-            return match self.scope.iter().rev().find(|one| one.key == key) {
-                Some(one) => Ok(one.meaning),
-                None => self.undeclared(name),
-            };
-        }
-        self.resolve_long(name)
-    }
-
-    #[cold]
-    fn resolve_long(&self, name: Name) -> Read<u32> {
-        let read = |piece: Piece| read_bytes(self.text, &[], piece);
-        let is_it = |one: &&Scoped| {
-            let binding = self.tree.bindings.get(wide(one.binding));
-            binding.is_some_and(|binding| read(binding.prefix) == read(name.prefix()))
-        };
-        let found = self.scope.iter().rev().find(is_it);
-        found.map_or_else(|| self.undeclared(name), |one| Ok(one.meaning))
-    }
-
-    fn undeclared(&self, name: Name) -> Read<u32> {
-        match read_bytes(self.text, &[], name.prefix()) {
-            b"" => Ok(NONE),
-            b"xml" => Ok(XML),
-            b"xmlns" => Err(no("an element or attribute has the prefix \"xmlns\"")),
-            _ => Err(no("a prefix is not declared")),
-        }
+    fn namespaces(&self) -> Namespaces<'_> {
+        Namespaces { text: self.text, bindings: &self.tree.bindings, scope: &self.scope }
     }
 
     /// Resolves the prefixes of the attributes from `first` on, brings them into canonical order, and refuses
     /// one that is there twice.
+    #[inline(never)]
     fn settle_attributes(&mut self, first: usize) -> Read<Settled> {
+        let Tree { attributes, bindings, decoded, .. } = &mut self.tree;
+        let namespaces = Namespaces { text: self.text, bindings, scope: &self.scope };
+        let own = attributes.get_mut(first..).unwrap_or_default();
         let mut qualified = false;
-        for index in first..self.tree.attributes.len() {
-            let Some(name) = self.tree.attributes.get(index).map(|one| one.name) else { break };
-            if name.prefix > 0 {
-                let namespace = self.resolve(name)?;
-                if let Some(one) = self.tree.attributes.get_mut(index) {
-                    one.namespace = namespace;
-                }
-                qualified |= namespace != NONE;
+        for one in &mut *own {
+            if one.name.prefix > 0 {
+                one.namespace = namespaces.resolve(one.name)?;
+                qualified |= one.namespace != NONE;
             }
         }
-        let text = self.text;
-        let Tree { attributes, bindings, decoded, .. } = &mut self.tree;
-        let own = attributes.get_mut(first..).unwrap_or_default();
-        let order = |a: &AttributeData, b: &AttributeData| order(text, bindings, decoded, a, b);
-        let sorted = if own.len() <= FEW { sort_few(own, order) } else { sort(own, order) };
+        let sorted = Order { text: self.text, bindings, decoded }.sort(own);
         let sorted = sorted.ok_or_else(|| no("an element has an attribute twice"))?;
         Ok(Settled { sorted, qualified })
     }
@@ -350,86 +305,71 @@ struct Settled {
     qualified: bool,
 }
 
-/// Sorts many. Whether they were; `None` if two are equal.
-fn sort<T>(all: &mut [T], order: impl Fn(&T, &T) -> Ordering) -> Option<bool> {
-    let rising =
-        |all: &[T]| all.iter().zip(all.iter().skip(1)).all(|(a, b)| order(a, b) == Ordering::Less);
-    if rising(all) {
-        return Some(true);
-    }
-    all.sort_unstable_by(&order);
-    rising(all).then_some(false)
+/// The namespaces in scope, and what declares them.
+#[derive(Clone, Copy)]
+struct Namespaces<'n> {
+    text: &'n str,
+    bindings: &'n [Binding],
+    scope: &'n [Scoped],
 }
 
-/// As [`sort`], by moving each before those that it is less than: quicker for few.
-#[inline(always)]
-fn sort_few<T>(all: &mut [T], order: impl Fn(&T, &T) -> Ordering) -> Option<bool> {
-    let mut were = true;
-    for index in 1..all.len() {
-        let mut at = index;
-        while let Some([a, b]) = at.checked_sub(1).and_then(|from| all.get_mut(from..=at)) {
-            match order(a, b) {
-                Ordering::Less => break,
-                Ordering::Equal => return None,
-                Ordering::Greater => std::mem::swap(a, b),
-            }
-            (were, at) = (false, at - 1);
+impl Namespaces<'_> {
+    /// What the prefix of a name means; without one, the default namespace.
+    #[inline(always)]
+    fn resolve(self, name: Name) -> Read<u32> {
+        let key = prefix_key(self.text.as_bytes(), name.prefix());
+        if key != LONG {
+            return match self.scope.iter().rev().find(|one| one.key == key) {
+                Some(one) => Ok(one.meaning),
+                None => self.undeclared(name),
+            };
         }
+        self.resolve_long(name)
     }
-    Some(were)
-}
 
-/// By namespace URI, then by local name; those without a namespace first (C14N 1.0 §2.2).
-#[inline(always)]
-fn order(
-    text: &str,
-    bindings: &[Binding],
-    decoded: &[Zeroizing<String>],
-    a: &AttributeData,
-    b: &AttributeData,
-) -> Ordering {
-    if a.namespace != b.namespace {
-        let uri = |namespace: u32| match bindings.get(wide(namespace)) {
-            Some(binding) => read_bytes(text, decoded, binding.uri),
-            None if namespace == XML => XML_URI.as_bytes(),
-            None => b"",
+    #[cold]
+    fn resolve_long(self, name: Name) -> Read<u32> {
+        let read = |piece: Piece| read_bytes(self.text, &[], piece);
+        let is_it = |one: &&Scoped| {
+            let binding = self.bindings.get(wide(one.binding));
+            binding.is_some_and(|binding| read(binding.prefix) == read(name.prefix()))
         };
-        let by_uri = uri(a.namespace).cmp(uri(b.namespace));
-        if by_uri != Ordering::Equal {
-            return by_uri;
+        let found = self.scope.iter().rev().find(is_it);
+        found.map_or_else(|| self.undeclared(name), |one| Ok(one.meaning))
+    }
+
+    fn undeclared(self, name: Name) -> Read<u32> {
+        match read_bytes(self.text, &[], name.prefix()) {
+            b"" => Ok(NONE),
+            b"xml" => Ok(XML),
+            b"xmlns" => Err(no("an element or attribute has the prefix \"xmlns\"")),
+            _ => Err(no("a prefix is not declared")),
         }
     }
-    let (a, b) = (a.name.local(), b.name.local());
-    let begin = |name: Piece| beginning(text.as_bytes(), name);
-    begin(a).cmp(&begin(b)).then_with(|| {
-        let whole = |name: Piece| read_bytes(text, &[], name);
-        whole(a).cmp(whole(b))
-    })
+}
+
+/// The qualified name that begins at `start`, if it is plain to see: of ASCII, with something behind it. Else
+/// somebody has to look closer.
+#[inline(always)]
+fn plain_name(text: &[u8], marks: Marks<'_>, start: u32) -> Option<Name> {
+    // Of the bytes in names, those before `A` begin none.
+    let begins = |at: u32| text.get(wide(at)).is_some_and(|byte| *byte >= b'A');
+    let (mut end, mut prefix) = (marks.name_end(start), 0);
+    let mut plain = begins(start) && end > start;
+    if text.get(wide(end)) == Some(&b':') {
+        prefix = end - start;
+        let local = end + 1;
+        end = marks.name_end(local);
+        plain &= begins(local) && end > local;
+    }
+    plain &= text.get(wide(end)).is_some_and(u8::is_ascii);
+    plain.then_some(Name { start, end, prefix })
 }
 
 /// A prefix as a number, so that none is compared byte by byte; [`LONG`] if it has more than seven bytes.
 #[inline(always)]
 fn prefix_key(text: &[u8], prefix: Piece) -> u64 {
     if prefix.end - prefix.start > 7 { LONG } else { beginning(text, prefix) }
-}
-
-/// The first eight bytes of a name as a number that is in the order of the names; behind its end stand zeros,
-/// which no name has.
-#[inline(always)]
-fn beginning(text: &[u8], name: Piece) -> u64 {
-    let start = wide(name.start);
-    let bytes = match text.get(start..).and_then(<[u8]>::first_chunk) {
-        Some(bytes) => *bytes,
-        None => last_bytes(text, start),
-    };
-    let behind = u64::MAX.checked_shr(8 * (name.end - name.start)).unwrap_or(0);
-    u64::from_be_bytes(bytes) & !behind
-}
-
-#[cold]
-fn last_bytes(text: &[u8], start: usize) -> [u8; 8] {
-    let mut bytes = text.get(start..).unwrap_or_default().iter().copied();
-    std::array::from_fn(|_| bytes.next().unwrap_or(0))
 }
 
 #[cold]
