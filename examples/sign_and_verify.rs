@@ -17,7 +17,7 @@ fn main() -> Result<(), claviger::Error> {
     println!("{token}");
 
     let verified = id_tokens.verify(&token)?;
-    let rules = ClaimRules { audience: Some("shop".into()), ..ClaimRules::default() };
+    let rules = ClaimRules { audience: Some("shop"), ..ClaimRules::default() };
     let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     let claims = claims::check(&verified.payload, &rules, now)?;
     println!("alias {} says that the subject is {}", verified.key.alias, claims["sub"]);

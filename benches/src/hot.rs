@@ -11,8 +11,8 @@ use crate::saml::House;
 use claviger::jose::jws::SignOptions;
 use claviger::jose::{jwe, jws};
 
-/// Operation, algorithm, content algorithm.
-const OPERATIONS: [(&str, &str, &str); 17] = [
+/// Operation, algorithm, content algorithm; of ID tokens the last part of the label.
+const OPERATIONS: [(&str, &str, &str); 19] = [
     ("sign-HS256", "HS256", ""),
     ("verify-HS256", "HS256", ""),
     ("verify-HS256-full-header", "HS256", ""),
@@ -27,6 +27,8 @@ const OPERATIONS: [(&str, &str, &str); 17] = [
     ("decrypt-ECDH-ES", "ECDH-ES", "A256GCM"),
     ("seal-session", "HS256", "A256KW"),
     ("open-session", "HS256", "A256KW"),
+    ("issue-id-token", "EdDSA", "EDDSA"),
+    ("verify-id-token", "EdDSA", "EDDSA"),
     ("canonicalize-saml", "RS256", ""),
     ("sign-saml", "RS256", ""),
     ("verify-saml", "RS256", ""),
@@ -48,6 +50,9 @@ pub fn run() {
     }
     if name.ends_with("-session") {
         return session(folder.path(), name, (algorithm, enc), count);
+    }
+    if name.ends_with("-id-token") {
+        return id_token(folder.path(), name, (algorithm, enc), count);
     }
     let enc = (!enc.is_empty()).then(|| row(enc));
     let (_, key) = material(row(algorithm), enc);
@@ -82,6 +87,16 @@ fn session(folder: &Path, name: &str, (signs, wraps): (&str, &str), count: usize
     match name {
         "seal-session" => repeat(count, || sessions.seal(&claims).expect("sealed")),
         _ => repeat(count, || sessions.open(&token).expect("opened")),
+    }
+}
+
+fn id_token(folder: &Path, name: &str, (algorithm, suffix): (&str, &str), count: usize) {
+    let house = crate::oidc::House::new(folder, algorithm, suffix);
+    let claims = crate::oidc::claims();
+    let token = house.issue(&claims);
+    match name {
+        "issue-id-token" => repeat(count, || house.issue(&claims)),
+        _ => repeat(count, || house.verify(&token)),
     }
 }
 

@@ -10,13 +10,14 @@ use claviger::keyring::Keyring;
 use claviger::ops::{KeySet, PeerKeySet, PeerRules};
 use claviger::profiles::jwks::Party;
 use claviger::profiles::oidc::{
-    Client, IdTokenOptions, IdTokenRules, Nonce, Provider, RelyingParty,
+    Client, IdTokenOptions, IdTokenRules, Nonce, Provider, RelyingParty, VerifiedToken,
 };
 use serde_json::{Map, Value, json};
 
 use crate::fixture::{material, peers, row};
 use crate::harness::{Case, ns, paired, print_row};
 
+const ACCESS_TOKEN: &str = "2YotnFZFEjr1zCsicMWpAA";
 const ISSUER: &str = "https://op.example.com/am/oauth2";
 /// Algorithms and the last part of their labels.
 const ALGORITHMS: [(&str, &str); 4] =
@@ -45,36 +46,28 @@ pub fn run() {
     }
 }
 
-fn claims() -> Map<String, Value> {
+/// What a caller says of a user.
+#[must_use]
+pub fn claims() -> Map<String, Value> {
     let all = json!({ "sub": "(usr!alice)", "nonce": "n-0S6_WzA2Mj", "acr": "0", "auth_time": 1_764_036_990,
         "sid": "8f3b2c51-5d0a-4f5e", "email": "alice@example.com" });
     all.as_object().expect("an object").clone()
 }
 
-fn compare(algorithm: &str, suffix: &str) {
+fn compare(algorithm: &'static str, suffix: &str) {
     let folder = tempfile::tempdir().expect("a directory");
     let house = House::new(folder.path(), algorithm, suffix);
-    let options =
-        IdTokenOptions { access_token: Some("2YotnFZFEjr1zCsicMWpAA"), ..Default::default() };
-    let rules = IdTokenRules {
-        nonce: Nonce::Is("n-0S6_WzA2Mj"),
-        access_token: Some("2YotnFZFEjr1zCsicMWpAA"),
-        ..Default::default()
-    };
-    let issue = || house.provider.issue_id_token(&house.client, claims(), &options).expect("made");
-    let token = issue();
+    let claims = claims();
+    let token = house.issue(&claims);
     let payload = jws::verify(&house.published, &token, &VerifyOptions::default());
     let payload = payload.expect("verified").payload;
     let sign = SignOptions { algorithm: Some(algorithm.into()), ..Default::default() };
     let issued = paired(
-        &mut Case::new(issue),
+        &mut Case::new(|| house.issue(&claims)),
         &mut Case::new(|| jws::sign(&house.signing, &payload, &sign).expect("signed")),
     );
     let accepted = paired(
-        &mut Case::new(|| {
-            let keys = Some(&house.published);
-            house.relying_party.verify_id_token(keys, &token, &rules).expect("verified")
-        }),
+        &mut Case::new(|| house.verify(&token)),
         &mut Case::new(|| jws::verify(&house.published, &token, &VerifyOptions::default())),
     );
     let node = node(algorithm, &house.private, &payload).map(ns);
@@ -82,7 +75,7 @@ fn compare(algorithm: &str, suffix: &str) {
 }
 
 /// A provider, a client of it, and the keys behind both.
-struct House {
+pub struct House {
     provider: Provider,
     relying_party: RelyingParty,
     client: Client,
@@ -92,7 +85,9 @@ struct House {
 }
 
 impl House {
-    fn new(folder: &Path, algorithm: &str, suffix: &str) -> Self {
+    /// With one key of this algorithm, behind the label that ends so.
+    #[must_use]
+    pub fn new(folder: &Path, algorithm: &str, suffix: &str) -> Self {
         let label = format!("am.services.oauth2.oidc.signing.{suffix}");
         let (_, key) = material(row(algorithm), None);
         drop(crate::fixture::label(folder, &[key], &[row(algorithm)], 16));
@@ -119,6 +114,21 @@ impl House {
             published: Arc::clone(published.keys().expect("a key")),
             private,
         }
+    }
+
+    /// An ID token of these claims, bound to an access token.
+    #[must_use]
+    pub fn issue(&self, claims: &Map<String, Value>) -> String {
+        let options = IdTokenOptions { access_token: Some(ACCESS_TOKEN), ..Default::default() };
+        self.provider.issue_id_token(&self.client, claims, &options).expect("made")
+    }
+
+    /// What the relying party finds in it.
+    pub fn verify(&self, token: &str) -> VerifiedToken {
+        let (nonce, access_token) = (Nonce::Is("n-0S6_WzA2Mj"), Some(ACCESS_TOKEN));
+        let rules = IdTokenRules { nonce, access_token, ..Default::default() };
+        let keys = Some(&self.published);
+        self.relying_party.verify_id_token(keys, token, &rules).expect("verified")
     }
 }
 

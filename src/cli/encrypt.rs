@@ -43,10 +43,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let set = keys(context, &args.label)?;
     let input = args.files.read()?;
     let options = EncryptOptions {
-        algorithm: args.alg.clone(),
-        content: args.enc.clone(),
-        typ: args.typ.clone(),
-        cty: args.cty.clone(),
+        algorithm: args.alg.clone().map(Into::into),
+        content: args.enc.clone().map(Into::into),
+        typ: args.typ.clone().map(Into::into),
+        cty: args.cty.clone().map(Into::into),
         zip: args.zip,
         serialization: args.form.into(),
         ..EncryptOptions::default()

@@ -64,8 +64,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         return args.files.answer(json, &["signature_hex"], signature);
     }
     let options = SignOptions {
-        algorithm: args.alg.clone(),
-        typ: args.typ.clone(),
+        algorithm: args.alg.clone().map(Into::into),
+        typ: args.typ.clone().map(Into::into),
         serialization: args.form.into(),
         detached: args.detached,
         unencoded: args.unencoded,

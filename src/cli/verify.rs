@@ -1,6 +1,5 @@
 //! `verify`: a JWS, its claims if asked, or with `--raw` a bare signature.
 
-use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -120,11 +119,12 @@ pub(crate) fn claims_of(
     if !args.claims {
         return Ok(None);
     }
+    let required: Vec<&str> = args.require.iter().map(String::as_str).collect();
     let rules = ClaimRules {
-        issuer: args.issuer.clone(),
-        audience: args.audience.clone(),
+        issuer: args.issuer.as_deref(),
+        audience: args.audience.as_deref(),
         skew: Duration::from_secs(args.skew.into()),
-        required: args.require.iter().cloned().map(Cow::Owned).collect(),
+        required: &required,
         max_json_depth: set.policy().limits.max_json_depth,
         ..ClaimRules::default()
     };

@@ -27,6 +27,7 @@ pub mod unserved;
 pub mod value;
 
 pub use given_digest::{GivenDigest, sign_digest_into, verify_digest};
+pub(crate) use hash::Digest;
 pub use hash::{digest, sha1, sha256};
 pub use key::{Key, KeyKind, OctType, PublicParameters, Role, WeakKey};
 pub use registered_subject::{RegisteredSubject, SubjectPlace};

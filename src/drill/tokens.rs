@@ -100,7 +100,7 @@ pub(super) fn make(set: &KeySet, kind: &Kind) -> Result<Token> {
     let without_kid = kind.kid == Some(false);
     let bytes = match kind.make {
         Make::Jws(row, serialization) => {
-            let algorithm = Some(row.name.to_owned());
+            let algorithm = Some(row.name.into());
             let options =
                 SignOptions { algorithm, serialization, without_kid, ..SignOptions::default() };
             jws::sign(set, PAYLOAD, &options)?.into_bytes()
@@ -191,8 +191,8 @@ fn encryption(
     without_kid: bool,
 ) -> EncryptOptions {
     EncryptOptions {
-        algorithm: Some(row.name.to_owned()),
-        content: Some(enc.name.to_owned()),
+        algorithm: Some(row.name.into()),
+        content: Some(enc.name.into()),
         serialization,
         without_kid,
         ..EncryptOptions::default()

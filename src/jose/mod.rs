@@ -16,6 +16,7 @@ pub mod select;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
 
 use crate::error::{Error, ErrorKind};
 use crate::ops::KeySet;
@@ -50,6 +51,18 @@ fn encode(bytes: &[u8]) -> String {
 
 fn encode_onto(bytes: &[u8], text: &mut String) {
     URL_SAFE_NO_PAD.encode_string(bytes, text);
+}
+
+/// Adds a text as a JSON string; one without escapes is copied.
+fn quote_onto(value: &str, text: &mut String) {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+    if value.bytes().all(is_plain) {
+        for part in ["\"", value, "\""] {
+            text.push_str(part);
+        }
+    } else {
+        text.push_str(&Value::from(value).to_string());
+    }
 }
 
 /// An IV or tag: at most 32 bytes (RFC 7518 §5).
@@ -118,7 +131,20 @@ fn not_decrypted(reason: impl Into<String>) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::same_type;
+    use proptest::prelude::*;
+
+    use super::{Value, quote_onto, same_type};
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn a_quoted_text_is_what_serde_writes(text in r#"(JWT|[ -~]|["\\\x00-\x1f\x7f-\xa0]|\PC){0,6}"#) {
+            let mut quoted = String::from("{");
+            quote_onto(&text, &mut quoted);
+            prop_assert_eq!(quoted, format!("{{{}", Value::from(text)));
+        }
+    }
 
     #[test]
     fn types_compare_as_media_types_do() {

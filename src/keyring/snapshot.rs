@@ -107,6 +107,11 @@ impl Snapshot {
     /// What stands behind a label as `realm` sees it: the realm's keys, else the global ones.
     #[must_use]
     pub fn find(&self, realm: Option<&Realm>, label: &LabelName) -> Option<&Arc<KeySet>> {
+        self.find_named(realm, label.as_str())
+    }
+
+    /// As [`Snapshot::find`], by a name that may be none.
+    pub(crate) fn find_named(&self, realm: Option<&Realm>, label: &str) -> Option<&Arc<KeySet>> {
         let position = self.labels.get(label)?.find(realm)?;
         self.sets.get(position)
     }

@@ -1,13 +1,11 @@
 //! The claims that a profile adds to those of the caller, and takes off again: `jti`, times, `realm`, `iss`.
 
-use std::io::{self, Write};
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Serialize;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+use super::members::Members;
 use super::{Times, refused};
 use crate::crypto::random;
 use crate::error::{Error, ErrorKind, Result};
@@ -49,7 +47,8 @@ pub(super) fn write(
     reserved: &[&str],
     max_depth: usize,
 ) -> Result<Zeroizing<Vec<u8>>> {
-    if let Some(name) = reserved.iter().find(|name| claims.contains_key(**name)) {
+    let set_here = claims.keys().any(|name| reserved.contains(&name.as_str()));
+    if set_here && let Some(name) = reserved.iter().find(|name| claims.contains_key(**name)) {
         let text = format!("the claim \"{name}\" is set by the profile");
         return Err(
             Error::new(ErrorKind::Usage, text).with_help("take it out, or call it something else")
@@ -60,7 +59,7 @@ pub(super) fn write(
         return Err(Error::new(ErrorKind::Usage, text)
             .with_help("nest less, or raise max_json_depth in [policy.limits]"));
     }
-    let mut out = Members::new(256 + claims.len() * 32);
+    let mut out = Members::before(claims);
     if let Some(id) = &head.id {
         out.add("jti", id)?;
     }
@@ -81,10 +80,7 @@ pub(super) fn write(
     if let Some(audience) = &head.audience {
         out.add("aud", audience)?;
     }
-    for (name, value) in claims {
-        out.add(name, value)?;
-    }
-    out.finish()
+    out.finish(claims)
 }
 
 /// Takes the payload apart: what the profile says, and the claims of the caller.
@@ -92,11 +88,12 @@ pub(super) fn write(
 /// # Errors
 /// [`ErrorKind::TokenRefused`].
 pub(super) fn read(payload: &[u8], lives: bool, max_depth: usize) -> Result<(Head, Claims)> {
-    let mut claims = json::parse_strict_object(payload, max_depth)
-        .map(Claims)
+    let (own, claims) = json::parse_strict_apart(payload, max_depth, &RESERVED)
+        .map(|(own, others)| (Own(own), Claims(others)))
         .map_err(|error| refused(format!("the payload is no JSON object: {}", error.message())))?;
-    let times = if lives { Some(Times::read(&claims.0)?) } else { None };
-    let id = claims.take_text("jti")?;
+    let mut own = own;
+    let times = if lives { Some(Times::of(|name| own.get(name))?) } else { None };
+    let id = own.take_text("jti")?;
     match &id {
         None if lives => return Err(refused("jti is missing")),
         Some(id) if id.is_empty() || id.len() > MAX_ID_BYTES => {
@@ -104,12 +101,41 @@ pub(super) fn read(payload: &[u8], lives: bool, max_depth: usize) -> Result<(Hea
         }
         _ => {}
     }
-    if claims.0.contains_key("nbf") {
+    if own.get("nbf").is_some() {
         return Err(refused("nbf is not a claim of this profile"));
     }
-    let (realm, issuer) = (claims.take_text("realm")?, claims.take_text("iss")?);
-    claims.keep_others(&RESERVED);
+    let (realm, issuer) = (own.take_text("realm")?, own.take_text("iss")?);
     Ok((Head { id, times, realm, issuer, audience: None }, claims))
+}
+
+/// The claims of a token that are the profile's own, in the order of [`RESERVED`]; their texts are wiped when they go.
+struct Own([Option<Value>; RESERVED.len()]);
+
+impl Own {
+    fn get(&self, name: &str) -> Option<&Value> {
+        let index = RESERVED.iter().position(|known| *known == name)?;
+        self.0.get(index)?.as_ref()
+    }
+
+    /// Takes a claim that must be a string if it is there.
+    fn take_text(&mut self, name: &'static str) -> Result<Option<String>> {
+        let index = RESERVED.iter().position(|known| *known == name);
+        text_of(index.and_then(|index| self.0.get_mut(index)?.as_mut()), name)
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        self.0.iter_mut().flatten().for_each(json::wipe);
+    }
+}
+
+fn text_of(value: Option<&mut Value>, name: &'static str) -> Result<Option<String>> {
+    match value {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(std::mem::take(text))),
+        Some(_) => Err(refused(format!("{name} is not a string"))),
+    }
 }
 
 /// Claims of a token that was opened: their texts are wiped when they go.
@@ -118,11 +144,7 @@ pub(super) struct Claims(pub(super) Map<String, Value>);
 impl Claims {
     /// Takes a claim that must be a string if it is there; its name stays.
     pub(super) fn take_text(&mut self, name: &'static str) -> Result<Option<String>> {
-        match self.0.get_mut(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(std::mem::take(text))),
-            Some(_) => Err(refused(format!("{name} is not a string"))),
-        }
+        text_of(self.0.get_mut(name), name)
     }
 
     /// Leaves the claims of the caller, in their order.
@@ -144,68 +166,6 @@ fn is_shallow(value: &Value, depth: usize) -> bool {
             depth > 0 && members.values().all(|one| is_shallow(one, depth - 1))
         }
         _ => true,
-    }
-}
-
-/// A JSON object that is written member by member; where it moves to, it leaves nothing behind.
-struct Members(Zeroizing<Vec<u8>>);
-
-impl Write for Members {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_all(bytes).map(|()| bytes.len())
-    }
-
-    /// What JSON is written with: character by character, often.
-    #[inline]
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if bytes.len() > self.0.capacity() - self.0.len() {
-            self.move_out(bytes.len());
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Members {
-    fn new(capacity: usize) -> Self {
-        Self(Zeroizing::new(Vec::with_capacity(capacity)))
-    }
-
-    fn add(&mut self, name: &str, value: &impl Serialize) -> Result<()> {
-        let between = if self.0.is_empty() { b"{" } else { b"," };
-        self.put(between)?;
-        self.put_json(name)?;
-        self.put(b":")?;
-        self.put_json(value)
-    }
-
-    /// Into room for so many bytes more.
-    #[cold]
-    fn move_out(&mut self, more: usize) {
-        let capacity = (self.0.len() + more).max(self.0.capacity() * 2);
-        let mut larger = Zeroizing::new(Vec::with_capacity(capacity));
-        larger.extend_from_slice(&self.0);
-        self.0 = larger;
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        self.write_all(bytes)
-            .map_err(|error| Error::new(ErrorKind::Bug, "JSON encoding").with_source(error))
-    }
-
-    fn put_json(&mut self, value: &(impl Serialize + ?Sized)) -> Result<()> {
-        serde_json::to_writer(self, value)
-            .map_err(|error| Error::new(ErrorKind::Bug, "JSON encoding").with_source(error))
-    }
-
-    fn finish(mut self) -> Result<Zeroizing<Vec<u8>>> {
-        let end: &[u8] = if self.0.is_empty() { b"{}" } else { b"}" };
-        self.put(end)?;
-        Ok(self.0)
     }
 }
 

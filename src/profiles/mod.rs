@@ -14,6 +14,7 @@ mod forms;
 pub mod journey;
 pub mod jwks;
 mod kind;
+mod members;
 pub mod oidc;
 mod parts;
 #[cfg(feature = "saml")]

@@ -194,8 +194,8 @@ fn put_together(
     signs: Signs,
 ) -> Result<String> {
     let sign = |set: &KeySet, payload: &[u8], nested: bool| {
-        let cty = nested.then(|| "JWT".to_owned());
-        let (typ, expires) = (Some(form.typ.name().to_owned()), form.expires);
+        let cty = nested.then(|| "JWT".into());
+        let (typ, expires) = (Some(form.typ.name().into()), form.expires);
         let options = SignOptions { typ, cty, expires, ..SignOptions::default() };
         opened_again(set, signs(set, payload, &options)?)
     };
@@ -218,7 +218,7 @@ fn encrypt(form: &Form, set: &KeySet, payload: &[u8], nested: bool) -> Result<St
     if form.zip && payload.len() > set.policy().limits.max_inflated_bytes {
         return Err(too_large(payload.len(), "max_inflated_bytes"));
     }
-    let (typ, cty) = (Some(form.typ.name().to_owned()), nested.then(|| "JWT".to_owned()));
+    let (typ, cty) = (Some(form.typ.name().into()), nested.then(|| "JWT".into()));
     let (zip, expires) = (form.zip, form.expires);
     let options = EncryptOptions { typ, cty, zip, expires, ..EncryptOptions::default() };
     opened_again(set, jwe::encrypt(set, payload, &options)?)

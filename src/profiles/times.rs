@@ -67,10 +67,15 @@ impl Times {
     /// # Errors
     /// [`ErrorKind::TokenRefused`]. A claim of a wrong type counts as wrong, not as absent (CVE-2026-25537).
     pub fn read(claims: &Map<String, Value>) -> Result<Self> {
-        let issued = required(claims, "iat")?;
-        let idle = number(claims, "idle")?;
-        let seen = if idle.is_some() { required(claims, "seen")? } else { issued };
-        Ok(Self { issued, expires: required(claims, "exp")?, idle, seen })
+        Self::of(|name| claims.get(name))
+    }
+
+    /// The same of claims wherever they are.
+    pub(super) fn of<'c>(claim: impl Fn(&'static str) -> Option<&'c Value>) -> Result<Self> {
+        let issued = required(&claim, "iat")?;
+        let idle = number(&claim, "idle")?;
+        let seen = if idle.is_some() { required(&claim, "seen")? } else { issued };
+        Ok(Self { issued, expires: required(&claim, "exp")?, idle, seen })
     }
 
     /// Whether a token with these times is taken at `now`.
@@ -110,13 +115,19 @@ impl Times {
     }
 }
 
-fn required(claims: &Map<String, Value>, name: &'static str) -> Result<u64> {
-    number(claims, name)?.ok_or_else(|| refused(format!("{name} is missing")))
+fn required<'c>(
+    claim: impl Fn(&'static str) -> Option<&'c Value>,
+    name: &'static str,
+) -> Result<u64> {
+    number(claim, name)?.ok_or_else(|| refused(format!("{name} is missing")))
 }
 
 /// A NumericDate (RFC 7519 §2): whole seconds, or a fraction of them, rounded down.
-fn number(claims: &Map<String, Value>, name: &'static str) -> Result<Option<u64>> {
-    let Some(value) = claims.get(name) else { return Ok(None) };
+fn number<'c>(
+    claim: impl Fn(&'static str) -> Option<&'c Value>,
+    name: &'static str,
+) -> Result<Option<u64>> {
+    let Some(value) = claim(name) else { return Ok(None) };
     let wrong = || refused(format!("{name} is no time"));
     if let Some(whole) = value.as_u64() {
         return Ok(Some(whole));

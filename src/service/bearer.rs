@@ -1,7 +1,5 @@
 //! What stands behind `Authorization: Bearer`: an API key, or a token whose signature and claims hold.
 
-use std::borrow::Cow;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
@@ -107,10 +105,10 @@ fn check(service: &Service, policy: &Policy, rule: &TokenRule, verified: &Verifi
         return Err(rejected("its typ says that it is for something else"));
     }
     let rules = ClaimRules {
-        issuer: Some(rule.issuer.clone()),
-        audience: Some(rule.audience.clone()),
+        issuer: Some(rule.issuer.as_str()),
+        audience: Some(rule.audience.as_str()),
         skew: policy.clock_skew,
-        required: ["iss", "sub", "aud", "exp"].map(Cow::Borrowed).to_vec(),
+        required: &["iss", "sub", "aud", "exp"],
         max_json_depth: policy.limits.max_json_depth,
         ..ClaimRules::default()
     };

@@ -474,7 +474,7 @@ fn an_access_token_is_bound_to_the_certificate_that_was_shown() {
     let bound = register(json!({ "tls_client_certificate_bound_access_tokens": true })).unwrap();
     let alice = || -> Map<String, Value> { json!({ "sub": "alice" }).as_object().unwrap().clone() };
     let options = AccessTokenOptions { certificate: Some(&own), ..AccessTokenOptions::default() };
-    let token = provider.issue_access_token(&bound, alice(), &options).unwrap();
+    let token = provider.issue_access_token(&bound, &alice(), &options).unwrap();
     let (shown, stolen) = (certificate::thumbprint(&own), certificate::thumbprint(&other));
     let verify = |binding| {
         provider.verify_access_token(&token, &AccessTokenRules { binding, ..Default::default() })
@@ -494,7 +494,7 @@ fn an_access_token_is_bound_to_the_certificate_that_was_shown() {
         (own_cnf.clone(), AccessTokenOptions::default()),
         (own_cnf, options),
     ] {
-        let error = provider.issue_access_token(&bound, claims, &options).unwrap_err();
+        let error = provider.issue_access_token(&bound, &claims, &options).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage);
     }
 }

@@ -121,7 +121,7 @@ fn decrypt(bytes: &[u8]) {
 fn open_session(bytes: &[u8]) {
     static SESSIONS: OnceLock<(Sessions, Arc<KeySet>)> = OnceLock::new();
     let (sessions, keys) = SESSIONS.get_or_init(sessions);
-    let typ = Some(session::TYP.to_owned());
+    let typ = Some(session::TYP.into());
     let options = SignOptions { typ, ..SignOptions::default() };
     let token = jws::sign(keys, bytes, &options).expect("signed");
     if let Ok(session) = sessions.open_at_any_time(&token) {
@@ -170,7 +170,7 @@ fn read_json(bytes: &[u8]) {
     if let Ok(strict) = json::parse_strict(bytes, 16) {
         assert_eq!(Some(strict), usual, "strict reading differs from the usual one");
     }
-    let rules = ClaimRules { audience: Some("alice".into()), ..ClaimRules::default() };
+    let rules = ClaimRules { audience: Some("alice"), ..ClaimRules::default() };
     drop(claims::check(bytes, &rules, UNIX_EPOCH + Duration::from_secs(1_700_000_000)));
 }
 

@@ -31,7 +31,7 @@ fn label(key: &str, algorithms: &[&str]) -> KeySet {
 }
 
 fn sign(set: &KeySet, algorithm: Option<&str>) -> claviger::error::Result<String> {
-    let algorithm = algorithm.map(str::to_owned);
+    let algorithm = algorithm.map(|name| name.to_owned().into());
     jws::sign(set, b"{}", &SignOptions { algorithm, ..SignOptions::default() })
 }
 
@@ -90,7 +90,7 @@ fn a_client_that_registers_ed25519_gets_it_and_jose_reads_and_makes_it() {
     let house = House::new();
     let shop = client(json!({ "id_token_signed_response_alg": "Ed25519" }));
     let given = claims(json!({ "sub": "alice", "nonce": "n-1" }));
-    let token = house.provider().issue_id_token(&shop, given, &IdTokenOptions::default()).unwrap();
+    let token = house.provider().issue_id_token(&shop, &given, &IdTokenOptions::default()).unwrap();
     assert_eq!(part(&token, 0)["alg"], "Ed25519");
     let bare = |mut jwk: Value| {
         jwk.as_object_mut().unwrap().remove("alg");

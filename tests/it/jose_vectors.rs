@@ -127,7 +127,7 @@ fn cookbook_case(tally: &mut Tally, case: &Value) {
     let reproducible = case["reproducible"] == true || case["deterministic"] == true;
     if reproducible && names == ["alg", "kid"] && case["output"]["compact"].is_string() {
         let detached = case["output"]["compact"].as_str().unwrap().contains("..");
-        let algorithm = input["alg"].as_str().map(str::to_owned);
+        let algorithm = input["alg"].as_str().map(|name| name.to_owned().into());
         let options = SignOptions { algorithm, detached, ..Default::default() };
         if let Ok(set) = set(&keys) {
             let made = jws::sign(&set, &bytes(content), &options).unwrap();

@@ -35,7 +35,7 @@ fn published(house: &House) -> Value {
 fn token(house: &House, algorithm: &str) -> String {
     let shop = client(json!({ "id_token_signed_response_alg": algorithm }));
     let given = claims(json!({ "sub": "alice", "nonce": "n-1" }));
-    house.provider().issue_id_token(&shop, given, &IdTokenOptions::default()).unwrap()
+    house.provider().issue_id_token(&shop, &given, &IdTokenOptions::default()).unwrap()
 }
 
 fn readers(folder: &Path) -> [Command; 2] {

@@ -163,7 +163,7 @@ fn flow(peer: &mut Peer, rp: &RelyingParty, keys: Option<&Arc<KeySet>>, round: u
         "nonce": nonce, "state": state });
     let mut inside = claims(asked.clone());
     inside.remove("client_id");
-    let request = rp.request_object(inside, &RequestObjectOptions::default()).unwrap();
+    let request = rp.request_object(&inside, &RequestObjectOptions::default()).unwrap();
     let mut parameters = asked;
     parameters["request"] = request.into();
     let callback = peer.ask(&json!({ "act": "authorize", "parameters": parameters }));

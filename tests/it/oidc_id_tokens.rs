@@ -35,7 +35,7 @@ fn id_tokens_go_to_the_relying_party_and_back_in_every_algorithm() {
             state: Some("st"),
             ..IdTokenOptions::default()
         };
-        let token = provider.issue_id_token(&shop, given.clone(), &options).unwrap();
+        let token = provider.issue_id_token(&shop, &given, &options).unwrap();
         let header = part(&token, 0);
         assert_eq!((&header["alg"], &header["typ"]), (&json!(name), &json!("JWT")));
         assert_eq!(header.get("kid").is_none(), MACS.contains(&name), "{header}");
@@ -84,10 +84,10 @@ fn what_the_client_could_have_made_itself_is_no_hint() {
         "id_token_signed_response_alg": "HS256", "client_secret": SECRET })),
     );
     let ours = provider
-        .issue_id_token(&shop, claims(json!({ "sub": "alice" })), &IdTokenOptions::default())
+        .issue_id_token(&shop, &claims(json!({ "sub": "alice" })), &IdTokenOptions::default())
         .unwrap();
     let other = provider
-        .issue_id_token(&shop, claims(json!({ "sub": "bob" })), &IdTokenOptions::default())
+        .issue_id_token(&shop, &claims(json!({ "sub": "bob" })), &IdTokenOptions::default())
         .unwrap();
     // With its secret the client signs whatever it wants: also beside a second signature of another token.
     let second = part(&other, 0)["authenticity"].clone();
@@ -191,7 +191,7 @@ fn each_claim_of_an_id_token_counts() {
     let two = IdTokenOptions { audiences: &["other"], ..IdTokenOptions::default() };
     let token = house
         .provider()
-        .issue_id_token(&shop, claims(json!({ "sub": "alice", "nonce": "n-1" })), &two)
+        .issue_id_token(&shop, &claims(json!({ "sub": "alice", "nonce": "n-1" })), &two)
         .unwrap();
     assert_eq!(verify(&token, &trusting).unwrap()["azp"], "shop");
     assert!(verify(&token, &GOOD).is_err());
@@ -253,7 +253,7 @@ fn a_hint_may_have_expired_and_nothing_else() {
     let provider = house.provider();
     let issue = || {
         let given = claims(json!({ "sub": "alice" }));
-        provider.issue_id_token(&shop, given, &IdTokenOptions::default()).unwrap()
+        provider.issue_id_token(&shop, &given, &IdTokenOptions::default()).unwrap()
     };
     let token = issue();
     house.wait(10_000);
@@ -324,7 +324,7 @@ fn tokens_are_encrypted_to_the_client_as_it_registered() {
                 "jwks": { "keys": [public("es256-1"), public("enc-1")] },
             }));
             let given = claims(json!({ "sub": "alice" }));
-            let token = provider.issue_id_token(&shop, given, &IdTokenOptions::default()).unwrap();
+            let token = provider.issue_id_token(&shop, &given, &IdTokenOptions::default()).unwrap();
             let header = part(&token, 0);
             assert_eq!(
                 (&header["alg"], &header["enc"], &header["cty"]),
@@ -335,7 +335,7 @@ fn tokens_are_encrypted_to_the_client_as_it_registered() {
             assert_eq!(found.unwrap().claims["sub"], "alice", "{alg} {enc}");
             let given = claims(json!({ "sid": "s-1" }));
             let token =
-                provider.issue_logout_token(&shop, given, &LogoutTokenOptions::default()).unwrap();
+                provider.issue_logout_token(&shop, &given, &LogoutTokenOptions::default()).unwrap();
             assert!(
                 rp.verify_logout_token(Some(&published), &token, &LOGOUT).is_ok(),
                 "{alg} {enc}"
@@ -343,7 +343,8 @@ fn tokens_are_encrypted_to_the_client_as_it_registered() {
             // Neither layer alone is taken for both, nor another content algorithm for the registered one.
             let signed = client(json!({ "id_token_signed_response_alg": "ES256" }));
             let given = claims(json!({ "sub": "alice" }));
-            let bare = provider.issue_id_token(&signed, given, &IdTokenOptions::default()).unwrap();
+            let bare =
+                provider.issue_id_token(&signed, &given, &IdTokenOptions::default()).unwrap();
             assert!(rp.verify_id_token(Some(&published), &bare, &IdTokenRules::default()).is_err());
             let plain = house.relying_party(&signed);
             assert!(
@@ -364,7 +365,7 @@ fn another_content_algorithm_than_the_registered_one_is_refused() {
     };
     let given = claims(json!({ "sub": "alice" }));
     let token =
-        house.provider().issue_id_token(&with("A128GCM"), given, &IdTokenOptions::default());
+        house.provider().issue_id_token(&with("A128GCM"), &given, &IdTokenOptions::default());
     let token = token.unwrap();
     let verify = |enc| {
         let rp = house.relying_party(&with(enc));
@@ -384,7 +385,7 @@ fn the_labels_of_a_client_come_before_its_registration() {
         "jwks": { "keys": [public("es384-1"), public("ecenc-1")] },
         "id_token_signed_response_alg": "HS256", "id_token_encrypted_response_alg": "RSA-OAEP-256" }));
     let given = claims(json!({ "sub": "alice" }));
-    let token = provider.issue_id_token(&mapped, given, &IdTokenOptions::default()).unwrap();
+    let token = provider.issue_id_token(&mapped, &given, &IdTokenOptions::default()).unwrap();
     assert_eq!(part(&token, 0)["kid"], "enc-1");
     // The newest version of the mapped secret signed; the client knows it from its own registration.
     let knows = |secret: &str| {
@@ -398,7 +399,7 @@ fn the_labels_of_a_client_come_before_its_registration() {
     let unmapped = client(json!({ "secret_label_identifier": "nobody", "client_secret": SECRET,
         "id_token_signed_response_alg": "HS256" }));
     let given = claims(json!({ "sub": "alice" }));
-    assert!(provider.issue_id_token(&unmapped, given, &IdTokenOptions::default()).is_ok());
+    assert!(provider.issue_id_token(&unmapped, &given, &IdTokenOptions::default()).is_ok());
 }
 
 #[test]
@@ -406,7 +407,8 @@ fn agents_have_a_label_of_their_own() {
     let house = House::new();
     let agent = client(json!({ "agent": true }));
     let given = claims(json!({ "sub": "alice" }));
-    let token = house.provider().issue_id_token(&agent, given, &IdTokenOptions::default()).unwrap();
+    let token =
+        house.provider().issue_id_token(&agent, &given, &IdTokenOptions::default()).unwrap();
     let label =
         house.keyring.label("am.global.services.oauth2.oidc.agent.idtoken.signing").unwrap();
     assert!(label.verify(&token).is_ok());
@@ -418,7 +420,7 @@ fn agents_have_a_label_of_their_own() {
     );
     let given = claims(json!({ "sub": "alice" }));
     let error =
-        house.provider().issue_id_token(&agent, given, &IdTokenOptions::default()).unwrap_err();
+        house.provider().issue_id_token(&agent, &given, &IdTokenOptions::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnknownLabel);
 }
 
@@ -428,7 +430,7 @@ fn what_nobody_can_make_is_an_error_that_says_why() {
     let provider = house.provider();
     let issue = |metadata: Value, given: Value| {
         let error = provider
-            .issue_id_token(&client(metadata), claims(given), &IdTokenOptions::default())
+            .issue_id_token(&client(metadata), &claims(given), &IdTokenOptions::default())
             .unwrap_err();
         (error.kind(), format!("{}; {}", error.message(), error.help().unwrap_or_default()))
     };
@@ -474,7 +476,7 @@ fn what_nobody_can_make_is_an_error_that_says_why() {
         assert!(found == kind && text.contains(why), "{metadata} {given}: {found:?} {text}");
     }
     let options = IdTokenOptions { lifetime: Duration::ZERO, ..IdTokenOptions::default() };
-    assert!(provider.issue_id_token(&client(json!({})), claims(alice()), &options).is_err());
+    assert!(provider.issue_id_token(&client(json!({})), &claims(alice()), &options).is_err());
 }
 
 #[test]
@@ -485,7 +487,7 @@ fn a_registration_does_not_switch_on_what_the_policy_has_off() {
     let shop = client(metadata);
     let issue = |house: &House| {
         let given = claims(json!({ "sub": "alice" }));
-        house.provider().issue_id_token(&shop, given, &IdTokenOptions::default())
+        house.provider().issue_id_token(&shop, &given, &IdTokenOptions::default())
     };
     let strict = House::with("legacy = [\"RSA1_5\"]", "");
     let error = issue(&strict).unwrap_err();
@@ -508,7 +510,7 @@ fn one_call_works_with_one_configuration_and_the_next_with_the_next() {
     );
     let issue = || {
         let given = claims(json!({ "sub": "alice" }));
-        provider.issue_id_token(&shop, given, &IdTokenOptions::default())
+        provider.issue_id_token(&shop, &given, &IdTokenOptions::default())
     };
     assert!(issue().is_ok());
     // What was made of the registration is made anew under a new configuration.

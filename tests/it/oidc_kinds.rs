@@ -94,7 +94,7 @@ fn kind(
 
 fn id_token(name: &str, sides: Sides) -> Kind {
     let make = |sides: &Sides| {
-        sides.provider.issue_id_token(&sides.client, given(), &IdTokenOptions::default())
+        sides.provider.issue_id_token(&sides.client, &given(), &IdTokenOptions::default())
     };
     kind(name, sides, make, |sides, token| {
         let keys = verifying(sides);
@@ -110,7 +110,7 @@ fn id_token(name: &str, sides: Sides) -> Kind {
 
 fn logout_token(name: &str, sides: Sides) -> Kind {
     let make = |sides: &Sides| {
-        sides.provider.issue_logout_token(&sides.client, given(), &LogoutTokenOptions::default())
+        sides.provider.issue_logout_token(&sides.client, &given(), &LogoutTokenOptions::default())
     };
     kind(name, sides, make, |sides, token| {
         let rules = LogoutTokenRules { untyped: Untyped::Accepted, replay: &NoReplayCheck };
@@ -132,7 +132,7 @@ fn verifying(sides: &Sides) -> Option<std::sync::Arc<claviger::ops::KeySet>> {
 
 fn access_token(name: &str, sides: Sides) -> Kind {
     let make = |sides: &Sides| {
-        sides.provider.issue_access_token(&sides.client, given(), &Default::default())
+        sides.provider.issue_access_token(&sides.client, &given(), &Default::default())
     };
     kind(name, sides, make, |sides, token| {
         let rules = AccessTokenRules { binding: Binding::Unchecked, ..Default::default() };
@@ -142,7 +142,7 @@ fn access_token(name: &str, sides: Sides) -> Kind {
 
 fn refresh_token(name: &str, sides: Sides) -> Kind {
     let make = |sides: &Sides| {
-        sides.provider.issue_refresh_token(&sides.client, given(), &RefreshTokenOptions::default())
+        sides.provider.issue_refresh_token(&sides.client, &given(), &RefreshTokenOptions::default())
     };
     kind(name, sides, make, |sides, token| {
         sides.provider.verify_refresh_token(&sides.client, token).map(drop)
@@ -154,7 +154,7 @@ fn request_object(name: &str, sides: Sides) -> Kind {
         let rules = PeerRules::encrypt(&["RSA-OAEP-256", "A128CBC-HS256"]).unwrap();
         let keys = published(&sides.keyring, LABELS[8], &rules);
         let options = RequestObjectOptions { provider_keys: Some(&keys), ..Default::default() };
-        sides.relying_party.request_object(given(), &options)
+        sides.relying_party.request_object(&given(), &options)
     };
     kind(name, sides, make, |sides, token| {
         let rules = RequestObjectRules { untyped: Untyped::Accepted, max_lifetime: None };
@@ -253,7 +253,7 @@ fn a_userinfo_response_is_taken_for_no_token() {
     given.insert("client_id".into(), "shop".into());
     for alg in ["RS256", "ES256", "HS256"] {
         let sides = Sides::new(&keyring, json!({ "userinfo_signed_response_alg": alg }));
-        let response = sides.provider.issue_userinfo(&sides.client, given.clone()).unwrap();
+        let response = sides.provider.issue_userinfo(&sides.client, &given).unwrap();
         for kind in crate::token_kinds::kinds(&keyring) {
             let error = (kind.open)(&response).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::TokenRefused, "{alg} as {}", kind.name);

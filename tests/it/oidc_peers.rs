@@ -70,7 +70,7 @@ impl Case {
     fn task(&self, house: &House) -> Value {
         let given = claims(json!({ "sub": "alice", "nonce": "n-1" }));
         let options = IdTokenOptions { access_token: Some("at"), ..IdTokenOptions::default() };
-        let token = house.provider().issue_id_token(&self.client(), given, &options).unwrap();
+        let token = house.provider().issue_id_token(&self.client(), &given, &options).unwrap();
         let signer = SIGNATURES.iter().find(|(alg, _)| *alg == self.alg).unwrap().1;
         let jwk = |of: fn(&str) -> Value, alias: &str| {
             let mut jwk = if alias.is_empty() { return Value::Null } else { of(alias) };
@@ -174,10 +174,10 @@ fn access_and_logout_tokens_are_read_by_peers_and_theirs_by_us() {
     };
     let options = AccessTokenOptions { audiences: &["https://api"], ..Default::default() };
     let given = || claims(json!({ "sub": "alice", "scope": "read" }));
-    let access = provider.issue_access_token(&shop, given(), &options).unwrap();
+    let access = provider.issue_access_token(&shop, &given(), &options).unwrap();
     let logout = provider.issue_logout_token(
         &shop,
-        claims(json!({ "sub": "alice" })),
+        &claims(json!({ "sub": "alice" })),
         &LogoutTokenOptions::default(),
     );
     let tasks = [

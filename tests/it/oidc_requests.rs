@@ -36,7 +36,8 @@ fn a_request_object_goes_to_the_provider_in_every_algorithm() {
         let shop = client(json!({ "request_object_signing_alg": alg, "client_secret": SECRET,
             "jwks": { "keys": [public("rsa-1"), public("rsa-2")] } }));
         let rp = house.relying_party(&shop);
-        let token = rp.request_object(claims(request()), &RequestObjectOptions::default()).unwrap();
+        let token =
+            rp.request_object(&claims(request()), &RequestObjectOptions::default()).unwrap();
         assert_eq!(part(&token, 0)["typ"], "oauth-authz-req+jwt");
         let found = house.provider().open_request_object(&shop, &token, &RULES).unwrap();
         assert_eq!((found.algorithm.name, &found.claims["scope"]), (alg, &json!("openid")));
@@ -69,13 +70,13 @@ fn a_request_object_is_decrypted_with_the_label_of_its_algorithm_or_with_the_sec
             let options =
                 RequestObjectOptions { provider_keys: keys.as_ref(), ..Default::default() };
             let rp = house.relying_party(&shop);
-            let token = rp.request_object(claims(request()), &options).unwrap();
+            let token = rp.request_object(&claims(request()), &options).unwrap();
             let provider = house.provider();
             assert!(provider.open_request_object(&shop, &token, &RULES).is_ok(), "{alg} {enc}");
             // What was to be encrypted is not taken bare.
             let bare = client(json!({ "request_object_signing_alg": "PS256" }));
             let bare =
-                house.relying_party(&bare).request_object(claims(request()), &Default::default());
+                house.relying_party(&bare).request_object(&claims(request()), &Default::default());
             assert!(provider.open_request_object(&shop, &bare.unwrap(), &RULES).is_err());
         }
     }
@@ -142,7 +143,7 @@ fn each_parameter_of_a_request_object_counts() {
     for name in ["request", "request_uri", "iss", "aud", "exp"] {
         let rp = house.relying_party(&shop);
         let given = claims(json!({ name: "x" }));
-        assert!(rp.request_object(given, &RequestObjectOptions::default()).is_err(), "{name}");
+        assert!(rp.request_object(&given, &RequestObjectOptions::default()).is_err(), "{name}");
     }
 }
 
@@ -382,8 +383,8 @@ fn userinfo_goes_to_the_relying_party_as_it_registered() {
             }
             let shop = client(metadata);
             let given = || claims(json!({ "sub": "alice", "email": "a@example.com" }));
-            drop(house.provider().issue_id_token(&shop, given(), &Default::default()).unwrap());
-            let made = house.provider().issue_userinfo(&shop, given());
+            drop(house.provider().issue_id_token(&shop, &given(), &Default::default()).unwrap());
+            let made = house.provider().issue_userinfo(&shop, &given());
             if (signing, encryption) == (None, None) {
                 assert_eq!(made.unwrap_err().kind(), ErrorKind::Usage);
                 continue;
@@ -397,11 +398,11 @@ fn userinfo_goes_to_the_relying_party_as_it_registered() {
     for name in ["iss", "aud", "exp", "iat", "nonce", "events", "at_hash"] {
         let given = claims(json!({ "sub": "alice", name: "x" }));
         assert_eq!(
-            house.provider().issue_userinfo(&shop, given).unwrap_err().kind(),
+            house.provider().issue_userinfo(&shop, &given).unwrap_err().kind(),
             ErrorKind::Usage
         );
     }
-    assert!(house.provider().issue_userinfo(&shop, claims(json!({}))).is_err());
+    assert!(house.provider().issue_userinfo(&shop, &claims(json!({}))).is_err());
 }
 
 #[test]
@@ -483,7 +484,7 @@ fn no_metadata_of_whatever_type_is_more_than_an_error() {
             // What is taken is used without harm: an answer or an error.
             let provider = house.provider();
             let given = claims(json!({ "sub": "alice" }));
-            drop(provider.issue_id_token(&client, given, &Default::default()));
+            drop(provider.issue_id_token(&client, &given, &Default::default()));
             drop(provider.open_request_object(&client, "a.b.c", &RULES));
             let rules = AssertionRules::new(&[ISSUER], &NoReplayCheck);
             assert!(provider.verify_client_assertion(&client, "a.b.c", &rules).is_err());

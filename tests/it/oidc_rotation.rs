@@ -59,7 +59,7 @@ const USES: [Use; 9] = [
         make: |house, alg, _| {
             let options = LogoutTokenOptions::default();
             let given = claims(json!({ "sub": "alice" }));
-            house.provider().issue_logout_token(&registered(alg), given, &options).unwrap()
+            house.provider().issue_logout_token(&registered(alg), &given, &options).unwrap()
         },
         open: |house, alg, label, token| {
             let rules = LogoutTokenRules { untyped: Untyped::Refused, replay: &NoReplayCheck };
@@ -96,7 +96,7 @@ const USES: [Use; 9] = [
         make: |house, alg, _| {
             let given = claims(json!({ "sub": "alice" }));
             let provider = house.provider_with(&[protection(alg)]);
-            provider.issue_access_token(&client(json!({})), given, &Default::default()).unwrap()
+            provider.issue_access_token(&client(json!({})), &given, &Default::default()).unwrap()
         },
         open: |house, alg, _, token| {
             let provider = house.provider_with(&[protection(alg)]);
@@ -117,7 +117,7 @@ const USES: [Use; 9] = [
             let options = RequestObjectOptions { provider_keys: Some(&keys), ..Default::default() };
             house
                 .relying_party(&encrypting(alg))
-                .request_object(claims(json!({})), &options)
+                .request_object(&claims(json!({})), &options)
                 .unwrap()
         },
         open: |house, alg, _, token| {
@@ -197,7 +197,7 @@ fn protection(name: &str) -> TokenProtection {
 
 fn id_token(house: &House, shop: &Client) -> String {
     let given = claims(json!({ "sub": "alice" }));
-    house.provider().issue_id_token(shop, given, &IdTokenOptions::default()).unwrap()
+    house.provider().issue_id_token(shop, &given, &IdTokenOptions::default()).unwrap()
 }
 
 /// The aliases of `label` by number; every other label keeps its own.

@@ -180,16 +180,16 @@ impl Server {
     fn tokens(&self, client: &Client, nonce: Value) -> claviger::error::Result<Value> {
         let provider = self.provider();
         let given = || claims(json!({ "sub": "alice", "scope": "openid" }));
-        let access = provider.issue_access_token(client, given(), &Default::default())?;
+        let access = provider.issue_access_token(client, &given(), &Default::default())?;
         let refresh =
-            provider.issue_refresh_token(client, given(), &RefreshTokenOptions::default())?;
+            provider.issue_refresh_token(client, &given(), &RefreshTokenOptions::default())?;
         let now = self.keyring.clock().now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let mut id = claims(json!({ "sub": "alice", "auth_time": now.as_secs() }));
         if nonce.is_string() {
             id.insert("nonce".into(), nonce);
         }
         let options = IdTokenOptions { access_token: Some(&access), ..Default::default() };
-        let id_token = provider.issue_id_token(client, id, &options)?;
+        let id_token = provider.issue_id_token(client, &id, &options)?;
         Ok(json!({ "access_token": access, "refresh_token": refresh, "id_token": id_token,
             "token_type": "Bearer", "expires_in": 3_600 }))
     }

@@ -25,7 +25,7 @@ fn a_logout_token_says_who_is_logged_out_and_counts_once() {
     let shop = client(json!({ "id_token_signed_response_alg": "ES256" }));
     let (rp, published) = (house.relying_party(&shop), house.published(&["ES256"]));
     let issue = |given| {
-        house.provider().issue_logout_token(&shop, claims(given), &LogoutTokenOptions::default())
+        house.provider().issue_logout_token(&shop, &claims(given), &LogoutTokenOptions::default())
     };
     let token = issue(json!({ "sub": "alice", "sid": "s-1" })).unwrap();
     assert_eq!(part(&token, 0)["typ"], "logout+jwt");
@@ -127,9 +127,9 @@ fn access_and_refresh_tokens_open_in_every_protection_and_never_for_each_other()
         let (provider, alone) = (house.provider_with(&order), house.provider_with(&[*protection]));
         let given = claims(json!({ "sub": "alice", "scope": "read write" }));
         let options = AccessTokenOptions { audiences: &["https://api"], ..Default::default() };
-        let access = provider.issue_access_token(&shop, given.clone(), &options).unwrap();
+        let access = provider.issue_access_token(&shop, &given, &options).unwrap();
         let refresh =
-            provider.issue_refresh_token(&shop, given, &RefreshTokenOptions::default()).unwrap();
+            provider.issue_refresh_token(&shop, &given, &RefreshTokenOptions::default()).unwrap();
         assert_eq!(part(&access, 0)["typ"], "at+jwt");
         let rules = AccessTokenRules {
             audience: Some("https://api"),
@@ -214,9 +214,8 @@ fn an_introspection_answers_for_live_tokens_alone() {
         let provider = house.provider_with(&[protection]);
         let given =
             claims(json!({ "sub": "alice", "scope": "read", "cnf": { "x5t#S256": "abc" } }));
-        let access =
-            provider.issue_access_token(&shop, given.clone(), &Default::default()).unwrap();
-        let refresh = provider.issue_refresh_token(&shop, given, &Default::default()).unwrap();
+        let access = provider.issue_access_token(&shop, &given, &Default::default()).unwrap();
+        let refresh = provider.issue_refresh_token(&shop, &given, &Default::default()).unwrap();
         for token in [&access, &refresh] {
             let answer = provider.introspect(token).unwrap();
             assert_eq!((&answer["active"], &answer["client_id"]), (&json!(true), &json!("shop")));
@@ -268,11 +267,11 @@ fn the_keys_stay_for_as_long_as_the_tokens_that_they_made() {
     let shop = client(json!({ "id_token_signed_response_alg": "HS256", "client_secret": SECRET }));
     let given = || claims(json!({ "sub": "alice" }));
     let provider = house.provider();
-    drop(provider.issue_id_token(&shop, given(), &IdTokenOptions::default()).unwrap());
+    drop(provider.issue_id_token(&shop, &given(), &IdTokenOptions::default()).unwrap());
     let sealed = house.provider_with(&[TokenProtection::Encrypted]);
-    drop(sealed.issue_refresh_token(&shop, given(), &RefreshTokenOptions::default()).unwrap());
+    drop(sealed.issue_refresh_token(&shop, &given(), &RefreshTokenOptions::default()).unwrap());
     let signing = house.provider_with(&[signed("ES256")]);
-    drop(signing.issue_access_token(&shop, given(), &AccessTokenOptions::default()).unwrap());
+    drop(signing.issue_access_token(&shop, &given(), &AccessTokenOptions::default()).unwrap());
     for (label, lifetime) in [
         ("am.services.oauth2.jwt.authenticity.signing", 3_600),
         ("am.services.oauth2.stateless.token.encryption", 7 * 24 * 3_600),

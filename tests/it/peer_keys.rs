@@ -50,7 +50,7 @@ fn peer(keys: &[Value], rules: &PeerRules) -> PeerKeySet {
     PeerKeySet::from_jwks(json!({ "keys": keys }).to_string().as_bytes(), rules).unwrap()
 }
 
-fn sign(set: &KeySet, algorithm: &str) -> String {
+fn sign(set: &KeySet, algorithm: &'static str) -> String {
     let options = SignOptions { algorithm: Some(algorithm.into()), ..SignOptions::default() };
     jws::sign(set, b"claims", &options).unwrap()
 }

@@ -505,7 +505,7 @@ fn traffic(dice: &mut Dice, set: &KeySet) -> Vec<(Token, Option<u64>)> {
         };
         let signing = fitting(Operation::Sign, Role::Sign);
         if !signing.is_empty() {
-            let algorithm = Some(signing[dice.roll(signing.len())].clone());
+            let algorithm = Some(signing[dice.roll(signing.len())].clone().into());
             let options = SignOptions { algorithm, without_kid, ..SignOptions::default() };
             let token = jws::sign(&alone, payload.as_bytes(), &options).unwrap();
             tokens.push((Token::Jose(token), exp));
@@ -523,8 +523,8 @@ fn traffic(dice: &mut Dice, set: &KeySet) -> Vec<(Token, Option<u64>)> {
                 .map(|row| row.name)
                 .collect();
             let options = EncryptOptions {
-                algorithm: Some(wrapping[dice.roll(wrapping.len())].clone()),
-                content: Some(dice.pick(&contents).to_owned()),
+                algorithm: Some(wrapping[dice.roll(wrapping.len())].clone().into()),
+                content: Some(dice.pick(&contents).to_owned().into()),
                 without_kid,
                 ..EncryptOptions::default()
             };
@@ -687,7 +687,8 @@ impl Rehearsed {
             KeySet::new(label, like.uses().to_vec(), vec![key], rows, like.policy().clone())
                 .unwrap();
         let without_kid = line.kid == Some(false);
-        let mut names = line.token.trim_start_matches(self.tokens).split(' ').map(str::to_owned);
+        let names = line.token.trim_start_matches(self.tokens).split(' ');
+        let mut names = names.map(|name| name.to_owned().into());
         let (algorithm, content) = (names.next(), names.next());
         if content.is_none() {
             let options = SignOptions { algorithm, without_kid, ..SignOptions::default() };

@@ -181,7 +181,7 @@ fn signed_tokens() -> Vec<Seed> {
                 ("general", Serialization::General),
             ] {
                 for detached in [false, true] {
-                    let algorithm = Some(row.name.to_owned());
+                    let algorithm = Some(row.name.into());
                     let options = SignOptions {
                         algorithm,
                         serialization,
@@ -210,8 +210,8 @@ fn encrypted_tokens() -> Vec<Seed> {
                         [index % 3];
                 let json = serialization != Serialization::Compact;
                 let options = EncryptOptions {
-                    algorithm: Some(row.name.to_owned()),
-                    content: Some(enc.name.to_owned()),
+                    algorithm: Some(row.name.into()),
+                    content: Some(enc.name.into()),
                     apu: (index == 1).then(|| b"Alice".to_vec()),
                     aad: json.then(|| b"more".to_vec()),
                     zip: index % 2 == 0,

@@ -460,12 +460,12 @@ impl Forger {
         json!({ "jti": "x", "iat": START, "exp": START + 60, "idle": 60, "seen": START })
     }
 
-    fn typed(typ: &str) -> SignOptions {
+    fn typed(typ: &'static str) -> SignOptions {
         SignOptions { typ: Some(typ.into()), ..SignOptions::default() }
     }
 
-    fn sealed(typ: Option<&str>) -> EncryptOptions {
-        EncryptOptions { typ: typ.map(str::to_owned), ..EncryptOptions::default() }
+    fn sealed(typ: Option<&'static str>) -> EncryptOptions {
+        EncryptOptions { typ: typ.map(Into::into), ..EncryptOptions::default() }
     }
 
     fn make(&self, payload: &str, sign: &SignOptions, encrypt: &EncryptOptions) -> String {

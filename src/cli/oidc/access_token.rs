@@ -128,7 +128,7 @@ fn issue(context: &Context, args: &IssueArgs) -> Result<Outcome> {
     let options = AccessTokenOptions { lifetime, audiences: &audiences, certificate };
     let client = args.client.read()?;
     let provider = args.protection.apply(args.issuer.provider(context)?)?;
-    let token = provider.issue_access_token(&client, claims(&args.files)?, &options)?;
+    let token = provider.issue_access_token(&client, &*claims(&args.files)?, &options)?;
     issued_by(&provider, &args.files, &token)
 }
 

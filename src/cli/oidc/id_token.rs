@@ -123,7 +123,7 @@ fn issue(context: &Context, args: &IssueArgs) -> Result<Outcome> {
         state: args.beside.state.as_deref(),
     };
     let provider = args.issuer.provider(context)?;
-    issued(&args.files, &provider.issue_id_token(&client, claims(&args.files)?, &options)?)
+    issued(&args.files, &provider.issue_id_token(&client, &*claims(&args.files)?, &options)?)
 }
 
 fn verify(context: &Context, args: &VerifyArgs) -> Result<Outcome> {

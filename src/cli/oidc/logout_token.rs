@@ -67,7 +67,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Outcome> {
             };
             let client = args.client.read()?;
             let provider = args.issuer.provider(context)?;
-            let token = provider.issue_logout_token(&client, claims(&args.files)?, &options)?;
+            let token = provider.issue_logout_token(&client, &*claims(&args.files)?, &options)?;
             issued(&args.files, &token)
         }
         What::Verify(args) => {

@@ -9,8 +9,8 @@ use claviger::crypto::certificate;
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::json;
 use claviger::ops::{KeySet, PeerKeySet, PeerRules};
-use claviger::profiles::oidc::{Client, Oidc, Provider, RelyingParty, VerifiedToken};
-use serde_json::{Map, Value, json};
+use claviger::profiles::oidc::{Client, Oidc, Provider, RelyingParty, TokenClaims, VerifiedToken};
+use serde_json::{Value, json};
 
 mod access_token;
 mod client_assertion;
@@ -175,10 +175,10 @@ impl LifetimeArgs {
 }
 
 /// The claims on the input.
-fn claims(files: &Files) -> Result<Map<String, Value>> {
+fn claims(files: &Files) -> Result<TokenClaims> {
     let input = files.read()?;
     // EXPOSE: claims become part of the token.
-    json::parse_strict_object(input.expose_secret(), MAX_CLAIMS_DEPTH)
+    json::parse_strict_object(input.expose_secret(), MAX_CLAIMS_DEPTH).map(TokenClaims::from)
 }
 
 /// The text of a file that holds a token or code.

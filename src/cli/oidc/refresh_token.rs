@@ -59,7 +59,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Outcome> {
             let client = args.client.read()?;
             let provider = args.protection.apply(args.issuer.provider(context)?)?;
             let options = RefreshTokenOptions { lifetime };
-            let token = provider.issue_refresh_token(&client, claims(&args.files)?, &options)?;
+            let token = provider.issue_refresh_token(&client, &*claims(&args.files)?, &options)?;
             issued_by(&provider, &args.files, &token)
         }
         What::Verify(args) => {

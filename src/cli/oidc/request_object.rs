@@ -90,5 +90,5 @@ fn issue(context: &Context, args: &IssueArgs) -> Result<Outcome> {
     let lifetime = args.lifetime.or(RequestObjectOptions::default().lifetime);
     let options = RequestObjectOptions { lifetime, provider_keys: keys.as_ref() };
     let rp = args.issuer.relying_party(context, &client)?;
-    issued(&args.files, &rp.request_object(claims(&args.files)?, &options)?)
+    issued(&args.files, &rp.request_object(&*claims(&args.files)?, &options)?)
 }

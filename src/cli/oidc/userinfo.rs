@@ -58,7 +58,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         What::Issue(args) => {
             let client = args.client.read()?;
             let provider = args.issuer.provider(context)?;
-            issued(&args.files, &provider.issue_userinfo(&client, claims(&args.files)?)?)
+            issued(&args.files, &provider.issue_userinfo(&client, &*claims(&args.files)?)?)
         }
         What::Verify(args) => {
             let client = args.client.read()?;

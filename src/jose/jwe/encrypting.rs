@@ -10,9 +10,12 @@ use crate::alg::{Algorithm, Family, Operation};
 use crate::crypto::Role;
 use crate::crypto::cipher::{self, EstablishedKey, KeyManagementHeader, Sealed};
 use crate::error::{Error, ErrorKind, Result};
-use crate::jose::{Serialization, encode, encode_onto, jwk};
+use crate::jose::{Serialization, encode, encode_onto, jwk, quote_onto};
 use crate::ops::{KeySet, LabelKey};
 use crate::secret::SecretBytes;
+
+/// Room for a header of usual strings, its kid apart.
+const TYPED_BYTES: usize = 96;
 
 /// Encrypts `plaintext` for the active key of the label.
 ///
@@ -112,20 +115,26 @@ fn header<'s>(
     if plain && let Some(header) = set.acts().encryption_header(algorithm, enc) {
         return header.into();
     }
-    let mut text = format!(r#"{{"alg":"{algorithm}","enc":"{enc}""#);
+    let kid = set.acts().kid.as_ref().filter(|_| !options.without_kid);
+    let mut text = String::with_capacity(TYPED_BYTES + kid.map_or(0, String::len));
+    for part in ["{\"alg\":\"", algorithm.name, "\",\"enc\":\"", enc.name, "\""] {
+        text.push_str(part);
+    }
+    if let Some(kid) = kid {
+        text.push_str(",\"kid\":");
+        text.push_str(kid);
+    }
+    for (member, value) in [(",\"typ\":", typ), (",\"cty\":", cty)] {
+        if let Some(value) = value {
+            text.push_str(member);
+            quote_onto(value, &mut text);
+        }
+    }
     let mut put = |name: &str, json: &str| {
         for part in [",\"", name, "\":", json] {
             text.push_str(part);
         }
     };
-    if let Some(kid) = set.acts().kid.as_ref().filter(|_| !options.without_kid) {
-        put("kid", kid);
-    }
-    for (name, value) in [("typ", typ), ("cty", cty)] {
-        if let Some(value) = value {
-            put(name, &Value::from(value.as_str()).to_string());
-        }
-    }
     if options.zip {
         put("zip", "\"DEF\"");
     }

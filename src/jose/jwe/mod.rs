@@ -5,6 +5,7 @@ mod encrypting;
 mod parts;
 mod rewrapping;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,13 +25,13 @@ pub use rewrapping::{RewrapOptions, Rewrapped, rewrap, rewrap_json};
 #[derive(Clone, Debug, Default)]
 pub struct EncryptOptions {
     /// `alg`; absent: the label's first that fits its active key.
-    pub algorithm: Option<String>,
+    pub algorithm: Option<Cow<'static, str>>,
     /// `enc`; absent: the label's first that fits.
-    pub content: Option<String>,
+    pub content: Option<Cow<'static, str>>,
     /// `typ`.
-    pub typ: Option<String>,
+    pub typ: Option<Cow<'static, str>>,
     /// `cty`.
-    pub cty: Option<String>,
+    pub cty: Option<Cow<'static, str>>,
     /// `apu`, decoded (RFC 7518 §4.6.1.2).
     pub apu: Option<Vec<u8>>,
     /// `apv`, decoded.

@@ -1,5 +1,6 @@
 //! Encrypting the content of a token again, for the key that is active now.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -15,9 +16,9 @@ use crate::ops::{KeySet, LabelKey};
 #[expect(clippy::exhaustive_structs, reason = "callers build it")]
 pub struct RewrapOptions {
     /// `alg`; absent: the label's first that fits its active key.
-    pub algorithm: Option<String>,
+    pub algorithm: Option<Cow<'static, str>>,
     /// `enc`; absent: the label's first that fits.
-    pub content: Option<String>,
+    pub content: Option<Cow<'static, str>>,
     /// As [`EncryptOptions::expires`].
     pub expires: Option<u64>,
 }
@@ -73,8 +74,8 @@ fn again(
     let options = EncryptOptions {
         algorithm: options.algorithm.clone(),
         content: options.content.clone(),
-        typ: text("typ").map(str::to_owned),
-        cty: text("cty").map(str::to_owned),
+        typ: text("typ").map(|typ| typ.to_owned().into()),
+        cty: text("cty").map(|cty| cty.to_owned().into()),
         apu: bytes("apu")?,
         apv: bytes("apv")?,
         aad,

@@ -4,6 +4,7 @@ mod json_form;
 mod signing;
 mod verifying;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -23,11 +24,11 @@ pub use verifying::{verify, verify_json};
 #[derive(Clone, Debug, Default)]
 pub struct SignOptions {
     /// The algorithm, by its JOSE name; absent: the label's first that fits its active key.
-    pub algorithm: Option<String>,
+    pub algorithm: Option<Cow<'static, str>>,
     /// `typ`.
-    pub typ: Option<String>,
+    pub typ: Option<Cow<'static, str>>,
     /// `cty`.
-    pub cty: Option<String>,
+    pub cty: Option<Cow<'static, str>>,
     /// More protected members; `alg`, `kid`, `crit` and `b64` are not taken from here.
     pub extra: Map<String, Value>,
     /// How it is written.

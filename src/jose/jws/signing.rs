@@ -9,11 +9,13 @@ use crate::alg::{Algorithm, Operation};
 use crate::crypto::Role;
 use crate::crypto::sign::MAX_SIGNATURE_BYTES;
 use crate::error::{Error, ErrorKind, Result};
-use crate::jose::{Serialization, encode, encode_onto};
+use crate::jose::{Serialization, encode, encode_onto, quote_onto};
 use crate::ops::{End, KeySet};
 
 /// Room for the signature of most algorithms; RSA above 2048 bits makes the token grow once.
 const SIGNATURE_CHARACTERS: usize = 344;
+/// Room for a header of usual strings, its kid apart.
+const TYPED_BYTES: usize = 96;
 
 /// Signs `payload` with the active key of the label.
 ///
@@ -96,18 +98,19 @@ fn header<'s>(
 
 /// A header of strings alone, written without a JSON tree.
 fn typed(algorithm: &Algorithm, set: &KeySet, options: &SignOptions) -> String {
-    let mut text = format!(r#"{{"alg":"{algorithm}""#);
-    let mut put = |name: &str, json: &str| {
-        for part in [",\"", name, "\":", json] {
-            text.push_str(part);
-        }
-    };
-    if let Some(kid) = set.acts().kid.as_ref().filter(|_| !options.without_kid) {
-        put("kid", kid);
+    let kid = set.acts().kid.as_ref().filter(|_| !options.without_kid);
+    let mut text = String::with_capacity(TYPED_BYTES + kid.map_or(0, String::len));
+    for part in ["{\"alg\":\"", algorithm.name, "\""] {
+        text.push_str(part);
     }
-    for (name, value) in [("typ", &options.typ), ("cty", &options.cty)] {
+    if let Some(kid) = kid {
+        text.push_str(",\"kid\":");
+        text.push_str(kid);
+    }
+    for (member, value) in [(",\"typ\":", &options.typ), (",\"cty\":", &options.cty)] {
         if let Some(value) = value {
-            put(name, &Value::from(value.as_str()).to_string());
+            text.push_str(member);
+            quote_onto(value, &mut text);
         }
     }
     text.push('}');
@@ -120,8 +123,8 @@ fn protected(algorithm: &Algorithm, set: &KeySet, options: &SignOptions) -> Map<
     if !options.without_kid && !set.policy().without_kid {
         header.insert("kid".into(), set.active().kid.clone().into());
     }
-    header.extend(options.typ.iter().map(|typ| ("typ".into(), typ.clone().into())));
-    header.extend(options.cty.iter().map(|cty| ("cty".into(), cty.clone().into())));
+    header.extend(options.typ.iter().map(|typ| ("typ".into(), typ.as_ref().into())));
+    header.extend(options.cty.iter().map(|cty| ("cty".into(), cty.as_ref().into())));
     let ours = ["alg", "kid", "crit", "b64"];
     let extra = options.extra.iter().filter(|(name, _)| !ours.contains(&name.as_str()));
     header.extend(extra.map(|(name, value)| (name.clone(), value.clone())));

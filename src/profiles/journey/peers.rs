@@ -87,8 +87,8 @@ pub(super) fn open(
     })?;
     let unsealed = unseal(kind.typ, keys, token)?;
     let rules = ClaimRules {
-        issuer: Some(expected.issuer.clone()),
-        audience: Some(expected.audience.clone()),
+        issuer: Some(expected.issuer.as_str()),
+        audience: Some(expected.audience.as_str()),
         skew: kind.rules.map(|rules| rules.skew).unwrap_or_default(),
         max_json_depth: kind.max_json_depth,
         ..ClaimRules::default()

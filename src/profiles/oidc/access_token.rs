@@ -1,12 +1,12 @@
 //! Access tokens as JWTs (RFC 9068).
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::client::Client;
 use super::layers::VerifiedToken;
+use super::payload::Draft;
 use super::provider::Provider;
 use super::rules::{self, Claims, text};
 use crate::crypto::certificate::thumbprint;
@@ -78,21 +78,21 @@ impl Provider {
     pub fn issue_access_token(
         &self,
         client: &Client,
-        mut claims: Claims,
+        claims: &Claims,
         options: &AccessTokenOptions<'_>,
     ) -> Result<String> {
-        rules::refuse_own(&claims, &OWN)?;
-        rules::check_given(&claims, &["sub"])?;
-        claims.insert("iss".into(), self.issuer().into());
-        claims.insert("client_id".into(), client.id().into());
+        rules::refuse_own(claims, &OWN)?;
+        rules::check_given(claims, &["sub"])?;
+        let mut draft = Draft::of(claims);
+        draft.set("iss", self.issuer())?;
+        draft.set("client_id", client.id())?;
         let own = [self.issuer()];
-        let audiences = if options.audiences.is_empty() { &own } else { options.audiences };
-        rules::set_audience(&mut claims, audiences);
+        draft.set_audience(if options.audiences.is_empty() { &own } else { options.audiences })?;
         let now = self.oidc().now();
-        rules::set_times(&mut claims, now.time, options.lifetime)?;
-        rules::set_jti(&mut claims)?;
-        bind(&mut claims, client, options.certificate)?;
-        self.protect(&now, claims, TYP)
+        draft.set_times(now.time, options.lifetime)?;
+        draft.set_jti()?;
+        bind(&mut draft, claims, client, options.certificate)?;
+        self.protect(&now, &draft.finish()?, TYP)
     }
 
     /// Checks an access token of this provider.
@@ -110,9 +110,9 @@ impl Provider {
             token,
             TYP,
             &ClaimRules {
-                issuer: Some(self.issuer().to_owned()),
-                audience: rules.audience.map(str::to_owned),
-                required: REQUIRED.map(Cow::Borrowed).to_vec(),
+                issuer: Some(self.issuer()),
+                audience: rules.audience,
+                required: &REQUIRED,
                 ..now.claim_rules()
             },
         )?;
@@ -153,10 +153,15 @@ impl Provider {
 }
 
 /// Sets `cnf` for a certificate. A caller's own `cnf` of another kind stays where there is none.
-fn bind(claims: &mut Claims, client: &Client, certificate: Option<&[u8]>) -> Result<()> {
+fn bind(
+    draft: &mut Draft<'_>,
+    claims: &Claims,
+    client: &Client,
+    certificate: Option<&[u8]>,
+) -> Result<()> {
     if let Some(certificate) = certificate {
         rules::refuse_own(claims, &["cnf"])?;
-        claims.insert("cnf".into(), json!({ "x5t#S256": thumbprint(certificate) }));
+        draft.set("cnf", &json!({ "x5t#S256": thumbprint(certificate) }))?;
     } else if client.binds_tokens() {
         let id = client.id().escape_debug();
         let text = format!("access tokens of client \"{id}\" are bound to its certificate");

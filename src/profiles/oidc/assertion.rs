@@ -1,12 +1,12 @@
 //! Client authentication with JWTs: `private_key_jwt` and `client_secret_jwt` (RFC 7523, OpenID Connect Core §9).
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use super::Now;
 use super::client::{Client, JwtMethod};
 use super::keys::Keys;
 use super::layers::{Layers, Signing, VerifiedToken};
+use super::payload::Draft;
 use super::provider::Provider;
 use super::relying_party::RelyingParty;
 use super::replay::{JtiUse, ReplayGuard};
@@ -103,8 +103,8 @@ impl Provider {
         opened.check_typ(Some(TYP), rules.untyped)?;
         let accepted = opened.accept(
             &ClaimRules {
-                issuer: Some(client.id().to_owned()),
-                required: ["iss", "sub", "aud", "exp", "jti"].map(Cow::Borrowed).to_vec(),
+                issuer: Some(client.id()),
+                required: &["iss", "sub", "aud", "exp", "jti"],
                 ..now.claim_rules()
             },
             now.time,
@@ -136,18 +136,19 @@ impl RelyingParty {
             Some(JwtMethod::ClientSecret) => now.secret_for_signing(client)?,
             Some(JwtMethod::PrivateKey) | None => now.label(super::relying_party::SIGNING_LABEL)?,
         };
-        let mut claims = Claims::new();
-        claims.insert("iss".into(), client.id().into());
-        claims.insert("sub".into(), client.id().into());
-        claims.insert("aud".into(), audience.into());
-        rules::set_times(&mut claims, now.time, options.lifetime)?;
-        rules::set_jti(&mut claims)?;
+        let given = Claims::new();
+        let mut draft = Draft::of(&given);
+        draft.set("iss", client.id())?;
+        draft.set("sub", client.id())?;
+        draft.set("aud", audience)?;
+        draft.set_times(now.time, options.lifetime)?;
+        draft.set_jti()?;
         let typ = match options.typed {
             Typed::Own => TYP,
             Typed::Plain => "JWT",
         };
         let signing = Signing { keys: &keys, algorithm: registered.algorithm };
-        Layers { signing, encryption: None }.seal(&claims.into(), typ, Claims::new())
+        Layers { signing, encryption: None }.seal(&draft.finish()?, typ, Claims::new())
     }
 }
 
@@ -172,8 +173,7 @@ fn check_audience(claims: &Claims, rules: &AssertionRules<'_>) -> Result<()> {
     if rules.form == AudienceForm::One && text(claims, "aud").is_none() {
         return Err(refused("aud is a list"));
     }
-    let accepted = |one: &&str| rules.audiences.contains(one);
-    if rules::audiences(claims).iter().any(accepted) {
+    if rules::audiences(claims.get("aud")).any(|one| rules.audiences.contains(&one)) {
         return Ok(());
     }
     Err(refused("the token is for another audience"))

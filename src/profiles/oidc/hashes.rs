@@ -4,24 +4,50 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::alg::{Algorithm, Family, Hash};
-use crate::crypto::digest;
+use crate::crypto::Digest;
 
 /// The left half of the digest of `value`, by the hash of the algorithm that signs the ID token; `None` for
 /// algorithms that sign nothing.
 #[must_use]
 pub fn half_hash(algorithm: &Algorithm, value: &str) -> Option<String> {
-    let hash = match algorithm.family {
-        Family::Hmac(hash)
-        | Family::RsaPkcs1(hash)
-        | Family::RsaPss(hash)
-        | Family::Ecdsa(_, hash) => hash,
-        // Ed25519 hashes with SHA-512 (RFC 8032 §5.1).
-        Family::EdDsa => Hash::Sha512,
-        _ => return None,
-    };
-    let whole = digest(hash, value.as_bytes());
-    let half = whole.get(..whole.len() / 2)?;
-    Some(URL_SAFE_NO_PAD.encode(half))
+    HalfHash::of(algorithm, value).map(|hash| hash.as_str().to_owned())
+}
+
+/// The same without memory of its own.
+pub(super) struct HalfHash {
+    characters: [u8; MOST_CHARACTERS],
+    len: usize,
+}
+
+/// Half of SHA-512, 32 bytes, in base64url.
+const MOST_CHARACTERS: usize = 43;
+
+impl HalfHash {
+    pub(super) fn of(algorithm: &Algorithm, value: &str) -> Option<Self> {
+        let hash = match algorithm.family {
+            Family::Hmac(hash)
+            | Family::RsaPkcs1(hash)
+            | Family::RsaPss(hash)
+            | Family::Ecdsa(_, hash) => hash,
+            // Ed25519 hashes with SHA-512 (RFC 8032 §5.1).
+            Family::EdDsa => Hash::Sha512,
+            _ => return None,
+        };
+        let whole = Digest::of(hash, value.as_bytes());
+        let half = whole.as_ref().get(..whole.as_ref().len() / 2)?;
+        let mut characters = [0; MOST_CHARACTERS];
+        let len = URL_SAFE_NO_PAD.encode_slice(half, &mut characters).ok()?;
+        Some(Self { characters, len })
+    }
+
+    /// In base64url.
+    pub(super) fn as_str(&self) -> &str {
+        // base64url is ASCII: nothing can fail.
+        self.characters
+            .get(..self.len)
+            .and_then(|text| std::str::from_utf8(text).ok())
+            .unwrap_or_default()
+    }
 }
 
 #[cfg(test)]

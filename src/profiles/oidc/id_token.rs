@@ -1,15 +1,15 @@
 //! ID tokens (OpenID Connect Core §2): made and checked again by the provider, checked by relying parties.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::Now;
 use super::client::Client;
-use super::hashes::half_hash;
+use super::hashes::HalfHash;
 use super::keys::{Keys, Response, SigningLabels};
-use super::layers::{Layers, Opened, Payload, Signing, VerifiedToken};
+use super::layers::{Layers, Opened, Signing, VerifiedToken};
+use super::payload::{Draft, Payload};
 use super::provider::Provider;
 use super::rules::{self, Claims, Untyped, text};
 use crate::alg::{Algorithm, Family};
@@ -128,33 +128,35 @@ impl Provider {
     pub fn issue_id_token(
         &self,
         client: &Client,
-        mut claims: Claims,
+        claims: &Claims,
         options: &IdTokenOptions<'_>,
     ) -> Result<String> {
-        rules::refuse_own(&claims, &OWN)?;
-        rules::check_given(&claims, &["sub"])?;
-        if !rules::is_subject(&claims) {
+        rules::refuse_own(claims, &OWN)?;
+        rules::check_given(claims, &["sub"])?;
+        if !rules::is_subject(text(claims, "sub")) {
             return Err(Error::new(ErrorKind::Usage, "sub is not 1 to 255 ASCII characters"));
         }
-        if claims.contains_key("events") {
+        if claims.keys().any(|name| name == "events") {
             return Err(Error::new(ErrorKind::Usage, "an ID token has no events"));
         }
         let now = self.oidc().now();
-        claims.insert("iss".into(), self.issuer().into());
-        let audiences: Vec<&str> =
-            std::iter::once(client.id()).chain(options.audiences.iter().copied()).collect();
-        rules::set_audience(&mut claims, &audiences);
-        if audiences.len() > 1 {
-            claims.insert("azp".into(), client.id().into());
+        let mut draft = Draft::of(claims);
+        draft.set("iss", self.issuer())?;
+        if options.audiences.is_empty() {
+            draft.set("aud", client.id())?;
+        } else {
+            draft.set_audience(&[&[client.id()], options.audiences].concat())?;
+            draft.set("azp", client.id())?;
         }
-        rules::set_times(&mut claims, now.time, options.lifetime)?;
+        draft.set_times(now.time, options.lifetime)?;
         let (keys, algorithm) = now.id_token_keys(client)?;
         for (name, value) in hashed(options.access_token, options.code, options.state) {
-            let hash = value.and_then(|value| half_hash(algorithm, value));
-            claims.extend(hash.map(|hash| (name.to_owned(), hash.into())));
+            if let Some(hash) = value.and_then(|value| HalfHash::of(algorithm, value)) {
+                draft.set(name, hash.as_str())?;
+            }
         }
         let signing = Signing { keys: &keys, algorithm: Some(algorithm) };
-        now.seal_for_client(client, signing, claims, "JWT")
+        now.seal_for_client(client, signing, &draft.finish()?, "JWT")
     }
 
     /// Checks an ID token of this provider that comes back, as an `id_token_hint` does: decrypted, as OpenID Connect Core
@@ -204,10 +206,9 @@ impl Now<'_> {
         &self,
         client: &Client,
         signing: Signing<'_>,
-        claims: Claims,
-        typ: &str,
+        payload: &Payload,
+        typ: &'static str,
     ) -> Result<String> {
-        let payload = Payload::from(claims);
         let extra =
             if signing.keys.shared { self.authenticity(&payload.json)? } else { Claims::new() };
         let agreed = client.id_token().encryption;
@@ -215,12 +216,12 @@ impl Now<'_> {
             .map(|one| self.encryption_keys_of(client, one, Response::IdToken))
             .transpose()?;
         let encryption = keys.as_ref().zip(agreed);
-        Layers { signing, encryption }.seal(&payload, typ, extra)
+        Layers { signing, encryption }.seal(payload, typ, extra)
     }
 
     /// The second signature over claims, as a header member.
     fn authenticity(&self, payload: &[u8]) -> Result<Claims> {
-        let typ = Some(AUTHENTICITY_TYP.to_owned());
+        let typ = Some(AUTHENTICITY_TYP.into());
         let options = SignOptions { typ, detached: true, ..SignOptions::default() };
         let signature = jws::sign(&self.label(AUTHENTICITY_LABEL)?.set, payload, &options)?;
         Ok(Claims::from_iter([(AUTHENTICITY.to_owned(), signature.into())]))
@@ -254,90 +255,143 @@ pub(super) fn check(
 ) -> Result<VerifiedToken> {
     // There is no typ for ID tokens; what has one of its own is something else.
     opened.check_typ(None, Untyped::Accepted)?;
-    let required = ["iss", "sub", "aud", "exp", "iat"];
     let accepted = opened.accept(
         &ClaimRules {
-            issuer: Some(issuer.to_owned()),
-            audience: Some(client.id().to_owned()),
-            required: required.map(Cow::Borrowed).to_vec(),
+            issuer: Some(issuer),
+            audience: Some(client.id()),
+            required: &["iss", "sub", "aud", "exp", "iat"],
             accept_expired: rules.expired == Expired::Accepted,
             ..now.claim_rules()
         },
         now.time,
     )?;
-    let claims = &accepted.claims;
-    if !rules::is_subject(claims) {
+    let found = Found::of(&accepted.claims);
+    if !rules::is_subject(found.sub) {
         return Err(refused("sub is not 1 to 255 ASCII characters"));
     }
-    if rules.subject.is_some() && text(claims, "sub") != rules.subject {
+    if rules.subject.is_some() && found.sub != rules.subject {
         return Err(refused("the token is about another subject"));
     }
     // An ID token and a logout token differ by this claim alone where neither has a typ (Back-Channel Logout §2.4).
-    if claims.contains_key("events") {
+    if found.has_events {
         return Err(refused("the token has events: it is no ID token"));
     }
-    check_parties(claims, client.id(), rules.trusted_audiences)?;
-    check_nonce(claims, rules)?;
-    check_authentication(claims, rules, to_unix(now.time), now.skew())?;
-    check_hashes(claims, accepted.algorithm, rules)?;
+    found.check_parties(client.id(), rules.trusted_audiences)?;
+    found.check_nonce(rules)?;
+    found.check_authentication(&accepted.claims, rules, to_unix(now.time), now.skew())?;
+    found.check_hashes(accepted.algorithm, rules)?;
     Ok(accepted)
 }
 
-/// Who else may use it (§3.1.3.7, 3 to 5).
-fn check_parties(claims: &Claims, client: &str, trusted: &[&str]) -> Result<()> {
-    let audiences = rules::audiences(claims);
-    if audiences.iter().any(|one| *one != client && !trusted.contains(one)) {
-        return Err(refused("the token has another audience besides, which is not trusted"));
-    }
-    match text(claims, "azp") {
-        None if audiences.len() > 1 => Err(refused("azp is missing beside several audiences")),
-        Some(azp) if azp != client => Err(refused("the token is for another authorized party")),
-        _ => Ok(()),
-    }
+/// The claims that an ID token is judged by, found in one pass. Texts are as [`text`] has them: absent if they are
+/// something else.
+#[derive(Default)]
+struct Found<'c> {
+    acr: Option<&'c str>,
+    at_hash: Option<&'c str>,
+    aud: Option<&'c Value>,
+    azp: Option<&'c str>,
+    c_hash: Option<&'c str>,
+    has_events: bool,
+    nonce: Option<&'c str>,
+    s_hash: Option<&'c str>,
+    sub: Option<&'c str>,
 }
 
-fn check_nonce(claims: &Claims, rules: &IdTokenRules<'_>) -> Result<()> {
-    match (rules.nonce, text(claims, "nonce")) {
-        (Nonce::Any, _) => Ok(()),
-        (Nonce::Absent, None) if rules.from == Endpoint::Token => Ok(()),
-        (Nonce::Absent, None) => Err(refused("nonce is missing")),
-        (Nonce::Absent, Some(_)) => Err(refused("the token has a nonce that the request had not")),
-        (Nonce::Is(expected), found) if found == Some(expected) => Ok(()),
-        (Nonce::Is(_), _) => Err(refused("the nonce is not that of the request")),
+impl<'c> Found<'c> {
+    fn of(claims: &'c Claims) -> Self {
+        let mut found = Self::default();
+        for (name, value) in claims {
+            let place = match name.as_str() {
+                "acr" => &mut found.acr,
+                "at_hash" => &mut found.at_hash,
+                "azp" => &mut found.azp,
+                "c_hash" => &mut found.c_hash,
+                "nonce" => &mut found.nonce,
+                "s_hash" => &mut found.s_hash,
+                "sub" => &mut found.sub,
+                "aud" => {
+                    found.aud = Some(value);
+                    continue;
+                }
+                "events" => {
+                    found.has_events = true;
+                    continue;
+                }
+                _ => continue,
+            };
+            *place = value.as_str();
+        }
+        found
     }
-}
 
-fn check_authentication(
-    claims: &Claims,
-    rules: &IdTokenRules<'_>,
-    now: u64,
-    skew: Duration,
-) -> Result<()> {
-    if !rules.acr.is_empty() && !text(claims, "acr").is_some_and(|acr| rules.acr.contains(&acr)) {
-        return Err(refused("acr is none of those that were asked for"));
-    }
-    let Some(max_age) = rules.max_age else { return Ok(()) };
-    let auth_time = date(claims, "auth_time")
-        .map_err(refused_by)?
-        .ok_or_else(|| refused("auth_time is missing"))?;
-    let now = Duration::from_secs(now).as_secs_f64();
-    if auth_time + max_age.as_secs_f64() + skew.as_secs_f64() < now {
-        return Err(refused("the user authenticated too long ago"));
-    }
-    Ok(())
-}
-
-fn check_hashes(claims: &Claims, algorithm: &Algorithm, rules: &IdTokenRules<'_>) -> Result<()> {
-    for (name, value) in hashed(rules.access_token, rules.code, rules.state) {
-        let Some(value) = value else { continue };
-        match text(claims, name) {
-            None if rules.from == Endpoint::Token => {}
-            None => return Err(refused(format!("{name} is missing"))),
-            Some(found) if half_hash(algorithm, value).as_deref() == Some(found) => {}
-            Some(_) => return Err(refused(format!("{name} is of something else"))),
+    /// Who else may use it (§3.1.3.7, 3 to 5).
+    fn check_parties(&self, client: &str, trusted: &[&str]) -> Result<()> {
+        let audiences = rules::audiences(self.aud);
+        if audiences.clone().any(|one| one != client && !trusted.contains(&one)) {
+            return Err(refused("the token has another audience besides, which is not trusted"));
+        }
+        match self.azp {
+            None if audiences.count() > 1 => {
+                Err(refused("azp is missing beside several audiences"))
+            }
+            Some(azp) if azp != client => Err(refused("the token is for another authorized party")),
+            _ => Ok(()),
         }
     }
-    Ok(())
+
+    fn check_nonce(&self, rules: &IdTokenRules<'_>) -> Result<()> {
+        match (rules.nonce, self.nonce) {
+            (Nonce::Any, _) => Ok(()),
+            (Nonce::Absent, None) if rules.from == Endpoint::Token => Ok(()),
+            (Nonce::Absent, None) => Err(refused("nonce is missing")),
+            (Nonce::Absent, Some(_)) => {
+                Err(refused("the token has a nonce that the request had not"))
+            }
+            (Nonce::Is(expected), found) if found == Some(expected) => Ok(()),
+            (Nonce::Is(_), _) => Err(refused("the nonce is not that of the request")),
+        }
+    }
+
+    fn check_authentication(
+        &self,
+        claims: &Claims,
+        rules: &IdTokenRules<'_>,
+        now: u64,
+        skew: Duration,
+    ) -> Result<()> {
+        if !rules.acr.is_empty() && !self.acr.is_some_and(|acr| rules.acr.contains(&acr)) {
+            return Err(refused("acr is none of those that were asked for"));
+        }
+        let Some(max_age) = rules.max_age else { return Ok(()) };
+        let auth_time = date(claims, "auth_time")
+            .map_err(refused_by)?
+            .ok_or_else(|| refused("auth_time is missing"))?;
+        let now = Duration::from_secs(now).as_secs_f64();
+        if auth_time + max_age.as_secs_f64() + skew.as_secs_f64() < now {
+            return Err(refused("the user authenticated too long ago"));
+        }
+        Ok(())
+    }
+
+    fn check_hashes(&self, algorithm: &Algorithm, rules: &IdTokenRules<'_>) -> Result<()> {
+        let found = [self.at_hash, self.c_hash, self.s_hash];
+        let values = hashed(rules.access_token, rules.code, rules.state);
+        for ((name, value), found) in values.into_iter().zip(found) {
+            let Some(value) = value else { continue };
+            match found {
+                None if rules.from == Endpoint::Token => {}
+                None => return Err(refused(format!("{name} is missing"))),
+                Some(found) => {
+                    let hash = HalfHash::of(algorithm, value);
+                    if hash.as_ref().map(HalfHash::as_str) != Some(found) {
+                        return Err(refused(format!("{name} is of something else")));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What is hashed into which claim.

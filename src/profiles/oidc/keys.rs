@@ -133,6 +133,12 @@ impl Now<'_> {
     /// What stands behind a label here. Where uses are recorded, and another label or the global scope stands in, they
     /// are recorded as what was asked for.
     pub(super) fn label(&self, name: &str) -> Result<Keys> {
+        // Mostly it is mapped and nobody records: then no name is made of the text.
+        if let Some(set) = self.snapshot.find_named(self.realm, name)
+            && !set.witness().is_on()
+        {
+            return Ok(Keys::of(Arc::clone(set)));
+        }
         let name: LabelName = name.parse()?;
         let set = self.snapshot.keys(self.realm, &name)?;
         Ok(Keys::of(match set.witness().asked_as(&name, self.realm) {

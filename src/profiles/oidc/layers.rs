@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::keys::Keys;
+use super::payload::Payload;
 use super::registration::Encryption;
 use super::rules::{Claims, Untyped, check_shapes};
 use crate::alg::{Algorithm, Operation};
@@ -34,8 +35,15 @@ pub struct VerifiedToken {
     pub algorithm: &'static Algorithm,
 }
 
-/// The claims of a token that holds: a JSON object, whose texts are wiped when it goes and not shown by `Debug`.
+/// The claims of a token that holds, or that is to be made: a JSON object, whose texts are wiped when it goes and not
+/// shown by `Debug`.
 pub struct TokenClaims(Claims);
+
+impl From<Map<String, Value>> for TokenClaims {
+    fn from(claims: Map<String, Value>) -> Self {
+        Self(claims)
+    }
+}
 
 impl TokenClaims {
     /// The object, to keep.
@@ -62,26 +70,6 @@ impl Drop for TokenClaims {
 impl fmt::Debug for TokenClaims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
-    }
-}
-
-/// Claims as they are signed.
-pub(super) struct Payload {
-    pub(super) json: Zeroizing<Vec<u8>>,
-    /// Their `exp`: for as long the keys that made the token must stay.
-    pub(super) expires: Option<u64>,
-}
-
-impl From<Claims> for Payload {
-    fn from(claims: Claims) -> Self {
-        let expires = claims.get("exp").and_then(Value::as_u64);
-        let mut claims = Value::Object(claims);
-        // What a vector leaves behind when it grows is not wiped; what it does not need is wiped too.
-        let mut text = Zeroizing::new(Vec::with_capacity(json::text_bytes(&claims)));
-        // Into memory, of a value whose names are strings: nothing can fail.
-        drop(serde_json::to_writer(&mut *text, &claims));
-        json::wipe(&mut claims);
-        Self { json: text, expires }
     }
 }
 
@@ -133,10 +121,15 @@ impl Signing<'_> {
 
 impl Layers<'_> {
     /// Signs; `extra` are more members of the header. Encrypts that with `cty` JWT (RFC 7519 §5.2).
-    pub(super) fn seal(&self, payload: &Payload, typ: &str, extra: Claims) -> Result<String> {
+    pub(super) fn seal(
+        &self,
+        payload: &Payload,
+        typ: &'static str,
+        extra: Claims,
+    ) -> Result<String> {
         let options = SignOptions {
-            algorithm: Some(self.signing.acting()?.name.to_owned()),
-            typ: Some(typ.to_owned()),
+            algorithm: Some(self.signing.acting()?.name.into()),
+            typ: Some(typ.into()),
             extra,
             expires: payload.expires,
             ..SignOptions::default()
@@ -144,8 +137,8 @@ impl Layers<'_> {
         let signed = jws::sign_known(&self.signing.keys.set, &payload.json, &options)?;
         let Some((keys, encryption)) = self.encryption else { return Ok(signed) };
         let options = EncryptOptions {
-            algorithm: Some(encryption.alg.name.to_owned()),
-            content: Some(encryption.enc.name.to_owned()),
+            algorithm: Some(encryption.alg.name.into()),
+            content: Some(encryption.enc.name.into()),
             cty: Some("JWT".into()),
             expires: payload.expires,
             ..EncryptOptions::default()
@@ -199,7 +192,7 @@ impl Opened {
     }
 
     /// The claims, if they hold.
-    pub(super) fn accept(&self, rules: &ClaimRules, now: SystemTime) -> Result<VerifiedToken> {
+    pub(super) fn accept(&self, rules: &ClaimRules<'_>, now: SystemTime) -> Result<VerifiedToken> {
         let claims = claims::check(&self.payload, rules, now).map_err(refused_by)?;
         let claims = TokenClaims(claims);
         check_shapes(&claims)?;

@@ -1,6 +1,5 @@
 //! Logout tokens (OpenID Connect Back-Channel Logout 1.0 §2.4).
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -8,6 +7,7 @@ use serde_json::{Value, json};
 use super::Now;
 use super::client::Client;
 use super::layers::{Opened, Signing, VerifiedToken};
+use super::payload::Draft;
 use super::provider::Provider;
 use super::replay::{JtiUse, ReplayGuard};
 use super::rules::{self, Claims, Untyped, text};
@@ -54,11 +54,11 @@ impl Provider {
     pub fn issue_logout_token(
         &self,
         client: &Client,
-        mut claims: Claims,
+        claims: &Claims,
         options: &LogoutTokenOptions,
     ) -> Result<String> {
-        rules::refuse_own(&claims, &OWN)?;
-        rules::check_given(&claims, &[])?;
+        rules::refuse_own(claims, &OWN)?;
+        rules::check_given(claims, &[])?;
         let usage = |text: &'static str| Err(Error::new(ErrorKind::Usage, text));
         if !claims.contains_key("sub") && !claims.contains_key("sid") {
             return usage("a logout token says who is logged out: sub, sid, or both");
@@ -66,15 +66,16 @@ impl Provider {
         if claims.contains_key("nonce") {
             return usage("a logout token has no nonce");
         }
-        claims.insert("iss".into(), self.issuer().into());
-        claims.insert("events".into(), json!({ EVENT: {} }));
-        rules::set_audience(&mut claims, &[client.id()]);
+        let mut draft = Draft::of(claims);
+        draft.set("iss", self.issuer())?;
+        draft.set("events", &json!({ EVENT: {} }))?;
+        draft.set("aud", client.id())?;
         let now = self.oidc().now();
-        rules::set_times(&mut claims, now.time, options.lifetime)?;
-        rules::set_jti(&mut claims)?;
+        draft.set_times(now.time, options.lifetime)?;
+        draft.set_jti()?;
         let (keys, algorithm) = now.id_token_keys(client)?;
         let signing = Signing { keys: &keys, algorithm: Some(algorithm) };
-        now.seal_for_client(client, signing, claims, TYP)
+        now.seal_for_client(client, signing, &draft.finish()?, TYP)
     }
 }
 
@@ -89,9 +90,9 @@ pub(super) fn check(
     opened.check_typ(Some(TYP), rules.untyped)?;
     let accepted = opened.accept(
         &ClaimRules {
-            issuer: Some(issuer.to_owned()),
-            audience: Some(client.id().to_owned()),
-            required: ["iss", "aud", "iat", "exp", "jti", "events"].map(Cow::Borrowed).to_vec(),
+            issuer: Some(issuer),
+            audience: Some(client.id()),
+            required: &["iss", "aud", "iat", "exp", "jti", "events"],
             ..now.claim_rules()
         },
         now.time,

@@ -13,6 +13,7 @@ mod id_token;
 mod keys;
 mod layers;
 mod logout_token;
+mod payload;
 mod provider;
 mod refresh_token;
 mod registration;
@@ -41,6 +42,8 @@ pub use rules::Untyped;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+use arc_swap::Guard;
 
 use crate::error::Result;
 use crate::jose::claims::ClaimRules;
@@ -95,7 +98,7 @@ impl Oidc {
 
     /// What one call works with from start to end.
     fn now(&self) -> Now<'_> {
-        let (snapshot, time) = (self.keyring.snapshot(), self.keyring.clock().now());
+        let (snapshot, time) = (self.keyring.load(), self.keyring.clock().now());
         Now { realm: self.realm.as_ref(), snapshot, time }
     }
 }
@@ -103,13 +106,13 @@ impl Oidc {
 /// One call: it works with one snapshot and one time, whatever is reloaded meanwhile.
 struct Now<'o> {
     realm: Option<&'o Realm>,
-    snapshot: Arc<Snapshot>,
+    snapshot: Guard<Arc<Snapshot>>,
     time: SystemTime,
 }
 
 impl Now<'_> {
     /// The rules of every token's claims: clocks may differ by `policy.clock_skew`.
-    fn claim_rules(&self) -> ClaimRules {
+    fn claim_rules(&self) -> ClaimRules<'static> {
         let policy = &self.snapshot.config().policy;
         let max_json_depth = policy.limits.max_json_depth;
         ClaimRules { skew: policy.clock_skew, max_json_depth, ..ClaimRules::default() }

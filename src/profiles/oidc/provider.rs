@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::keys::SigningLabels;
-use super::layers::{Layers, Opened, Payload, Signing, VerifiedToken};
+use super::layers::{Layers, Opened, Signing, VerifiedToken};
+use super::payload::Payload;
 use super::rules::{Claims, Untyped};
 use super::{Now, Oidc};
 use crate::alg::Algorithm;
@@ -80,19 +81,23 @@ impl Provider {
     }
 
     /// Protects the claims of an access or refresh token.
-    pub(super) fn protect(&self, now: &Now<'_>, claims: Claims, typ: &str) -> Result<String> {
-        let payload = Payload::from(claims);
+    pub(super) fn protect(
+        &self,
+        now: &Now<'_>,
+        payload: &Payload,
+        typ: &'static str,
+    ) -> Result<String> {
         let first = self.tokens.first().copied().unwrap_or(TokenProtection::Encrypted);
         match first {
             TokenProtection::Encrypted => {
-                let (typ, expires) = (Some(typ.to_owned()), payload.expires);
+                let (typ, expires) = (Some(typ.into()), payload.expires);
                 let options = EncryptOptions { typ, expires, ..EncryptOptions::default() };
                 jwe::encrypt(&now.label(ENCRYPTION_LABEL)?.set, &payload.json, &options)
             }
             TokenProtection::Signed(algorithm) => {
                 let keys = now.label(SigningLabels::Stateless.of(algorithm)?)?;
                 let signing = Signing { keys: &keys, algorithm: Some(algorithm) };
-                Layers { signing, encryption: None }.seal(&payload, typ, Claims::new())
+                Layers { signing, encryption: None }.seal(payload, typ, Claims::new())
             }
         }
     }
@@ -103,7 +108,7 @@ impl Provider {
         now: &Now<'_>,
         token: &str,
         typ: &str,
-        rules: &ClaimRules,
+        rules: &ClaimRules<'_>,
     ) -> Result<VerifiedToken> {
         let mut last = refused("the provider has no protection for tokens");
         for protection in &self.tokens {

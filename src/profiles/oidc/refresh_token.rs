@@ -1,10 +1,10 @@
 //! Refresh tokens as JWTs of a kind of their own, for the provider alone.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use super::client::Client;
 use super::layers::VerifiedToken;
+use super::payload::Draft;
 use super::provider::Provider;
 use super::rules::{self, Claims, text};
 use crate::error::Result;
@@ -40,18 +40,19 @@ impl Provider {
     pub fn issue_refresh_token(
         &self,
         client: &Client,
-        mut claims: Claims,
+        claims: &Claims,
         options: &RefreshTokenOptions,
     ) -> Result<String> {
-        rules::refuse_own(&claims, &OWN)?;
-        rules::check_given(&claims, &["sub"])?;
-        claims.insert("iss".into(), self.issuer().into());
-        claims.insert("client_id".into(), client.id().into());
-        rules::set_audience(&mut claims, &[self.issuer()]);
+        rules::refuse_own(claims, &OWN)?;
+        rules::check_given(claims, &["sub"])?;
+        let mut draft = Draft::of(claims);
+        draft.set("iss", self.issuer())?;
+        draft.set("client_id", client.id())?;
+        draft.set("aud", self.issuer())?;
         let now = self.oidc().now();
-        rules::set_times(&mut claims, now.time, options.lifetime)?;
-        rules::set_jti(&mut claims)?;
-        self.protect(&now, claims, TYP)
+        draft.set_times(now.time, options.lifetime)?;
+        draft.set_jti()?;
+        self.protect(&now, &draft.finish()?, TYP)
     }
 
     /// Checks a refresh token that this client presents.
@@ -74,9 +75,9 @@ impl Provider {
             token,
             TYP,
             &ClaimRules {
-                issuer: Some(self.issuer().to_owned()),
-                audience: Some(self.issuer().to_owned()),
-                required: REQUIRED.map(Cow::Borrowed).to_vec(),
+                issuer: Some(self.issuer()),
+                audience: Some(self.issuer()),
+                required: &REQUIRED,
                 ..now.claim_rules()
             },
         )

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::client::Client;
 use super::layers::{Layers, Signing, VerifiedToken};
+use super::payload::Draft;
 use super::provider::Provider;
 use super::relying_party::{RelyingParty, SIGNING_LABEL};
 use super::rules::{self, Claims, Untyped, text};
@@ -80,12 +81,12 @@ impl Provider {
         let encryption = decryption.as_ref().zip(agreed.encryption);
         let opened = Layers { signing, encryption }.open(token)?;
         opened.check_typ(Some(TYP), rules.untyped)?;
-        let mut required = vec!["iss".into(), "aud".into()];
-        required.extend(rules.max_lifetime.map(|_| "exp".into()));
+        let required: &[&str] =
+            if rules.max_lifetime.is_some() { &["iss", "aud", "exp"] } else { &["iss", "aud"] };
         let accepted = opened.accept(
             &ClaimRules {
-                issuer: Some(client.id().to_owned()),
-                audience: Some(self.issuer().to_owned()),
+                issuer: Some(client.id()),
+                audience: Some(self.issuer()),
                 required,
                 ..now.claim_rules()
             },
@@ -124,17 +125,18 @@ impl RelyingParty {
     /// [`crate::error::ErrorKind::UnknownLabel`], [`crate::error::ErrorKind::AlgorithmNotAllowed`].
     pub fn request_object(
         &self,
-        mut parameters: Claims,
+        parameters: &Claims,
         options: &RequestObjectOptions<'_>,
     ) -> Result<String> {
-        rules::refuse_own(&parameters, &OWN)?;
-        rules::refuse_own(&parameters, &OUTSIDE)?;
-        rules::check_given(&parameters, &[])?;
+        rules::refuse_own(parameters, &OWN)?;
+        rules::refuse_own(parameters, &OUTSIDE)?;
+        rules::check_given(parameters, &[])?;
         let (now, client) = (self.oidc().now(), self.client());
-        parameters.insert("iss".into(), client.id().into());
-        parameters.insert("client_id".into(), client.id().into());
-        rules::set_audience(&mut parameters, &[self.issuer()]);
-        rules::set_times(&mut parameters, now.time, options.lifetime)?;
+        let mut draft = Draft::of(parameters);
+        draft.set("iss", client.id())?;
+        draft.set("client_id", client.id())?;
+        draft.set("aud", self.issuer())?;
+        draft.set_times(now.time, options.lifetime)?;
         let agreed = client.request_object();
         let keys = match agreed.signing.map(|algorithm| algorithm.family) {
             Some(Family::Hmac(_)) => now.secret_for_signing(client)?,
@@ -145,6 +147,6 @@ impl RelyingParty {
         let to = to.transpose()?;
         let signing = Signing { keys: &keys, algorithm: agreed.signing };
         let layers = Layers { signing, encryption: to.as_ref().zip(agreed.encryption) };
-        layers.seal(&parameters.into(), TYP, Claims::new())
+        layers.seal(&draft.finish()?, TYP, Claims::new())
     }
 }

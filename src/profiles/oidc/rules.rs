@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 use crate::clock::to_unix;
 use crate::error::{Error, ErrorKind, Result};
 use crate::jose::claims::date;
-use crate::profiles::claims::generate_id;
 use crate::profiles::{refused, refused_by};
 
 /// The claims of a token.
@@ -29,7 +28,7 @@ const TEXTS: [&str; 12] = [
     "sub",
 ];
 
-fn usage(why: impl Into<String>) -> Error {
+pub(super) fn usage(why: impl Into<String>) -> Error {
     Error::new(ErrorKind::Usage, why.into())
 }
 
@@ -79,40 +78,13 @@ pub(super) fn text<'c>(claims: &'c Claims, name: &str) -> Option<&'c str> {
     claims.get(name).and_then(Value::as_str)
 }
 
-/// Sets `iat` and `exp`.
-pub(super) fn set_times(claims: &mut Claims, now: SystemTime, lifetime: Duration) -> Result<()> {
-    let iat = to_unix(now);
-    let exp = iat.checked_add(lifetime.as_secs()).filter(|exp| *exp > iat);
-    let exp = exp.ok_or_else(|| usage("a lifetime is at least one second, and ends some day"))?;
-    claims.insert("iat".into(), iat.into());
-    claims.insert("exp".into(), exp.into());
-    Ok(())
-}
-
-/// Draws a `jti` of 128 bits unless there is one.
-pub(super) fn set_jti(claims: &mut Claims) -> Result<()> {
-    if !claims.contains_key("jti") {
-        claims.insert("jti".into(), generate_id()?.into());
-    }
-    Ok(())
-}
-
-/// `aud`: one string, or a list of several.
-pub(super) fn set_audience(claims: &mut Claims, audiences: &[&str]) {
-    let value = match audiences {
-        [one] => Value::from(*one),
-        many => many.iter().copied().map(Value::from).collect(),
-    };
-    claims.insert("aud".into(), value);
-}
-
 /// The audiences of a token whose `aud` was found to be a string or a list of strings.
-pub(super) fn audiences(claims: &Claims) -> Vec<&str> {
-    match claims.get("aud") {
-        Some(Value::String(one)) => vec![one],
-        Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).collect(),
-        _ => Vec::new(),
-    }
+pub(super) fn audiences(aud: Option<&Value>) -> impl Iterator<Item = &str> + Clone {
+    let (one, many) = match aud {
+        Some(Value::Array(many)) => (None, many.as_slice()),
+        one => (one, &[][..]),
+    };
+    one.into_iter().chain(many).filter_map(Value::as_str)
 }
 
 /// Refuses a token whose `exp` is further ahead than this, or that says it was made longer ago.
@@ -130,8 +102,8 @@ pub(super) fn check_lifetime(claims: &Claims, now: SystemTime, most: Duration) -
 }
 
 /// A `sub` of OpenID Connect: 1 to 255 ASCII characters (OpenID Connect Core §2).
-pub(super) fn is_subject(claims: &Claims) -> bool {
-    text(claims, "sub").is_some_and(|sub| (1..=255).contains(&sub.len()) && sub.is_ascii())
+pub(super) fn is_subject(sub: Option<&str>) -> bool {
+    sub.is_some_and(|sub| (1..=255).contains(&sub.len()) && sub.is_ascii())
 }
 
 /// Whether a token may come without a typ of its own: none, or `JWT`.
@@ -143,21 +115,4 @@ pub enum Untyped {
     /// It is refused.
     #[default]
     Refused,
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::UNIX_EPOCH;
-
-    use super::*;
-
-    #[test]
-    fn a_lifetime_must_end_and_last() {
-        let mut claims = Claims::new();
-        let now = UNIX_EPOCH + Duration::from_secs(10);
-        set_times(&mut claims, now, Duration::from_secs(5)).unwrap();
-        assert_eq!((claims["iat"].as_u64(), claims["exp"].as_u64()), (Some(10), Some(15)));
-        assert!(set_times(&mut claims, now, Duration::ZERO).is_err());
-        assert!(set_times(&mut claims, now, Duration::MAX).is_err());
-    }
 }

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use super::Now;
 use super::client::Client;
 use super::keys::Response;
-use super::layers::{self, Layers, Payload, Signing};
+use super::layers::{self, Layers, Signing};
+use super::payload::Draft;
 use super::provider::Provider;
 use super::relying_party::RelyingParty;
 use super::rules::{self, Claims, Untyped, text};
@@ -29,18 +30,19 @@ impl Provider {
     /// # Errors
     /// [`ErrorKind::Usage`] for claims that are set here, that make another kind of token, or without a `sub`, and if the
     /// client registered neither; those of [`Provider::issue_id_token`] for the keys.
-    pub fn issue_userinfo(&self, client: &Client, mut claims: Claims) -> Result<String> {
-        rules::refuse_own(&claims, &OWN)?;
-        rules::refuse_own(&claims, &OTHERS)?;
-        rules::check_given(&claims, &["sub"])?;
-        claims.insert("iss".into(), self.issuer().into());
-        rules::set_audience(&mut claims, &[client.id()]);
+    pub fn issue_userinfo(&self, client: &Client, claims: &Claims) -> Result<String> {
+        rules::refuse_own(claims, &OWN)?;
+        rules::refuse_own(claims, &OTHERS)?;
+        rules::check_given(claims, &["sub"])?;
+        let mut draft = Draft::of(claims);
+        draft.set("iss", self.issuer())?;
+        draft.set("aud", client.id())?;
         let (now, agreed) = (self.oidc().now(), client.userinfo());
         let keys = agreed.encryption;
         let keys = keys.map(|one| now.encryption_keys_of(client, one, Response::Userinfo));
         let keys = keys.transpose()?;
         let encryption = keys.as_ref().zip(agreed.encryption);
-        let payload = Payload::from(claims);
+        let payload = draft.finish()?;
         match (agreed.signing, encryption) {
             (Some(algorithm), encryption) => {
                 let keys = now.signing(client, algorithm)?;
@@ -49,8 +51,8 @@ impl Provider {
             }
             (None, Some((keys, encryption))) => {
                 let options = EncryptOptions {
-                    algorithm: Some(encryption.alg.name.to_owned()),
-                    content: Some(encryption.enc.name.to_owned()),
+                    algorithm: Some(encryption.alg.name.into()),
+                    content: Some(encryption.enc.name.into()),
                     ..EncryptOptions::default()
                 };
                 jwe::encrypt(&keys.set, &payload.json, &options)
@@ -111,7 +113,8 @@ impl RelyingParty {
         if text(&claims, "iss").is_some_and(|issuer| issuer != self.issuer()) {
             return Err(refused("the response is of another issuer"));
         }
-        if claims.contains_key("aud") && !rules::audiences(&claims).contains(&self.client().id()) {
+        let aud = claims.get("aud");
+        if aud.is_some() && !rules::audiences(aud).any(|one| one == self.client().id()) {
             return Err(refused("the response is for another audience"));
         }
         Ok(claims)

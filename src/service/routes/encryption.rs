@@ -79,10 +79,10 @@ impl Operation for Encrypt {
         let bytes =
             |name, member: Option<Text<'_>>| member.map(|text| decoded(name, &text.0)).transpose();
         let options = EncryptOptions {
-            algorithm: item.alg,
-            content: item.enc,
-            typ: item.typ,
-            cty: item.cty,
+            algorithm: item.alg.map(Into::into),
+            content: item.enc.map(Into::into),
+            typ: item.typ.map(Into::into),
+            cty: item.cty.map(Into::into),
             apu: bytes("apu", item.apu)?,
             apv: bytes("apv", item.apv)?,
             aad: bytes("aad", item.aad)?,
@@ -206,8 +206,11 @@ impl Operation for Rewrap {
     type Done<'k> = Rewrapped<'k>;
 
     fn act<'k>(_: &Call<'_>, keys: &'k KeySet, item: RewrapRequest<'_>) -> Result<Rewrapped<'k>> {
-        let options =
-            RewrapOptions { algorithm: item.alg, content: item.enc, expires: item.expires };
+        let options = RewrapOptions {
+            algorithm: item.alg.map(Into::into),
+            content: item.enc.map(Into::into),
+            expires: item.expires,
+        };
         let (rewrapped, serialization) = match &item.token {
             Token::Compact(token) => (jwe::rewrap(keys, token, &options)?, Serialization::Compact),
             Token::Json(token) => {

@@ -98,9 +98,9 @@ impl Operation for Sign {
         let SignRequest { claims, payload, text, .. } = item;
         let payload = Input { claims, payload, text }.required()?;
         let options = SignOptions {
-            algorithm: item.alg,
-            typ: item.typ,
-            cty: item.cty,
+            algorithm: item.alg.map(Into::into),
+            typ: item.typ.map(Into::into),
+            cty: item.cty.map(Into::into),
             serialization: item.serialization.into(),
             detached: item.detached,
             unencoded: item.unencoded,
@@ -192,11 +192,12 @@ impl Operation for Verify {
             Token::Json(token) => jws::verify_json(keys, token, &options),
         }?;
         if let Some(checks) = item.checks {
+            let required: Vec<&str> = checks.require.iter().map(String::as_str).collect();
             let rules = ClaimRules {
-                issuer: checks.issuer,
-                audience: checks.audience,
+                issuer: checks.issuer.as_deref(),
+                audience: checks.audience.as_deref(),
                 skew: Duration::from_secs(checks.skew.into()),
-                required: checks.require.into_iter().map(Cow::Owned).collect(),
+                required: &required,
                 max_json_depth: keys.policy().limits.max_json_depth,
                 ..ClaimRules::default()
             };

@@ -10,7 +10,8 @@ use crate::access::Right;
 use crate::alg::Algorithm;
 use crate::error::Result;
 use crate::profiles::oidc::{
-    AccessTokenOptions, AccessTokenRules, Binding, Provider, RefreshTokenOptions, TokenProtection,
+    AccessTokenOptions, AccessTokenRules, Binding, Provider, RefreshTokenOptions, TokenClaims,
+    TokenProtection,
 };
 use crate::service::call::Call;
 use crate::service::content::decoded;
@@ -64,7 +65,11 @@ fn issue_access(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
     let certificate = certificate.as_deref();
     let options = AccessTokenOptions { lifetime, audiences: &audiences, certificate };
     let provider = provider(call, &body.issuer, &body.protection)?;
-    let token = provider.issue_access_token(&client(&body.client)?, body.claims, &options)?;
+    let token = provider.issue_access_token(
+        &client(&body.client)?,
+        &TokenClaims::from(body.claims),
+        &options,
+    )?;
     Ok(Issued { token })
 }
 
@@ -72,7 +77,11 @@ fn issue_refresh(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
     let lifetime = lifetime(body.lifetime, RefreshTokenOptions::default().lifetime);
     let options = RefreshTokenOptions { lifetime };
     let provider = provider(call, &body.issuer, &body.protection)?;
-    let token = provider.issue_refresh_token(&client(&body.client)?, body.claims, &options)?;
+    let token = provider.issue_refresh_token(
+        &client(&body.client)?,
+        &TokenClaims::from(body.claims),
+        &options,
+    )?;
     Ok(Issued { token })
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::{Accepted, Issued, borrowed, client, lifetime, provider, provider_keys, relying_party};
 use crate::access::Right;
 use crate::error::Result;
-use crate::profiles::oidc::{Endpoint, Expired, IdTokenOptions, IdTokenRules, Nonce};
+use crate::profiles::oidc::{Endpoint, Expired, IdTokenOptions, IdTokenRules, Nonce, TokenClaims};
 use crate::service::call::Call;
 use crate::service::route::Route;
 
@@ -56,7 +56,9 @@ fn issue(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
         state: body.state.as_deref(),
     };
     let (provider, client) = (provider(call, &body.issuer), client(&body.client)?);
-    Ok(Issued { token: provider.issue_id_token(&client, body.claims, &options)? })
+    Ok(Issued {
+        token: provider.issue_id_token(&client, &TokenClaims::from(body.claims), &options)?,
+    })
 }
 
 /// An ID token that somebody shows.

@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::ops::PeerRules;
 use crate::profiles::oidc::{
     AssertionOptions, AssertionRules, AudienceForm, JtiUse, LogoutTokenOptions, LogoutTokenRules,
-    RequestObjectOptions, RequestObjectRules, Typed, Untyped,
+    RequestObjectOptions, RequestObjectRules, TokenClaims, Typed, Untyped,
 };
 use crate::service::call::Call;
 use crate::service::route::Route;
@@ -108,7 +108,11 @@ fn issue_logout(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
     let lifetime = lifetime(body.lifetime, LogoutTokenOptions::default().lifetime);
     let provider = provider(call, &body.issuer);
     let options = LogoutTokenOptions { lifetime };
-    let token = provider.issue_logout_token(&client(&body.client)?, body.claims, &options)?;
+    let token = provider.issue_logout_token(
+        &client(&body.client)?,
+        &TokenClaims::from(body.claims),
+        &options,
+    )?;
     Ok(Issued { token })
 }
 
@@ -132,7 +136,7 @@ fn issue_request(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
     let lifetime = lifetime(body.lifetime, RequestObjectOptions::default().lifetime);
     let options = RequestObjectOptions { lifetime, provider_keys: keys.as_ref() };
     let party = relying_party(call, client, &body.issuer);
-    Ok(Issued { token: party.request_object(body.claims, &options)? })
+    Ok(Issued { token: party.request_object(&TokenClaims::from(body.claims), &options)? })
 }
 
 fn verify_request(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
@@ -191,7 +195,7 @@ fn first(call: &Call<'_>, token: &JtiUse<'_>) -> Result<bool> {
 
 fn issue_userinfo(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
     let (provider, client) = (provider(call, &body.issuer), client(&body.client)?);
-    Ok(Issued { token: provider.issue_userinfo(&client, body.claims)? })
+    Ok(Issued { token: provider.issue_userinfo(&client, &TokenClaims::from(body.claims))? })
 }
 
 /// A userinfo response that came from a provider.
