@@ -45,7 +45,8 @@ impl<'p> Canonicalization<'p> {
             out,
             run: 0..0,
             rendered: Vec::with_capacity(16),
-            scope: Vec::with_capacity(16),
+            scoped: self.kind == Kind::Inclusive || !self.prefixes.is_empty(),
+            scope: Vec::new(),
             needed: Vec::with_capacity(16),
         };
         writer.subtree(apex, left_out.map(Node::id));
@@ -84,6 +85,8 @@ struct Writer<'w, 'a, 'i> {
     run: Range<usize>,
     /// Namespace declarations written on the way down, by number, the nearest last.
     rendered: Vec<u32>,
+    /// What is in scope matters, used or not.
+    scoped: bool,
     /// Namespaces in scope, the nearest last.
     scope: Vec<u32>,
     /// Scratch: what an element has to declare.
@@ -100,8 +103,11 @@ struct Open<'a> {
 
 impl<'a, 'i> Writer<'_, 'a, 'i> {
     fn subtree(&mut self, apex: Node<'a, 'i>, left_out: Option<u32>) {
-        let around: Vec<Node<'a, 'i>> = apex.ancestors().skip(1).collect();
-        self.scope.extend(around.into_iter().rev().flat_map(Node::declared_ids));
+        if self.scoped {
+            let around = apex.ancestors().skip(1);
+            self.scope.extend(around.flat_map(|node| node.declared_ids().rev()));
+            self.scope.reverse();
+        }
         let mut open: Vec<Open<'a>> = Vec::with_capacity(16);
         let (mut id, end) = (apex.id(), apex.id_after());
         loop {
@@ -165,7 +171,7 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
     #[inline(always)]
     fn start_tag(&mut self, node: Node<'a, 'i>, written: Written<'a>, is_apex: bool) {
         let (declares, start) = (written.declares(), written.start());
-        if declares {
+        if declares && self.scoped {
             self.scope.extend(node.declared_ids());
         }
         let declares = is_apex || declares;

@@ -102,17 +102,37 @@ pub(crate) fn only_child<'a, 'i>(parent: Node<'a, 'i>, name: ElementName) -> Opt
     found.next().is_none().then_some(first)
 }
 
+/// No element that is taken apart has so many children: of one with more, this many are told.
+const TOO_MANY: usize = 4;
+
+/// The element children of an element.
+pub(crate) struct Content<'a, 'i> {
+    first: [Node<'a, 'i>; TOO_MANY],
+    count: usize,
+}
+
+impl<'a, 'i> Content<'a, 'i> {
+    pub(crate) fn as_slice(&self) -> &[Node<'a, 'i>] {
+        self.first.get(..self.count).unwrap_or(&self.first)
+    }
+}
+
 /// The element children, if nothing but white space, comments and processing instructions stands between them.
-pub(crate) fn element_content<'a, 'i>(parent: Node<'a, 'i>) -> Option<Vec<Node<'a, 'i>>> {
-    let mut elements = Vec::new();
+pub(crate) fn element_content<'a, 'i>(parent: Node<'a, 'i>) -> Option<Content<'a, 'i>> {
+    let mut content = Content { first: [parent; TOO_MANY], count: 0 };
     for child in parent.children() {
         match child.text() {
-            None if child.is_element() => elements.push(child),
+            None if child.is_element() => {
+                if let Some(free) = content.first.get_mut(content.count) {
+                    *free = child;
+                }
+                content.count += 1;
+            }
             Some(text) if !text.trim_ascii().is_empty() => return None,
             _ => {}
         }
     }
-    Some(elements)
+    Some(content)
 }
 
 /// The text of an element that holds nothing else: no element, and no comment that would hide a part of it.

@@ -176,7 +176,7 @@ fn named(node: Node<'_, '_>, name: ElementName) -> Result<(), Refused> {
 
 fn childless(node: Node<'_, '_>) -> Result<(), Refused> {
     match element_content(node) {
-        Some(children) if children.is_empty() => Ok(()),
+        Some(children) if children.as_slice().is_empty() => Ok(()),
         _ => Err("an algorithm has parameters"),
     }
 }

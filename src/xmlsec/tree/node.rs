@@ -217,7 +217,7 @@ impl<'a, 'i> Node<'a, 'i> {
     }
 
     /// The numbers of the namespaces that this element itself declares.
-    pub(in crate::xmlsec) fn declared_ids(self) -> impl Iterator<Item = u32> {
+    pub(in crate::xmlsec) fn declared_ids(self) -> impl DoubleEndedIterator<Item = u32> {
         let (from, to) = self.element().map_or((0, 0), |element| element.declared);
         let tree = self.tree;
         // `xml` may be declared as what it is, which says nothing.

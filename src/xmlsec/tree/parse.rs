@@ -59,7 +59,7 @@ impl<'i> Tree<'i> {
             text,
             nodes: Vec::with_capacity(text.len() / 32),
             attributes: Vec::with_capacity(text.len() / 64),
-            bindings: Vec::new(),
+            bindings: Vec::with_capacity(8),
             decoded: Vec::new(),
         };
         let marks = Marks::new(&blocks);

@@ -44,9 +44,10 @@ impl Parser<'_, '_> {
             return Err(too_deep(self.limits.max_depth));
         }
         self.at += 1;
-        let name = match plain_name(self.text.as_bytes(), self.marks, small(self.at)) {
-            Some(name) => name,
-            None => self.any_name()?,
+        let text = self.text.as_bytes();
+        let name = match plain_name(text, self.marks, small(self.at)) {
+            Some(name) if text.get(wide(name.end)).is_some_and(u8::is_ascii) => name,
+            _ => self.any_name()?,
         };
         self.at = wide(name.end);
         let (attributes, declared) = (self.tree.attributes.len(), self.tree.bindings.len());
@@ -61,7 +62,11 @@ impl Parser<'_, '_> {
         if self.scope.len() > self.limits.max_namespaces_in_scope {
             return Err(too_many_in_scope(self.limits.max_namespaces_in_scope));
         }
-        let namespace = self.namespaces().resolve(name)?;
+        let key = prefix_key(self.text.as_bytes(), name.prefix());
+        let namespace = match nearest(&self.scope, key) {
+            Some(meaning) => meaning,
+            None => self.namespaces().look_up(name)?,
+        };
         let Settled { sorted, qualified } = match tag.unsettled {
             true => self.settle_attributes(attributes)?,
             false => Settled { sorted: true, qualified: false },
@@ -317,18 +322,15 @@ impl Namespaces<'_> {
     /// What the prefix of a name means; without one, the default namespace.
     #[inline(always)]
     fn resolve(self, name: Name) -> Read<u32> {
-        let key = prefix_key(self.text.as_bytes(), name.prefix());
-        if key != LONG {
-            return match self.scope.iter().rev().find(|one| one.key == key) {
-                Some(one) => Ok(one.meaning),
-                None => self.undeclared(name),
-            };
+        match nearest(self.scope, prefix_key(self.text.as_bytes(), name.prefix())) {
+            Some(meaning) => Ok(meaning),
+            None => self.look_up(name),
         }
-        self.resolve_long(name)
     }
 
+    /// As [`Namespaces::resolve`], of a prefix that [`nearest`] does not find.
     #[cold]
-    fn resolve_long(self, name: Name) -> Read<u32> {
+    fn look_up(self, name: Name) -> Read<u32> {
         let read = |piece: Piece| read_bytes(self.text, &[], piece);
         let is_it = |one: &&Scoped| {
             let binding = self.bindings.get(wide(one.binding));
@@ -348,8 +350,8 @@ impl Namespaces<'_> {
     }
 }
 
-/// The qualified name that begins at `start`, if it is plain to see: of ASCII, with something behind it. Else
-/// somebody has to look closer.
+/// The qualified name of ASCII that begins at `start`. It may go on where `end` is beyond ASCII: then, and if
+/// there is none, somebody has to look closer.
 #[inline(always)]
 fn plain_name(text: &[u8], marks: Marks<'_>, start: u32) -> Option<Name> {
     // Of the bytes in names, those before `A` begin none.
@@ -362,8 +364,14 @@ fn plain_name(text: &[u8], marks: Marks<'_>, start: u32) -> Option<Name> {
         end = marks.name_end(local);
         plain &= begins(local) && end > local;
     }
-    plain &= text.get(wide(end)).is_some_and(u8::is_ascii);
     plain.then_some(Name { start, end, prefix })
+}
+
+/// What the nearest declaration of a prefix means; `None` if there is none, and for those that are [`LONG`].
+#[inline(always)]
+fn nearest(scope: &[Scoped], key: u64) -> Option<u32> {
+    let found = scope.iter().rev().find(|one| one.key == key);
+    found.filter(|_| key != LONG).map(|one| one.meaning)
 }
 
 /// A prefix as a number, so that none is compared byte by byte; [`LONG`] if it has more than seven bytes.
