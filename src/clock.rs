@@ -53,6 +53,15 @@ impl Clock {
     }
 }
 
+/// Milliseconds since some moment before the process began, which no one sets; some of them late, at the price of a few
+/// nanoseconds.
+#[cfg(feature = "service")]
+pub(crate) fn coarse_millis() -> u64 {
+    let now = clock_gettime(ClockId::MonotonicCoarse);
+    let secs = u64::try_from(now.tv_sec).unwrap_or_default();
+    secs.saturating_mul(1_000) + u64::try_from(now.tv_nsec / 1_000_000).unwrap_or_default()
+}
+
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Clock")

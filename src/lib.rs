@@ -80,6 +80,7 @@ pub mod clock;
 pub mod config;
 pub mod crypto;
 pub mod drill;
+mod encoding;
 pub mod error;
 pub mod formats;
 pub mod jose;

@@ -175,9 +175,26 @@ pub fn keys_of(
     realm: Option<&Realm>,
     label: &LabelName,
 ) -> Result<Arc<KeySet>> {
-    let set = snapshot.keys(realm, label)?;
+    Ok(witnessed(snapshot.keys(realm, label)?, realm, label))
+}
+
+/// As [`keys_of`], through the place where the label stood before.
+///
+/// # Errors
+/// As [`keys_of`].
+#[cfg(feature = "service")]
+pub(crate) fn keys_at(
+    snapshot: &Snapshot,
+    place: &Place,
+    realm: Option<&Realm>,
+    label: &LabelName,
+) -> Result<Arc<KeySet>> {
+    Ok(witnessed(snapshot.keys_at(place, realm, label)?, realm, label))
+}
+
+fn witnessed(set: &Arc<KeySet>, realm: Option<&Realm>, label: &LabelName) -> Arc<KeySet> {
     let witness = set.witness().asked_as(label, realm);
-    Ok(witness.map_or_else(|| Arc::clone(set), |seen| Arc::new(KeySet::clone(set).seen_by(seen))))
+    witness.map_or_else(|| Arc::clone(set), |seen| Arc::new(KeySet::clone(set).seen_by(seen)))
 }
 
 /// Signs bytes as they are with the active key: the bare signature, ECDSA as `r‖s`.

@@ -15,9 +15,9 @@ mod plain_header;
 pub mod select;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
+use crate::encoding::BASE64URL;
 use crate::error::{Error, ErrorKind};
 use crate::ops::KeySet;
 
@@ -36,21 +36,21 @@ pub enum Serialization {
 
 /// Strict base64url: no padding, no other characters, no spare bits (RFC 7515 §2).
 fn decode(text: &str) -> Option<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode(text).ok()
+    BASE64URL.decode(text).ok()
 }
 
 /// As [`decode`], of a signature: into `buffer`, which holds the longest there is (RSA of 8192 bits).
 fn decode_signature<'b>(text: &str, buffer: &'b mut [u8; 1032]) -> Option<&'b [u8]> {
-    let len = URL_SAFE_NO_PAD.decode_slice(text, buffer).ok()?;
+    let len = BASE64URL.decode_slice(text, buffer).ok()?;
     buffer.get(..len)
 }
 
 fn encode(bytes: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(bytes)
+    BASE64URL.encode(bytes)
 }
 
 fn encode_onto(bytes: &[u8], text: &mut String) {
-    URL_SAFE_NO_PAD.encode_string(bytes, text);
+    BASE64URL.encode_string(bytes, text);
 }
 
 /// Adds a text as a JSON string; one without escapes is copied.
@@ -74,7 +74,7 @@ struct Short {
 impl Short {
     fn decode(text: &str) -> Option<Self> {
         let mut bytes = [0; 36];
-        let len = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
+        let len = BASE64URL.decode_slice(text, &mut bytes).ok()?;
         Some(Self { bytes, len })
     }
 

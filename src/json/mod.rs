@@ -2,6 +2,8 @@
 
 mod apart;
 #[cfg(feature = "service")]
+mod marks;
+#[cfg(feature = "service")]
 mod once;
 
 use std::fmt;

@@ -3,12 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use memchr::{memchr_iter, memchr3};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-
 use serde_json::value::RawValue;
 
 use super::DUPLICATE;
+use super::marks::quotation_marks;
 
 /// Whether no object of a JSON text names a member twice; numbers that no `f64` holds are refused too. It builds
 /// nothing.
@@ -24,12 +23,13 @@ pub(crate) fn names_members_once(value: &RawValue) -> bool {
 /// JSON: without escapes its quotation marks come in pairs, and a string before a colon is a name.
 fn flat(text: &[u8]) -> Option<bool> {
     let inner = text.strip_prefix(b"{")?;
-    if memchr3(b'\\', b'{', b'[', inner).is_some() {
-        return None;
-    }
-    let mut marks = memchr_iter(b'"', inner);
+    let mut places = [0; 4 * FEW];
+    let marks = quotation_marks(inner, &mut places)?;
     let (mut names, mut count): ([&[u8]; FEW], usize) = ([&[]; FEW], 0);
-    while let (Some(open), Some(close)) = (marks.next(), marks.next()) {
+    // A bit for each length and first character: names that share none differ.
+    let mut kinds = 0_u64;
+    for pair in marks.chunks_exact(2) {
+        let [open, close] = *pair else { continue };
         let rest = inner.get(close + 1..)?.trim_ascii_start();
         let Some(value) = rest.strip_prefix(b":") else { continue };
         if let [b'-' | b'0'..=b'9', ..] = value.trim_ascii_start()
@@ -38,16 +38,19 @@ fn flat(text: &[u8]) -> Option<bool> {
             return None;
         }
         let name = inner.get(open + 1..close)?;
-        if names.iter().take(count).any(|one| *one == name) {
+        let first = name.first().copied().unwrap_or_default();
+        let kind = 1 << ((usize::from(first) ^ (name.len() << 3)) % 64);
+        if kinds & kind != 0 && names.iter().take(count).any(|one| *one == name) {
             return Some(false);
         }
+        kinds |= kind;
         *names.get_mut(count)? = name;
         count += 1;
     }
     Some(true)
 }
 
-/// Names that are compared with each other; with more they are sorted.
+/// Names that are compared with each other; with more they are sorted. Each has two quotation marks, as its value may.
 const FEW: usize = 16;
 
 /// Reads a value and keeps the names of one object at a time.

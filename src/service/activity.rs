@@ -12,11 +12,13 @@ use tokio::time::Instant;
 
 use super::Limits;
 use super::listen::Stream;
+use crate::clock::coarse_millis;
 
 /// Of one connection. Times are milliseconds since it was made, plus one: 0 is never.
 #[derive(Debug)]
 pub(super) struct Activity {
     start: Instant,
+    start_millis: u64,
     header_timeout: Duration,
     idle_timeout: Duration,
     /// Requests that are worked on.
@@ -33,6 +35,7 @@ impl Activity {
     pub(super) fn new(limits: &Limits, multiplexed: bool) -> Self {
         Self {
             start: Instant::now(),
+            start_millis: coarse_millis(),
             header_timeout: limits.header_timeout,
             idle_timeout: limits.idle_timeout,
             running: AtomicUsize::new(0),
@@ -48,26 +51,31 @@ impl Activity {
         Running(Arc::clone(self))
     }
 
-    /// When the connection is to end if nothing happens until then.
-    pub(super) fn deadline(&self) -> Instant {
+    /// When the connection is to end if nothing happens until then; `None` while a request is worked on.
+    pub(super) fn deadline(&self) -> Option<Instant> {
         let at = |millis: u64| self.start + Duration::from_millis(millis);
         if self.running.load(Ordering::Relaxed) > 0 {
-            return Instant::now() + self.idle_timeout;
+            return None;
         }
         let (answered, head) =
             (self.answered.load(Ordering::Relaxed), self.head.load(Ordering::Relaxed));
         if answered == 0 {
             // The first request comes soon, or its client wants nothing from us.
-            return self.start + self.header_timeout;
+            return Some(self.start + self.header_timeout);
         }
         if head > 0 && !self.multiplexed.load(Ordering::Relaxed) {
-            return at(head) + self.header_timeout;
+            return Some(at(head) + self.header_timeout);
         }
-        at(answered) + self.idle_timeout
+        Some(at(answered) + self.idle_timeout)
+    }
+
+    /// How long it may be silent between requests.
+    pub(super) const fn idle_timeout(&self) -> Duration {
+        self.idle_timeout
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
+        coarse_millis().saturating_sub(self.start_millis) + 1
     }
 
     fn note_read(&self, bytes: &[u8]) {

@@ -1,4 +1,4 @@
-//! What stands behind `Authorization: Bearer`: an API key, or a token whose signature and claims hold.
+//! What stands behind `Authorization: Bearer` if it is no API key: a token whose signature and claims hold.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,7 +15,7 @@ use crate::keyring::Snapshot;
 use crate::label::CallerName;
 use crate::ops;
 
-/// The caller that a text proves.
+/// The caller that a token proves.
 ///
 /// # Errors
 /// 401 if it is of nobody, or of several; 503 if the keys of its issuer cannot be had.
@@ -25,9 +25,6 @@ pub(super) async fn caller<'s>(
     text: &str,
 ) -> Result<&'s CallerName, Problem> {
     let config = snapshot.config();
-    if let Some(caller) = config.access.by_api_key(text) {
-        return Ok(caller);
-    }
     let named = Named::unverified(text, &config.policy).ok_or_else(Problem::unauthenticated)?;
     let rules = config.access.by_token(&named.issuer, &named.subject);
     let mut found = None;

@@ -1,5 +1,8 @@
 //! Bodies of requests: collected under bounds of size and time, then parsed strictly.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,8 +18,14 @@ use super::{Limits, Problem};
 /// # Errors
 /// 413 if it is too large, 408 if it takes too long, 400 if the connection breaks off.
 pub(crate) async fn collect(body: &mut Incoming, limits: &Limits) -> Result<Bytes, Problem> {
-    let limited = Limited::new(body, limits.max_body_bytes).collect();
-    match tokio::time::timeout(limits.body_timeout, limited).await {
+    let mut limited = pin!(Limited::new(body, limits.max_body_bytes).collect());
+    // Most come together with their head.
+    let come = poll_fn(|cx| Poll::Ready(limited.as_mut().poll(cx))).await;
+    let collected = match come {
+        Poll::Ready(collected) => Ok(collected),
+        Poll::Pending => tokio::time::timeout(limits.body_timeout, limited).await,
+    };
+    match collected {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             let text = format!("the body is larger than {} bytes", limits.max_body_bytes);

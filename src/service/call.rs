@@ -7,10 +7,12 @@ use crate::access::Right;
 use crate::crypto::sha256;
 use crate::error::{Error, ErrorKind, Result};
 use crate::keyring::{Keyring, Snapshot};
-use crate::label::{CallerName, LabelName, Realm};
+use crate::label::LabelName;
 use crate::ops::{self, KeySet};
 
+use super::asked::Asked;
 use super::identity::Peer;
+use super::request_id::RequestId;
 use super::route::Route;
 use super::seen::Noted;
 use super::{Problem, Service};
@@ -48,16 +50,8 @@ pub(crate) struct Call<'s> {
     pub(crate) keyring: Keyring,
     /// What it is pinned to.
     pub(crate) snapshot: Arc<Snapshot>,
-    /// Who calls; `None` on routes that are for everybody.
-    pub(crate) caller: Option<CallerName>,
-    /// `realm` of the query; absent: the root realm.
-    pub(crate) realm: Option<Realm>,
-    /// `{label}` of the path, in its canonical spelling.
-    pub(crate) label: Option<LabelName>,
-    /// Other parts of the path.
-    pub(crate) parts: Members,
-    /// The query, decoded; each name once.
-    pub(crate) query: Members,
+    /// Who asks for what.
+    pub(crate) asked: Arc<Asked>,
     /// Headers that handlers may read.
     pub(crate) headers: hyper::HeaderMap,
     /// How records name the request.
@@ -69,7 +63,7 @@ pub(crate) struct Call<'s> {
 /// A request by its id, its sender and its route.
 #[derive(Clone, Debug)]
 pub(crate) struct Named<'s> {
-    pub(crate) id: Arc<str>,
+    pub(crate) id: RequestId,
     pub(crate) peer: &'s Peer,
     pub(crate) route: &'s Route,
 }
@@ -80,7 +74,10 @@ impl Call<'_> {
     /// # Errors
     /// [`ErrorKind::Bug`] on a route without one.
     pub(crate) fn label(&self) -> Result<&LabelName> {
-        self.label.as_ref().ok_or_else(|| Error::new(ErrorKind::Bug, "a route without a label"))
+        self.asked
+            .label
+            .as_ref()
+            .ok_or_else(|| Error::new(ErrorKind::Bug, "a route without a label"))
     }
 
     /// The keys of the label of the path.
@@ -88,14 +85,18 @@ impl Call<'_> {
     /// # Errors
     /// [`ErrorKind::UnknownLabel`].
     pub(crate) fn keys(&self) -> Result<Arc<KeySet>> {
-        ops::keys_of(&self.snapshot, self.realm.as_ref(), self.label()?)
+        let place = &self.asked.place;
+        ops::keys_at(&self.snapshot, place, self.asked.realm.as_ref(), self.label()?)
     }
 
     /// Whether the caller has a right to this label too, for answers about several.
     pub(crate) fn may(&self, right: Right, label: &LabelName) -> bool {
         let access = &self.snapshot.config().access;
-        let realm = self.realm.as_ref();
-        self.caller.as_ref().is_some_and(|name| access.allows(name, right, Some(label), realm))
+        let realm = self.asked.realm.as_ref();
+        self.asked
+            .caller
+            .as_ref()
+            .is_some_and(|name| access.allows(name, right, Some(label), realm))
     }
 
     /// Tells records something; without audit lines nobody listens.
@@ -128,7 +129,7 @@ impl Call<'_> {
     /// Whether everybody may do the same who shows no credential.
     pub(crate) fn is_open_to_everybody(&self, right: Right) -> bool {
         let access = &self.snapshot.config().access;
-        let (label, realm) = (self.label.as_ref(), self.realm.as_ref());
+        let (label, realm) = (self.asked.label.as_ref(), self.asked.realm.as_ref());
         access.anonymous().is_some_and(|anybody| access.allows(anybody, right, label, realm))
     }
 
@@ -141,8 +142,8 @@ impl Call<'_> {
             text.extend_from_slice(part);
         };
         add(route.as_bytes());
-        add(self.label.as_ref().map_or("", LabelName::as_str).as_bytes());
-        for members in [&self.parts, &self.query] {
+        add(self.asked.label.as_ref().map_or("", LabelName::as_str).as_bytes());
+        for members in [&self.asked.parts, &self.asked.query] {
             let mut members: Vec<_> = members.0.iter().collect();
             members.sort_unstable();
             for (name, value) in members {

@@ -5,7 +5,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::{Poll, Waker, ready};
 use std::time::Duration;
 
 use hyper::service::service_fn;
@@ -144,15 +144,20 @@ async fn connection(
     let mut served = pin!(http.serve_connection(stream, answer));
     let mut patience = Patience::new(&activity, limits.header_timeout);
     let mut certificate_counts = true;
+    let glance = phase.clone();
     loop {
         let next = patience.watch(served.as_mut());
+        let ends = seldom(peer.ends(), || peer.counts_no_more());
+        // An error: the other side is gone.
+        let changed = seldom(phase.changed(), || glance.has_changed().unwrap_or(true));
         tokio::select! {
+            biased;
             () = next => return,
-            () = peer.ends(), if certificate_counts => {
+            () = ends, if certificate_counts => {
                 certificate_counts = false;
                 served.as_mut().graceful_shutdown();
             }
-            changed = phase.changed() => match (changed, *phase.borrow_and_update()) {
+            changed = changed => match (changed, *phase.borrow_and_update()) {
                 (Ok(()), Phase::Draining) => served.as_mut().graceful_shutdown(),
                 (Ok(()), Phase::Serving) => {}
                 _ => return,
@@ -161,19 +166,44 @@ async fn connection(
     }
 }
 
+/// Polls a future the first time, and then when `stirred` says that it has something to tell: a connection is polled for
+/// every byte that comes.
+async fn seldom<F: Future>(future: F, stirred: impl Fn() -> bool) -> F::Output {
+    let mut future = pin!(future);
+    let mut waker: Option<Waker> = None;
+    poll_fn(|cx| {
+        let waits = waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if waits && !stirred() {
+            return Poll::Pending;
+        }
+        waker = Some(cx.waker().clone());
+        future.as_mut().poll(cx)
+    })
+    .await
+}
+
 /// How long a connection may still be silent.
 struct Patience<'a> {
     activity: &'a Activity,
     /// How long a goodbye may take.
     last_words: Duration,
     alarm: Pin<Box<Sleep>>,
+    /// Who is woken by it.
+    waker: Option<Waker>,
     said_goodbye: bool,
 }
 
 impl<'a> Patience<'a> {
     fn new(activity: &'a Activity, last_words: Duration) -> Self {
-        let alarm = Box::pin(sleep_until(activity.deadline()));
-        Self { activity, last_words, alarm, said_goodbye: false }
+        let deadline =
+            activity.deadline().unwrap_or_else(|| Instant::now() + activity.idle_timeout());
+        let alarm = Box::pin(sleep_until(deadline));
+        Self { activity, last_words, alarm, waker: None, said_goodbye: false }
+    }
+
+    fn set(&mut self, alarm: Instant) {
+        self.alarm.as_mut().reset(alarm);
+        self.waker = None;
     }
 
     /// Serves until the connection ends by itself, or has been silent for too long: then it is told goodbye, and a
@@ -187,19 +217,27 @@ impl<'a> Patience<'a> {
                 }
                 let deadline = self.activity.deadline();
                 // An alarm that is too early is put off when it goes off: that is rare, requests are not.
-                if !self.said_goodbye && deadline < self.alarm.deadline() {
-                    self.alarm.as_mut().reset(deadline);
+                let earlier =
+                    deadline.filter(|at| !self.said_goodbye && *at < self.alarm.deadline());
+                if let Some(deadline) = earlier {
+                    self.set(deadline);
                 }
+                let waits = self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+                if waits && !self.alarm.is_elapsed() {
+                    return Poll::Pending;
+                }
+                self.waker = Some(cx.waker().clone());
                 ready!(self.alarm.as_mut().poll(cx));
                 let now = Instant::now();
                 if self.said_goodbye {
                     return Poll::Ready(());
                 }
+                let deadline = deadline.unwrap_or_else(|| now + self.activity.idle_timeout());
                 if deadline > now {
-                    self.alarm.as_mut().reset(deadline);
+                    self.set(deadline);
                 } else {
                     self.said_goodbye = true;
-                    self.alarm.as_mut().reset(now + self.last_words);
+                    self.set(now + self.last_words);
                     served.as_mut().graceful_shutdown();
                 }
             }

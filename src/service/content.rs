@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, Visitor};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::encoding::BASE64URL;
 use crate::error::{Error, ErrorKind, Result};
 use crate::jose::Serialization;
 use crate::json;
@@ -116,7 +116,7 @@ const ONE: &str = "send one of \"claims\" (a JSON object), \"payload\" (base64ur
 /// # Errors
 /// [`ErrorKind::Malformed`] naming the member.
 pub(crate) fn decoded(member: &str, text: &str) -> Result<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode(text).map_err(|_| {
+    BASE64URL.decode(text).map_err(|_| {
         let text = format!("\"{member}\" is not base64url without padding (RFC 4648 §5)");
         Error::new(ErrorKind::Malformed, text)
     })
@@ -124,7 +124,7 @@ pub(crate) fn decoded(member: &str, text: &str) -> Result<Vec<u8>> {
 
 /// base64url, as answers have it.
 pub(crate) fn encoded(bytes: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(bytes)
+    BASE64URL.encode(bytes)
 }
 
 /// In which form a content is answered.
@@ -198,16 +198,6 @@ pub(crate) enum Token<'b> {
     Json(Cow<'b, str>),
 }
 
-impl Token<'_> {
-    /// One that was just made.
-    pub(crate) fn made(token: String, serialization: Serialization) -> Token<'static> {
-        match serialization {
-            Serialization::Compact => Token::Compact(token.into()),
-            Serialization::Flattened | Serialization::General => Token::Json(token.into()),
-        }
-    }
-}
-
 impl<'de: 'b, 'b> Deserialize<'de> for Token<'b> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <&RawValue>::deserialize(deserializer)?.get();
@@ -224,16 +214,33 @@ impl<'de: 'b, 'b> Deserialize<'de> for Token<'b> {
     }
 }
 
-impl Serialize for Token<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Compact(text) => serializer.serialize_str(text),
-            Self::Json(text) => {
-                let value: &RawValue =
-                    serde_json::from_str(text).map_err(serde::ser::Error::custom)?;
-                value.serialize(serializer)
-            }
-        }
+/// A token that was made, as JSON: of the compact form a string, in which nothing is to be escaped.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub(crate) struct MadeToken(Box<RawValue>);
+
+impl MadeToken {
+    /// Of a token in this form.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Bug`] if it is not of this form.
+    pub(crate) fn new(token: String, serialization: Serialization) -> Result<Self> {
+        let text = match serialization {
+            Serialization::Compact => ["\"", token.as_str(), "\""].concat(),
+            Serialization::Flattened | Serialization::General => token,
+        };
+        let value = RawValue::from_string(text);
+        value.map(Self).map_err(|_| Error::new(ErrorKind::Bug, "a token that is no JSON"))
+    }
+}
+
+impl JsonSchema for MadeToken {
+    fn schema_name() -> Cow<'static, str> {
+        Token::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Token::json_schema(generator)
     }
 }
 

@@ -13,13 +13,15 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Version};
 
 use super::answer::Answer;
+use super::asked::Asked;
 use super::audit::Settled;
 use super::call::{Call, Members, Named};
-use super::identity::{self, Peer};
+use super::identity::{Gate, Peer};
+use super::request_id::{self, RequestId};
 use super::route::{Pace, Route};
 use super::seen::Seen;
 use super::span::Span;
-use super::{Problem, Service, body, request_id, routes};
+use super::{Problem, Service, body, routes};
 use crate::access::Scope;
 use crate::label::{LabelName, Realm};
 
@@ -92,16 +94,14 @@ pub(crate) async fn answer(
     let route = seen.route.and_then(|at| service.0.routes.routes().get(at));
     if let Some(audit) = &service.0.audit {
         let took = started.elapsed();
-        let settled = Settled { id: &id, peer, route, seen: &seen, took };
+        let settled = Settled { id: id.as_str(), peer, route, seen: &seen, took };
         answer = audit.settle(&settled, answer).await;
     }
     let answer = answer.unwrap_or_else(Answer::from);
     let (outcome, mut response) = (answer.outcome, answer.into_response());
     service.0.metrics.record(&seen, outcome, response.status(), started.elapsed());
     span.end(route, &seen, outcome, response.status());
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(request_id::HEADER, id);
-    }
+    response.headers_mut().insert(request_id::HEADER, id.into_header());
     // What is refused before its body came: the next request of the connection stands behind that (RFC 9112 §9.3),
     // and some clients of HTTP/2 throw an answer away whose stream is reset under their body (RFC 9113 §8.1).
     let over = body::is_over(&mut content, waits).await;
@@ -114,7 +114,7 @@ pub(crate) async fn answer(
 async fn respond(
     service: &Service,
     peer: &Peer,
-    id: &Arc<str>,
+    id: &RequestId,
     head: Parts,
     content: &mut Incoming,
     seen: &mut Seen,
@@ -123,19 +123,49 @@ async fn respond(
         let text = "too many requests are worked on";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", text).with_retry_after(1)
     })?;
-    let (at, route, parts) = service.0.routes.find(&head.method, head.uri.path())?;
-    seen.route = Some(at);
-    let request = Named { id: Arc::clone(id), peer, route };
-    let call = admit(service, request, parts, head, seen).await?;
-    seen.admitted(&call);
+    let call = admit(service, peer, id, head, seen).await?;
     let content = body::collect(content, &service.0.limits).await?;
-    let answer = match route.pace {
-        Pace::Quick => route.run(&call, &content),
+    let answer = match call.request.route.pace {
+        Pace::Quick => call.request.route.run(&call, &content),
         // Other requests of this thread move to another one.
-        Pace::Slow => tokio::task::block_in_place(|| route.run(&call, &content)),
+        Pace::Slow => tokio::task::block_in_place(|| call.request.route.run(&call, &content)),
     };
     seen.noted = call.noted.into_inner();
     answer
+}
+
+/// Lets a request in, or says why not.
+async fn admit<'s>(
+    service: &'s Service,
+    peer: &'s Peer,
+    id: &RequestId,
+    head: Parts,
+    seen: &mut Seen,
+) -> Result<Call<'s>, Problem> {
+    let keyring = service.0.keyring.pinned();
+    let snapshot = keyring.snapshot();
+    seen.snapshot = Some(Arc::clone(&snapshot));
+    let gate = Gate { service, snapshot: &snapshot, peer };
+    let asked = match peer.memory.find(&snapshot, &head) {
+        Some(asked) => {
+            seen.route = Some(asked.route);
+            gate.admit_again(&asked, seen)?;
+            asked
+        }
+        None => {
+            let (asked, lasts) = ask(gate, &head, seen).await?;
+            let asked = Arc::new(asked);
+            if lasts {
+                peer.memory.keep(&snapshot, &head, &asked);
+            }
+            asked
+        }
+    };
+    seen.asked = Some(Arc::clone(&asked));
+    let route = service.0.routes.routes().get(asked.route).ok_or_else(unknown_route)?;
+    let request = Named { id: id.clone(), peer, route };
+    let (headers, noted) = (head.headers, RefCell::default());
+    Ok(Call { service, keyring, snapshot, asked, headers, request, noted })
 }
 
 fn unknown_route() -> Problem {
@@ -143,29 +173,26 @@ fn unknown_route() -> Problem {
         .with_help("GET /openapi.json lists the routes")
 }
 
-/// Lets the caller in, or says why not. Nothing is told of a label to who has no right to it.
-async fn admit<'s>(
-    service: &'s Service,
-    request: Named<'s>,
-    parts: Members,
-    head: Parts,
-    seen: &mut Seen,
-) -> Result<Call<'s>, Problem> {
-    let keyring = service.0.keyring.pinned();
-    let snapshot = keyring.snapshot();
-    seen.snapshot = Some(Arc::clone(&snapshot));
-    let (peer, route) = (request.peer, request.route);
+/// What a head asks for, if its caller is let in for that; and whether that lasts as long as the snapshot. Nothing is
+/// told of a label to who has no right to it.
+async fn ask(gate: Gate<'_>, head: &Parts, seen: &mut Seen) -> Result<(Asked, bool), Problem> {
+    let snapshot = gate.snapshot;
+    let (at, route, parts) = gate.service.0.routes.find(&head.method, head.uri.path())?;
+    seen.route = Some(at);
     let query = query(head.uri.query().unwrap_or_default());
     let named = query.as_ref().ok().and_then(|query| query.get("realm"));
     let realm = named.map(|text| text.parse::<Realm>()).transpose();
     let label = parts.get("label").map(|text| text.parse::<LabelName>()).transpose();
     let label = label.map(|label| label.as_ref().map(crate::catalogue::canonical));
-    seen.asked_label = label.as_ref().ok().cloned().flatten();
-    seen.asked_realm = realm.as_ref().ok().cloned().flatten();
+    seen.refused.label = label.as_ref().ok().cloned().flatten();
+    seen.refused.realm = realm.as_ref().ok().cloned().flatten();
     // Who is nobody learns nothing, not even what is wrong with the path.
-    let caller = match route.right {
-        Some(_) => Some(identity::admit(service, &snapshot, peer, &head.headers, seen).await?),
-        None => None,
+    let (caller, lasts) = match route.right {
+        Some(_) => {
+            let found = gate.admit(&head.headers, seen).await?;
+            (Some(found.caller), found.lasts)
+        }
+        None => (None, true),
     };
     let (query, realm, label) = (query?, realm?, label?);
     if let (Some(right), Some(caller)) = (route.right, &caller) {
@@ -181,20 +208,21 @@ async fn admit<'s>(
         }
         require_known(&query, route)?;
     }
-    let (headers, noted) = (head.headers, RefCell::default());
-    Ok(Call {
-        service,
-        keyring,
-        snapshot,
+    let counted_label = label.as_ref().and_then(|label| snapshot.counted_as(realm.as_ref(), label));
+    let counted_label = counted_label.cloned();
+    let counted_realm = snapshot.with_stores(realm.as_ref()).cloned();
+    let asked = Asked {
+        route: at,
         caller,
         realm,
         label,
         parts,
         query,
-        headers,
-        request,
-        noted,
-    })
+        counted_label,
+        counted_realm,
+        ..Asked::default()
+    };
+    Ok((asked, lasts))
 }
 
 /// The query, decoded; a name that stands there twice is refused.

@@ -11,17 +11,17 @@
 
 use std::error::Error as _;
 use std::ops::RangeInclusive;
-use std::time::SystemTime;
 
 use hyper::header::AUTHORIZATION;
 use hyper::{HeaderMap, StatusCode};
 use tokio::sync::watch;
 
+use super::asked::{Asked, Memory};
 use super::listen::PeerAddress;
 use super::seen::Seen;
 use super::{Problem, Service, bearer};
-use crate::access::{Access, CertificateName};
-use crate::clock::to_unix;
+use crate::access::CertificateName;
+use crate::clock::{Clock, to_unix};
 use crate::keyring::Snapshot;
 use crate::label::CallerName;
 use crate::tls::Admitted;
@@ -39,6 +39,8 @@ pub(crate) struct Peer {
     over: watch::Sender<bool>,
     /// Where it is.
     pub(super) address: PeerAddress,
+    /// What its last requests were let in for.
+    pub(super) memory: Memory,
 }
 
 impl Peer {
@@ -56,7 +58,8 @@ impl Peer {
             }
             None => (Vec::new(), 0..=0),
         };
-        Self { names, valid, admitted, over: watch::Sender::new(false), address }
+        let (over, memory) = (watch::Sender::new(false), Memory::default());
+        Self { names, valid, admitted, over, address, memory }
     }
 
     /// Whether a request found that the certificate counts no more: its client has to shake hands again.
@@ -69,23 +72,24 @@ impl Peer {
         drop(self.over.subscribe().wait_for(|over| *over).await);
     }
 
-    /// The caller of the certificate. One that is of nobody is as good as none: clients do not choose for each
-    /// request what they show. One that a handshake of now would refuse is refused, whatever else the request shows.
+    /// The caller of the certificate, of those that it is of. One that is of nobody is as good as none: clients do not
+    /// choose for each request what they show. One that a handshake of now would refuse is refused, whatever else the
+    /// request shows.
     fn caller<'a>(
         &self,
-        access: &'a Access,
-        now: SystemTime,
+        callers: Vec<&'a CallerName>,
+        clock: &Clock,
     ) -> Result<Option<&'a CallerName>, Problem> {
-        if let Some(Err(error)) = self.admitted.as_ref().map(|one| one.check(now)) {
+        if let Some(Err(error)) = self.admitted.as_ref().map(|one| one.check(clock.now())) {
             let why = error.source().map(ToString::to_string).unwrap_or_default();
             log::info!("a client that was let in before is refused: {why}");
             self.over.send_replace(true);
             let text = "nobody who is trusted vouches for the client certificate of this connection any more";
             return Err(unauthenticated(text).with_help("connect again with a new one"));
         }
-        let callers = access.by_certificate(&self.names);
-        let now = to_unix(now);
-        if !callers.is_empty() && !self.valid.contains(&i64::try_from(now).unwrap_or(i64::MAX)) {
+        let holds =
+            || self.valid.contains(&i64::try_from(to_unix(clock.now())).unwrap_or(i64::MAX));
+        if !callers.is_empty() && !holds() {
             self.over.send_replace(true);
             let text = "the client certificate of this connection does not hold any more";
             return Err(unauthenticated(text).with_help("connect again with a new one"));
@@ -98,57 +102,106 @@ impl Peer {
     }
 }
 
-/// The caller of a request, as often as it may ask.
-///
-/// # Errors
-/// As [`identify`]; 429.
-pub(super) async fn admit(
-    service: &Service,
-    snapshot: &Snapshot,
-    peer: &Peer,
-    headers: &HeaderMap,
-    seen: &mut Seen,
-) -> Result<CallerName, Problem> {
-    let (config, rates) = (snapshot.config(), &service.0.rates);
-    let limits = &config.service.rate_limits;
-    // Who shows a certificate of a caller has nothing to guess.
-    if config.access.by_certificate(&peer.names).is_empty() {
-        rates.look_at(peer.address, limits.unauthenticated)?;
-    }
-    let caller = identify(service, snapshot, peer, headers).await.inspect_err(|problem| {
-        if problem.http_status() == StatusCode::UNAUTHORIZED {
-            rates.failed(peer.address, limits.unauthenticated);
-        }
-    })?;
-    seen.caller = Some(caller.clone());
-    let anonymous = config.access.anonymous() == Some(&caller);
-    rates.ask(&caller, anonymous.then_some(peer.address), limits.caller)?;
-    Ok(caller)
+/// Who a request is of.
+pub(super) struct Identified {
+    pub(super) caller: CallerName,
+    /// Whether the same credential is of the same caller for as long as the snapshot is the same: a token is not.
+    pub(super) lasts: bool,
 }
 
-/// The caller of a request.
-///
-/// # Errors
-/// 401 for a credential of nobody, for two that are of different callers, and without one if nobody may call
-/// without; 503 if the keys of a token's issuer cannot be had.
-async fn identify(
-    service: &Service,
-    snapshot: &Snapshot,
-    peer: &Peer,
-    headers: &HeaderMap,
-) -> Result<CallerName, Problem> {
-    let access = &snapshot.config().access;
-    let connected = peer.caller(access, service.0.clock.now())?;
-    let shown = match bearer(headers)? {
-        Some(text) => Some(bearer::caller(service, snapshot, text).await?),
-        None => None,
-    };
-    let found = match (connected, shown) {
-        (Some(one), Some(other)) if one != other => return Err(conflicting()),
-        (Some(one), _) | (None, Some(one)) => Some(one),
-        (None, None) => access.anonymous(),
-    };
-    found.cloned().ok_or_else(Problem::unauthenticated)
+/// What a request is let in by.
+#[derive(Clone, Copy)]
+pub(super) struct Gate<'a> {
+    pub(super) service: &'a Service,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) peer: &'a Peer,
+}
+
+impl<'a> Gate<'a> {
+    /// The caller of a request, as often as it may ask.
+    ///
+    /// # Errors
+    /// 401 for a credential of nobody, for two that are of different callers, and without one if nobody may call
+    /// without; 503 if the keys of a token's issuer cannot be had; 429.
+    pub(super) async fn admit(
+        self,
+        headers: &HeaderMap,
+        seen: &mut Seen,
+    ) -> Result<Identified, Problem> {
+        let connected = self.connected()?;
+        let found = self.identify(connected, headers).await;
+        let found = found.inspect_err(|problem| self.failed(problem))?;
+        seen.refused.caller = Some(found.caller.clone());
+        self.ask(&found.caller)?;
+        Ok(found)
+    }
+
+    /// The same for what was let in before by the same snapshot with the same head.
+    ///
+    /// # Errors
+    /// 401 for a certificate that counts no more; 429.
+    pub(super) fn admit_again(self, asked: &Asked, seen: &mut Seen) -> Result<(), Problem> {
+        let Some(caller) = &asked.caller else { return Ok(()) };
+        self.connected()?;
+        self.ask(caller).inspect_err(|_| seen.refused.caller = Some(caller.clone()))
+    }
+
+    /// The caller of the connection's certificate.
+    fn connected(self) -> Result<Option<&'a CallerName>, Problem> {
+        let Self { service, snapshot, peer } = self;
+        let config = snapshot.config();
+        let callers = config.access.by_certificate(&peer.names);
+        // Who shows a certificate of a caller has nothing to guess.
+        if callers.is_empty() {
+            let rate = config.service.rate_limits.unauthenticated;
+            service.0.rates.look_at(peer.address, rate)?;
+        }
+        peer.caller(callers, &service.0.clock).inspect_err(|problem| self.failed(problem))
+    }
+
+    /// Who it is of, by its certificate and what it shows itself.
+    async fn identify(
+        self,
+        connected: Option<&CallerName>,
+        headers: &HeaderMap,
+    ) -> Result<Identified, Problem> {
+        let access = &self.snapshot.config().access;
+        let mut lasts = true;
+        let shown = match bearer(headers)? {
+            None => None,
+            Some(text) => match access.by_api_key(text) {
+                Some(caller) => Some(caller),
+                None => {
+                    lasts = false;
+                    // It is long, and rare where requests come fast.
+                    Some(Box::pin(bearer::caller(self.service, self.snapshot, text)).await?)
+                }
+            },
+        };
+        let found = match (connected, shown) {
+            (Some(one), Some(other)) if one != other => return Err(conflicting()),
+            (Some(one), _) | (None, Some(one)) => Some(one),
+            (None, None) => access.anonymous(),
+        };
+        let caller = found.cloned().ok_or_else(Problem::unauthenticated)?;
+        Ok(Identified { caller, lasts })
+    }
+
+    /// Counts what proved nobody.
+    fn failed(self, problem: &Problem) {
+        if problem.http_status() == StatusCode::UNAUTHORIZED {
+            let rate = self.snapshot.config().service.rate_limits.unauthenticated;
+            self.service.0.rates.failed(self.peer.address, rate);
+        }
+    }
+
+    /// Counts a request of a caller.
+    fn ask(self, caller: &CallerName) -> Result<(), Problem> {
+        let config = self.snapshot.config();
+        let rate = config.service.rate_limits.caller;
+        let anonymous = config.access.anonymous() == Some(caller);
+        self.service.0.rates.ask(caller, anonymous.then_some(self.peer.address), rate)
+    }
 }
 
 /// The credential of `Authorization: Bearer` (RFC 6750 §2.1); the scheme is compared without case. A header that

@@ -10,6 +10,7 @@
 
 mod activity;
 mod answer;
+mod asked;
 mod audit;
 mod bearer;
 mod body;

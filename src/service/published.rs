@@ -22,7 +22,7 @@ impl KeySets {
     }
 
     fn find(&self, call: &Call<'_>, whose: Whose) -> PublishedKeys {
-        let realm = call.snapshot.with_stores(call.realm.as_ref());
+        let realm = call.snapshot.with_stores(call.asked.realm.as_ref());
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let name = (whose, realm.cloned());
         if let Some(found) = kept.get(&name) {

@@ -62,7 +62,7 @@ impl Rates {
     pub(super) fn look_at(&self, address: PeerAddress, rate: Option<Rate>) -> Result<(), Problem> {
         let (Some(rate), Some(network)) = (rate, Network::of(address)) else { return Ok(()) };
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = failures.get(&network).copied().unwrap_or_default();
+        let Some(next) = failures.get(&network).copied() else { return Ok(()) };
         drop(failures);
         let told = "this address failed too often to prove who it is";
         step(next, self.start.elapsed(), rate).map(drop).map_err(|wait| limited(told, wait))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::call::Call;
+use super::asked::Asked;
 use crate::journal::Head;
 use crate::keyring::Snapshot;
 use crate::label::{CallerName, LabelName, Realm};
@@ -14,18 +14,40 @@ pub(super) struct Seen {
     pub(super) route: Option<usize>,
     /// What it was answered from.
     pub(super) snapshot: Option<Arc<Snapshot>>,
-    /// Who was let in.
-    pub(super) caller: Option<CallerName>,
-    /// A label that is mapped, as its uses are counted: others are inventions of the caller.
-    pub(super) label: Option<LabelName>,
-    /// As which realm, if any store is its own.
-    pub(super) realm: Option<Realm>,
-    /// The label that was asked for, whether the caller was let in or not, and whether there is such a one or not.
-    pub(super) asked_label: Option<LabelName>,
-    /// The realm that was asked for.
-    pub(super) asked_realm: Option<Realm>,
+    /// What it was let in for.
+    pub(super) asked: Option<Arc<Asked>>,
+    /// Of one that was not let in.
+    pub(super) refused: Refused,
     /// What its handler told.
     pub(super) noted: Noted,
+}
+
+/// What is known of a request that was not let in.
+#[derive(Debug, Default)]
+pub(super) struct Refused {
+    /// Who it is of, if that was found out.
+    pub(super) caller: Option<CallerName>,
+    /// The label that was asked for, whether there is such a one or not.
+    pub(super) label: Option<LabelName>,
+    /// The realm that was asked for.
+    pub(super) realm: Option<Realm>,
+}
+
+impl Seen {
+    /// Who it is of.
+    pub(super) fn caller(&self) -> Option<&CallerName> {
+        self.asked.as_ref().map_or(&self.refused.caller, |asked| &asked.caller).as_ref()
+    }
+
+    /// The label that was asked for, whether the caller was let in or not, and whether there is such a one or not.
+    pub(super) fn label(&self) -> Option<&LabelName> {
+        self.asked.as_ref().map_or(&self.refused.label, |asked| &asked.label).as_ref()
+    }
+
+    /// The realm that was asked for.
+    pub(super) fn realm(&self) -> Option<&Realm> {
+        self.asked.as_ref().map_or(&self.refused.realm, |asked| &asked.realm).as_ref()
+    }
 }
 
 /// What a handler tells of its work.
@@ -45,14 +67,4 @@ pub(crate) struct Noted {
     pub(crate) dry_run: bool,
     /// The end of the journal after a change.
     pub(crate) journal: Option<Head>,
-}
-
-impl Seen {
-    /// Takes over what a call is about that was let in.
-    pub(super) fn admitted(&mut self, call: &Call<'_>) {
-        let (snapshot, realm) = (&call.snapshot, call.realm.as_ref());
-        let label = call.label.as_ref();
-        self.label = label.and_then(|label| snapshot.counted_as(realm, label)).cloned();
-        self.realm = snapshot.with_stores(realm).cloned();
-    }
 }

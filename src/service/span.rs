@@ -67,8 +67,9 @@ mod with_otel {
             let code = i64::from(status.as_u16());
             span.set_attribute(KeyValue::new("http.response.status_code", code));
             span.set_attribute(KeyValue::new("claviger.outcome", outcome));
-            let label = seen.label.as_ref().map(LabelName::as_str);
-            let realm = seen.realm.as_ref().map(Realm::as_str);
+            let asked = seen.asked.as_deref();
+            let label = asked.and_then(|asked| asked.counted_label.as_ref()).map(LabelName::as_str);
+            let realm = asked.and_then(|asked| asked.counted_realm.as_ref()).map(Realm::as_str);
             for (name, value) in [("claviger.label", label), ("claviger.realm", realm)] {
                 if let Some(value) = value {
                     span.set_attribute(KeyValue::new(name, value.to_owned()));

@@ -9,6 +9,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("clock", &[]),
     ("parallel", &[]),
+    ("encoding", &[]),
     ("alg", &["error"]),
     ("atomic", &["error"]),
     ("json", &["error"]),
@@ -46,7 +47,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     ("ops", &["error", "alg", "label", "catalogue", "crypto", "keyring", "usage"]),
-    ("jose", &["error", "secret", "json", "alg", "catalogue", "crypto", "ops"]),
+    ("jose", &["error", "secret", "encoding", "json", "alg", "catalogue", "crypto", "ops"]),
     ("xmlsec", &["error", "secret", "alg", "crypto", "ops"]),
     (
         "profiles",
@@ -122,6 +123,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "service",
         &[
             "error",
+            "encoding",
             "problem",
             "atomic",
             "secret",

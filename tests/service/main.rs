@@ -34,6 +34,7 @@ mod rate_limits;
 mod reading;
 mod refusals;
 mod reload;
+mod remembered;
 mod running;
 mod saml;
 mod schemathesis;

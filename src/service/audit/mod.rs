@@ -93,13 +93,13 @@ impl Audit {
         let noted = call.noted.borrow();
         let line = Line {
             phase: Some(Phase::Begin),
-            request_id: Some(&call.request.id),
-            caller: call.caller.as_ref().map(|name| who(&call.snapshot, name)),
+            request_id: Some(call.request.id.as_str()),
+            caller: call.asked.caller.as_ref().map(|name| who(&call.snapshot, name)),
             peer: Some(Shown(&call.request.peer.address)),
             route: Some(&call.request.route.name),
             right: call.request.route.right,
-            label: call.label.as_ref(),
-            realm: call.realm.as_ref(),
+            label: call.asked.label.as_ref(),
+            realm: call.asked.realm.as_ref(),
             alias: noted.alias.as_deref(),
             ..Line::new(self.clock.now(), Event::Change)
         };
@@ -192,8 +192,8 @@ impl Audit {
     ) -> Line<'l> {
         let (seen, noted) = (request.seen, &request.seen.noted);
         let changes = request.route.and_then(|route| route.right).is_some_and(Right::changes);
-        let (asked, realm) = (seen.asked_label.as_ref(), seen.asked_realm.as_ref());
-        let label = match seen.caller {
+        let (caller, asked, realm) = (seen.caller(), seen.label(), seen.realm());
+        let label = match caller {
             Some(_) => asked.filter(|label| snapshot.find_along(realm, label).is_some()),
             // Not even the identifier in it.
             None => asked.filter(|label| snapshot.counted_as(realm, label) == Some(*label)),
@@ -201,13 +201,13 @@ impl Audit {
         Line {
             phase: (event == Event::Change).then_some(Phase::End),
             request_id: Some(request.id),
-            caller: seen.caller.as_ref().map(|name| who(snapshot, name)),
+            caller: caller.map(|name| who(snapshot, name)),
             peer: Some(Shown(&request.peer.address)),
             route: request.route.map(|route| &*route.name),
             right: request.route.and_then(|route| route.right),
             label,
             // Who is nobody may write there what it likes.
-            realm: realm.filter(|_| seen.caller.is_some()),
+            realm: realm.filter(|_| caller.is_some()),
             alias: noted.alias.as_deref(),
             kid: noted.kid.as_deref(),
             items: noted.items,

@@ -117,15 +117,22 @@ impl Metrics {
         if let Some((_, seconds)) = found {
             seconds.observe(took.as_secs_f64());
         }
+        let asked = seen.asked.as_deref();
         let without = || Arc::clone(&self.without);
-        let series = Request {
+        let label = || asked.and_then(|asked| asked.counted_label.as_ref());
+        let realm = || asked.and_then(|asked| asked.counted_realm.as_ref());
+        let series = || Request {
             route: found.map_or_else(|| Arc::from("none"), |(name, _)| Arc::clone(name)),
-            label: seen.label.as_ref().map_or_else(without, Arc::from),
-            realm: seen.realm.as_ref().map_or_else(without, Arc::from),
+            label: label().map_or_else(without, Arc::from),
+            realm: realm().map_or_else(without, Arc::from),
             outcome,
             status: status.as_u16(),
         };
-        self.requests.get_or_create(&series).inc();
+        let counter = || self.requests.get_or_create_owned(&series());
+        match asked.filter(|_| outcome == "ok" && status == StatusCode::OK) {
+            Some(asked) => asked.answered.get_or_init(counter).inc(),
+            None => counter().inc(),
+        };
     }
 
     /// Everything, as text.

@@ -33,7 +33,7 @@ struct Drilled {
 }
 
 fn rehearse(call: &Call<'_>, _: DrillRequest) -> Result<Drilled> {
-    let (config, realm) = (call.snapshot.config(), call.realm.as_ref());
+    let (config, realm) = (call.snapshot.config(), call.asked.realm.as_ref());
     let labels = drill::rehearse(config, &call.snapshot, call.label()?, realm)?;
     let breaks = labels.iter().any(|one| !one.breaks.is_empty());
     let tokens = labels.iter().map(|one| one.tokens).sum();

@@ -12,7 +12,7 @@ use crate::jose::Serialization;
 use crate::jose::jwe::{self, EncryptOptions, RewrapOptions};
 use crate::ops::KeySet;
 use crate::service::call::Call;
-use crate::service::content::{Content, Form, Input, Text, Token, Written, decoded};
+use crate::service::content::{Content, Form, Input, MadeToken, Text, Token, Written, decoded};
 use crate::service::operation::Operation;
 use crate::service::route::Route;
 
@@ -92,7 +92,7 @@ impl Operation for Encrypt {
             ..EncryptOptions::default()
         };
         let token = jwe::encrypt(keys, &plaintext, &options)?;
-        Ok(Made::with(keys, Token::made(token, options.serialization)))
+        Ok(Made::with(keys, MadeToken::new(token, options.serialization)?))
     }
 
     fn key<'d>(done: &'d Made<'_>) -> (&'d str, &'d str) {
@@ -219,7 +219,8 @@ impl Operation for Rewrap {
         };
         let from = &rewrapped.from;
         let from = From { alias: from.alias.to_string(), kid: from.kid.clone() };
-        Ok(Rewrapped { made: Made::with(keys, Token::made(rewrapped.token, serialization)), from })
+        let token = MadeToken::new(rewrapped.token, serialization)?;
+        Ok(Rewrapped { made: Made::with(keys, token), from })
     }
 
     fn key<'d>(done: &'d Rewrapped<'_>) -> (&'d str, &'d str) {

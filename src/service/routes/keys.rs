@@ -43,7 +43,7 @@ fn everything(call: &Call<'_>) -> Result<Answer> {
 
 fn of_label(call: &Call<'_>) -> Result<Answer> {
     let label = call.label()?;
-    let found = call.snapshot.find_along(call.realm.as_ref(), label);
+    let found = call.snapshot.find_along(call.asked.realm.as_ref(), label);
     if found.is_some_and(|set| !set.published().is_empty()) {
         return answer(call, label.clone());
     }

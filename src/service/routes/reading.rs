@@ -42,7 +42,7 @@ struct Labels {
 }
 
 fn labels(call: &Call<'_>) -> Result<Labels> {
-    let realm = call.realm.as_ref();
+    let realm = call.asked.realm.as_ref();
     let (lives, notes) = lives(call);
     let seen = call.snapshot.labels_seen_by(realm);
     let seen = seen.into_iter().filter(|(label, ..)| call.may(Right::Read, label));
@@ -51,7 +51,7 @@ fn labels(call: &Call<'_>) -> Result<Labels> {
 }
 
 fn one(call: &Call<'_>) -> Result<LabelFacts> {
-    let set = call.snapshot.keys(call.realm.as_ref(), call.label()?)?;
+    let set = call.snapshot.keys(call.asked.realm.as_ref(), call.label()?)?;
     Ok(lives(call).0.facts(set, set.active().realm.as_ref()))
 }
 
@@ -73,7 +73,7 @@ fn lives(call: &Call<'_>) -> (Lives, Vec<String>) {
 struct Explained(#[schemars(with = "Map<String, Value>")] Explanation);
 
 fn explain(call: &Call<'_>) -> Result<Explained> {
-    call.keyring.explain(call.label()?, call.realm.as_ref()).map(Explained)
+    call.keyring.explain(call.label()?, call.asked.realm.as_ref()).map(Explained)
 }
 
 /// Records of the journal.
@@ -91,7 +91,7 @@ struct Records {
 }
 
 fn history(call: &Call<'_>) -> Result<Records> {
-    let since = match call.query.get("since") {
+    let since = match call.asked.query.get("since") {
         None => None,
         Some(text) => Some(parse_rfc3339(text).ok_or_else(|| {
             Error::new(ErrorKind::Usage, format!("\"{}\" is no time", text.escape_debug()))
@@ -103,7 +103,7 @@ fn history(call: &Call<'_>) -> Result<Records> {
     // A record of other realms alone is not for this one.
     let here = |change: &MappingChange| {
         change.mapping.label == *label
-            && (change.mapping.realm.is_none() || change.mapping.realm == call.realm)
+            && (change.mapping.realm.is_none() || change.mapping.realm == call.asked.realm)
     };
     let records = history.of_label(label).filter(|record| {
         since.is_none_or(|since| record.time >= since)
@@ -124,7 +124,7 @@ struct Verified(#[schemars(with = "Map<String, Value>")] Verdict);
 
 fn verify(call: &Call<'_>) -> Result<Verified> {
     let (state_dir, history) = journal(call)?;
-    let kept = call.query.get("head");
+    let kept = call.asked.query.get("head");
     journal::verify(&state_dir, &history, kept).map(Verified)
 }
 

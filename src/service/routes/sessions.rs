@@ -220,5 +220,5 @@ fn end(call: &Call<'_>, body: SessionRequest) -> Result<EndedSession> {
 
 /// The sessions of the realm of a call, without those that were ended.
 fn sessions(call: &Call<'_>) -> Sessions {
-    call.keyring.sessions_in(call.realm.as_ref()).with_denylist(call.service.0.ended.clone())
+    call.keyring.sessions_in(call.asked.realm.as_ref()).with_denylist(call.service.0.ended.clone())
 }

@@ -15,7 +15,9 @@ use crate::jose::claims::{self, ClaimRules};
 use crate::jose::jws::{self, SignOptions, VerifyOptions};
 use crate::ops::{self, GivenDigest, KeySet};
 use crate::service::call::Call;
-use crate::service::content::{Content, Form, Input, Text, Token, Written, decoded, encoded};
+use crate::service::content::{
+    Content, Form, Input, MadeToken, Text, Token, Written, decoded, encoded,
+};
 use crate::service::operation::Operation;
 use crate::service::route::Route;
 
@@ -76,7 +78,7 @@ struct SignRequest<'b> {
 #[derive(JsonSchema, Serialize)]
 pub(super) struct Made<'k> {
     /// The token.
-    pub(super) token: Token<'static>,
+    pub(super) token: MadeToken,
     /// The alias that made it.
     pub(super) alias: &'k str,
     /// Its kid.
@@ -84,7 +86,7 @@ pub(super) struct Made<'k> {
 }
 
 impl<'k> Made<'k> {
-    pub(super) fn with(keys: &'k KeySet, token: Token<'static>) -> Self {
+    pub(super) fn with(keys: &'k KeySet, token: MadeToken) -> Self {
         let active = keys.active();
         Self { token, alias: active.alias.as_str(), kid: &active.kid }
     }
@@ -108,7 +110,7 @@ impl Operation for Sign {
             ..SignOptions::default()
         };
         let token = jws::sign(keys, &payload, &options)?;
-        Ok(Made::with(keys, Token::made(token, options.serialization)))
+        Ok(Made::with(keys, MadeToken::new(token, options.serialization)?))
     }
 
     fn key<'d>(done: &'d Made<'_>) -> (&'d str, &'d str) {

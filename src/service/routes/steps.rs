@@ -303,7 +303,7 @@ fn take(
     next: Option<&NextKey<'_>>,
 ) -> Result<Stepped, Problem> {
     let mut request = Request::new(step, call.label()?.as_str())?;
-    request.realm.clone_from(&call.realm);
+    request.realm.clone_from(&call.asked.realm);
     request.store = how.store.as_deref().map(str::parse).transpose()?;
     request.reason = how.reason;
     request.overrides = how.overrides;
@@ -318,7 +318,7 @@ fn take(
         let report = rotation.report_preview(plan, request.overrides);
         return Ok(Stepped { report, generation: call.snapshot.generation(), not_taken: None });
     }
-    let actor = Actor::of_this_process(call.caller.as_ref().map(ToString::to_string));
+    let actor = Actor::of_this_process(call.asked.caller.as_ref().map(ToString::to_string));
     let mut rotation = Rotation::open_for(&config.file, clock, actor, Some(&request))?;
     let plan = match next {
         Some(next) => rotation.generate(&request, next),

@@ -139,8 +139,8 @@ fn open(call: &Call<'_>, body: OpenRequest) -> Result<OpenedToken> {
 /// The tokens of the profile of the path in the realm of a call.
 fn tokens(call: &Call<'_>, identifier: Option<&str>, life: Option<u64>) -> Result<Tokens> {
     let keyring = &call.keyring;
-    let name = call.parts.get("profile").unwrap_or_default();
-    let tokens = match &call.realm {
+    let name = call.asked.parts.get("profile").unwrap_or_default();
+    let tokens = match &call.asked.realm {
         Some(realm) => keyring.realm(realm.as_str())?.tokens(name, identifier)?,
         None => keyring.tokens(name, identifier)?,
     };

@@ -61,12 +61,12 @@ impl Accepted {
 
 /// The provider of this issuer identifier in the realm of a call.
 fn provider(call: &Call<'_>, issuer: &str) -> Provider {
-    call.keyring.oidc(call.realm.clone()).provider(issuer)
+    call.keyring.oidc(call.asked.realm.clone()).provider(issuer)
 }
 
 /// This client of the provider.
 fn relying_party(call: &Call<'_>, client: Client, issuer: &str) -> RelyingParty {
-    call.keyring.oidc(call.realm.clone()).relying_party(client, issuer)
+    call.keyring.oidc(call.asked.realm.clone()).relying_party(client, issuer)
 }
 
 /// A registration.

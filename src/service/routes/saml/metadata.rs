@@ -86,7 +86,7 @@ fn metadata(call: &Call<'_>, body: MetadataRequest) -> Result<MetadataDocument> 
     let mtls = entity.keys_if_mapped(SamlUse::Mtls)?;
     let encryption = entity.keys_if_mapped(SamlUse::Encryption)?;
     let shown: Vec<_> = std::iter::once(&*signing).chain(mtls.as_deref()).collect();
-    let realm = call.realm.as_ref();
+    let realm = call.asked.realm.as_ref();
     let validity = rotation.validity_until(&shown, encryption.as_deref(), realm, wanted)?;
     let (cache, valid_until) = (validity.cache, validity.until);
     let endpoints: Vec<Endpoint<'_>> = body

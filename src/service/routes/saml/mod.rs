@@ -81,7 +81,7 @@ impl Peer {
 }
 
 fn entity(call: &Call<'_>, role: Role, identifier: Option<String>) -> Result<SamlEntity> {
-    let scope = SamlScope { realm: call.realm.clone(), role: role.into(), identifier };
+    let scope = SamlScope { realm: call.asked.realm.clone(), role: role.into(), identifier };
     call.keyring.saml(scope)
 }
 
