@@ -3,11 +3,10 @@
 //! Fixed input: a claims set of 300 bytes, compact tokens with a kid; every key management algorithm with
 //! A256GCM, then `dir` with every content algorithm. RSA of 2048 bits, P-256.
 
-use crate::fixture::{CLAIMS, label, material, row, rows};
+use crate::fixture::{BASE64URL, CLAIMS, label, material, row, rows};
 use crate::harness::{Case, measure, ns, print_row};
 use crate::primitive;
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claviger::alg::{Algorithm, Family, Operation};
 
 /// Prints the tables.
@@ -43,7 +42,7 @@ fn compare(algorithm: &'static Algorithm, enc: &'static Algorithm) {
     let token = ours.encrypt(CLAIMS.as_bytes()).expect("encrypted");
     let parts: Vec<&str> = token.split('.').collect();
     let decoded: Vec<Vec<u8>> =
-        parts.iter().map(|part| URL_SAFE_NO_PAD.decode(part).expect("base64url")).collect();
+        parts.iter().map(|part| BASE64URL.decode(part).expect("base64url")).collect();
     let header: serde_json::Value = serde_json::from_slice(&decoded[0]).expect("a header");
     let held = members(&header);
     let aad = parts[0].as_bytes();
@@ -58,10 +57,10 @@ fn compare(algorithm: &'static Algorithm, enc: &'static Algorithm) {
         Case::new(|| {
             // A header that is another for each token is JSON that has to be written, with what it holds.
             let written = (!has_constant_header(algorithm)).then(|| header.to_string());
-            let held: Vec<String> = held.iter().map(|one| URL_SAFE_NO_PAD.encode(one)).collect();
+            let held: Vec<String> = held.iter().map(|one| BASE64URL.encode(one)).collect();
             let mut out = String::with_capacity(token.len());
             for part in decoded.iter().skip(usize::from(has_constant_header(algorithm))) {
-                URL_SAFE_NO_PAD.encode_string(part, &mut out);
+                BASE64URL.encode_string(part, &mut out);
             }
             (written, held, out)
         }),
@@ -72,7 +71,7 @@ fn compare(algorithm: &'static Algorithm, enc: &'static Algorithm) {
         }),
         Case::new(|| {
             let parts: Vec<Vec<u8>> =
-                parts.iter().map(|part| URL_SAFE_NO_PAD.decode(part).expect("base64url")).collect();
+                parts.iter().map(|part| BASE64URL.decode(part).expect("base64url")).collect();
             let header: serde_json::Value = serde_json::from_slice(&parts[0]).expect("a header");
             let held = members(&header);
             (parts, header, held)
@@ -88,7 +87,7 @@ fn members(header: &serde_json::Value) -> Vec<Vec<u8>> {
     let own = ["iv", "tag", "p2s"].iter().map(|name| &header[*name]);
     let epk = ["x", "y"].iter().map(|name| &header["epk"][*name]);
     let texts = own.chain(epk).filter_map(|value| value.as_str());
-    texts.map(|text| URL_SAFE_NO_PAD.decode(text).expect("base64url")).collect()
+    texts.map(|text| BASE64URL.decode(text).expect("base64url")).collect()
 }
 
 /// Whether the header can be encoded in advance.

@@ -1,9 +1,11 @@
 //! Labels of a real keyring over a JWK set, as a program would open them.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{NO_PAD, STANDARD};
+use base64::engine::simd::Simd;
 use claviger::alg::{ALGORITHMS, Algorithm, Curve, Family, Operation};
 use claviger::crypto::generate::{KeySpec, generate};
 use claviger::formats::{Entry, Material, SecretKeyType, jwk};
@@ -18,6 +20,9 @@ pub const CLAIMS: &str = concat!(
     r#""jti":"8b2f6b54-0f5f-4a5e-9d6c-2f0b9b1f6c3e","scope":"openid profile orders:read","acr":"0","#,
     r#""nonce":"n-0S6_WzA2M"}"#
 );
+
+/// base64url, as fast as there is.
+pub static BASE64URL: LazyLock<Simd> = LazyLock::new(|| Simd::url_safe(NO_PAD));
 
 /// PEM, as the peers read keys and certificates.
 #[must_use]

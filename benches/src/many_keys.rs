@@ -2,10 +2,9 @@
 //!
 //! Fixed input: HS256 and ES256, a payload of 300 bytes; labels of 1, 20 and 1,000 aliases.
 
-use crate::fixture::{CLAIMS, label, material, row};
+use crate::fixture::{BASE64URL, CLAIMS, label, material, row};
 use crate::harness::{Case, measure, ns, print_row, ratio};
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claviger::jose::jws::{SignOptions, VerifyOptions, sign, verify};
 use claviger::ops::{KeySet, Label};
 
@@ -97,7 +96,7 @@ impl Many {
 
     /// A token whose signature is wrong, with this kid.
     fn forged(&self, name: &str, kid: &str) -> String {
-        let header = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"{name}","kid":"{kid}"}}"#));
+        let header = BASE64URL.encode(format!(r#"{{"alg":"{name}","kid":"{kid}"}}"#));
         let token = self.token(0, true);
         let (_, rest) = token.split_once('.').expect("three parts");
         format!("{header}.{rest}")
@@ -105,11 +104,11 @@ impl Many {
 
     /// A token without a kid whose signature is wrong, this long: whoever makes its payload.
     fn forged_without_kid(&self, name: &str, length: usize) -> String {
-        let header = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"{name}"}}"#));
+        let header = BASE64URL.encode(format!(r#"{{"alg":"{name}"}}"#));
         let token = self.token(0, true);
         let (_, signature) = token.rsplit_once('.').expect("three parts");
         let characters = length - header.len() - signature.len() - 2;
-        let payload = URL_SAFE_NO_PAD.encode("k".repeat(characters * 3 / 4));
+        let payload = BASE64URL.encode("k".repeat(characters * 3 / 4));
         format!("{header}.{payload}.{signature}")
     }
 }

@@ -4,11 +4,10 @@
 
 use std::hint::black_box;
 
-use crate::fixture::{CLAIMS, label, material, pem, row, rows};
+use crate::fixture::{BASE64URL, CLAIMS, label, material, pem, row, rows};
 use crate::harness::{Case, measure, ns, print_row, ratio};
 use crate::primitive;
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claviger::alg::{Backend, Operation};
 use claviger::crypto::Key;
 use claviger::secret::SecretBytes;
@@ -40,7 +39,7 @@ fn backends() {
         let token = label(folder.path(), &[key], &[row(name)], 16).sign(CLAIMS.as_bytes());
         let token = token.expect("signed");
         let (input, encoded) = token.rsplit_once('.').expect("three parts");
-        let signature = URL_SAFE_NO_PAD.decode(encoded).expect("base64url");
+        let signature = BASE64URL.decode(encoded).expect("base64url");
         let [ring, aws] = &both;
         let times = measure(&mut [
             Case::new(|| (ring.0)(input.as_bytes())),
@@ -78,7 +77,7 @@ fn beyond_the_primitive() {
         let token = ours.sign(CLAIMS.as_bytes()).expect("signed");
         let (input, encoded) = token.rsplit_once('.').expect("three parts");
         let (header, payload) = input.split_once('.').expect("three parts");
-        let signature = URL_SAFE_NO_PAD.decode(encoded).expect("base64url");
+        let signature = BASE64URL.decode(encoded).expect("base64url");
         assert!(verify(input.as_bytes(), &signature));
         let times = measure(&mut [
             Case::new(|| ours.sign(CLAIMS.as_bytes()).expect("signed")),
@@ -86,18 +85,18 @@ fn beyond_the_primitive() {
             Case::new(|| {
                 let mut out = String::with_capacity(token.len());
                 out.push_str(header);
-                URL_SAFE_NO_PAD.encode_string(CLAIMS, &mut out);
-                URL_SAFE_NO_PAD.encode_string(&signature, &mut out);
+                BASE64URL.encode_string(CLAIMS, &mut out);
+                BASE64URL.encode_string(&signature, &mut out);
                 out
             }),
             Case::new(|| ours.verify(&token).expect("verified")),
             Case::new(|| assert!(verify(input.as_bytes(), &signature))),
             Case::new(|| {
-                let head = URL_SAFE_NO_PAD.decode(header).expect("base64url");
+                let head = BASE64URL.decode(header).expect("base64url");
                 let read: Head<'_> = serde_json::from_slice(&head).expect("a header");
                 black_box((read.alg, read.kid));
-                let payload = URL_SAFE_NO_PAD.decode(payload).expect("base64url");
-                (payload, URL_SAFE_NO_PAD.decode(encoded).expect("base64url"))
+                let payload = BASE64URL.decode(payload).expect("base64url");
+                (payload, BASE64URL.decode(encoded).expect("base64url"))
             }),
         ]);
         let over = |at: usize| times[at] - times[at + 1] - times[at + 2];
@@ -156,7 +155,7 @@ fn compare(name: &str) {
     let claims: Claims = serde_json::from_str(CLAIMS).expect("claims");
     let token = ours.sign(CLAIMS.as_bytes()).expect("signed");
     let (input, encoded) = token.rsplit_once('.').expect("three parts");
-    let signature = URL_SAFE_NO_PAD.decode(encoded).expect("base64url");
+    let signature = BASE64URL.decode(encoded).expect("base64url");
 
     let web_header = jsonwebtoken::Header {
         kid: Some("k0".into()),

@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::StatusCode;
 use hyper::body::{Body, Incoming};
 use serde::Deserialize;
@@ -18,29 +18,44 @@ use super::{Limits, Problem};
 /// # Errors
 /// 413 if it is too large, 408 if it takes too long, 400 if the connection breaks off.
 pub(crate) async fn collect(body: &mut Incoming, limits: &Limits) -> Result<Bytes, Problem> {
-    let mut limited = pin!(Limited::new(body, limits.max_body_bytes).collect());
+    let mut whole = pin!(whole(body, limits.max_body_bytes));
     // Most come together with their head.
-    let come = poll_fn(|cx| Poll::Ready(limited.as_mut().poll(cx))).await;
-    let collected = match come {
-        Poll::Ready(collected) => Ok(collected),
-        Poll::Pending => tokio::time::timeout(limits.body_timeout, limited).await,
-    };
-    match collected {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let text = format!("the body is larger than {} bytes", limits.max_body_bytes);
-            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "limit_exceeded", text)
-                .with_help("send less at once; max_body_bytes of [service] is the bound"))
-        }
-        Ok(Err(_)) => {
-            Err(Problem::new(StatusCode::BAD_REQUEST, "malformed", "the body breaks off"))
-        }
-        Err(_) => {
-            let text = "the body did not come in time";
-            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", text)
-                .with_help("send it at once; body_timeout of [service] is the bound"))
-        }
+    if let Poll::Ready(collected) = poll_fn(|cx| Poll::Ready(whole.as_mut().poll(cx))).await {
+        return collected;
     }
+    tokio::time::timeout(limits.body_timeout, whole).await.unwrap_or_else(|_| {
+        let text = "the body did not come in time";
+        Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", text)
+            .with_help("send it at once; body_timeout of [service] is the bound"))
+    })
+}
+
+/// What comes, however long that takes.
+async fn whole(body: &mut Incoming, most: usize) -> Result<Bytes, Problem> {
+    let mut first = Bytes::new();
+    let mut all = Vec::new();
+    while !body.is_end_stream()
+        && let Some(frame) = body.frame().await
+    {
+        let broken = |_| Problem::new(StatusCode::BAD_REQUEST, "malformed", "the body breaks off");
+        // Trailers say nothing to us.
+        let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+        let size = if all.is_empty() { first.len() } else { all.len() };
+        if size.saturating_add(data.len()) > most {
+            let text = format!("the body is larger than {most} bytes");
+            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "limit_exceeded", text)
+                .with_help("send less at once; max_body_bytes of [service] is the bound"));
+        }
+        if size == 0 {
+            first = data;
+            continue;
+        }
+        if all.is_empty() {
+            all.extend_from_slice(&first);
+        }
+        all.extend_from_slice(&data);
+    }
+    Ok(if all.is_empty() { first } else { all.into() })
 }
 
 /// Whether nothing of the body is left. What is short and comes at once is read and thrown away; a client that waits to

@@ -16,8 +16,8 @@ mod tree;
 mod trust;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 
+use crate::encoding::BASE64;
 use crate::error::{Error, ErrorKind, Result};
 
 pub(crate) use c14n::attribute_value;
@@ -85,15 +85,15 @@ pub(crate) fn not_verified(reason: &'static str) -> Error {
 /// base64 of XML Schema: white space between the characters, nothing else (RFC 4648 §3.3).
 pub(crate) fn decode_base64(text: &str) -> Option<Vec<u8>> {
     // Most are without.
-    if let Ok(decoded) = STANDARD.decode(text) {
+    if let Ok(decoded) = BASE64.decode(text) {
         return Some(decoded);
     }
     let compact: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    STANDARD.decode(compact).ok()
+    BASE64.decode(compact).ok()
 }
 
 pub(crate) fn encode_base64(bytes: &[u8]) -> String {
-    STANDARD.encode(bytes)
+    BASE64.encode(bytes)
 }
 
 /// A fresh ID: `_` and 32 hex digits, 128 bits of randomness (SAML core §1.3.4).

@@ -48,7 +48,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     ("ops", &["error", "alg", "label", "catalogue", "crypto", "keyring", "usage"]),
     ("jose", &["error", "secret", "encoding", "json", "alg", "catalogue", "crypto", "ops"]),
-    ("xmlsec", &["error", "secret", "alg", "crypto", "ops"]),
+    ("xmlsec", &["error", "secret", "encoding", "alg", "crypto", "ops"]),
     (
         "profiles",
         &[
