@@ -94,3 +94,53 @@ fn last_bytes(text: &[u8], start: usize) -> [u8; 8] {
     let mut bytes = text.get(start..).unwrap_or_default().iter().copied();
     std::array::from_fn(|_| bytes.next().unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::xmlsec::tree::{NONE, Name, small};
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+        /// Few are sorted as many are, and as texts are; names end where the text ends, too.
+        #[test]
+        fn few_are_sorted_as_many(all in prop::collection::vec(("[ab]{1,10}|[a-cé]{1,3}", 0..4_usize), 0..=FEW)) {
+            let mut text = String::from("urn:aurn:b");
+            let part = |start, end| Piece { start, end, decoded: NONE };
+            let binding = |uri| Binding { prefix: Piece::EMPTY, key: 0, uri, canonical: true };
+            // The second is the first under another prefix.
+            let bindings = [binding(part(0, 5)), binding(part(0, 5)), binding(part(5, 10))];
+            let mut few: Vec<AttributeData> = Vec::new();
+            for (name, namespace) in &all {
+                let start = small(text.len());
+                text += name;
+                let name = Name { start, end: small(text.len()), prefix: 0 };
+                let namespace = if *namespace == 3 { NONE } else { small(*namespace) };
+                few.push(AttributeData { name, namespace, value: Piece::EMPTY, canonical: true });
+            }
+            let mut many = few.clone();
+            let order = Order { text: &text, bindings: &bindings, decoded: &[] };
+            let (told, told_of_many) = (order.sort(&mut few), order.sort_many(&mut many));
+            prop_assert_eq!(told, told_of_many);
+            let uri = |namespace: usize| ["urn:a", "urn:a", "urn:b", ""][namespace];
+            let mut expected: Vec<_> = all.iter().map(|(name, of)| (uri(*of), name.as_str())).collect();
+            let were = expected.is_sorted();
+            expected.sort_unstable();
+            let len = expected.len();
+            expected.dedup();
+            prop_assert_eq!(told, (expected.len() == len).then_some(were));
+            if told.is_some() {
+                let sorted: Vec<_> = few
+                    .iter()
+                    .map(|one| (order.uri(one.namespace), read_bytes(&text, &[], one.name.whole())))
+                    .collect();
+                let expected: Vec<_> =
+                    expected.iter().map(|(uri, name)| (uri.as_bytes(), name.as_bytes())).collect();
+                prop_assert_eq!(sorted, expected);
+            }
+        }
+    }
+}
