@@ -153,6 +153,8 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
         }
     }
 
+    // Out of line: it would stand wherever something is copied.
+    #[inline(never)]
     fn flush(&mut self) {
         let run = std::mem::replace(&mut self.run, 0..0);
         self.out.extend_from_slice(self.apex.source().as_bytes().get(run).unwrap_or_default());
@@ -184,6 +186,7 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
         // Where nothing is declared the parent has written them.
         if declares {
             match self.method.kind {
+                Kind::Exclusive if self.method.prefixes.is_empty() => {}
                 Kind::Exclusive => self.need_listed(),
                 Kind::Inclusive => self.need_all(),
             }
@@ -265,6 +268,7 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
     }
 
     /// The namespaces of the listed prefixes (Exc-C14N §3).
+    #[cold]
     fn need_listed(&mut self) {
         let method = self.method;
         for listed in &method.prefixes {
@@ -278,6 +282,7 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
     }
 
     /// The namespaces in scope (C14N 1.0 §2.3).
+    #[cold]
     fn need_all(&mut self) {
         let scope = std::mem::take(&mut self.scope);
         for (at, id) in scope.iter().enumerate() {
@@ -315,10 +320,7 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
 
     fn write_namespaces(&mut self) {
         if self.needed.len() > 1 {
-            let mut needed = std::mem::take(&mut self.needed);
-            needed.sort_by_key(|id| self.prefix(*id));
-            needed.dedup_by_key(|id| self.prefix(*id));
-            self.needed = needed;
+            self.sort_needed();
         }
         for index in 0..self.needed.len() {
             let Some(id) = self.needed.get(index).copied() else { break };
@@ -329,6 +331,14 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
             }
         }
         self.needed.clear();
+    }
+
+    #[cold]
+    fn sort_needed(&mut self) {
+        let mut needed = std::mem::take(&mut self.needed);
+        needed.sort_by_key(|id| self.prefix(*id));
+        needed.dedup_by_key(|id| self.prefix(*id));
+        self.needed = needed;
     }
 
     #[cold]

@@ -147,6 +147,7 @@ impl<'i> Parser<'i, '_> {
     }
 
     /// `<?xml version="1.0" encoding="UTF-8" standalone="no"?>`
+    #[cold]
     fn declaration(&mut self) -> Read<()> {
         self.at += 5;
         if self.pseudo_attribute("version")? != Some("1.0") {
@@ -257,6 +258,7 @@ impl<'i> Parser<'i, '_> {
         self.node(from, Kind::Text { piece, canonical: canonical && !brackets }).map(drop)
     }
 
+    #[cold]
     fn cdata(&mut self) -> Read<()> {
         let start = self.at;
         self.at += b"<![CDATA[".len();
@@ -268,6 +270,7 @@ impl<'i> Parser<'i, '_> {
         self.node(start, Kind::Text { piece, canonical }).map(drop)
     }
 
+    #[cold]
     fn comment(&mut self) -> Read<Kind> {
         if !self.starts_with(b"<!--") {
             // XXE, entity expansion, IDs and attributes out of a DTD: nothing of it is needed.
@@ -283,6 +286,7 @@ impl<'i> Parser<'i, '_> {
         Ok(Kind::Comment(piece))
     }
 
+    #[cold]
     fn instruction(&mut self) -> Read<Kind> {
         let from = self.at + 2;
         let to = name_end(self.text, from);
