@@ -85,7 +85,7 @@ pub(super) fn beginning(text: &[u8], name: Piece) -> u64 {
         Some(bytes) => *bytes,
         None => last_bytes(text, start),
     };
-    let behind = u64::MAX.checked_shr(8 * (name.end - name.start)).unwrap_or(0);
+    let behind = u64::MAX.checked_shr(8 * u32::min(name.end - name.start, 8)).unwrap_or(0);
     u64::from_be_bytes(bytes) & !behind
 }
 
