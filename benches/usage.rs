@@ -155,6 +155,16 @@ fn main() {
         "layer/sign/nested claims",
         [&|| layer(&none, NESTED), &|| layer(&memory_key, NESTED), &|| layer(&durable_key, NESTED)],
     );
+    let seal =
+        |key: &KeyUsage, random: bool| key.before_encrypting(std::hint::black_box(random)).unwrap();
+    report(
+        "layer/encrypt/random nonce",
+        [&|| seal(&none, true), &|| seal(&memory_key, true), &|| seal(&durable_key, true)],
+    );
+    report(
+        "layer/encrypt",
+        [&|| seal(&none, false), &|| seal(&memory_key, false), &|| seal(&durable_key, false)],
+    );
     report(
         "layer/verify",
         [&|| none.verified(), &|| memory_key.verified(), &|| durable_key.verified()],

@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use crate::encoding::BASE64URL;
 use crate::error::{Error, ErrorKind};
+use crate::json;
 use crate::ops::KeySet;
 
 /// How a token is written (RFC 7515 §7, RFC 7516 §7).
@@ -58,8 +59,7 @@ fn encode_onto(bytes: &[u8], text: &mut String) {
 
 /// Adds a text as a JSON string; one without escapes is copied.
 fn quote_onto(value: &str, text: &mut String) {
-    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
-    if value.bytes().all(is_plain) {
+    if json::is_plain(value) {
         for part in ["\"", value, "\""] {
             text.push_str(part);
         }

@@ -107,6 +107,11 @@ impl Drop for Unfinished {
     }
 }
 
+/// Whether a text stands between quotation marks as it is (RFC 8259 §7).
+pub(crate) fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\')
+}
+
 /// Overwrites every text of a value: serde keeps key material in plain strings.
 pub(crate) fn wipe(value: &mut Value) {
     match value {

@@ -52,6 +52,7 @@ use crate::usage::UsageBook;
 pub use diff::{Diff, KeyName, LabelDiff, Move};
 pub use explain::{Explanation, Step, explain};
 pub use reload::ReloadEvent;
+pub(crate) use snapshot::Place;
 pub use snapshot::Snapshot;
 pub use status::{Refusal, Status, StoreStatus};
 

@@ -116,6 +116,17 @@ impl Snapshot {
         self.sets.get(position)
     }
 
+    /// As [`Snapshot::find`] in the global scope, through a `place`: a look-up only the first time.
+    pub(crate) fn find_at(&self, place: &Place, label: &str) -> Option<&Arc<KeySet>> {
+        let known = place.position_in(self.id);
+        if let Some(set) = known.and_then(|position| self.sets.get(position)) {
+            return Some(set);
+        }
+        let position = self.labels.get(label)?.find(None)?;
+        place.keep(self.id, position);
+        self.sets.get(position)
+    }
+
     /// As [`Snapshot::find`], then along the fallbacks of the catalogue, as [`Snapshot::keys`] does.
     #[must_use]
     pub fn find_along(&self, realm: Option<&Realm>, label: &LabelName) -> Option<&Arc<KeySet>> {
@@ -276,6 +287,10 @@ fn placed(
 }
 
 impl Place {
+    pub(crate) const fn unknown() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
     fn position_in(&self, id: u64) -> Option<usize> {
         let word = self.0.load(Ordering::Relaxed);
         let position = word & ((1 << POSITION_BITS) - 1);

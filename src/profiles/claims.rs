@@ -61,7 +61,7 @@ pub(super) fn write(
     }
     let mut out = Members::before(claims);
     if let Some(id) = &head.id {
-        out.add("jti", id)?;
+        out.add_text("jti", id)?;
     }
     if let Some(times) = &head.times {
         out.add("iat", &times.issued)?;
@@ -72,13 +72,13 @@ pub(super) fn write(
         }
     }
     if let Some(realm) = &head.realm {
-        out.add("realm", realm)?;
+        out.add_text("realm", realm)?;
     }
     if let Some(issuer) = &head.issuer {
-        out.add("iss", issuer)?;
+        out.add_text("iss", issuer)?;
     }
     if let Some(audience) = &head.audience {
-        out.add("aud", audience)?;
+        out.add_text("aud", audience)?;
     }
     out.finish(claims)
 }

@@ -166,7 +166,9 @@ const fn eight_digits(text: [u8; 8]) -> u64 {
     fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff
 }
 
-/// Reads the whole text. Of repeated members the latest counts, since readers differ in which they take.
+/// Reads the whole text, apart from the quick way, which is then short. Of repeated members the latest counts, since readers differ in which they take.
+#[cold]
+#[inline(never)]
 fn exact(text: &[u8]) -> Life {
     let mut reader = serde_json::Deserializer::from_slice(text);
     let read = reader.deserialize_map(Members).and_then(|life| reader.end().map(|()| life));

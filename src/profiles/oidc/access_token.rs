@@ -84,8 +84,8 @@ impl Provider {
         rules::refuse_own(claims, &OWN)?;
         rules::check_given(claims, &["sub"])?;
         let mut draft = Draft::of(claims);
-        draft.set("iss", self.issuer())?;
-        draft.set("client_id", client.id())?;
+        draft.set_text("iss", self.issuer())?;
+        draft.set_text("client_id", client.id())?;
         let own = [self.issuer()];
         draft.set_audience(if options.audiences.is_empty() { &own } else { options.audiences })?;
         let now = self.oidc().now();

@@ -138,9 +138,9 @@ impl RelyingParty {
         };
         let given = Claims::new();
         let mut draft = Draft::of(&given);
-        draft.set("iss", client.id())?;
-        draft.set("sub", client.id())?;
-        draft.set("aud", audience)?;
+        draft.set_text("iss", client.id())?;
+        draft.set_text("sub", client.id())?;
+        draft.set_text("aud", audience)?;
         draft.set_times(now.time, options.lifetime)?;
         draft.set_jti()?;
         let typ = match options.typed {

@@ -141,18 +141,18 @@ impl Provider {
         }
         let now = self.oidc().now();
         let mut draft = Draft::of(claims);
-        draft.set("iss", self.issuer())?;
+        draft.set_text("iss", self.issuer())?;
         if options.audiences.is_empty() {
-            draft.set("aud", client.id())?;
+            draft.set_text("aud", client.id())?;
         } else {
             draft.set_audience(&[&[client.id()], options.audiences].concat())?;
-            draft.set("azp", client.id())?;
+            draft.set_text("azp", client.id())?;
         }
         draft.set_times(now.time, options.lifetime)?;
         let (keys, algorithm) = now.id_token_keys(client)?;
         for (name, value) in hashed(options.access_token, options.code, options.state) {
             if let Some(hash) = value.and_then(|value| HalfHash::of(algorithm, value)) {
-                draft.set(name, hash.as_str())?;
+                draft.set_text(name, hash.as_str())?;
             }
         }
         let signing = Signing { keys: &keys, algorithm: Some(algorithm) };
@@ -197,7 +197,7 @@ impl Now<'_> {
     pub(super) fn signing(&self, client: &Client, algorithm: &Algorithm) -> Result<Keys> {
         match algorithm.family {
             Family::Hmac(_) => self.secret_for_signing(client),
-            _ => self.label(SigningLabels::Oidc.of(algorithm)?),
+            _ => self.named(SigningLabels::Oidc.of(algorithm)?),
         }
     }
 

@@ -10,6 +10,7 @@ use super::registration::Encryption;
 use crate::alg::{ALGORITHMS, Algorithm, Curve, Family, Operation, Status};
 use crate::catalogue::LabelUse;
 use crate::error::{Error, ErrorKind, Result};
+use crate::keyring::Place;
 use crate::label::{LabelName, Realm};
 use crate::ops::{KeySet, KeySetPolicy, PeerKeySet, PeerRules};
 
@@ -42,33 +43,67 @@ pub(super) enum SigningLabels {
 
 impl SigningLabels {
     /// The label that signs with this algorithm.
-    pub(super) fn of(self, algorithm: &Algorithm) -> Result<&'static str> {
+    pub(super) fn of(self, algorithm: &Algorithm) -> Result<&'static Named> {
         Ok(match (self, algorithm.family) {
-            (Self::Oidc, Family::Ecdsa(Curve::P256, _)) => "am.services.oauth2.oidc.signing.ES256",
-            (Self::Oidc, Family::Ecdsa(Curve::P384, _)) => "am.services.oauth2.oidc.signing.ES384",
-            (Self::Oidc, Family::Ecdsa(Curve::P521, _)) => "am.services.oauth2.oidc.signing.ES512",
-            (Self::Oidc, Family::EdDsa) => "am.services.oauth2.oidc.signing.EDDSA",
+            (Self::Oidc, Family::Ecdsa(Curve::P256, _)) => {
+                static LABEL: Named = Named::of("am.services.oauth2.oidc.signing.ES256");
+                &LABEL
+            }
+            (Self::Oidc, Family::Ecdsa(Curve::P384, _)) => {
+                static LABEL: Named = Named::of("am.services.oauth2.oidc.signing.ES384");
+                &LABEL
+            }
+            (Self::Oidc, Family::Ecdsa(Curve::P521, _)) => {
+                static LABEL: Named = Named::of("am.services.oauth2.oidc.signing.ES512");
+                &LABEL
+            }
+            (Self::Oidc, Family::EdDsa) => {
+                static LABEL: Named = Named::of("am.services.oauth2.oidc.signing.EDDSA");
+                &LABEL
+            }
             (Self::Oidc, Family::RsaPkcs1(_) | Family::RsaPss(_)) => {
-                "am.services.oauth2.oidc.signing.RSA"
+                static LABEL: Named = Named::of("am.services.oauth2.oidc.signing.RSA");
+                &LABEL
             }
             (Self::Stateless, Family::Ecdsa(Curve::P256, _)) => {
-                "am.services.oauth2.stateless.signing.ES256"
+                static LABEL: Named = Named::of("am.services.oauth2.stateless.signing.ES256");
+                &LABEL
             }
             (Self::Stateless, Family::Ecdsa(Curve::P384, _)) => {
-                "am.services.oauth2.stateless.signing.ES384"
+                static LABEL: Named = Named::of("am.services.oauth2.stateless.signing.ES384");
+                &LABEL
             }
             (Self::Stateless, Family::Ecdsa(Curve::P521, _)) => {
-                "am.services.oauth2.stateless.signing.ES512"
+                static LABEL: Named = Named::of("am.services.oauth2.stateless.signing.ES512");
+                &LABEL
             }
-            (Self::Stateless, Family::Hmac(_)) => "am.services.oauth2.stateless.signing.HMAC",
+            (Self::Stateless, Family::Hmac(_)) => {
+                static LABEL: Named = Named::of("am.services.oauth2.stateless.signing.HMAC");
+                &LABEL
+            }
             (Self::Stateless, Family::RsaPkcs1(_) | Family::RsaPss(_)) => {
-                "am.services.oauth2.stateless.signing.RSA"
+                static LABEL: Named = Named::of("am.services.oauth2.stateless.signing.RSA");
+                &LABEL
             }
             _ => {
                 let text = format!("no label signs these tokens with {algorithm}");
                 return Err(Error::new(ErrorKind::AlgorithmNotAllowed, text));
             }
         })
+    }
+}
+
+/// A label that is asked for often.
+#[derive(Debug)]
+pub(super) struct Named {
+    name: &'static str,
+    /// In the global scope. Snapshots of several keyrings may take turns in it: each is known by its id.
+    place: Place,
+}
+
+impl Named {
+    const fn of(name: &'static str) -> Self {
+        Self { name, place: Place::unknown() }
     }
 }
 
@@ -145,6 +180,18 @@ impl Now<'_> {
             Some(witness) => Arc::new(KeySet::clone(set).seen_by(witness)),
             None => Arc::clone(set),
         }))
+    }
+
+    /// As [`Now::label`], without a look-up in the global scope.
+    pub(super) fn named(&self, label: &Named) -> Result<Keys> {
+        let found = match self.realm {
+            None => self.snapshot.find_at(&label.place, label.name),
+            Some(_) => None,
+        };
+        match found.filter(|set| !set.witness().is_on()) {
+            Some(set) => Ok(Keys::of(Arc::clone(set))),
+            None => self.label(label.name),
+        }
     }
 
     /// A label of the client itself, if it has an identifier and something is mapped.

@@ -67,9 +67,9 @@ impl Provider {
             return usage("a logout token has no nonce");
         }
         let mut draft = Draft::of(claims);
-        draft.set("iss", self.issuer())?;
+        draft.set_text("iss", self.issuer())?;
         draft.set("events", &json!({ EVENT: {} }))?;
-        draft.set("aud", client.id())?;
+        draft.set_text("aud", client.id())?;
         let now = self.oidc().now();
         draft.set_times(now.time, options.lifetime)?;
         draft.set_jti()?;

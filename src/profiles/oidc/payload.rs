@@ -32,15 +32,20 @@ impl<'c> Draft<'c> {
     }
 
     /// Sets a claim.
-    pub(super) fn set(&mut self, name: &str, value: &(impl Serialize + ?Sized)) -> Result<()> {
+    pub(super) fn set(&mut self, name: &str, value: &impl Serialize) -> Result<()> {
         self.members.add(name, value)
+    }
+
+    /// Sets a claim that is a text.
+    pub(super) fn set_text(&mut self, name: &str, value: &str) -> Result<()> {
+        self.members.add_text(name, value)
     }
 
     /// Sets `aud`: one string, or a list of several.
     pub(super) fn set_audience(&mut self, audiences: &[&str]) -> Result<()> {
         match audiences {
-            [one] => self.set("aud", one),
-            many => self.set("aud", many),
+            [one] => self.set_text("aud", one),
+            many => self.set("aud", &many),
         }
     }
 
@@ -58,7 +63,7 @@ impl<'c> Draft<'c> {
 
     /// Draws a `jti` of 128 bits unless the caller gave one.
     pub(super) fn set_jti(&mut self) -> Result<()> {
-        if self.given.contains_key("jti") { Ok(()) } else { self.set("jti", &generate_id()?) }
+        if self.given.contains_key("jti") { Ok(()) } else { self.set_text("jti", &generate_id()?) }
     }
 
     /// The claims, those of the caller at the end.
@@ -79,7 +84,7 @@ mod tests {
     fn claims_are_written_in_their_order() {
         let given = json!({ "sub": "a\"b", "roles": ["x", { "y": null }] });
         let mut draft = Draft::of(given.as_object().unwrap());
-        draft.set("iss", "https://op.example").unwrap();
+        draft.set_text("iss", "https://op.example").unwrap();
         draft.set_audience(&["shop", "api"]).unwrap();
         draft.set_times(UNIX_EPOCH + Duration::from_secs(10), Duration::from_secs(5)).unwrap();
         draft.set_jti().unwrap();

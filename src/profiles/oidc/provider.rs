@@ -95,7 +95,7 @@ impl Provider {
                 jwe::encrypt(&now.label(ENCRYPTION_LABEL)?.set, &payload.json, &options)
             }
             TokenProtection::Signed(algorithm) => {
-                let keys = now.label(SigningLabels::Stateless.of(algorithm)?)?;
+                let keys = now.named(SigningLabels::Stateless.of(algorithm)?)?;
                 let signing = Signing { keys: &keys, algorithm: Some(algorithm) };
                 Layers { signing, encryption: None }.seal(payload, typ, Claims::new())
             }
@@ -130,7 +130,7 @@ impl Provider {
 }
 
 fn verify_token(now: &Now<'_>, token: &str, algorithm: &'static Algorithm) -> Result<Opened> {
-    let keys = now.label(SigningLabels::Stateless.of(algorithm)?)?;
+    let keys = now.named(SigningLabels::Stateless.of(algorithm)?)?;
     let signing = Signing { keys: &keys, algorithm: Some(algorithm) };
     Layers { signing, encryption: None }.open(token)
 }

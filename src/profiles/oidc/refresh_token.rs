@@ -46,9 +46,9 @@ impl Provider {
         rules::refuse_own(claims, &OWN)?;
         rules::check_given(claims, &["sub"])?;
         let mut draft = Draft::of(claims);
-        draft.set("iss", self.issuer())?;
-        draft.set("client_id", client.id())?;
-        draft.set("aud", self.issuer())?;
+        draft.set_text("iss", self.issuer())?;
+        draft.set_text("client_id", client.id())?;
+        draft.set_text("aud", self.issuer())?;
         let now = self.oidc().now();
         draft.set_times(now.time, options.lifetime)?;
         draft.set_jti()?;

@@ -133,9 +133,9 @@ impl RelyingParty {
         rules::check_given(parameters, &[])?;
         let (now, client) = (self.oidc().now(), self.client());
         let mut draft = Draft::of(parameters);
-        draft.set("iss", client.id())?;
-        draft.set("client_id", client.id())?;
-        draft.set("aud", self.issuer())?;
+        draft.set_text("iss", client.id())?;
+        draft.set_text("client_id", client.id())?;
+        draft.set_text("aud", self.issuer())?;
         draft.set_times(now.time, options.lifetime)?;
         let agreed = client.request_object();
         let keys = match agreed.signing.map(|algorithm| algorithm.family) {

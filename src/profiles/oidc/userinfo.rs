@@ -35,8 +35,8 @@ impl Provider {
         rules::refuse_own(claims, &OTHERS)?;
         rules::check_given(claims, &["sub"])?;
         let mut draft = Draft::of(claims);
-        draft.set("iss", self.issuer())?;
-        draft.set("aud", client.id())?;
+        draft.set_text("iss", self.issuer())?;
+        draft.set_text("aud", client.id())?;
         let (now, agreed) = (self.oidc().now(), client.userinfo());
         let keys = agreed.encryption;
         let keys = keys.map(|one| now.encryption_keys_of(client, one, Response::Userinfo));
