@@ -208,14 +208,14 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
         self.copy(written.bracket());
     }
 
-    #[cold]
+    #[inline(never)]
     fn attributes_with_inherited(&mut self, node: Node<'a, 'i>) {
         let mut all: Vec<_> = node.attributes().chain(xml_attributes(node)).collect();
         all.sort_by_key(|one| (one.namespace().unwrap_or_default(), one.name()));
         all.into_iter().for_each(|one| self.attribute(one));
     }
 
-    #[cold]
+    #[inline(never)]
     fn other_end_tag(&mut self, node: Node<'a, 'i>) {
         self.put("</");
         self.put(node.qname());
@@ -230,7 +230,7 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
         }
     }
 
-    #[cold]
+    #[inline(never)]
     fn other_attribute(&mut self, one: Attribute<'a, 'i>) {
         self.put(" ");
         self.put(one.qname());
@@ -239,7 +239,7 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
         self.put("\"");
     }
 
-    #[cold]
+    #[inline(never)]
     fn other_leaf(&mut self, node: Node<'a, 'i>) {
         if let Some(text) = node.text() {
             self.put_escaped(text, text_escape);
@@ -268,7 +268,7 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
     }
 
     /// The namespaces of the listed prefixes (Exc-C14N §3).
-    #[cold]
+    #[inline(never)]
     fn need_listed(&mut self) {
         let method = self.method;
         for listed in &method.prefixes {
@@ -282,7 +282,7 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
     }
 
     /// The namespaces in scope (C14N 1.0 §2.3).
-    #[cold]
+    #[inline(never)]
     fn need_all(&mut self) {
         let scope = std::mem::take(&mut self.scope);
         for (at, id) in scope.iter().enumerate() {
@@ -333,7 +333,7 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
         self.needed.clear();
     }
 
-    #[cold]
+    #[inline(never)]
     fn sort_needed(&mut self) {
         let mut needed = std::mem::take(&mut self.needed);
         needed.sort_by_key(|id| self.prefix(*id));
@@ -341,7 +341,7 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
         self.needed = needed;
     }
 
-    #[cold]
+    #[inline(never)]
     fn other_declaration(&mut self, id: u32) {
         let Some(one) = self.apex.numbered_namespace(id) else { return };
         self.put(if one.prefix.is_empty() { " xmlns" } else { " xmlns:" });

@@ -331,3 +331,29 @@ fn a_tag_says_the_same_however_it_is_spaced() {
     });
     assert!((1_000..3_900).contains(&well_formed.get()), "{well_formed:?}");
 }
+
+/// A text with many marks is read on another path than one with few: it says the same.
+#[test]
+fn a_text_says_the_same_however_many_marks_it_has() {
+    for count in 0..40 {
+        for other in
+            ["", "&amp;", "&#13;", "]]&gt;", ">", "]>", "]]", "]]>", "&x;", "&", "\u{1f511}"]
+        {
+            let text = |mark: &str| {
+                let marks = mark.repeat(count / 2);
+                format!("<a>{marks}{other}{marks}</a>")
+            };
+            let read = |text: String| {
+                let form = CanonicalForm::default();
+                let read = canonicalize(text.as_bytes(), None, &form, &XmlLimits::MESSAGE);
+                let read = read.map(|octets| String::from_utf8(octets).unwrap());
+                read.map_err(|error| error.to_string())
+            };
+            let without = read(text("z"));
+            for mark in ["\"", "\t", "\n", "&lt;"] {
+                let expected = without.clone().map(|text| text.replace('z', mark));
+                assert_eq!(read(text(mark)), expected, "{}", text(mark));
+            }
+        }
+    }
+}

@@ -38,7 +38,7 @@ impl Order<'_> {
         Some(were)
     }
 
-    #[cold]
+    #[inline(never)]
     fn sort_many(&self, all: &mut [AttributeData]) -> Option<bool> {
         let rising = |all: &[AttributeData]| {
             let mut pairs = all.iter().zip(all.iter().skip(1));

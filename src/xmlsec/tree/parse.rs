@@ -10,6 +10,9 @@ use super::{Kind, NONE, NodeData, Piece, Tree, small, wide};
 use crate::error::{Error, Result};
 use crate::xmlsec::limits::{XmlLimits, beyond, refused};
 
+/// Marks in a text that are looked at one by one.
+const FEW_MARKS: usize = 16;
+
 /// A reader of one text.
 #[derive(Debug)]
 pub(super) struct Parser<'i, 'l> {
@@ -229,28 +232,17 @@ impl<'i> Parser<'i, '_> {
     }
 
     fn text_node(&mut self) -> Read<()> {
-        let (text, marks, from) = (self.text.as_bytes(), self.marks, self.at);
-        let start = small(from);
-        let (mut end, mut references, mut brackets, mut closes) =
-            (marks.mark(start), false, false, false);
-        loop {
-            match text.get(wide(end)) {
-                Some(b'<') => break,
-                Some(b'&') => references = true,
-                Some(b'>') => {
-                    let before = text.get(from..wide(end)).unwrap_or_default();
-                    closes |= before.ends_with(b"]]");
-                    brackets = true;
-                }
-                Some(_) => {}
-                None => return Err(no("it ends early")),
-            }
-            end = marks.mark(end + 1);
-        }
-        let (mut piece, mut canonical) = (Piece { start, end, decoded: NONE }, true);
-        if references {
-            (piece, canonical) = self.decoded(from, wide(end), false)?;
-        }
+        let (text, from) = (self.text.as_bytes(), self.at);
+        let found = match TextEnd::walk(text, self.marks, small(from)) {
+            Some(found) => found,
+            None => TextEnd::search(text, from).ok_or_else(|| no("it ends early"))?,
+        };
+        let TextEnd { end, references, brackets, closes } = found;
+        let piece = Piece { start: small(from), end, decoded: NONE };
+        let (piece, canonical) = match references {
+            true => self.decoded(from, wide(end), false)?,
+            false => (piece, true),
+        };
         if closes {
             return Err(no("a text has \"]]>\""));
         }
@@ -258,7 +250,7 @@ impl<'i> Parser<'i, '_> {
         self.node(from, Kind::Text { piece, canonical: canonical && !brackets }).map(drop)
     }
 
-    #[cold]
+    #[inline(never)]
     fn cdata(&mut self) -> Read<()> {
         let start = self.at;
         self.at += b"<![CDATA[".len();
@@ -270,7 +262,7 @@ impl<'i> Parser<'i, '_> {
         self.node(start, Kind::Text { piece, canonical }).map(drop)
     }
 
-    #[cold]
+    #[inline(never)]
     fn comment(&mut self) -> Read<Kind> {
         if !self.starts_with(b"<!--") {
             // XXE, entity expansion, IDs and attributes out of a DTD: nothing of it is needed.
@@ -286,7 +278,7 @@ impl<'i> Parser<'i, '_> {
         Ok(Kind::Comment(piece))
     }
 
-    #[cold]
+    #[inline(never)]
     fn instruction(&mut self) -> Read<Kind> {
         let from = self.at + 2;
         let to = name_end(self.text, from);
@@ -337,4 +329,52 @@ impl<'i> Parser<'i, '_> {
 #[cold]
 fn too_many_nodes(most: u32) -> Box<Error> {
     Box::new(beyond(&format!("it has more than {most} nodes")))
+}
+
+/// Where a text ends, and what is in it.
+struct TextEnd {
+    end: u32,
+    /// `&`.
+    references: bool,
+    /// `>`.
+    brackets: bool,
+    /// `]]>`.
+    closes: bool,
+}
+
+impl TextEnd {
+    /// From mark to mark, of which most texts have few; `None` if there are more, or no end.
+    #[inline(always)]
+    fn walk(text: &[u8], marks: Marks<'_>, from: u32) -> Option<Self> {
+        let mut found =
+            Self { end: marks.mark(from), references: false, brackets: false, closes: false };
+        for _ in 0..FEW_MARKS {
+            match text.get(wide(found.end))? {
+                b'<' => return Some(found),
+                b'&' => found.references = true,
+                b'>' => {
+                    let before = text.get(wide(from)..wide(found.end)).unwrap_or_default();
+                    found.closes |= before.ends_with(b"]]");
+                    found.brackets = true;
+                }
+                _ => {}
+            }
+            found.end = marks.mark(found.end + 1);
+        }
+        None
+    }
+
+    /// As [`TextEnd::walk`], of any text; `None` if it has no end.
+    #[inline(never)]
+    fn search(text: &[u8], from: usize) -> Option<Self> {
+        let rest = text.get(from..)?;
+        let len = memchr(b'<', rest)?;
+        let raw = rest.get(..len)?;
+        Some(Self {
+            end: small(from + len),
+            references: memchr(b'&', raw).is_some(),
+            brackets: memchr(b'>', raw).is_some(),
+            closes: memmem::find(raw, b"]]>").is_some(),
+        })
+    }
 }

@@ -44,11 +44,7 @@ impl Parser<'_, '_> {
             return Err(too_deep(self.limits.max_depth));
         }
         self.at += 1;
-        let text = self.text.as_bytes();
-        let name = match plain_name(text, self.marks, small(self.at)) {
-            Some(name) if text.get(wide(name.end)).is_some_and(u8::is_ascii) => name,
-            _ => self.any_name()?,
-        };
+        let name = self.name()?;
         self.at = wide(name.end);
         let (attributes, declared) = (self.tree.attributes.len(), self.tree.bindings.len());
         let mut tag =
@@ -94,7 +90,7 @@ impl Parser<'_, '_> {
     }
 
     /// From behind the first plain attributes to behind `>`, however that is written.
-    #[cold]
+    #[inline(never)]
     fn other_attributes(&mut self, mut tag: Tag) -> Read<Tag> {
         loop {
             let from = self.at;
@@ -122,6 +118,15 @@ impl Parser<'_, '_> {
     }
 
     /// A name with at most one colon, which has something on both sides.
+    #[inline(always)]
+    fn name(&self) -> Read<Name> {
+        let text = self.text.as_bytes();
+        match plain_name(text, self.marks, small(self.at)) {
+            Some(name) if text.get(wide(name.end)).is_some_and(u8::is_ascii) => Ok(name),
+            _ => self.any_name(),
+        }
+    }
+
     #[cold]
     fn any_name(&self) -> Read<Name> {
         let bad = || no("a name is none that XML has");
@@ -165,9 +170,9 @@ impl Parser<'_, '_> {
         Ok(())
     }
 
-    #[cold]
+    #[inline(never)]
     fn attribute(&mut self, space: bool, tag: &mut Tag) -> Read<()> {
-        let name = self.any_name()?;
+        let name = self.name()?;
         let behind_name = wide(name.end);
         self.at = behind_name;
         let quote = self.equals_and_quote()?;
