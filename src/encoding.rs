@@ -53,8 +53,8 @@ mod tests {
             other in "[A-Za-z0-9_=+/ \n.\u{e9}-]{0,3}",
             at in any::<prop::sample::Index>(),
         ) {
-            let at = at.index(text.len() + 1);
-            let text = format!("{}{other}{}", &text[..at], &text[at..]);
+            let (before, behind) = text.split_at(at.index(text.len() + 1));
+            let text = format!("{before}{other}{behind}");
             prop_assert_eq!(BASE64URL.decode(&text).ok(), URL_SAFE_NO_PAD.decode(&text).ok());
             prop_assert_eq!(BASE64.decode(&text).ok(), STANDARD.decode(&text).ok());
         }

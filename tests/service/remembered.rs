@@ -44,7 +44,9 @@ fn heads_are_told_apart_however_often_they_come() {
     let client = door.client(None);
     let refused = |status: u16, code: &str| (status, json!(code));
     let made = |alias: &str| (200, json!(alias));
-    let cases: &[(&[&str], &str, &str, (u16, Value))] = &[
+    // Credentials, label and query, and what comes of them.
+    type Case<'a> = (&'a [&'a str], &'a str, &'a str, (u16, Value));
+    let cases: &[Case<'_>] = &[
         (&["both"], one, "", made("es256-a")),
         (&["both"], other, "", made("es384")),
         (&["one"], one, "", made("es256-a")),
