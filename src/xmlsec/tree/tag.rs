@@ -44,7 +44,10 @@ impl Parser<'_, '_> {
             return Err(too_deep(self.limits.max_depth));
         }
         self.at += 1;
-        let name = self.name()?;
+        let name = match self.ascii_name() {
+            Some(name) => name,
+            None => self.any_name()?,
+        };
         self.at = wide(name.end);
         let (attributes, declared) = (self.tree.attributes.len(), self.tree.bindings.len());
         let mut tag =
@@ -118,13 +121,17 @@ impl Parser<'_, '_> {
     }
 
     /// A name with at most one colon, which has something on both sides.
-    #[inline(always)]
+    #[inline(never)]
     fn name(&self) -> Read<Name> {
+        self.ascii_name().map_or_else(|| self.any_name(), Ok)
+    }
+
+    /// The name, if all of it is ASCII.
+    #[inline(always)]
+    fn ascii_name(&self) -> Option<Name> {
         let text = self.text.as_bytes();
-        match plain_name(text, self.marks, small(self.at)) {
-            Some(name) if text.get(wide(name.end)).is_some_and(u8::is_ascii) => Ok(name),
-            _ => self.any_name(),
-        }
+        let name = plain_name(text, self.marks, small(self.at))?;
+        text.get(wide(name.end)).is_some_and(u8::is_ascii).then_some(name)
     }
 
     #[cold]
