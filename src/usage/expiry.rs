@@ -48,11 +48,15 @@ impl Life {
 #[inline]
 fn plain(inner: &[u8]) -> Option<Life> {
     let Some(seen) = look_at(inner) else { return beside_others(inner) };
-    if seen.escapes {
+    if seen.has_escapes() {
         return None;
     }
-    let Some(last) = seen.first else { return Some(Life::Open) };
-    if seen.others {
+    if seen.is_several() {
+        return beside_others(inner);
+    }
+    let Some(last) = seen.place() else { return Some(Life::Open) };
+    // It may stand in an inner object: one ends behind it, and one begins before it.
+    if seen.is_before_an_end() && memchr(b'{', inner.get(..last)?).is_some() {
         return beside_others(inner);
     }
     match inner.get(last.checked_sub(3)?..) {
@@ -63,7 +67,7 @@ fn plain(inner: &[u8]) -> Option<Life> {
     }
 }
 
-/// The same of a short object, and of one that has inner objects or more than one place that may be a name.
+/// The same of a short object, and of one that has several places that may be a name, or one in an inner object.
 #[cold]
 fn beside_others(inner: &[u8]) -> Option<Life> {
     if memchr(b'\\', inner).is_some() {
@@ -166,7 +170,8 @@ const fn eight_digits(text: [u8; 8]) -> u64 {
     fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff
 }
 
-/// Reads the whole text, apart from the quick way, which is then short. Of repeated members the latest counts, since readers differ in which they take.
+/// Reads the whole text, apart from the quick way, which is then short. Of repeated members the latest counts, since
+/// readers differ in which they take.
 #[cold]
 #[inline(never)]
 fn exact(text: &[u8]) -> Life {

@@ -8,18 +8,39 @@ use fearless_simd::{Level, Simd, dispatch, u8x64};
 
 const BLOCK: usize = 64;
 
-/// What was seen.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct Seen {
-    /// The place of the first `p` behind an `x`.
-    pub(super) first: Option<usize>,
-    /// There are several such, or an object begins before the first.
-    pub(super) others: bool,
+/// What was seen, in one word: it comes back in a register.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Seen(u64);
+
+/// Where the flags begin; below them stands the place of the only `p`, which comes after an `x` and so is never 0.
+const FLAGS: u32 = 48;
+const SEVERAL: u64 = 1 << FLAGS;
+const ENDS: u64 = 2 << FLAGS;
+const ESCAPES: u64 = 4 << FLAGS;
+
+impl Seen {
+    /// The place of the only `p` behind an `x`.
+    pub(super) fn place(self) -> Option<usize> {
+        usize::try_from(self.0 & (SEVERAL - 1)).ok().filter(|place| *place > 0)
+    }
+
+    /// There are several such.
+    pub(super) const fn is_several(self) -> bool {
+        self.0 & SEVERAL != 0
+    }
+
+    /// There is one, and an object ends behind it.
+    pub(super) const fn is_before_an_end(self) -> bool {
+        self.0 & ENDS != 0
+    }
+
     /// Something is escaped.
-    pub(super) escapes: bool,
+    pub(super) const fn has_escapes(self) -> bool {
+        self.0 & ESCAPES != 0
+    }
 }
 
-/// Looks at a text; `None` if it is shorter than a block.
+/// Looks at a text; `None` if it is no longer than a block.
 #[inline]
 pub(super) fn look_at(text: &[u8]) -> Option<Seen> {
     dispatch!(Level::new(), simd => look_with(simd, text))
@@ -28,60 +49,114 @@ pub(super) fn look_at(text: &[u8]) -> Option<Seen> {
 // What runs with wider instructions has to be inlined where they are switched on.
 #[inline(always)]
 fn look_with<S: Simd>(simd: S, text: &[u8]) -> Option<Seen> {
-    let last = text.last_chunk::<BLOCK>()?;
-    let (blocks, rest) = text.as_chunks::<BLOCK>();
-    let mut look = Look::default();
-    for block in blocks {
-        look.add(simd, block, 0);
+    let (end, before) = text.split_last()?;
+    let behind = text.get(1..)?;
+    let (last, last_behind) = (before.last_chunk::<BLOCK>()?, behind.last_chunk::<BLOCK>()?);
+    let nowhere = u8x64::splat(simd, u8::MAX);
+    let (ends, escapes) = (nowhere, nowhere);
+    let mut look = Look { simd, place: 0, several: false, ended: false, ends, escapes, at: 0 };
+    let (blocks, rest) = before.as_chunks::<BLOCK>();
+    for (block, next) in blocks.iter().zip(behind.as_chunks::<BLOCK>().0) {
+        look.add(block, next);
     }
     if !rest.is_empty() {
         // The last block overlaps the one before it.
-        look.add(simd, last, BLOCK - rest.len());
+        look.add_last(last, last_behind, BLOCK - rest.len());
     }
-    let Look { first, others, escapes, .. } = look;
-    Some(Seen { first, others, escapes: escapes != 0 })
+    Some(look.seen(*end))
 }
 
-#[derive(Default)]
-struct Look {
-    first: Option<usize>,
-    others: bool,
-    escapes: u64,
+/// Bytes that differ from a wanted one are not 0 after `^`, and where blocks are put on each other the smaller stays:
+/// a 0 says that it was there, without a mask for each block.
+struct Look<S: Simd> {
+    simd: S,
+    /// The place of the last `p`; 0 before that.
+    place: u64,
+    several: bool,
+    /// An object ends behind it, in the same block.
+    ended: bool,
+    /// Since that block, or the beginning.
+    ends: u8x64<S>,
+    escapes: u8x64<S>,
     /// Where the block begins.
-    at: usize,
-    /// 1 if the last byte was an `x`.
-    after_x: u64,
+    at: u64,
 }
 
-impl Look {
-    /// Adds a block without its first `skipped` bytes.
+impl<S: Simd> Look<S> {
     #[inline(always)]
-    fn add<S: Simd>(&mut self, simd: S, block: &[u8; BLOCK], skipped: usize) {
-        let block = u8x64::from_slice(simd, block);
-        self.escapes |= places(simd, block, b'\\') >> skipped;
-        let objects = places(simd, block, b'{') >> skipped;
-        let xs = places(simd, block, b'x') >> skipped;
-        let pairs = (xs << 1 | self.after_x) & (places(simd, block, b'p') >> skipped);
-        self.after_x = xs >> (BLOCK - 1);
-        if self.first.is_some() {
-            self.others |= pairs != 0;
+    fn add(&mut self, block: &[u8; BLOCK], next: &[u8; BLOCK]) {
+        let bytes = u8x64::from_slice(self.simd, block);
+        let pairs = self.pairs(bytes, next);
+        self.escapes = self.escapes.min(self.unlike(bytes, b'\\'));
+        if pairs == 0 {
+            self.ends = self.ends.min(self.unlike(bytes, b'}'));
         } else {
-            // Every bit below the first pair; all if there is none.
-            let before = pairs.wrapping_sub(1) & !pairs;
-            self.others |= objects & before != 0;
-            if pairs != 0 {
-                self.first = usize::try_from(pairs.trailing_zeros()).ok().map(|at| self.at + at);
-                self.others |= pairs & (pairs - 1) != 0;
-            }
+            self.add_pairs(bytes, pairs, 0);
         }
-        self.at += BLOCK;
+        self.at += 64;
     }
-}
 
-/// A bit for each such byte, the lowest for the first.
-#[inline(always)]
-fn places<S: Simd>(simd: S, block: u8x64<S>, byte: u8) -> u64 {
-    block.simd_eq(u8x64::splat(simd, byte)).to_bitmask()
+    /// Adds a block without its first `skipped` bytes, at the end.
+    #[inline(always)]
+    fn add_last(&mut self, block: &[u8; BLOCK], next: &[u8; BLOCK], skipped: usize) {
+        let bytes = u8x64::from_slice(self.simd, block);
+        let pairs = self.pairs(bytes, next) >> skipped;
+        self.escapes = self.escapes.min(self.unlike(bytes, b'\\'));
+        if pairs != 0 {
+            self.add_pairs(bytes, pairs, skipped);
+        } else if self.places(bytes, b'}') >> skipped != 0 {
+            self.ends = u8x64::splat(self.simd, 0);
+        }
+    }
+
+    #[inline(always)]
+    fn add_pairs(&mut self, bytes: u8x64<S>, pairs: u64, skipped: usize) {
+        let first = pairs & pairs.wrapping_neg();
+        self.several = self.place > 0 || pairs != first;
+        self.place = self.at + u64::from(pairs.trailing_zeros()) + 1;
+        let behind = !(first | (first - 1));
+        self.ended = (self.places(bytes, b'}') >> skipped) & behind != 0;
+        self.ends = u8x64::splat(self.simd, u8::MAX);
+    }
+
+    #[inline(always)]
+    fn seen(self, end: u8) -> Seen {
+        let mut seen = if self.several { SEVERAL } else { self.place };
+        if !self.several
+            && self.place > 0
+            && (self.ended || end == b'}' || self.has_zero(self.ends))
+        {
+            seen |= ENDS;
+        }
+        if end == b'\\' || self.has_zero(self.escapes) {
+            seen |= ESCAPES;
+        }
+        Seen(seen)
+    }
+
+    /// A bit for each `x` before a `p`; `next` is the block a byte further on.
+    #[inline(always)]
+    fn pairs(&self, bytes: u8x64<S>, next: &[u8; BLOCK]) -> u64 {
+        let next = u8x64::from_slice(self.simd, next);
+        let unlike = self.unlike(bytes, b'x') | self.unlike(next, b'p');
+        unlike.simd_eq(u8x64::splat(self.simd, 0)).to_bitmask()
+    }
+
+    /// A bit for each such byte, the lowest for the first.
+    #[inline(always)]
+    fn places(&self, bytes: u8x64<S>, byte: u8) -> u64 {
+        bytes.simd_eq(u8x64::splat(self.simd, byte)).to_bitmask()
+    }
+
+    #[inline(always)]
+    fn unlike(&self, bytes: u8x64<S>, byte: u8) -> u8x64<S> {
+        bytes ^ u8x64::splat(self.simd, byte)
+    }
+
+    #[inline(always)]
+    fn has_zero(&self, bytes: u8x64<S>) -> bool {
+        bytes.simd_eq(u8x64::splat(self.simd, 0)).any_true()
+    }
 }
 
 #[cfg(test)]
@@ -96,12 +171,19 @@ mod tests {
             let windows = text.windows(wanted.len()).enumerate();
             windows.filter(|(_, window)| *window == wanted).map(|(at, _)| at).collect()
         };
-        let (pairs, objects) = (places(b"xp"), places(b"{"));
-        let first = pairs.first().map(|at| at + 1);
-        let before = objects.first().is_some_and(|at| first.is_none_or(|first| *at < first));
-        let seen =
-            Seen { first, others: pairs.len() > 1 || before, escapes: text.contains(&b'\\') };
-        (text.len() >= BLOCK).then_some(seen)
+        let pairs = places(b"xp");
+        let mut seen = match *pairs {
+            [] => 0,
+            [only] => {
+                let ends = places(b"}").iter().any(|at| *at > only);
+                u64::try_from(only + 1).unwrap() | if ends { ENDS } else { 0 }
+            }
+            _ => SEVERAL,
+        };
+        if text.contains(&b'\\') {
+            seen |= ESCAPES;
+        }
+        (text.len() > BLOCK).then_some(Seen(seen))
     }
 
     /// Every kind of instructions that this processor has.
@@ -124,7 +206,7 @@ mod tests {
         #[test]
         fn blocks_show_what_bytes_show(
             text in "[a-e ]{0,140}",
-            marks in prop::collection::vec((0..140_usize, prop::sample::select(vec!["xp", "x", "p", "{", "\\"])), 0..4),
+            marks in prop::collection::vec((0..140_usize, prop::sample::select(vec!["xp", "x", "p", "{", "}", "}", "\\"])), 0..6),
         ) {
             let mut text = text.into_bytes();
             for (at, mark) in marks {
