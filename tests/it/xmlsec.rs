@@ -193,6 +193,11 @@ fn what_is_xml_is_read() {
             "<a xmlns='urn:x'><b xmlns=''><c xmlns='urn:y'><d xmlns=''/></c></b></a>",
             "<a xmlns=\"urn:x\"><b xmlns=\"\"><c xmlns=\"urn:y\"><d xmlns=\"\"></d></c></b></a>",
         ),
+        // Spaces of which the first is one, the last is one, or neither.
+        (
+            "<a  \nb=\"1\" \t c=\"2\"\n\td=\"3\" \r\rxmlns:p=\"urn:p\"><p:b/></a>",
+            "<a b=\"1\" c=\"2\" d=\"3\"><p:b xmlns:p=\"urn:p\"></p:b></a>",
+        ),
         // The same declaration again, and prefixes that differ behind their eighth byte.
         (
             "<p:a xmlns:p=\"urn:x\" ><p:b  xmlns:p=\"urn:x\"/></p:a >",
@@ -328,6 +333,8 @@ fn a_tag_says_the_same_however_it_is_spaced() {
         well_formed.set(well_formed.get() + usize::from(plain.is_ok()));
         prop_assert_eq!(&plain, &read(spaced("  ", "=", "")));
         prop_assert_eq!(&plain, &read(spaced("\n", " = ", "\t")));
+        prop_assert_eq!(&plain, &read(spaced(" \t\n", "=", "")));
+        prop_assert_eq!(&plain, &read(spaced("\t ", "=", "\n")));
     });
     assert!((1_000..3_900).contains(&well_formed.get()), "{well_formed:?}");
 }

@@ -111,7 +111,8 @@ impl Parser<'_, '_> {
                 }
                 _ if !spaced => return Err(no("no space stands before an attribute")),
                 _ => {
-                    let space = self.text.as_bytes().get(from) == Some(&b' ');
+                    // What is copied begins right before the name.
+                    let space = self.text.as_bytes().get(self.at - 1) == Some(&b' ');
                     tag.canonical &= self.at == from + 1;
                     self.attribute(space, &mut tag)?;
                 }
