@@ -51,14 +51,10 @@ fn plain(inner: &[u8]) -> Option<Life> {
     if seen.has_escapes() {
         return None;
     }
-    if seen.is_several() {
+    if seen.is_several() || seen.is_within() {
         return beside_others(inner);
     }
     let Some(last) = seen.place() else { return Some(Life::Open) };
-    // It may stand in an inner object: one ends behind it, and one begins before it.
-    if seen.is_before_an_end() && memchr(b'{', inner.get(..last)?).is_some() {
-        return beside_others(inner);
-    }
     match inner.get(last.checked_sub(3)?..) {
         Some([b'"', b'e', b'x', b'p', b'"', after @ ..]) => {
             member(after).map(|value| value.map_or(Life::Open, Life::Until))

@@ -15,7 +15,7 @@ pub(super) struct Seen(u64);
 /// Where the flags begin; below them stands the place of the only `p`, which comes after an `x` and so is never 0.
 const FLAGS: u32 = 48;
 const SEVERAL: u64 = 1 << FLAGS;
-const ENDS: u64 = 2 << FLAGS;
+const WITHIN: u64 = 2 << FLAGS;
 const ESCAPES: u64 = 4 << FLAGS;
 
 impl Seen {
@@ -29,9 +29,9 @@ impl Seen {
         self.0 & SEVERAL != 0
     }
 
-    /// There is one, and an object ends behind it.
-    pub(super) const fn is_before_an_end(self) -> bool {
-        self.0 & ENDS != 0
+    /// There is one that may stand in an inner object: one begins before it, and one ends behind it.
+    pub(super) const fn is_within(self) -> bool {
+        self.0 & WITHIN != 0
     }
 
     /// Something is escaped.
@@ -53,8 +53,17 @@ fn look_with<S: Simd>(simd: S, text: &[u8]) -> Option<Seen> {
     let behind = text.get(1..)?;
     let (last, last_behind) = (before.last_chunk::<BLOCK>()?, behind.last_chunk::<BLOCK>()?);
     let nowhere = u8x64::splat(simd, u8::MAX);
-    let (ends, escapes) = (nowhere, nowhere);
-    let mut look = Look { simd, place: 0, several: false, ended: false, ends, escapes, at: 0 };
+    let mut look = Look {
+        simd,
+        place: 0,
+        several: false,
+        begun: false,
+        ended: false,
+        begins: nowhere,
+        ends: nowhere,
+        escapes: nowhere,
+        at: 0,
+    };
     let (blocks, rest) = before.as_chunks::<BLOCK>();
     for (block, next) in blocks.iter().zip(behind.as_chunks::<BLOCK>().0) {
         look.add(block, next);
@@ -73,9 +82,13 @@ struct Look<S: Simd> {
     /// The place of the last `p`; 0 before that.
     place: u64,
     several: bool,
-    /// An object ends behind it, in the same block.
+    /// In its block, an object begins before it.
+    begun: bool,
+    /// In its block, an object ends behind it.
     ended: bool,
-    /// Since that block, or the beginning.
+    /// Before that block, or everywhere.
+    begins: u8x64<S>,
+    /// Behind that block, or everywhere.
     ends: u8x64<S>,
     escapes: u8x64<S>,
     /// Where the block begins.
@@ -89,6 +102,9 @@ impl<S: Simd> Look<S> {
         let pairs = self.pairs(bytes, next);
         self.escapes = self.escapes.min(self.unlike(bytes, b'\\'));
         if pairs == 0 {
+            if self.place == 0 {
+                self.begins = self.begins.min(self.unlike(bytes, b'{'));
+            }
             self.ends = self.ends.min(self.unlike(bytes, b'}'));
         } else {
             self.add_pairs(bytes, pairs, 0);
@@ -114,19 +130,18 @@ impl<S: Simd> Look<S> {
         let first = pairs & pairs.wrapping_neg();
         self.several = self.place > 0 || pairs != first;
         self.place = self.at + u64::from(pairs.trailing_zeros()) + 1;
-        let behind = !(first | (first - 1));
-        self.ended = (self.places(bytes, b'}') >> skipped) & behind != 0;
+        self.begun = (self.places(bytes, b'{') >> skipped) & (first - 1) != 0;
+        self.ended = (self.places(bytes, b'}') >> skipped) & !(first | (first - 1)) != 0;
         self.ends = u8x64::splat(self.simd, u8::MAX);
     }
 
     #[inline(always)]
     fn seen(self, end: u8) -> Seen {
         let mut seen = if self.several { SEVERAL } else { self.place };
-        if !self.several
-            && self.place > 0
-            && (self.ended || end == b'}' || self.has_zero(self.ends))
-        {
-            seen |= ENDS;
+        let ends = || self.ended || end == b'}' || self.has_zero(self.ends);
+        let begins = || self.begun || self.has_zero(self.begins);
+        if !self.several && self.place > 0 && ends() && begins() {
+            seen |= WITHIN;
         }
         if end == b'\\' || self.has_zero(self.escapes) {
             seen |= ESCAPES;
@@ -175,8 +190,9 @@ mod tests {
         let mut seen = match *pairs {
             [] => 0,
             [only] => {
+                let begins = places(b"{").iter().any(|at| *at < only);
                 let ends = places(b"}").iter().any(|at| *at > only);
-                u64::try_from(only + 1).unwrap() | if ends { ENDS } else { 0 }
+                u64::try_from(only + 1).unwrap() | if begins && ends { WITHIN } else { 0 }
             }
             _ => SEVERAL,
         };
