@@ -425,7 +425,9 @@ pub(crate) mod saml {
                 assert_eq!(told(&other), told(&again), "it reads as something else");
             }
             Err(error) if error.kind() == claviger::error::ErrorKind::Malformed => {
-                let known = STRICTER.iter().any(|why| error.message().contains(why));
+                // To roxmltree `</:b>` ends `<b>`; no name begins with a colon (Namespaces in XML 1.0, QName).
+                let known = STRICTER.iter().any(|why| error.message().contains(why))
+                    || text.contains("</:");
                 let other = roxmltree::Document::parse(&text);
                 assert!(known || other.is_err(), "{error}, and roxmltree reads it");
             }
