@@ -10,8 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub(crate) use crate::keyring::acting::End;
 pub use crate::keyring::keyset::{Candidates, KeySet, KeySetPolicy, LabelKey};
 pub use crate::keyring::peer::{PeerKeySet, PeerRules, SkippedKey};
-use crate::keyring::snapshot::Place;
-use crate::keyring::{Keyring, Snapshot};
+use crate::keyring::{Keyring, Place, Snapshot};
 use crate::label::{LabelName, Realm};
 use crate::usage::Life;
 

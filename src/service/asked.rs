@@ -12,8 +12,7 @@ use hyper::http::request::Parts;
 use prometheus_client::metrics::counter::Counter;
 
 use super::call::Members;
-use crate::keyring::Snapshot;
-use crate::keyring::snapshot::Place;
+use crate::keyring::{Place, Snapshot};
 use crate::label::{CallerName, LabelName, Realm};
 use crate::secret::SecretBytes;
 

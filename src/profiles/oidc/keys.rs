@@ -41,49 +41,45 @@ pub(super) enum SigningLabels {
     Stateless,
 }
 
+/// A label that lives as long as the program, and remembers its place.
+macro_rules! named {
+    ($label:literal) => {{
+        static LABEL: Named = Named::of($label);
+        &LABEL
+    }};
+}
+
 impl SigningLabels {
     /// The label that signs with this algorithm.
     pub(super) fn of(self, algorithm: &Algorithm) -> Result<&'static Named> {
         Ok(match (self, algorithm.family) {
             (Self::Oidc, Family::Ecdsa(Curve::P256, _)) => {
-                static LABEL: Named = Named::of("am.services.oauth2.oidc.signing.ES256");
-                &LABEL
+                named!("am.services.oauth2.oidc.signing.ES256")
             }
             (Self::Oidc, Family::Ecdsa(Curve::P384, _)) => {
-                static LABEL: Named = Named::of("am.services.oauth2.oidc.signing.ES384");
-                &LABEL
+                named!("am.services.oauth2.oidc.signing.ES384")
             }
             (Self::Oidc, Family::Ecdsa(Curve::P521, _)) => {
-                static LABEL: Named = Named::of("am.services.oauth2.oidc.signing.ES512");
-                &LABEL
+                named!("am.services.oauth2.oidc.signing.ES512")
             }
-            (Self::Oidc, Family::EdDsa) => {
-                static LABEL: Named = Named::of("am.services.oauth2.oidc.signing.EDDSA");
-                &LABEL
-            }
+            (Self::Oidc, Family::EdDsa) => named!("am.services.oauth2.oidc.signing.EDDSA"),
             (Self::Oidc, Family::RsaPkcs1(_) | Family::RsaPss(_)) => {
-                static LABEL: Named = Named::of("am.services.oauth2.oidc.signing.RSA");
-                &LABEL
+                named!("am.services.oauth2.oidc.signing.RSA")
             }
             (Self::Stateless, Family::Ecdsa(Curve::P256, _)) => {
-                static LABEL: Named = Named::of("am.services.oauth2.stateless.signing.ES256");
-                &LABEL
+                named!("am.services.oauth2.stateless.signing.ES256")
             }
             (Self::Stateless, Family::Ecdsa(Curve::P384, _)) => {
-                static LABEL: Named = Named::of("am.services.oauth2.stateless.signing.ES384");
-                &LABEL
+                named!("am.services.oauth2.stateless.signing.ES384")
             }
             (Self::Stateless, Family::Ecdsa(Curve::P521, _)) => {
-                static LABEL: Named = Named::of("am.services.oauth2.stateless.signing.ES512");
-                &LABEL
+                named!("am.services.oauth2.stateless.signing.ES512")
             }
             (Self::Stateless, Family::Hmac(_)) => {
-                static LABEL: Named = Named::of("am.services.oauth2.stateless.signing.HMAC");
-                &LABEL
+                named!("am.services.oauth2.stateless.signing.HMAC")
             }
             (Self::Stateless, Family::RsaPkcs1(_) | Family::RsaPss(_)) => {
-                static LABEL: Named = Named::of("am.services.oauth2.stateless.signing.RSA");
-                &LABEL
+                named!("am.services.oauth2.stateless.signing.RSA")
             }
             _ => {
                 let text = format!("no label signs these tokens with {algorithm}");
