@@ -47,8 +47,8 @@ impl Answer {
         let mut response = Response::new(Full::new(self.body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        // These, the id of the request, and what HTTP adds.
-        headers.reserve(self.headers.len() + 5);
+        // These two, and the id of the request.
+        headers.reserve(self.headers.len() + 3);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         for (name, value) in self.headers {

@@ -6,8 +6,9 @@
 //! Authorization: Bearer ─► API key │ token ───► caller ┘
 //! ```
 //!
-//! Nothing is remembered from one request to the next but what a connection proved, by which anchors, and the key sets of
-//! others ([`Issuers`](super::issuers::Issuers)): who a credential is of is asked of the snapshot of each request.
+//! What is remembered from one request to the next is what a connection proved, by which anchors, what its last requests
+//! were let in for by the same snapshot ([`Memory`]; never by a token), and the key sets of others
+//! ([`Issuers`](super::issuers::Issuers)).
 
 use std::error::Error as _;
 use std::ops::RangeInclusive;
