@@ -57,6 +57,39 @@ fn encode_onto(bytes: &[u8], text: &mut String) {
     BASE64URL.encode_string(bytes, text);
 }
 
+/// The beginning of a header of texts alone, written without a JSON tree: names of algorithms, a kid that is JSON
+/// already, and what else there is.
+fn begin_header(
+    algorithms: &[(&str, &str)],
+    kid: Option<&String>,
+    texts: [(&str, Option<&str>); 2],
+) -> String {
+    let mut text = String::with_capacity(TYPED_BYTES + kid.map_or(0, String::len));
+    let mut between = "{\"";
+    for (name, algorithm) in algorithms {
+        for part in [between, name, "\":\"", algorithm, "\""] {
+            text.push_str(part);
+        }
+        between = ",\"";
+    }
+    if let Some(kid) = kid {
+        text.push_str(",\"kid\":");
+        text.push_str(kid);
+    }
+    for (name, value) in texts {
+        if let Some(value) = value {
+            for part in [",\"", name, "\":"] {
+                text.push_str(part);
+            }
+            quote_onto(value, &mut text);
+        }
+    }
+    text
+}
+
+/// Room for a header of usual texts, its kid apart.
+const TYPED_BYTES: usize = 96;
+
 /// Adds a text as a JSON string; one without escapes is copied.
 fn quote_onto(value: &str, text: &mut String) {
     if json::is_plain(value) {

@@ -26,8 +26,6 @@ fn flat(text: &[u8]) -> Option<bool> {
     let mut places = [0; 4 * FEW];
     let marks = quotation_marks(inner, &mut places)?;
     let (mut names, mut count): ([&[u8]; FEW], usize) = ([&[]; FEW], 0);
-    // A bit for each length and first character: names that share none differ.
-    let mut kinds = 0_u64;
     for pair in marks.chunks_exact(2) {
         let [open, close] = *pair else { continue };
         let rest = inner.get(close + 1..)?.trim_ascii_start();
@@ -38,12 +36,9 @@ fn flat(text: &[u8]) -> Option<bool> {
             return None;
         }
         let name = inner.get(open + 1..close)?;
-        let first = name.first().copied().unwrap_or_default();
-        let kind = 1 << ((usize::from(first) ^ (name.len() << 3)) % 64);
-        if kinds & kind != 0 && names.iter().take(count).any(|one| *one == name) {
+        if names.iter().take(count).any(|one| *one == name) {
             return Some(false);
         }
-        kinds |= kind;
         *names.get_mut(count)? = name;
         count += 1;
     }

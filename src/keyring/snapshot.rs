@@ -118,11 +118,20 @@ impl Snapshot {
 
     /// As [`Snapshot::find`] in the global scope, through a `place`: a look-up only the first time.
     pub(crate) fn find_at(&self, place: &Place, label: &str) -> Option<&Arc<KeySet>> {
+        self.found_at(place, || self.labels.get(label)?.find(None))
+    }
+
+    /// What stands at a `place`; where nothing of this snapshot is known of it, it becomes what `find` finds.
+    fn found_at(
+        &self,
+        place: &Place,
+        find: impl FnOnce() -> Option<usize>,
+    ) -> Option<&Arc<KeySet>> {
         let known = place.position_in(self.id);
         if let Some(set) = known.and_then(|position| self.sets.get(position)) {
             return Some(set);
         }
-        let position = self.labels.get(label)?.find(None)?;
+        let position = find()?;
         place.keep(self.id, position);
         self.sets.get(position)
     }
@@ -156,14 +165,7 @@ impl Snapshot {
         realm: Option<&Realm>,
         label: &LabelName,
     ) -> Result<&Arc<KeySet>> {
-        let known = place.position_in(self.id);
-        if let Some(set) = known.and_then(|position| self.sets.get(position)) {
-            return Ok(set);
-        }
-        let set = self.position(realm, label).and_then(|position| {
-            place.keep(self.id, position);
-            self.sets.get(position)
-        });
+        let set = self.found_at(place, || self.position(realm, label));
         set.ok_or_else(|| self.not_mapped(realm, label))
     }
 

@@ -10,12 +10,9 @@ use crate::alg::{Algorithm, Family, Operation};
 use crate::crypto::Role;
 use crate::crypto::cipher::{self, EstablishedKey, KeyManagementHeader, Sealed};
 use crate::error::{Error, ErrorKind, Result};
-use crate::jose::{Serialization, encode, encode_onto, jwk, quote_onto};
+use crate::jose::{Serialization, begin_header, encode, encode_onto, jwk};
 use crate::ops::{KeySet, LabelKey};
 use crate::secret::SecretBytes;
-
-/// Room for a header of usual strings, its kid apart.
-const TYPED_BYTES: usize = 96;
 
 /// Encrypts `plaintext` for the active key of the label.
 ///
@@ -116,20 +113,9 @@ fn header<'s>(
         return header.into();
     }
     let kid = set.acts().kid.as_ref().filter(|_| !options.without_kid);
-    let mut text = String::with_capacity(TYPED_BYTES + kid.map_or(0, String::len));
-    for part in ["{\"alg\":\"", algorithm.name, "\",\"enc\":\"", enc.name, "\""] {
-        text.push_str(part);
-    }
-    if let Some(kid) = kid {
-        text.push_str(",\"kid\":");
-        text.push_str(kid);
-    }
-    for (member, value) in [(",\"typ\":", typ), (",\"cty\":", cty)] {
-        if let Some(value) = value {
-            text.push_str(member);
-            quote_onto(value, &mut text);
-        }
-    }
+    let algorithms = [("alg", algorithm.name), ("enc", enc.name)];
+    let texts = [("typ", typ.as_deref()), ("cty", cty.as_deref())];
+    let mut text = begin_header(&algorithms, kid, texts);
     let mut put = |name: &str, json: &str| {
         for part in [",\"", name, "\":", json] {
             text.push_str(part);

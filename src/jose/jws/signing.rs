@@ -9,13 +9,11 @@ use crate::alg::{Algorithm, Operation};
 use crate::crypto::Role;
 use crate::crypto::sign::MAX_SIGNATURE_BYTES;
 use crate::error::{Error, ErrorKind, Result};
-use crate::jose::{Serialization, encode, encode_onto, quote_onto};
+use crate::jose::{Serialization, begin_header, encode, encode_onto};
 use crate::ops::{End, KeySet};
 
 /// Room for the signature of most algorithms; RSA above 2048 bits makes the token grow once.
 const SIGNATURE_CHARACTERS: usize = 344;
-/// Room for a header of usual strings, its kid apart.
-const TYPED_BYTES: usize = 96;
 
 /// Signs `payload` with the active key of the label.
 ///
@@ -99,20 +97,8 @@ fn header<'s>(
 /// A header of strings alone, written without a JSON tree.
 fn typed(algorithm: &Algorithm, set: &KeySet, options: &SignOptions) -> String {
     let kid = set.acts().kid.as_ref().filter(|_| !options.without_kid);
-    let mut text = String::with_capacity(TYPED_BYTES + kid.map_or(0, String::len));
-    for part in ["{\"alg\":\"", algorithm.name, "\""] {
-        text.push_str(part);
-    }
-    if let Some(kid) = kid {
-        text.push_str(",\"kid\":");
-        text.push_str(kid);
-    }
-    for (member, value) in [(",\"typ\":", &options.typ), (",\"cty\":", &options.cty)] {
-        if let Some(value) = value {
-            text.push_str(member);
-            quote_onto(value, &mut text);
-        }
-    }
+    let texts = [("typ", options.typ.as_deref()), ("cty", options.cty.as_deref())];
+    let mut text = begin_header(&[("alg", algorithm.name)], kid, texts);
     text.push('}');
     text
 }
