@@ -1,14 +1,13 @@
 //! Who calls: certificates, tokens and API keys over real handshakes, what is refused, and what waits for nobody.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, UNIX_EPOCH};
+use std::sync::atomic::Ordering;
+use std::time::UNIX_EPOCH;
 
 use claviger::clock::Clock;
 use claviger::jose::jws::{self, SignOptions};
 use serde_json::{Value, json};
 
-use super::door::{Client, Door, Holder, Issuer, Pair, ec, issue, signed};
+use super::door::{Client, Door, Holder, Issuer, Pair, clock_ahead, ec, issue, signed};
 
 const LABEL: &str = "am.services.oauth2.oidc.signing.ES256";
 const ISSUER_LABEL: &str = "am.services.oauth2.oidc.signing.ES384";
@@ -281,11 +280,7 @@ fn a_token_of_an_alias_that_is_taken_out_is_refused_by_the_next_request() {
 
 #[test]
 fn key_sets_outlive_reloads_and_new_keys_are_found() {
-    let time = Arc::new(AtomicU64::new(0));
-    let clock = {
-        let (time, start) = (Arc::clone(&time), Clock::system().now());
-        Clock::from_fn(move || start + Duration::from_secs(time.load(Ordering::SeqCst)))
-    };
+    let (later, clock) = clock_ahead();
     let issuer = Issuer::new("one", false);
     let keys = format!("jwks_url = '{}'", issuer.url);
     let text = access(&[("ci", token_of("https://ci.example", "claviger", "deploy", &keys))]);
@@ -304,7 +299,7 @@ fn key_sets_outlive_reloads_and_new_keys_are_found() {
     assert_eq!(issuer.requests.load(Ordering::SeqCst), 1);
     issuer.add("two");
     assert_eq!(ask("two"), no("401 unauthenticated"));
-    time.store(31, Ordering::SeqCst);
+    later.store(31, Ordering::SeqCst);
     assert_eq!(ask("two"), is("ci"));
     assert_eq!(issuer.requests.load(Ordering::SeqCst), 2);
 }
@@ -340,11 +335,7 @@ fn an_issuer_that_does_not_answer_stops_nobody_else() {
 
 #[test]
 fn a_certificate_that_ends_ends_its_connection_s_rights() {
-    let time = Arc::new(AtomicU64::new(0));
-    let clock = {
-        let (time, start) = (Arc::clone(&time), Clock::system().now());
-        Clock::from_fn(move || start + Duration::from_secs(time.load(Ordering::SeqCst)))
-    };
+    let (later, clock) = clock_ahead();
     let door = Door::new(
         &access(&[(
             "portal",
@@ -354,6 +345,6 @@ fn a_certificate_that_ends_ends_its_connection_s_rights() {
     );
     let client = door.client(Some(&issue(portal(), Some(&door.ca))));
     assert_eq!(who(&client, &[], &["portal"]), is("portal"));
-    time.store(31 * 86_400, Ordering::SeqCst);
+    later.store(31 * 86_400, Ordering::SeqCst);
     assert_eq!(who(&client, &[], &["portal"]), no("401 unauthenticated"));
 }

@@ -3,10 +3,10 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -30,6 +30,14 @@ use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
+
+/// A clock that stands so many seconds after the present.
+pub(crate) fn clock_ahead() -> (Arc<AtomicU64>, Clock) {
+    let later = Arc::new(AtomicU64::new(0));
+    let (time, start) = (Arc::clone(&later), Clock::system().now());
+    let now = move || start + Duration::from_secs(time.load(Ordering::SeqCst));
+    (later, Clock::from_fn(now))
+}
 
 /// A key and its certificate.
 pub(crate) type Pair = (PKey<Private>, X509);

@@ -1,14 +1,13 @@
 //! Requests of one connection with heads that were let in before: who asks, for what, and until when, is as for the first.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
 use claviger::clock::Clock;
 use claviger::jose::jws::{self, SignOptions};
 use serde_json::{Value, json};
 
-use super::door::{Client, Door};
+use super::credentials::api_key;
+use super::door::{Client, Door, clock_ahead};
 
 const LABELS: [&str; 2] =
     ["am.services.oauth2.oidc.signing.ES256", "am.services.oauth2.oidc.signing.ES384"];
@@ -16,10 +15,9 @@ const LABELS: [&str; 2] =
 /// Callers by API key, each with what it may do with which label.
 fn access(callers: &[(&str, &str, &str)]) -> String {
     let one = |(name, right, label): &(&str, &str, &str)| {
-        let hash = claviger::crypto::sha256(name.as_bytes());
-        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let key = api_key(name);
         format!(
-            "[[callers]]\nname = '{name}'\napi_key_sha256 = '{hash}'\n\
+            "[[callers]]\nname = '{name}'\n{key}\n\
              [[grants]]\ncallers = ['{name}']\nrights = ['{right}']\nlabels = ['{label}']\nrealms = ['/', 'alpha']\n"
         )
     };
@@ -93,11 +91,7 @@ fn what_a_reload_takes_away_is_gone_from_heads_that_were_let_in() {
 
 #[test]
 fn a_token_that_was_let_in_is_over_when_its_time_is() {
-    let time = Arc::new(AtomicU64::new(0));
-    let clock = {
-        let (time, start) = (Arc::clone(&time), Clock::system().now());
-        Clock::from_fn(move || start + Duration::from_secs(time.load(Ordering::SeqCst)))
-    };
+    let (later, clock) = clock_ahead();
     let [label, keys] = LABELS;
     let access = format!(
         "[[callers]]\nname = 'ci'\n\
@@ -112,6 +106,6 @@ fn a_token_that_was_let_in_is_over_when_its_time_is() {
     let client = door.client(None);
     let ask = || sign(&client, &[&token], label, "").0;
     assert_eq!([ask(), ask(), ask()], [200; 3]);
-    time.store(700, Ordering::SeqCst);
+    later.store(700, Ordering::SeqCst);
     assert_eq!([ask(), ask()], [401; 2]);
 }
