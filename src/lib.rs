@@ -73,6 +73,7 @@
 pub mod access;
 pub mod alg;
 pub mod atomic;
+mod blocks;
 pub mod catalogue;
 #[cfg(feature = "client")]
 pub mod client;

@@ -3,7 +3,7 @@
 use fearless_simd::prelude::*;
 use fearless_simd::{Level, Simd, dispatch, u8x64};
 
-const BLOCK: usize = 64;
+use crate::blocks::{BLOCK, is};
 
 /// The places of the quotation marks, in `places`; `None` if it has no room for them, and if anything is escaped or
 /// nested.
@@ -40,11 +40,11 @@ impl Found<'_> {
     #[inline(always)]
     fn add<S: Simd>(&mut self, simd: S, block: &[u8; BLOCK]) -> Option<()> {
         let block = u8x64::from_slice(simd, block);
-        let nested = mask(simd, block, b'{') | mask(simd, block, b'[');
-        if nested | mask(simd, block, b'\\') != 0 {
+        let places = |byte| is(simd, block, byte).to_bitmask();
+        if places(b'{') | places(b'[') | places(b'\\') != 0 {
             return None;
         }
-        let mut marks = mask(simd, block, b'"');
+        let mut marks = places(b'"');
         while marks != 0 {
             let place = self.places.get_mut(self.count)?;
             *place = self.at + usize::try_from(marks.trailing_zeros()).ok()?;
@@ -56,17 +56,12 @@ impl Found<'_> {
     }
 }
 
-/// A bit for each such byte, the lowest for the first.
-#[inline(always)]
-fn mask<S: Simd>(simd: S, block: u8x64<S>, byte: u8) -> u64 {
-    block.simd_eq(u8x64::splat(simd, byte)).to_bitmask()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::blocks::every_level;
 
     /// The same, byte by byte.
     fn plainly(text: &[u8], room: usize) -> Option<Vec<usize>> {
@@ -91,17 +86,9 @@ mod tests {
             let expected = plainly(&text, room);
             let mut places = vec![0; room];
             prop_assert_eq!(quotation_marks(&text, &mut places).map(<[usize]>::to_vec), expected.clone());
-            #[cfg(target_arch = "x86_64")]
-            {
-                let level = Level::new();
-                let mut all = vec![];
-                all.extend(level.as_sse2().map(|simd| look_with(simd, &text, &mut places)));
-                all.extend(level.as_sse4_2().map(|simd| look_with(simd, &text, &mut places)));
-                all.extend(level.as_avx2().map(|simd| look_with(simd, &text, &mut places)));
-                all.extend(level.as_avx512().map(|simd| look_with(simd, &text, &mut places)));
-                for count in all {
-                    prop_assert_eq!(count, expected.as_ref().map(Vec::len));
-                }
+            for level in every_level() {
+                let count = dispatch!(level, simd => look_with(simd, &text, &mut places));
+                prop_assert_eq!(count, expected.as_ref().map(Vec::len));
             }
         }
     }

@@ -6,7 +6,7 @@
 use fearless_simd::prelude::*;
 use fearless_simd::{Level, Simd, dispatch, u8x64};
 
-const BLOCK: usize = 64;
+use crate::blocks::{BLOCK, is};
 
 /// What was seen, in one word: it comes back in a register.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -154,13 +154,13 @@ impl<S: Simd> Look<S> {
     fn pairs(&self, bytes: u8x64<S>, next: &[u8; BLOCK]) -> u64 {
         let next = u8x64::from_slice(self.simd, next);
         let unlike = self.unlike(bytes, b'x') | self.unlike(next, b'p');
-        unlike.simd_eq(u8x64::splat(self.simd, 0)).to_bitmask()
+        is(self.simd, unlike, 0).to_bitmask()
     }
 
     /// A bit for each such byte, the lowest for the first.
     #[inline(always)]
     fn places(&self, bytes: u8x64<S>, byte: u8) -> u64 {
-        bytes.simd_eq(u8x64::splat(self.simd, byte)).to_bitmask()
+        is(self.simd, bytes, byte).to_bitmask()
     }
 
     #[inline(always)]
@@ -170,7 +170,7 @@ impl<S: Simd> Look<S> {
 
     #[inline(always)]
     fn has_zero(&self, bytes: u8x64<S>) -> bool {
-        bytes.simd_eq(u8x64::splat(self.simd, 0)).any_true()
+        is(self.simd, bytes, 0).any_true()
     }
 }
 
@@ -179,6 +179,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::blocks::every_level;
 
     /// The same, byte by byte.
     fn plainly(text: &[u8]) -> Option<Seen> {
@@ -202,20 +203,6 @@ mod tests {
         (text.len() > BLOCK).then_some(Seen(seen))
     }
 
-    /// Every kind of instructions that this processor has.
-    fn every_way(text: &[u8]) -> Vec<Option<Seen>> {
-        let mut all = vec![look_at(text)];
-        #[cfg(target_arch = "x86_64")]
-        {
-            let level = Level::new();
-            all.extend(level.as_sse2().map(|simd| look_with(simd, text)));
-            all.extend(level.as_sse4_2().map(|simd| look_with(simd, text)));
-            all.extend(level.as_avx2().map(|simd| look_with(simd, text)));
-            all.extend(level.as_avx512().map(|simd| look_with(simd, text)));
-        }
-        all
-    }
-
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(4_000))]
 
@@ -230,8 +217,10 @@ mod tests {
                     place.copy_from_slice(mark.as_bytes());
                 }
             }
-            for seen in every_way(&text) {
-                prop_assert_eq!(seen, plainly(&text));
+            let expected = plainly(&text);
+            prop_assert_eq!(look_at(&text), expected);
+            for level in every_level() {
+                prop_assert_eq!(dispatch!(level, simd => look_with(simd, &text)), expected);
             }
         }
     }

@@ -9,8 +9,7 @@ use fearless_simd::{Level, Simd, dispatch, mask8x64, u8x64};
 use memchr::memmem;
 
 use super::{NONE, wide};
-
-const BLOCK: usize = 64;
+use crate::blocks::{BLOCK, is};
 
 /// A bit for each byte, the lowest for the first. Behind the text stand spaces.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -139,11 +138,6 @@ impl<S: Simd> Look<S> {
     }
 }
 
-#[inline(always)]
-fn is<S: Simd>(simd: S, bytes: u8x64<S>, byte: u8) -> mask8x64<S> {
-    bytes.simd_eq(u8x64::splat(simd, byte))
-}
-
 /// Whether it is one of `count` bytes from `first` on.
 #[inline(always)]
 fn is_of<S: Simd>(simd: S, bytes: u8x64<S>, first: u8, count: u8) -> mask8x64<S> {
@@ -155,26 +149,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::blocks::every_level;
     use crate::xmlsec::tree::chars::is_character;
-
-    /// By every kind of instructions that this processor has.
-    fn every_way(text: &str) -> Vec<(Vec<Block>, Rare)> {
-        let text = text.as_bytes();
-        let mut all = vec![dispatch!(Level::new(), simd => look_with(simd, text))];
-        #[cfg(target_arch = "x86_64")]
-        {
-            let level = Level::new();
-            all.extend(level.as_sse2().map(|simd| look_with(simd, text)));
-            all.extend(level.as_sse4_2().map(|simd| look_with(simd, text)));
-            all.extend(level.as_avx2().map(|simd| look_with(simd, text)));
-            all.extend(level.as_avx512().map(|simd| look_with(simd, text)));
-        }
-        all
-    }
 
     /// Blocks show what bytes show, from wherever one looks.
     fn compare(text: &str) {
-        let mut ways = every_way(text);
+        let look = |level| dispatch!(level, simd => look_with(simd, text.as_bytes()));
+        let mut ways: Vec<_> = every_level().into_iter().map(look).collect();
         ways.dedup();
         assert_eq!(ways.len(), 1, "{text:?}");
         let blocks = Block::all(text);
