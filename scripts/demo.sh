@@ -3,7 +3,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/setup.sh
-cargo build --quiet
+# The first time it takes some minutes, and says how far it is.
+cargo build
 PATH="${CARGO_TARGET_DIR:-$PWD/target}/debug:$PATH"
 DIR=$(mktemp -d)
 trap 'rm -rf "$DIR"' EXIT
