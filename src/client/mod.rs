@@ -51,7 +51,9 @@ pub use error::{ClientError, Problem};
 pub use labels::Label;
 pub use reading::{AliasFacts, GoneFacts, Jwks, LabelFacts, Labels, Readiness, Refusal, Status};
 pub use sessions::{Cookie, EndedSession, KeyOf, OpenedSession, SealedSession, Sessions};
-pub use signing::{Checks, Made, RawSignature, RawVerified, SignOptions, Verified, VerifyOptions};
+pub use signing::{
+    Checks, DigestHash, Made, RawSignature, RawVerified, SignOptions, Verified, VerifyOptions,
+};
 pub use steps::{Drilled, KeyKind, Reloaded, StepOptions, Stepped};
 pub use wire::Token;
 

@@ -150,6 +150,21 @@ fn verified(bytes: &[u8]) -> Result<Verified> {
     Ok(Verified { payload: decoded(payload)?, alias, kid, alg, header })
 }
 
+/// The hash of a digest that was made elsewhere (FIPS 180-4).
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub enum DigestHash {
+    /// 32 bytes: of ES256, RS256 and PS256.
+    #[serde(rename = "SHA-256")]
+    Sha256,
+    /// 48 bytes: of ES384, RS384 and PS384.
+    #[serde(rename = "SHA-384")]
+    Sha384,
+    /// 64 bytes: of ES512, RS512 and PS512.
+    #[serde(rename = "SHA-512")]
+    Sha512,
+}
+
 /// A bare signature.
 #[derive(Clone, Debug, Deserialize)]
 #[non_exhaustive]
@@ -183,9 +198,28 @@ pub struct RawVerified {
     pub alg: String,
 }
 
+/// What a bare signature is of, by its members.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Signed {
+    Digest { digest: String, hash: DigestHash },
+    Message { message: String },
+}
+
+impl Signed {
+    fn digest(hash: DigestHash, digest: &[u8]) -> Self {
+        Self::Digest { digest: encoded(digest), hash }
+    }
+
+    fn message(message: &[u8]) -> Self {
+        Self::Message { message: encoded(message) }
+    }
+}
+
 #[derive(Serialize)]
 struct RawBody<'a> {
-    message: String,
+    #[serde(flatten)]
+    signed: Signed,
     #[serde(skip_serializing_if = "Option::is_none")]
     signature: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -262,7 +296,8 @@ impl Label {
     /// # Errors
     /// [`ClientError`](super::ClientError).
     pub fn sign_raw(&self, message: &[u8], alg: Option<&str>) -> Result<RawSignature> {
-        self.act("raw/sign", &RawBody { message: encoded(message), signature: None, alg })
+        let signed = Signed::message(message);
+        self.act("raw/sign", &RawBody { signed, signature: None, alg })
     }
 
     /// Checks a bare signature; without an algorithm, with every one that the label allows.
@@ -275,7 +310,41 @@ impl Label {
         signature: &[u8],
         alg: Option<&str>,
     ) -> Result<RawVerified> {
-        let signature = Some(encoded(signature));
-        self.act("raw/verify", &RawBody { message: encoded(message), signature, alg })
+        let (signed, signature) = (Signed::message(message), Some(encoded(signature)));
+        self.act("raw/verify", &RawBody { signed, signature, alg })
+    }
+
+    /// Makes a bare signature of a message that stays where it is, from its digest: the bytes, not their text. Without an
+    /// algorithm, with the label's first of this hash that fits. ECDSA and RSA sign digests; EdDSA and HMAC need the
+    /// message.
+    ///
+    /// # Errors
+    /// [`ClientError`](super::ClientError); `malformed` for a digest that is not as long as those of its hash, `usage` if
+    /// the label signs none of this hash.
+    pub fn sign_digest(
+        &self,
+        hash: DigestHash,
+        digest: &[u8],
+        alg: Option<&str>,
+    ) -> Result<RawSignature> {
+        let signed = Signed::digest(hash, digest);
+        self.act("raw/sign", &RawBody { signed, signature: None, alg })
+    }
+
+    /// Checks a bare signature by the digest of its message, whether it was made of the digest or of the message; without
+    /// an algorithm, with every one of this hash that the label allows.
+    ///
+    /// # Errors
+    /// [`ClientError`](super::ClientError); `not_verified` for another digest, `malformed` and `usage` as of
+    /// [`sign_digest`](Self::sign_digest).
+    pub fn verify_digest(
+        &self,
+        hash: DigestHash,
+        digest: &[u8],
+        signature: &[u8],
+        alg: Option<&str>,
+    ) -> Result<RawVerified> {
+        let (signed, signature) = (Signed::digest(hash, digest), Some(encoded(signature)));
+        self.act("raw/verify", &RawBody { signed, signature, alg })
     }
 }

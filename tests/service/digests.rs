@@ -186,6 +186,61 @@ fn what_is_no_digest_and_what_signs_none_is_told_so() {
     }
 }
 
+#[cfg(feature = "client")]
+#[test]
+fn the_rust_client_signs_and_verifies_digests() {
+    use claviger::client::{Client, DigestHash};
+
+    let running = running();
+    let url = format!("http://{}", running.address);
+    let client = Client::builder(&url).bearer(KEY.unwrap()).unwrap().build().unwrap();
+    for (name, algorithm, hash, options) in ROWS {
+        let label = client.label(name).unwrap();
+        let hash_of = match hash {
+            Hash::Sha256 => DigestHash::Sha256,
+            Hash::Sha384 => DigestHash::Sha384,
+            _ => DigestHash::Sha512,
+        };
+        let alias = label.sign_raw(b"x", Some(algorithm)).unwrap().alias;
+        let (folder, digest) = folder(&alias, hash);
+        let made = label.sign_digest(hash_of, &digest, Some(algorithm)).unwrap();
+        assert_eq!((&made.alias, made.alg.as_str()), (&alias, algorithm));
+        let theirs = to_der(algorithm, &made.signature);
+        std::fs::write(folder.path().join("signature"), theirs).unwrap();
+        let digest_option = format!("digest:{}", hash.name().to_lowercase().replace('-', ""));
+        let verify = ["pkeyutl", "-verify", "-pubin", "-inkey", "public.pem", "-in", "digest"];
+        let with = ["-sigfile", "signature", "-pkeyopt", &digest_option];
+        assert!(openssl(folder.path(), &[&verify[..], &with, options].concat()), "{algorithm}");
+
+        for named in [None, Some(algorithm)] {
+            let found = label.verify_digest(hash_of, &digest, &made.signature, named).unwrap();
+            assert_eq!(
+                (&found.alias, &found.kid, found.alg.as_str()),
+                (&alias, &made.kid, algorithm)
+            );
+            let mut other = digest.clone();
+            other[0] ^= 1;
+            let error = label.verify_digest(hash_of, &other, &made.signature, named).unwrap_err();
+            assert_eq!(error.code(), "not_verified", "{error}");
+        }
+        // The same as of the message, in both directions.
+        let found = label.verify_raw(MESSAGE, &made.signature, Some(algorithm)).unwrap();
+        assert_eq!(found.kid, made.kid);
+        let of_message = label.sign_raw(MESSAGE, Some(algorithm)).unwrap();
+        assert!(label.verify_digest(hash_of, &digest, &of_message.signature, None).is_ok());
+        let error = label.sign_digest(hash_of, &digest[1..], None).unwrap_err();
+        let problem = error.problem().unwrap();
+        assert_eq!((problem.status, problem.code.as_str()), (400, "malformed"), "{problem}");
+        let size = digest.len();
+        let said = format!("has {size} bytes, this one has {}", size - 1);
+        assert!(problem.detail.contains(&said), "{problem}");
+        assert!(problem.help.as_ref().unwrap().contains("not its text"), "{problem}");
+    }
+    let label = client.label("am.services.oauth2.oidc.signing.EDDSA").unwrap();
+    let error = label.sign_digest(DigestHash::Sha512, &[7; 64], None).unwrap_err();
+    assert_eq!(error.code(), "usage", "{error}");
+}
+
 #[test]
 fn the_library_and_the_command_line_sign_the_same() {
     let keyring = Keyring::open(Path::new("keystores/claviger.toml")).unwrap();
