@@ -37,7 +37,19 @@ pub struct LabelKey {
     pub usage: KeyUsage,
 }
 
+/// What stands in the place of a store for keys that came with a message.
+pub(crate) const OF_PEER: &str = "peer";
+/// The same for secrets that came with the registration of a client.
+pub(crate) const OF_REGISTRATION: &str = "registration";
+
 impl LabelKey {
+    /// Whether it is out of a store, and no key that came with a message or a registration: what names such a one is
+    /// somebody else's to choose. Keys of a store with one of their names are taken for theirs.
+    #[cfg(feature = "service")]
+    pub(crate) fn is_ours(&self) -> bool {
+        ![OF_PEER, OF_REGISTRATION].contains(&self.store.as_str())
+    }
+
     /// Whether `alg`, `use` and `key_ops` of its JWK let the key do this (RFC 7517 §4.2 to §4.4).
     fn admits(&self, algorithm: &Algorithm, role: Role) -> bool {
         let JwkHints { alg, usage, key_ops, .. } = &self.hints;

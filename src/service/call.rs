@@ -8,7 +8,7 @@ use crate::crypto::sha256;
 use crate::error::{Error, ErrorKind, Result};
 use crate::keyring::{Keyring, Snapshot};
 use crate::label::LabelName;
-use crate::ops::{self, KeySet};
+use crate::ops::{self, KeySet, LabelKey};
 
 use super::asked::Asked;
 use super::identity::Peer;
@@ -99,9 +99,14 @@ impl Call<'_> {
             .is_some_and(|name| access.allows(name, right, Some(label), realm))
     }
 
+    /// Whether anybody listens to what is noted: there are audit lines.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.service.0.audit.is_some()
+    }
+
     /// Tells records something; without audit lines nobody listens.
     pub(crate) fn note(&self, tell: impl FnOnce(&mut Noted)) {
-        if self.service.0.audit.is_some() {
+        if self.is_recorded() {
             tell(&mut self.noted.borrow_mut());
         }
     }
@@ -113,6 +118,14 @@ impl Call<'_> {
                 (noted.alias, noted.kid) = (Some(alias.into()), kid.map(Into::into));
             }
         });
+    }
+
+    /// The same of a key that a profile names. One of a peer or of a client's registration is left out: its names are
+    /// what the sender likes to write, and that of a weak secret tells something about it.
+    pub(crate) fn note_key_of(&self, key: &LabelKey) {
+        if key.is_ours() {
+            self.note_key(key.alias.as_str(), Some(&key.kid));
+        }
     }
 
     /// Tells records that something is about to be changed. It waits until that is on disk.

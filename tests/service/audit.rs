@@ -383,7 +383,7 @@ fn the_answer_says_what_the_request_is_called() {
 }
 
 #[test]
-fn a_session_that_is_opened_has_a_line_with_the_key_that_let_it_in() {
+fn a_session_has_a_line_with_the_key_that_made_it_or_let_it_in() {
     let folder = tempfile::tempdir().unwrap();
     let mut lines = Lines::of(&folder.path().join("audit.log"));
     let more = format!(
@@ -409,7 +409,7 @@ fn a_session_that_is_opened_has_a_line_with_the_key_that_let_it_in() {
     post("open", &json!({ "token": "x" }));
     let found = lines.next(3);
     let facts = |line: &Value| ["right", "alias", "outcome"].map(|name| line[name].clone());
-    assert_eq!(facts(&found[0]), [json!("session-seal"), Value::Null, json!("ok")]);
+    assert_eq!(facts(&found[0]), [json!("session-seal"), json!("k"), json!("ok")]);
     assert_eq!(facts(&found[1]), [json!("session-open"), json!("k"), json!("ok")]);
     assert_eq!(found[1]["kid"], opened["decrypted_by"]["kid"]);
     assert_eq!(facts(&found[2]), [json!("session-open"), Value::Null, json!("token_refused")]);

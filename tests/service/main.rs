@@ -4,6 +4,7 @@
 
 mod audit;
 mod audit_process;
+mod audit_profiles;
 mod batches;
 #[cfg(feature = "client")]
 mod client;

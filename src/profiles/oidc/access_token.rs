@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::layers::VerifiedToken;
+use super::layers::{MadeToken, VerifiedToken};
 use super::payload::Draft;
 use super::provider::Provider;
 use super::rules::{self, Claims, text};
@@ -81,6 +81,16 @@ impl Provider {
         claims: &Claims,
         options: &AccessTokenOptions<'_>,
     ) -> Result<String> {
+        Ok(self.make_access_token(client, claims, options)?.token)
+    }
+
+    /// As [`Provider::issue_access_token`], and by whom.
+    pub(crate) fn make_access_token(
+        &self,
+        client: &Client,
+        claims: &Claims,
+        options: &AccessTokenOptions<'_>,
+    ) -> Result<MadeToken> {
         rules::refuse_own(claims, &OWN)?;
         rules::check_given(claims, &["sub"])?;
         let mut draft = Draft::of(claims);
@@ -135,21 +145,30 @@ impl Provider {
     /// # Errors
     /// Those of [`Provider::verify_access_token`] that are not about the token.
     pub fn introspect(&self, token: &str) -> Result<Value> {
+        Ok(introspection(self.find_active(token)?))
+    }
+
+    /// A live access or refresh token of this provider; `None`: it is anything else.
+    pub(crate) fn find_active(&self, token: &str) -> Result<Option<VerifiedToken>> {
         let rules = AccessTokenRules { binding: Binding::Unchecked, ..Default::default() };
         let mut found = self.verify_access_token(token, &rules);
         if matches!(&found, Err(error) if error.kind() == ErrorKind::TokenRefused) {
             found = self.verify_any_refresh_token(token);
         }
         match found {
-            Ok(accepted) => {
-                let mut answer = accepted.claims.into_map();
-                answer.insert("active".into(), true.into());
-                Ok(Value::Object(answer))
-            }
-            Err(error) if error.kind() == ErrorKind::TokenRefused => Ok(json!({ "active": false })),
+            Ok(accepted) => Ok(Some(accepted)),
+            Err(error) if error.kind() == ErrorKind::TokenRefused => Ok(None),
             Err(error) => Err(error),
         }
     }
+}
+
+/// What an introspection endpoint answers.
+pub(crate) fn introspection(found: Option<VerifiedToken>) -> Value {
+    let Some(accepted) = found else { return json!({ "active": false }) };
+    let mut answer = accepted.claims.into_map();
+    answer.insert("active".into(), true.into());
+    Value::Object(answer)
 }
 
 /// Sets `cnf` for a certificate. A caller's own `cnf` of another kind stays where there is none.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Now;
 use super::client::{Client, JwtMethod};
 use super::keys::Keys;
-use super::layers::{Layers, Signing, VerifiedToken};
+use super::layers::{Layers, MadeToken, Signing, VerifiedToken};
 use super::payload::Draft;
 use super::provider::Provider;
 use super::relying_party::RelyingParty;
@@ -130,6 +130,15 @@ impl RelyingParty {
     /// # Errors
     /// [`ErrorKind::Usage`], [`ErrorKind::UnknownLabel`], [`ErrorKind::AlgorithmNotAllowed`].
     pub fn client_assertion(&self, audience: &str, options: &AssertionOptions) -> Result<String> {
+        Ok(self.make_client_assertion(audience, options)?.token)
+    }
+
+    /// As [`RelyingParty::client_assertion`], and by whom.
+    pub(crate) fn make_client_assertion(
+        &self,
+        audience: &str,
+        options: &AssertionOptions,
+    ) -> Result<MadeToken> {
         let (now, client) = (self.oidc().now(), self.client());
         let registered = client.authentication();
         let keys = match registered.method {
@@ -148,7 +157,9 @@ impl RelyingParty {
             Typed::Plain => "JWT",
         };
         let signing = Signing { keys: &keys, algorithm: registered.algorithm };
-        Layers { signing, encryption: None }.seal(&draft.finish()?, typ, Claims::new())
+        let layers = Layers { signing, encryption: None };
+        let token = layers.seal(&draft.finish()?, typ, Claims::new())?;
+        Ok(MadeToken::by(keys, token))
     }
 }
 

@@ -8,7 +8,7 @@ use super::Now;
 use super::client::Client;
 use super::hashes::HalfHash;
 use super::keys::{Keys, Response, SigningLabels};
-use super::layers::{Layers, Opened, Signing, VerifiedToken};
+use super::layers::{Layers, MadeToken, Opened, Signing, VerifiedToken};
 use super::payload::{Draft, Payload};
 use super::provider::Provider;
 use super::rules::{self, Claims, Untyped, text};
@@ -131,6 +131,16 @@ impl Provider {
         claims: &Claims,
         options: &IdTokenOptions<'_>,
     ) -> Result<String> {
+        Ok(self.make_id_token(client, claims, options)?.token)
+    }
+
+    /// As [`Provider::issue_id_token`], and by whom.
+    pub(crate) fn make_id_token(
+        &self,
+        client: &Client,
+        claims: &Claims,
+        options: &IdTokenOptions<'_>,
+    ) -> Result<MadeToken> {
         rules::refuse_own(claims, &OWN)?;
         rules::check_given(claims, &["sub"])?;
         if !rules::is_subject(text(claims, "sub")) {
@@ -156,7 +166,8 @@ impl Provider {
             }
         }
         let signing = Signing { keys: &keys, algorithm: Some(algorithm) };
-        now.seal_for_client(client, signing, &draft.finish()?, "JWT")
+        let token = now.seal_for_client(client, signing, &draft.finish()?, "JWT")?;
+        Ok(MadeToken::by(keys, token))
     }
 
     /// Checks an ID token of this provider that comes back, as an `id_token_hint` does: decrypted, as OpenID Connect Core

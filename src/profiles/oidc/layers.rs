@@ -19,7 +19,7 @@ use crate::jose::claims::{self, ClaimRules};
 use crate::jose::jwe::{self, Decrypted, EncryptOptions};
 use crate::jose::jws::{self, SignOptions, Verified, VerifyOptions};
 use crate::json;
-use crate::ops::LabelKey;
+use crate::ops::{KeySet, LabelKey};
 use crate::profiles::{refused, refused_by};
 
 /// A token whose signature and claims hold.
@@ -33,6 +33,21 @@ pub struct VerifiedToken {
     pub key: Arc<LabelKey>,
     /// The algorithm of that key.
     pub algorithm: &'static Algorithm,
+    /// The key that decrypted it around its signature; `None`: it is not encrypted, or not signed as well.
+    pub decrypted_by: Option<Arc<LabelKey>>,
+}
+
+/// A token that was made, and by whom: the active one of these keys.
+pub(crate) struct MadeToken {
+    pub(crate) token: String,
+    #[cfg_attr(not(feature = "service"), expect(dead_code, reason = "the service tells it"))]
+    pub(crate) keys: Arc<KeySet>,
+}
+
+impl MadeToken {
+    pub(super) fn by(keys: Keys, token: String) -> Self {
+        Self { token, keys: keys.set }
+    }
 }
 
 /// The claims of a token that holds, or that is to be made: a JSON object, whose texts are wiped when it goes and not
@@ -92,6 +107,7 @@ pub(super) struct Signing<'k> {
 pub(super) struct Opened {
     pub(super) payload: Zeroizing<Vec<u8>>,
     layer: Layer,
+    decrypted_by: Option<Arc<LabelKey>>,
 }
 
 /// The layer that protects the claims, without them.
@@ -115,7 +131,7 @@ impl Signing<'_> {
             return Err(refused("the algorithm is not the one that was agreed on"));
         }
         let payload = Zeroizing::new(std::mem::take(&mut verified.payload));
-        Ok(Opened { payload, layer: Layer::Signed(verified) })
+        Ok(Opened { payload, layer: Layer::Signed(verified), decrypted_by: None })
     }
 }
 
@@ -154,7 +170,8 @@ impl Layers<'_> {
         // EXPOSE: the inner token is verified as text; its claims go to the caller.
         let inner = std::str::from_utf8(decrypted.plaintext.expose_secret())
             .map_err(|_| refused("what is inside is no token"))?;
-        self.signing.verify(inner)
+        let opened = self.signing.verify(inner)?;
+        Ok(Opened { decrypted_by: Some(decrypted.key), ..opened })
     }
 }
 
@@ -162,7 +179,7 @@ impl From<Decrypted> for Opened {
     fn from(decrypted: Decrypted) -> Self {
         // EXPOSE: into the next owner, wiped too.
         let payload = Zeroizing::new(decrypted.plaintext.expose_secret().to_vec());
-        Self { payload, layer: Layer::Encrypted(decrypted) }
+        Self { payload, layer: Layer::Encrypted(decrypted), decrypted_by: None }
     }
 }
 
@@ -191,16 +208,27 @@ impl Opened {
         }
     }
 
+    /// The key that verified, or that decrypted where encryption is the only protection.
+    pub(super) const fn key(&self) -> (&Arc<LabelKey>, &'static Algorithm) {
+        match &self.layer {
+            Layer::Encrypted(layer) => (&layer.key, layer.content),
+            Layer::Signed(layer) => (&layer.key, layer.algorithm),
+        }
+    }
+
+    /// The claims, once they are found to hold.
+    pub(super) fn accepted(&self, claims: TokenClaims) -> VerifiedToken {
+        let (key, algorithm) = self.key();
+        let (key, decrypted_by) = (Arc::clone(key), self.decrypted_by.clone());
+        VerifiedToken { claims, key, algorithm, decrypted_by }
+    }
+
     /// The claims, if they hold.
     pub(super) fn accept(&self, rules: &ClaimRules<'_>, now: SystemTime) -> Result<VerifiedToken> {
         let claims = claims::check(&self.payload, rules, now).map_err(refused_by)?;
         let claims = TokenClaims(claims);
         check_shapes(&claims)?;
-        let (key, algorithm) = match &self.layer {
-            Layer::Encrypted(layer) => (&layer.key, layer.content),
-            Layer::Signed(layer) => (&layer.key, layer.algorithm),
-        };
-        Ok(VerifiedToken { claims, key: Arc::clone(key), algorithm })
+        Ok(self.accepted(claims))
     }
 }
 

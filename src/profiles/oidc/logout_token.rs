@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Now;
 use super::client::Client;
-use super::layers::{Opened, Signing, VerifiedToken};
+use super::layers::{MadeToken, Opened, Signing, VerifiedToken};
 use super::payload::Draft;
 use super::provider::Provider;
 use super::replay::{JtiUse, ReplayGuard};
@@ -57,6 +57,16 @@ impl Provider {
         claims: &Claims,
         options: &LogoutTokenOptions,
     ) -> Result<String> {
+        Ok(self.make_logout_token(client, claims, options)?.token)
+    }
+
+    /// As [`Provider::issue_logout_token`], and by whom.
+    pub(crate) fn make_logout_token(
+        &self,
+        client: &Client,
+        claims: &Claims,
+        options: &LogoutTokenOptions,
+    ) -> Result<MadeToken> {
         rules::refuse_own(claims, &OWN)?;
         rules::check_given(claims, &[])?;
         let usage = |text: &'static str| Err(Error::new(ErrorKind::Usage, text));
@@ -75,7 +85,8 @@ impl Provider {
         draft.set_jti()?;
         let (keys, algorithm) = now.id_token_keys(client)?;
         let signing = Signing { keys: &keys, algorithm: Some(algorithm) };
-        now.seal_for_client(client, signing, &draft.finish()?, TYP)
+        let token = now.seal_for_client(client, signing, &draft.finish()?, TYP)?;
+        Ok(MadeToken::by(keys, token))
     }
 }
 

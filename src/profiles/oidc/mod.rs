@@ -24,12 +24,16 @@ mod rules;
 mod subject;
 mod userinfo;
 
+#[cfg(feature = "service")]
+pub(crate) use access_token::introspection;
 pub use access_token::{AccessTokenOptions, AccessTokenRules, Binding};
 pub use assertion::{AssertionOptions, AssertionRules, AudienceForm, Typed};
 pub use certificate::CertificateMethod;
 pub use client::{Algorithms, Authentication, Client, JwtMethod};
 pub use hashes::half_hash;
 pub use id_token::{Endpoint, Expired, IdTokenOptions, IdTokenRules, Nonce};
+#[cfg(feature = "service")]
+pub(crate) use layers::MadeToken;
 pub use layers::{TokenClaims, VerifiedToken};
 pub use logout_token::{LogoutTokenOptions, LogoutTokenRules};
 pub use provider::{Provider, TokenProtection};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::keys::SigningLabels;
-use super::layers::{Layers, Opened, Signing, VerifiedToken};
+use super::layers::{Layers, MadeToken, Opened, Signing, VerifiedToken};
 use super::payload::Payload;
 use super::rules::{Claims, Untyped};
 use super::{Now, Oidc};
@@ -86,18 +86,22 @@ impl Provider {
         now: &Now<'_>,
         payload: &Payload,
         typ: &'static str,
-    ) -> Result<String> {
+    ) -> Result<MadeToken> {
         let first = self.tokens.first().copied().unwrap_or(TokenProtection::Encrypted);
         match first {
             TokenProtection::Encrypted => {
                 let (typ, expires) = (Some(typ.into()), payload.expires);
                 let options = EncryptOptions { typ, expires, ..EncryptOptions::default() };
-                jwe::encrypt(&now.label(ENCRYPTION_LABEL)?.set, &payload.json, &options)
+                let keys = now.label(ENCRYPTION_LABEL)?;
+                let token = jwe::encrypt(&keys.set, &payload.json, &options)?;
+                Ok(MadeToken::by(keys, token))
             }
             TokenProtection::Signed(algorithm) => {
                 let keys = now.named(SigningLabels::Stateless.of(algorithm)?)?;
                 let signing = Signing { keys: &keys, algorithm: Some(algorithm) };
-                Layers { signing, encryption: None }.seal(payload, typ, Claims::new())
+                let layers = Layers { signing, encryption: None };
+                let token = layers.seal(payload, typ, Claims::new())?;
+                Ok(MadeToken::by(keys, token))
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::client::Client;
-use super::layers::VerifiedToken;
+use super::layers::{MadeToken, VerifiedToken};
 use super::payload::Draft;
 use super::provider::Provider;
 use super::rules::{self, Claims, text};
@@ -43,6 +43,16 @@ impl Provider {
         claims: &Claims,
         options: &RefreshTokenOptions,
     ) -> Result<String> {
+        Ok(self.make_refresh_token(client, claims, options)?.token)
+    }
+
+    /// As [`Provider::issue_refresh_token`], and by whom.
+    pub(crate) fn make_refresh_token(
+        &self,
+        client: &Client,
+        claims: &Claims,
+        options: &RefreshTokenOptions,
+    ) -> Result<MadeToken> {
         rules::refuse_own(claims, &OWN)?;
         rules::check_given(claims, &["sub"])?;
         let mut draft = Draft::of(claims);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::client::Client;
-use super::layers::{Layers, Signing, VerifiedToken};
+use super::layers::{Layers, MadeToken, Signing, VerifiedToken};
 use super::payload::Draft;
 use super::provider::Provider;
 use super::relying_party::{RelyingParty, SIGNING_LABEL};
@@ -128,6 +128,15 @@ impl RelyingParty {
         parameters: &Claims,
         options: &RequestObjectOptions<'_>,
     ) -> Result<String> {
+        Ok(self.make_request_object(parameters, options)?.token)
+    }
+
+    /// As [`RelyingParty::request_object`], and by whom.
+    pub(crate) fn make_request_object(
+        &self,
+        parameters: &Claims,
+        options: &RequestObjectOptions<'_>,
+    ) -> Result<MadeToken> {
         rules::refuse_own(parameters, &OWN)?;
         rules::refuse_own(parameters, &OUTSIDE)?;
         rules::check_given(parameters, &[])?;
@@ -147,6 +156,7 @@ impl RelyingParty {
         let to = to.transpose()?;
         let signing = Signing { keys: &keys, algorithm: agreed.signing };
         let layers = Layers { signing, encryption: to.as_ref().zip(agreed.encryption) };
-        layers.seal(&draft.finish()?, TYP, Claims::new())
+        let token = layers.seal(&draft.finish()?, TYP, Claims::new())?;
+        Ok(MadeToken::by(keys, token))
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::Now;
 use super::client::Client;
 use super::keys::Response;
-use super::layers::{self, Layers, Signing};
+use super::layers::{self, Layers, MadeToken, Opened, Signing, VerifiedToken};
 use super::payload::Draft;
 use super::provider::Provider;
 use super::relying_party::RelyingParty;
@@ -31,6 +31,11 @@ impl Provider {
     /// [`ErrorKind::Usage`] for claims that are set here, that make another kind of token, or without a `sub`, and if the
     /// client registered neither; those of [`Provider::issue_id_token`] for the keys.
     pub fn issue_userinfo(&self, client: &Client, claims: &Claims) -> Result<String> {
+        Ok(self.make_userinfo(client, claims)?.token)
+    }
+
+    /// As [`Provider::issue_userinfo`], and by whom.
+    pub(crate) fn make_userinfo(&self, client: &Client, claims: &Claims) -> Result<MadeToken> {
         rules::refuse_own(claims, &OWN)?;
         rules::refuse_own(claims, &OTHERS)?;
         rules::check_given(claims, &["sub"])?;
@@ -38,16 +43,18 @@ impl Provider {
         draft.set_text("iss", self.issuer())?;
         draft.set_text("aud", client.id())?;
         let (now, agreed) = (self.oidc().now(), client.userinfo());
-        let keys = agreed.encryption;
-        let keys = keys.map(|one| now.encryption_keys_of(client, one, Response::Userinfo));
-        let keys = keys.transpose()?;
-        let encryption = keys.as_ref().zip(agreed.encryption);
+        let to = agreed.encryption;
+        let to = to.map(|one| now.encryption_keys_of(client, one, Response::Userinfo));
+        let to = to.transpose()?.zip(agreed.encryption);
         let payload = draft.finish()?;
-        match (agreed.signing, encryption) {
-            (Some(algorithm), encryption) => {
+        match (agreed.signing, to) {
+            (Some(algorithm), to) => {
+                let encryption = to.as_ref().map(|(keys, encryption)| (keys, *encryption));
                 let keys = now.signing(client, algorithm)?;
                 let signing = Signing { keys: &keys, algorithm: Some(algorithm) };
-                Layers { signing, encryption }.seal(&payload, "JWT", Claims::new())
+                let layers = Layers { signing, encryption };
+                let token = layers.seal(&payload, "JWT", Claims::new())?;
+                Ok(MadeToken::by(keys, token))
             }
             (None, Some((keys, encryption))) => {
                 let options = EncryptOptions {
@@ -55,7 +62,8 @@ impl Provider {
                     content: Some(encryption.enc.name.into()),
                     ..EncryptOptions::default()
                 };
-                jwe::encrypt(&keys.set, &payload.json, &options)
+                let token = jwe::encrypt(&keys.set, &payload.json, &options)?;
+                Ok(MadeToken::by(keys, token))
             }
             (None, None) => Err(plain()),
         }
@@ -75,31 +83,40 @@ impl RelyingParty {
         response: &str,
         subject: &str,
     ) -> Result<Map<String, Value>> {
+        Ok(self.verify_userinfo(provider_keys, response, subject)?.claims.into_map())
+    }
+
+    /// As [`RelyingParty::open_userinfo`], and by whom.
+    pub(crate) fn verify_userinfo(
+        &self,
+        provider_keys: Option<&Arc<KeySet>>,
+        response: &str,
+        subject: &str,
+    ) -> Result<VerifiedToken> {
         let (now, agreed) = (self.oidc().now(), self.client().userinfo());
         let decryption = agreed
             .encryption
             .map(|one| self.decryption(&now, one, Response::Userinfo))
             .transpose()?;
         let encryption = decryption.as_ref().zip(agreed.encryption);
-        let claims = match (agreed.signing, encryption) {
+        let opened = match (agreed.signing, encryption) {
             (Some(_), encryption) => {
                 let keys = self.verification(&now, provider_keys, agreed.signing)?;
                 let signing = Signing { keys: &keys, algorithm: agreed.signing };
                 let opened = Layers { signing, encryption }.open(response)?;
                 opened.check_typ(None, Untyped::Accepted)?;
-                self.claims_of(&now, &opened.payload)?
+                opened
             }
             (None, Some((keys, encryption))) => {
-                let decrypted = layers::decrypt(keys, encryption, response)?;
-                // EXPOSE: the claims go to the caller.
-                self.claims_of(&now, decrypted.plaintext.expose_secret())?
+                Opened::from(layers::decrypt(keys, encryption, response)?)
             }
             (None, None) => return Err(plain()),
         };
+        let claims = self.claims_of(&now, &opened.payload)?;
         if text(&claims, "sub") != Some(subject) {
             return Err(refused("the response is about another subject"));
         }
-        Ok(claims)
+        Ok(opened.accepted(claims.into()))
     }
 
     /// Issuer and audience hold where they are there: §5.3.2 says that they should be.

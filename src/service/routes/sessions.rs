@@ -10,9 +10,9 @@ use serde_json::{Map, Value};
 use crate::access::Right;
 use crate::clock::rfc3339;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ops::LabelKey;
+use crate::ops::{KeySet, LabelKey};
 use crate::profiles::session::{CookieSize, Sealed, Sessions};
-use crate::profiles::{Accepted, Times};
+use crate::profiles::{Accepted, Parts, Times};
 use crate::service::call::Call;
 use crate::service::route::Route;
 
@@ -99,7 +99,9 @@ pub(super) fn shown(seconds: u64) -> String {
 
 fn seal(call: &Call<'_>, body: SealRequest) -> Result<SealedSession> {
     let sessions = sessions(call);
-    Ok(sealed(&sessions, sessions.seal(&body.claims)?))
+    let made = sessions.seal(&body.claims)?;
+    note_acting(call, || sessions.acting());
+    Ok(sealed(&sessions, made))
 }
 
 fn sealed(sessions: &Sessions, sealed: Sealed) -> SealedSession {
@@ -171,10 +173,22 @@ impl MadeBy {
     }
 }
 
-/// Tells records which key let a token in.
+/// Tells records which key let a token in: what verified it, unless that is a peer's.
 fn note_key(call: &Call<'_>, token: &Accepted) {
-    if let Some(key) = token.verified_by().or_else(|| token.decrypted_by()) {
-        call.note_key(key.alias.as_str(), Some(&key.kid));
+    for key in [token.verified_by(), token.decrypted_by()].into_iter().flatten() {
+        call.note_key_of(key);
+    }
+}
+
+/// Tells records which key made a token: what signs, else what encrypts. `acting` is asked only where somebody listens.
+pub(super) fn note_acting(call: &Call<'_>, acting: impl FnOnce() -> Result<Parts<Arc<KeySet>>>) {
+    if !call.is_recorded() {
+        return;
+    }
+    // The call has one snapshot from start to end, so that these are the keys that made it.
+    let Ok(parts) = acting() else { return };
+    for keys in [parts.signing(), parts.encryption()].into_iter().flatten() {
+        call.note_key_of(keys.active());
     }
 }
 
@@ -192,9 +206,9 @@ fn open(call: &Call<'_>, body: SessionRequest) -> Result<OpenedSession> {
 
 fn refresh(call: &Call<'_>, body: SessionRequest) -> Result<SealedSession> {
     let sessions = sessions(call);
-    let session = sessions.open(&body.token)?;
-    note_key(call, &session);
-    Ok(sealed(&sessions, sessions.refresh(&session)?))
+    let made = sessions.refresh(&sessions.open(&body.token)?)?;
+    note_acting(call, || sessions.acting());
+    Ok(sealed(&sessions, made))
 }
 
 /// A session that was ended.

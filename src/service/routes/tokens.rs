@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::peer_keys;
-use super::sessions::{MadeBy, shown};
+use super::sessions::{MadeBy, note_acting, shown};
 use crate::access::Right;
 use crate::error::{Error, ErrorKind, Result};
 use crate::profiles::journey::{Between, Expected, Tokens};
@@ -61,7 +61,9 @@ fn seal(call: &Call<'_>, body: SealRequest) -> Result<SealedToken> {
     if let Some(peer) = &body.peer {
         tokens = tokens.with_peer(peer_keys(peer, &profile.peer_encrypts()?)?)?;
     }
-    Ok(SealedToken { token: tokens.seal(&body.claims)? })
+    let token = tokens.seal(&body.claims)?;
+    note_acting(call, || tokens.acting());
+    Ok(SealedToken { token })
 }
 
 /// A token that somebody shows.

@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{Accepted, Issued, borrowed, client, lifetime};
+use super::{Accepted, Issued, borrowed, client, lifetime, note_key};
 use crate::access::Right;
 use crate::alg::Algorithm;
 use crate::error::Result;
 use crate::profiles::oidc::{
-    AccessTokenOptions, AccessTokenRules, Binding, Provider, RefreshTokenOptions, TokenClaims,
-    TokenProtection,
+    self, AccessTokenOptions, AccessTokenRules, Binding, Provider, RefreshTokenOptions,
+    TokenClaims, TokenProtection,
 };
 use crate::service::call::Call;
 use crate::service::content::decoded;
@@ -65,24 +65,18 @@ fn issue_access(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
     let certificate = certificate.as_deref();
     let options = AccessTokenOptions { lifetime, audiences: &audiences, certificate };
     let provider = provider(call, &body.issuer, &body.protection)?;
-    let token = provider.issue_access_token(
-        &client(&body.client)?,
-        &TokenClaims::from(body.claims),
-        &options,
-    )?;
-    Ok(Issued { token })
+    let claims = TokenClaims::from(body.claims);
+    let made = provider.make_access_token(&client(&body.client)?, &claims, &options)?;
+    Ok(Issued::of(call, made))
 }
 
 fn issue_refresh(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
     let lifetime = lifetime(body.lifetime, RefreshTokenOptions::default().lifetime);
     let options = RefreshTokenOptions { lifetime };
     let provider = provider(call, &body.issuer, &body.protection)?;
-    let token = provider.issue_refresh_token(
-        &client(&body.client)?,
-        &TokenClaims::from(body.claims),
-        &options,
-    )?;
-    Ok(Issued { token })
+    let claims = TokenClaims::from(body.claims);
+    let made = provider.make_refresh_token(&client(&body.client)?, &claims, &options)?;
+    Ok(Issued::of(call, made))
 }
 
 /// An access token that somebody shows.
@@ -152,7 +146,11 @@ struct Introspection {
 }
 
 fn introspect(call: &Call<'_>, body: IntrospectRequest) -> Result<Introspected> {
-    provider(call, &body.issuer, &body.protection)?.introspect(&body.token).map(Introspected)
+    let found = provider(call, &body.issuer, &body.protection)?.find_active(&body.token)?;
+    if let Some(token) = &found {
+        note_key(call, token);
+    }
+    Ok(Introspected(oidc::introspection(found)))
 }
 
 /// A refresh token that a client shows.

@@ -56,9 +56,8 @@ fn issue(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
         state: body.state.as_deref(),
     };
     let (provider, client) = (provider(call, &body.issuer), client(&body.client)?);
-    Ok(Issued {
-        token: provider.issue_id_token(&client, &TokenClaims::from(body.claims), &options)?,
-    })
+    let made = provider.make_id_token(&client, &TokenClaims::from(body.claims), &options)?;
+    Ok(Issued::of(call, made))
 }
 
 /// An ID token that somebody shows.

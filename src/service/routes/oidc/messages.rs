@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::{
-    Accepted, Issued, client, lifetime, peer_keys, provider, provider_keys, relying_party,
+    Accepted, Issued, client, lifetime, note_key, peer_keys, provider, provider_keys, relying_party,
 };
 use crate::access::Right;
 use crate::error::Result;
@@ -108,12 +108,9 @@ fn issue_logout(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
     let lifetime = lifetime(body.lifetime, LogoutTokenOptions::default().lifetime);
     let provider = provider(call, &body.issuer);
     let options = LogoutTokenOptions { lifetime };
-    let token = provider.issue_logout_token(
-        &client(&body.client)?,
-        &TokenClaims::from(body.claims),
-        &options,
-    )?;
-    Ok(Issued { token })
+    let claims = TokenClaims::from(body.claims);
+    let made = provider.make_logout_token(&client(&body.client)?, &claims, &options)?;
+    Ok(Issued::of(call, made))
 }
 
 fn verify_logout(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
@@ -136,7 +133,8 @@ fn issue_request(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
     let lifetime = lifetime(body.lifetime, RequestObjectOptions::default().lifetime);
     let options = RequestObjectOptions { lifetime, provider_keys: keys.as_ref() };
     let party = relying_party(call, client, &body.issuer);
-    Ok(Issued { token: party.request_object(&TokenClaims::from(body.claims), &options)? })
+    let made = party.make_request_object(&TokenClaims::from(body.claims), &options)?;
+    Ok(Issued::of(call, made))
 }
 
 fn verify_request(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
@@ -170,7 +168,8 @@ fn issue_assertion(call: &Call<'_>, body: AssertionRequest) -> Result<Issued> {
     let typed = if body.typed { Typed::Own } else { Typed::Plain };
     let party = relying_party(call, client(&body.client)?, &body.issuer);
     let audience = body.audience.as_deref().unwrap_or(&body.issuer);
-    Ok(Issued { token: party.client_assertion(audience, &AssertionOptions { lifetime, typed })? })
+    let made = party.make_client_assertion(audience, &AssertionOptions { lifetime, typed })?;
+    Ok(Issued::of(call, made))
 }
 
 fn verify_assertion(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
@@ -195,7 +194,8 @@ fn first(call: &Call<'_>, token: &JtiUse<'_>) -> Result<bool> {
 
 fn issue_userinfo(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
     let (provider, client) = (provider(call, &body.issuer), client(&body.client)?);
-    Ok(Issued { token: provider.issue_userinfo(&client, &TokenClaims::from(body.claims))? })
+    let made = provider.make_userinfo(&client, &TokenClaims::from(body.claims))?;
+    Ok(Issued::of(call, made))
 }
 
 /// A userinfo response that came from a provider.
@@ -230,7 +230,9 @@ fn open_userinfo(call: &Call<'_>, body: UserinfoRequest) -> Result<Userinfo> {
         None => None,
     };
     let party = relying_party(call, client, &body.issuer);
-    Ok(Userinfo { claims: party.open_userinfo(keys.as_ref(), &body.token, &body.subject)? })
+    let found = party.verify_userinfo(keys.as_ref(), &body.token, &body.subject)?;
+    note_key(call, &found);
+    Ok(Userinfo { claims: found.claims.into_map() })
 }
 
 /// A user, and a client.

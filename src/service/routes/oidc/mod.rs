@@ -19,7 +19,7 @@ use super::peer_keys;
 use crate::alg::{Algorithm, Family};
 use crate::error::Result;
 use crate::ops::{KeySet, PeerRules};
-use crate::profiles::oidc::{Client, Provider, RelyingParty, VerifiedToken};
+use crate::profiles::oidc::{Client, MadeToken, Provider, RelyingParty, VerifiedToken};
 use crate::service::call::Call;
 use crate::service::route::Route;
 
@@ -47,9 +47,23 @@ struct Accepted {
     alg: &'static str,
 }
 
+impl Issued {
+    fn of(call: &Call<'_>, made: MadeToken) -> Self {
+        call.note_key_of(made.keys.active());
+        Self { token: made.token }
+    }
+}
+
+/// Tells records which key of ours let a token in.
+fn note_key(call: &Call<'_>, token: &VerifiedToken) {
+    for key in std::iter::once(&token.key).chain(&token.decrypted_by) {
+        call.note_key_of(key);
+    }
+}
+
 impl Accepted {
     fn of(call: &Call<'_>, token: VerifiedToken) -> Self {
-        call.note_key(token.key.alias.as_str(), Some(&token.key.kid));
+        note_key(call, &token);
         Self {
             alias: token.key.alias.to_string(),
             kid: token.key.kid.clone(),

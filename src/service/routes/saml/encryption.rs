@@ -3,10 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Peer, Role, entity};
+use super::{Peer, Role, entity, note_alias};
 use crate::access::Right;
 use crate::error::Result;
-use crate::profiles::saml::{self, Encryptable};
+use crate::profiles::saml::{self, Encryptable, SamlUse};
 use crate::service::call::Call;
 use crate::service::route::Route;
 use crate::xmlsec::PeerPolicy;
@@ -158,7 +158,7 @@ fn decrypt(call: &Call<'_>, body: DecryptRequest) -> Result<DecryptedDocument> {
     let entity = entity(call, body.role, body.identifier)?;
     let found = entity.decrypt(body.xml.as_bytes(), body.kind.into(), &policy)?;
     if let Some(first) = found.first() {
-        call.note_key(&first.alias, None);
+        note_alias(call, &entity, SamlUse::Encryption, &first.alias);
     }
     let elements = found.into_iter().map(|one| Decrypted {
         // EXPOSE: to the caller, who has the right to it.

@@ -5,14 +5,14 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Role, entity};
+use super::{Role, entity, note_alias_of};
 use crate::access::Right;
 use crate::clock::{self, rfc3339};
 use crate::error::Result;
-use crate::profiles::saml::SamlUse;
 use crate::profiles::saml::metadata::{
     Endpoint, KeyDescriptorOptions, MetadataOptions, PublishedEncryption,
 };
+use crate::profiles::saml::{METADATA_LABEL, SamlUse};
 use crate::rotation::Rotation;
 use crate::service::call::Call;
 use crate::service::route::Route;
@@ -113,6 +113,8 @@ fn metadata(call: &Call<'_>, body: MetadataRequest) -> Result<MetadataDocument> 
     let (mut xml, mut alias) = (entity.metadata(&options)?, None);
     if body.sign {
         let signed = entity.sign_metadata(xml.as_bytes(), &SignOptions::default())?;
+        let keys = call.snapshot.find_named(realm, METADATA_LABEL);
+        note_alias_of(call, keys.map(|set| &**set), &signed.alias);
         (xml, alias) = (signed.xml, Some(signed.alias));
     }
     let valid_until = valid_until.map(rfc3339);

@@ -12,7 +12,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::profiles::saml::{KnownPeer, SamlEntity, SamlRole, SamlScope};
+use crate::ops::KeySet;
+use crate::profiles::saml::{KnownPeer, SamlEntity, SamlRole, SamlScope, SamlUse};
 use crate::service::call::Call;
 use crate::service::route::Route;
 use crate::xmlsec::Signer;
@@ -83,6 +84,23 @@ impl Peer {
 fn entity(call: &Call<'_>, role: Role, identifier: Option<String>) -> Result<SamlEntity> {
     let scope = SamlScope { realm: call.asked.realm.clone(), role: role.into(), identifier };
     call.keyring.saml(scope)
+}
+
+/// Tells records which alias of ours served; its kid stands behind the label of this use.
+fn note_alias(call: &Call<'_>, entity: &SamlEntity, purpose: SamlUse, alias: &str) {
+    if !call.is_recorded() {
+        return;
+    }
+    // The call has one snapshot from start to end.
+    let keys = entity.keys(purpose).ok();
+    note_alias_of(call, keys.as_deref(), alias);
+}
+
+/// The same of known keys.
+fn note_alias_of(call: &Call<'_>, keys: Option<&KeySet>, alias: &str) {
+    let mut keys = keys.into_iter().flat_map(KeySet::keys);
+    let kid = keys.find(|key| key.alias.as_str() == alias).map(|key| key.kid.as_str());
+    call.note_key(alias, kid);
 }
 
 /// The certificate of the key that signed, by its SHA-256 in hex.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Peer, Role, certificate, entity};
+use super::{Peer, Role, certificate, entity, note_alias_of};
 use crate::access::Right;
 use crate::error::Result;
 use crate::profiles::saml::redirect::{self, MessageKind, RedirectOptions};
@@ -72,7 +72,7 @@ fn sign_query(call: &Call<'_>, body: QueryRequest) -> Result<SignedQuery> {
     };
     let keys = entity(call, body.role, body.identifier)?.keys(SamlUse::Signing)?;
     let signed = redirect::sign(&keys, body.xml.as_bytes(), &options)?;
-    call.note_key(&signed.alias, None);
+    note_alias_of(call, Some(&keys), &signed.alias);
     let alg = signed.algorithm.xml_name().unwrap_or_default();
     Ok(SignedQuery { query: signed.query, alias: signed.alias, alg })
 }

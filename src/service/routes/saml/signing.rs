@@ -3,10 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Peer, Role, certificate, entity};
+use super::{Peer, Role, certificate, entity, note_alias};
 use crate::access::Right;
 use crate::error::{Error, ErrorKind, Result};
-use crate::profiles::saml::{self, Expect, KnownPeer, Signing};
+use crate::profiles::saml::{self, Expect, KnownPeer, SamlUse, Signing};
 use crate::service::call::Call;
 use crate::service::route::Route;
 use crate::xmlsec::dsig::SignOptions;
@@ -89,7 +89,7 @@ fn sign(call: &Call<'_>, body: SignRequest) -> Result<SignedDocument> {
     };
     let entity = entity(call, body.role, body.identifier)?;
     let signed = entity.sign(body.xml.as_bytes(), what, &options)?;
-    call.note_key(&signed.alias, None);
+    note_alias(call, &entity, SamlUse::Signing, &signed.alias);
     let alg = signed.algorithm.xml_name().unwrap_or_default();
     Ok(SignedDocument { xml: signed.xml, id: signed.id, alias: signed.alias, alg })
 }
