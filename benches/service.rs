@@ -1,8 +1,8 @@
 //! What the service adds to TLS, HTTP and the primitive: requests a second against a server that does the primitive
 //! alone and answers `{}`, in turns, over keep-alive TLS 1.3; batches against the library; latencies while keys
-//! rotate every second. One thread serves, another process of one thread asks.
+//! rotate every second; what a line for each use costs. One thread serves, another process of one thread asks.
 //!
-//! `cargo bench --bench service`, or one part of it: `cargo bench --bench service -- single|batches|rotations`
+//! `cargo bench --bench service`, or one part of it: `cargo bench --bench service -- single|audit|batches|rotations`
 
 #![expect(
     clippy::unwrap_used,
@@ -28,7 +28,7 @@ use claviger::jose::jws::{self, SignOptions, VerifyOptions};
 use claviger::journal::Actor;
 use claviger::ops::{self, KeySet};
 use claviger::rotation::{Overrides, Request as StepRequest, Rotation, Step};
-use claviger::service::{Limits, Listener, ServerTls, Service, Tls, serve};
+use claviger::service::{Audit, Limits, Listener, ServerTls, Service, Tls, serve};
 use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -71,6 +71,9 @@ fn main() {
     if asked("single") {
         house.single();
     }
+    if asked("audit") {
+        house.audit();
+    }
     if asked("batches") {
         house.batches();
     }
@@ -89,31 +92,12 @@ struct House {
 impl House {
     fn build(directory: &Path) -> Self {
         claviger::starter::create(directory, Clock::system().now()).unwrap();
-        let made = Command::new("openssl")
-            .current_dir(directory)
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
-            ])
-            .args([
-                "-keyout",
-                "bench.key",
-                "-out",
-                "bench.pem",
-                "-days",
-                "2",
-                "-subj",
-                "/CN=localhost",
-            ])
-            .args(["-addext", "subjectAltName=DNS:localhost"])
-            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-            .stderr(Stdio::null())
-            .status();
+        let arguments = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout bench.key -out bench.pem \
+            -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
+            -addext basicConstraints=critical,CA:FALSE";
+        let mut command = Command::new("openssl");
+        let made = command.current_dir(directory).args(arguments.split_whitespace());
+        let made = made.stderr(Stdio::null()).status();
         assert!(made.unwrap().success());
         let file = directory.join("claviger.toml");
         let text = std::fs::read_to_string(&file).unwrap();
@@ -123,8 +107,10 @@ impl House {
             sha256(KEY.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
         let text = format!(
             "{text}\n[[callers]]\nname = \"bench\"\napi_key_sha256 = \"{hash}\"\n\n[[grants]]\ncallers = [\"bench\"]\n\
-             rights = [\"sign\", \"verify\"]\nlabels = [\"am.services.oauth2.*\"]\n\n[service]\nlisten = [\"127.0.0.1:0\"]\n\
-             certificate = {{ chain = \"bench.pem\", key = \"bench.key\" }}\n"
+             rights = [\"sign\", \"verify\"]\nlabels = [\"am.services.oauth2.*\"]\n\n[[grants]]\ncallers = [\"bench\"]\n\
+             rights = [\"metrics\"]\n\n[service]\nlisten = [\"127.0.0.1:0\"]\n\
+             certificate = {{ chain = \"bench.pem\", key = \"bench.key\" }}\n\n\
+             [service.audit]\nto = \"audit.log\"\nuses = \"full\"\n"
         );
         std::fs::write(&file, text).unwrap();
         let keyring = Keyring::open(&file).unwrap();
@@ -136,12 +122,26 @@ impl House {
         self.keyring.label(label).unwrap().keys().unwrap()
     }
 
-    /// The service, on one thread.
+    /// The keys of a label, and a token of theirs.
+    fn token(&self, label: &str) -> (Arc<KeySet>, String) {
+        let keys = self.keys(label);
+        let payload = claims().to_string();
+        let token = jws::sign(&keys, payload.as_bytes(), &SignOptions::default()).unwrap();
+        (keys, token)
+    }
+
+    /// The service, on one thread, without audit lines.
     fn service(&self) -> (Runtime, SocketAddr) {
+        self.audited(None)
+    }
+
+    /// The service, on one thread; another one writes its lines.
+    fn audited(&self, audit: Option<Audit>) -> (Runtime, SocketAddr) {
         let runtime = one_thread("service");
         let socket = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = socket.local_addr().unwrap();
-        let service = Service::new(self.keyring.clone(), Clock::system(), Limits::default());
+        let (keyring, clock) = (self.keyring.clone(), Clock::system());
+        let service = Service::audited(keyring, clock, Limits::default(), audit);
         let tls = Some(self.tls.clone());
         let listener = {
             let _inside = runtime.enter();
@@ -190,15 +190,12 @@ impl House {
         println!("{:<14} {:>10} {:>10} {:>7}", "operation", "service", "floor", "ratio");
         let (_service, address) = self.service();
         let body = json!({ "claims": claims() }).to_string();
-        let payload = claims().to_string();
-        let es256 = self.keys(ES256);
-        let token = jws::sign(&es256, payload.as_bytes(), &SignOptions::default()).unwrap();
+        let (es256, token) = self.token(ES256);
         let input = token.rsplit_once('.').unwrap().0.to_owned();
         let signs = move || drop(ops::sign_raw(&es256, input.as_bytes(), Some("ES256")).unwrap());
         let (_floor, floor) = self.floor(EMPTY, Arc::new(signs));
         self.compare("ES256 sign", (address, floor), &format!("/v1/labels/{ES256}/sign"), &body);
-        let hs256 = self.keys(HS256);
-        let token = jws::sign(&hs256, payload.as_bytes(), &SignOptions::default()).unwrap();
+        let (hs256, token) = self.token(HS256);
         let body = json!({ "token": token }).to_string();
         let input = token.rsplit_once('.').unwrap().0.to_owned();
         let tag = ops::sign_raw(&hs256, input.as_bytes(), Some("HS256")).unwrap().0;
@@ -214,6 +211,25 @@ impl House {
             &format!("/v1/labels/{HS256}/verify"),
             &body,
         );
+    }
+
+    /// The service with a line for each use in a file, against the same without.
+    fn audit(&self) {
+        println!(
+            "\nrequests a second with an audit line for each in a file, and without; medians of {ROUNDS} rounds in turns"
+        );
+        println!("{:<14} {:>10} {:>10} {:>7}", "operation", "lines", "none", "ratio");
+        let settings = self.keyring.config().service.audit.clone().unwrap();
+        let audit = Audit::open(&settings, Clock::system()).unwrap();
+        let ((_audited, lines), (_plain, none)) = (self.audited(Some(audit)), self.service());
+        let body = json!({ "claims": claims() }).to_string();
+        self.compare("ES256 sign", (lines, none), &format!("/v1/labels/{ES256}/sign"), &body);
+        let body = json!({ "token": self.token(HS256).1 }).to_string();
+        self.compare("HS256 verify", (lines, none), &format!("/v1/labels/{HS256}/verify"), &body);
+        let figures = String::from_utf8(self.answer(lines, "GET /metrics", "").to_vec()).unwrap();
+        for line in figures.lines().filter(|line| line.starts_with("claviger_audit_lines_total")) {
+            println!("{line}");
+        }
     }
 
     fn compare(&self, name: &str, servers: (SocketAddr, SocketAddr), path: &str, body: &str) {
@@ -299,9 +315,7 @@ impl House {
 
     /// Latencies of ES256 verification while the label is reordered every second.
     fn rotations(&self) {
-        let keys = self.keys(ES256);
-        let payload = claims().to_string();
-        let token = jws::sign(&keys, payload.as_bytes(), &SignOptions::default()).unwrap();
+        let (_, token) = self.token(ES256);
         let (path, body) =
             (format!("/v1/labels/{ES256}/verify"), json!({ "token": token }).to_string());
         let (_service, address) = self.service();
@@ -384,9 +398,11 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values[values.len() / 2]
 }
 
-fn request(path: &str, body: &str, header: &str) -> Vec<u8> {
+/// `target`: what is posted to, or a method and its path.
+fn request(target: &str, body: &str, header: &str) -> Vec<u8> {
+    let line = if target.starts_with('/') { format!("POST {target}") } else { target.to_owned() };
     format!(
-        "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {KEY}\r\ncontent-type: application/json\r\n\
+        "{line} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {KEY}\r\ncontent-type: application/json\r\n\
          {header}content-length: {}\r\n\r\n{body}",
         body.len()
     )
