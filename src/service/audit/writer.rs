@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! a use ─► offered ──┐                                  ┌─► lost, if the queue is full
-//!                    ├─► queue (bounded) ─► thread: whole lines, one write for all that wait; fsync for changes
+//!                    ├─► queue (bounded) ─► thread: whole lines, one write for all that wait; fsync for changes;
+//!                    │                              a pause in which more may come, unless somebody waits
 //! a change ─► put ───┘◄── written, or not ──────────────┘
 //! ```
 
@@ -29,6 +30,9 @@ const RESERVE: usize = 1_024;
 /// What is written at once; no more than the smallest file may hold.
 const BATCH_LINES: usize = 256;
 const BATCH_BYTES: usize = 32 << 10;
+/// How long lines that nobody waits for are gathered after a write. Without it a busy service would wake the thread, and
+/// whoever watches the folder of its file, for each of them.
+const GATHER: Duration = Duration::from_millis(2);
 /// How long somebody waits for a line: a reader of standard output may have stopped reading.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Before a pipe is tried again that takes nothing now.
@@ -103,14 +107,23 @@ impl Writer {
     /// # Errors
     /// [`ErrorKind::Io`] if the file cannot be opened or there is no thread.
     pub(super) fn start(target: &AuditTarget, clock: Clock) -> Result<Self> {
+        Self::gathering(target, clock, GATHER)
+    }
+
+    fn gathering(target: &AuditTarget, clock: Clock, pause: Duration) -> Result<Self> {
         let (mut sink, named) = Sink::open(target)?;
         let (queue, mut entries) = mpsc::channel(QUEUE);
         let figures = Arc::<Figures>::default();
         let seen = Arc::clone(&figures);
         let work = move || {
-            let mut batch = Vec::with_capacity(BATCH_LINES);
+            let mut batch: Vec<Entry> = Vec::with_capacity(BATCH_LINES);
             while entries.blocking_recv_many(&mut batch, BATCH_LINES) > 0 {
+                let is_idle =
+                    batch.len() < BATCH_LINES && batch.iter().all(|one| one.done.is_none());
                 write(&mut sink, &mut batch, &clock, &seen, &named);
+                if is_idle {
+                    std::thread::park_timeout(pause);
+                }
             }
         };
         let thread = std::thread::Builder::new().name("audit".into()).spawn(work);
@@ -143,6 +156,8 @@ impl Writer {
                 }
                 Err(mpsc::error::TrySendError::Closed(_)) => return Err(Unwritten),
             }
+            // It may be gathering.
+            self.thread.thread().unpark();
             written.await.map_err(|_| Unwritten)
         };
         timeout(PATIENCE, handed_over).await.unwrap_or(Err(Unwritten))
@@ -152,6 +167,7 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         drop(self.queue.take());
+        self.thread.thread().unpark();
         // What waits is written, if it can be.
         let mut left = PATIENCE.as_millis() / PAUSE.as_millis();
         while !self.thread.is_finished() && left > 0 {
@@ -288,4 +304,41 @@ fn write_all(file: &mut File, mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::config::{AuditRotation, Placed};
+    use crate::problem::Location;
+
+    /// What is offered is written at once after a rest; who waits, and the end, are not kept by the pause after it.
+    #[tokio::test]
+    async fn nobody_waits_for_lines_to_be_gathered() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        let location = Location { file: path.clone(), line: 1, column: 1, span: 0..0 };
+        let path_of = Placed { value: path.clone(), location };
+        let target = AuditTarget::File { path: path_of, rotation: AuditRotation::default() };
+        let writer =
+            Writer::gathering(&target, Clock::system(), Duration::from_secs(3_600)).unwrap();
+        let line = |text: &str| format!("{{\"n\":\"{text}\"}}\n").into_bytes();
+        let text = || std::fs::read_to_string(&path).unwrap();
+        writer.offer(line("first"));
+        while writer.figures.written() < 1 {
+            tokio::task::yield_now().await;
+        }
+        for round in 0..50 {
+            writer.offer(line("gathered"));
+            assert_eq!(writer.put(line("awaited"), Care::Written).await, Ok(()));
+            assert_eq!(writer.figures.written(), 3 + 2 * round);
+            assert!(text().ends_with("{\"n\":\"awaited\"}\n"));
+        }
+        writer.offer(line("last"));
+        let figures = Arc::clone(&writer.figures);
+        drop(writer);
+        assert_eq!(figures.written(), 102);
+        assert!(text().ends_with("{\"n\":\"last\"}\n"));
+    }
 }
