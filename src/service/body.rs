@@ -10,6 +10,7 @@ use http_body_util::BodyExt;
 use hyper::StatusCode;
 use hyper::body::{Body, Incoming};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::{Limits, Problem};
 
@@ -88,16 +89,142 @@ const DISCARD_TIME: Duration = Duration::from_secs(1);
 /// # Errors
 /// 400 with the place.
 pub(crate) fn parse<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, Problem> {
-    serde_json::from_slice(bytes).map_err(|error| malformed(&error))
+    serde_json::from_slice(bytes).map_err(|error| malformed(bytes, &error))
 }
 
-/// What is told of a body that is not of its form. The parser's own text may quote a value, which may be a secret.
-pub(crate) fn malformed(error: &serde_json::Error) -> Problem {
-    let what = match error.classify() {
-        serde_json::error::Category::Data => "the body is not of the form of this operation",
-        _ => "the body is no JSON",
+/// What is told of a body that is not of its form.
+#[cold]
+pub(crate) fn malformed(bytes: &[u8], error: &serde_json::Error) -> Problem {
+    let (line, column) = (error.line(), error.column());
+    let text = if bytes.is_empty() {
+        "there is no body".to_owned()
+    // The parser calls some values of a wrong type bad syntax.
+    } else if error.is_data() || serde_json::from_slice::<IgnoredAny>(bytes).is_ok() {
+        let why = reason(&error.to_string()).map_or_else(String::new, |why| format!(": {why}"));
+        format!("the body is not of the form of this operation: line {line}, column {column}{why}")
+    } else {
+        format!("the body is no JSON: line {line}, column {column}")
     };
-    let text = format!("{what}: line {}, column {}", error.line(), error.column());
     Problem::new(StatusCode::BAD_REQUEST, "malformed", text)
         .with_help("GET /openapi.json has the form of each body")
+}
+
+/// What the parser says of a form without members, in the place of those that it expects.
+const NONE: &str = "`, there are no ";
+
+/// The part of the parser's text that is of the form alone: the rest may quote a value, which may be a secret.
+fn reason(text: &str) -> Option<String> {
+    let text = text.rsplit_once(" at line ").map_or(text, |(text, _)| text);
+    let member = |text: &str| text.strip_suffix('`').map(str::to_owned);
+    if let Some(name) = text.strip_prefix("missing field `") {
+        return member(name).map(|name| format!("\"{name}\" is missing"));
+    }
+    if let Some(name) = text.strip_prefix("duplicate field `") {
+        return member(name).map(|name| format!("\"{name}\" is there twice"));
+    }
+    let quotes = ["invalid type: ", "invalid value: ", "unknown field `", "unknown variant `"];
+    if !quotes.iter().any(|beginning| text.starts_with(beginning)) || text.contains(NONE) {
+        return None;
+    }
+    // Behind what is quoted, whatever that holds.
+    let (_, form) = text.rsplit_once(", expected ")?;
+    let form = if form.starts_with("struct ") { "an object" } else { form };
+    Some(format!("expected {}", form.replace('`', "\"")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "its form counts")]
+    struct Form {
+        name: String,
+        #[serde(default)]
+        count: u8,
+        #[serde(default)]
+        kind: Option<Kind>,
+        #[serde(default)]
+        inner: Option<Inner>,
+        #[serde(default)]
+        list: Vec<u8>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {}
+
+    #[derive(Clone, Copy, Debug, Deserialize)]
+    enum Kind {
+        #[serde(rename = "one")]
+        One,
+        #[serde(rename = "two")]
+        Two,
+    }
+
+    fn told(body: &str) -> String {
+        parse::<Form>(body.as_bytes()).unwrap_err().detail.into_owned()
+    }
+
+    #[test]
+    fn a_body_of_another_form_is_told_which_one_it_should_have() {
+        let form = |at: &str, why: &str| {
+            format!("the body is not of the form of this operation: line 1, {at}: {why}")
+        };
+        for (body, expected) in [
+            ("", "there is no body".to_owned()),
+            ("{", "the body is no JSON: line 1, column 1".to_owned()),
+            (r#"{"name":"a"} x"#, "the body is no JSON: line 1, column 14".to_owned()),
+            ("{}", form("column 2", r#""name" is missing"#)),
+            (r#"{"name":"a","name":"b"}"#, form("column 18", r#""name" is there twice"#)),
+            (r#"{"name":1}"#, form("column 9", "expected a string")),
+            (r#"{"name":"a","count":256}"#, form("column 23", "expected u8")),
+            (r#"{"name":"a","kind":"three"}"#, form("column 26", r#"expected "one" or "two""#)),
+            ("[1]", form("column 2", "expected a string")),
+            ("7", form("column 1", "expected an object")),
+        ] {
+            assert_eq!(told(body), expected, "{body}");
+        }
+        let wrong = told(r#"{"name":"a","kind":7}"#);
+        assert!(wrong.starts_with("the body is not of the form"), "{wrong}");
+        let more = told(r#"{"name":"a","x":1}"#);
+        assert!(more.contains(r#"expected one of "name", "count", "kind""#), "{more}");
+    }
+
+    #[test]
+    fn no_value_and_no_name_of_a_body_is_told_back() {
+        let canary = "CANARY";
+        for text in [
+            canary.to_owned(),
+            format!(", expected {canary}"),
+            format!("x at line 1, expected {canary} at line 1 column 1"),
+            format!("`, expected `{canary}"),
+            format!("missing field `{canary}`"),
+            format!("`, there are no {canary}"),
+        ] {
+            let name = |value: Value| {
+                let mut members = serde_json::Map::from_iter([("name".to_owned(), json!("a"))]);
+                members.insert(text.clone(), value);
+                Value::Object(members)
+            };
+            for body in [
+                name(json!(1)),
+                json!({ "name": [text] }),
+                json!({ "name": { text.as_str(): 1 } }),
+                json!({ "name": "a", "count": text }),
+                json!({ "name": "a", "kind": text }),
+                json!({ "name": "a", "kind": { text.as_str(): 1 } }),
+                json!({ "name": "a", "inner": { text.as_str(): 1 } }),
+                json!({ "name": "a", "list": [text] }),
+                json!([text, text]),
+                json!(text),
+            ] {
+                let told = told(&body.to_string());
+                assert!(!told.contains(canary), "{told}");
+            }
+        }
+    }
 }

@@ -96,8 +96,7 @@ impl<'b> Input<'b> {
                 if json::names_members_once(claims) {
                     return Ok(Some(claims.get().as_bytes().into()));
                 }
-                let text = "\"claims\" names a member twice";
-                Err(Error::new(ErrorKind::Malformed, text))
+                Err(not_strict(claims))
             }
             (Some(_), None, None) => {
                 Err(Error::new(ErrorKind::Malformed, "\"claims\" is no JSON object"))
@@ -108,6 +107,17 @@ impl<'b> Input<'b> {
         }
     }
 }
+
+/// What is wrong with claims that name a member twice, or are no JSON that everybody reads.
+#[cold]
+fn not_strict(claims: &RawValue) -> Error {
+    let found = json::parse_strict(claims.get().as_bytes(), MAX_DEPTH);
+    let other = || Error::new(ErrorKind::Malformed, "not strict JSON");
+    found.err().unwrap_or_else(other).about("\"claims\"")
+}
+
+/// How deep claims may nest that nobody reads here; the parser of bodies goes no deeper.
+const MAX_DEPTH: usize = 126;
 
 const ONE: &str = "send one of \"claims\" (a JSON object), \"payload\" (base64url) and \"text\"";
 

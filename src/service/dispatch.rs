@@ -65,9 +65,11 @@ impl Table {
         let method = if *method == Method::HEAD { &Method::GET } else { method };
         let (at, route) = rows().find(|(_, route)| route.method == *method).ok_or_else(|| {
             let allow: Vec<&str> = rows().map(|(_, route)| route.method.as_str()).collect();
+            let allow = allow.join(", ");
             let text = "this path has no such method";
-            let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", text);
-            Problem { allow: Some(allow.join(", ").into()), ..problem }
+            let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", text)
+                .with_help(format!("it has: {allow}"));
+            Problem { allow: Some(allow.into()), ..problem }
         })?;
         let mut parts = Members::default();
         for (name, value) in found.params.iter() {

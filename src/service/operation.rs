@@ -161,7 +161,7 @@ fn items<'b, T: Deserialize<'b>>(bytes: &'b [u8], max: usize) -> Result<Vec<T>, 
     let items = Items { max, of: PhantomData }.deserialize(&mut deserializer);
     items.and_then(|items| deserializer.end().map(|()| items)).map_err(|error| {
         if !error.to_string().starts_with(TOO_MANY) {
-            return body::malformed(&error);
+            return body::malformed(bytes, &error);
         }
         let text = format!("the batch has more than {max} items");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "limit_exceeded", text)
@@ -189,14 +189,19 @@ impl<'b, T: Deserialize<'b>> Visitor<'b> for Items<T> {
     type Value = Vec<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("items")
+        f.write_str("an object")
     }
 
     fn visit_map<A: MapAccess<'b>>(self, mut map: A) -> Result<Vec<T>, A::Error> {
         let mut items = None;
         while let Some(name) = map.next_key::<std::borrow::Cow<'b, str>>()? {
             if name != "items" || items.is_some() {
-                return Err(de::Error::custom("another member"));
+                let twice = name == "items";
+                return Err(if twice {
+                    de::Error::duplicate_field("items")
+                } else {
+                    de::Error::unknown_field(&name, &["items"])
+                });
             }
             items = Some(map.next_value_seed(List { max: self.max, of: PhantomData })?);
         }

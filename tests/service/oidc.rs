@@ -183,6 +183,52 @@ fn a_clients_secret_is_in_no_answer_and_mistakes_are_the_callers() {
     assert_eq!(shop.aliases(ES256), ["a", "b"]);
 }
 
+/// Whatever is wrong with keys in a body, it is the caller's to mend; with those of a label, the operator's.
+#[test]
+fn keys_that_are_unfit_are_whose_they_are() {
+    let shop = shop(&ALL);
+    let keys_of = |keys: &str| serde_json::from_str::<Value>(keys).unwrap();
+    let encrypted = json!({"id_token_encrypted_response_alg": "RSA-OAEP-256"});
+    let issue = |client: &Value| {
+        let body = json!({"issuer": ISSUER, "client": client, "claims": {"sub": "alice"}});
+        post(&shop, "id-token/issue", &body)
+    };
+    let hmac = json!({"client_id": "shop", "id_token_signed_response_alg": "HS256",
+        "client_secret": "short"});
+    let refused = |(status, problem): (u16, Value), why: &str| {
+        assert_eq!((status, &problem["code"]), (400, &json!("malformed")), "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(why), "{problem}");
+    };
+    refused(issue(&hmac), "the client secret is shorter than the digest");
+    for (jwks, why) in [
+        (r#"{"keys":[]}"#, "no key that can be used"),
+        (r#"{}"#, "no member `keys`"),
+        (r#"{"keys":[{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}]}"#, "no key"),
+    ] {
+        let mut with_jwks = client(encrypted.clone());
+        with_jwks["jwks"] = keys_of(jwks);
+        refused(issue(&with_jwks), why);
+        let body = json!({"issuer": ISSUER, "client": client(json!({})), "token": "a.b.c",
+            "as_client": true, "provider_jwks": keys_of(jwks)});
+        refused(post(&shop, "id-token/verify", &body), "\"provider_jwks\": ");
+        refused(post(&shop, "id-token/verify", &body), why);
+    }
+    for registration in [json!("shop"), json!([])] {
+        refused(issue(&registration), "\"client\": ");
+    }
+
+    // A secret that the operator mapped.
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("am.applications.oauth2.client.s.secret"), "short").unwrap();
+    let more = format!("{MAPPINGS}\n[stores.secrets]\nkind = \"volume\"\ndirectory = \".\"\n");
+    let mapped = Shop::with_key_in(folder, &ALL, &more, "more.jwks", "h", "ec");
+    let mut registration = hmac;
+    registration["secret_label_identifier"] = json!("s");
+    let body = json!({"issuer": ISSUER, "client": registration, "claims": {"sub": "alice"}});
+    let (status, problem) = post(&mapped, "id-token/issue", &body);
+    assert_eq!((status, &problem["code"]), (500, &json!("key_unfit")), "{problem}");
+}
+
 #[test]
 fn issuing_and_opening_are_two_rights() {
     for (right, other) in [("oidc-issue", "verify"), ("oidc-open", "issue")] {

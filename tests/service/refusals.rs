@@ -66,3 +66,34 @@ fn a_parameter_that_the_path_has_not_is_refused_and_no_other_realm_answers() {
     let history = format!("/v1/labels/{ES256}/history?since=2027-01-15T08:00:00Z");
     assert_eq!(shop.running().get(&history, KEY).0, 200);
 }
+
+#[test]
+fn claims_that_name_a_member_twice_are_refused_by_every_profile() {
+    let rights = ["sign", "session-seal", "token-issue", "oidc-issue"];
+    let shop = Shop::new(&rights);
+    let client = r#""issuer":"https://op.example","client":{"client_id":"a"},"#;
+    let oidc =
+        ["id-token", "access-token", "refresh-token", "logout-token", "request-object", "userinfo"]
+            .map(|kind| (format!("/v1/oidc/{kind}/issue"), client));
+    let others = ["/v1/sessions/seal", "/v1/tokens/authid/seal"].map(|path| (path.to_owned(), ""));
+    let sign = [(format!("/v1/labels/{ES256}/sign"), "")];
+    for (path, before) in oidc.into_iter().chain(others).chain(sign) {
+        let deep = format!("{}1{}", r#"{"a":"#.repeat(110), "}".repeat(110));
+        for (claims, why) in [
+            (r#"{"sub":"a","sub":"b"}"#, "a member occurs twice at line 1, column 21"),
+            (r#"{"sub":"a","x":[{"y":1,"\u0079":2}]}"#, "a member occurs twice"),
+            (r#"{"sub":"a","n":1e999}"#, "not strict JSON"),
+            (&deep, "nest"),
+            ("[]", "object"),
+        ] {
+            if claims == deep && path.ends_with("/sign") {
+                continue;
+            }
+            let body = format!("{{{before}\"claims\":{claims}}}");
+            let (status, problem) = shop.running().post_text(&path, KEY, &body);
+            let detail = problem["detail"].as_str().unwrap();
+            assert_eq!((status, &problem["code"]), (400, &json!("malformed")), "{path}: {problem}");
+            assert!(detail.contains("\"claims\"") && detail.contains(why), "{path}: {problem}");
+        }
+    }
+}

@@ -53,13 +53,14 @@ impl Tokens {
         Ok(self)
     }
 
-    fn require_peers(&self) -> Result<()> {
+    /// That the profile has a peer.
+    pub(crate) fn require_peers(&self) -> Result<()> {
         if self.profile.between == Between::Peers {
             return Ok(());
         }
         let text =
             format!("nobody else makes or opens tokens of profile \"{}\"", self.profile.name);
-        Err(Error::new(ErrorKind::Usage, text))
+        Err(Error::new(ErrorKind::Usage, text).with_help("leave out what is said of a peer"))
     }
 }
 

@@ -5,8 +5,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::claims;
 use crate::access::Right;
 use crate::clock::rfc3339;
 use crate::error::{Error, ErrorKind, Result};
@@ -37,7 +39,8 @@ pub(super) fn routes() -> Vec<Route> {
 #[schemars(rename = "SessionSealRequest")]
 struct SealRequest {
     /// Its claims; `jti`, `iat`, `exp`, `idle`, `seen` and the realm are set by the service.
-    claims: Map<String, Value>,
+    #[schemars(with = "Map<String, Value>")]
+    claims: Box<RawValue>,
 }
 
 /// A session as a browser gets it.
@@ -99,7 +102,7 @@ pub(super) fn shown(seconds: u64) -> String {
 
 fn seal(call: &Call<'_>, body: SealRequest) -> Result<SealedSession> {
     let sessions = sessions(call);
-    let made = sessions.seal(&body.claims)?;
+    let made = sessions.seal(&claims(&body.claims)?)?;
     note_acting(call, || sessions.acting());
     Ok(sealed(&sessions, made))
 }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::peer_keys;
 use super::sessions::{MadeBy, note_acting, shown};
+use super::{claims, peer_keys};
 use crate::access::Right;
 use crate::error::{Error, ErrorKind, Result};
 use crate::profiles::journey::{Between, Expected, Tokens};
@@ -38,7 +38,8 @@ pub(super) fn routes() -> Vec<Route> {
 #[schemars(rename = "TokenSealRequest")]
 struct SealRequest {
     /// Its claims; those that the profile sets are set by the service.
-    claims: Map<String, Value>,
+    #[schemars(with = "Map<String, Value>")]
+    claims: Box<RawValue>,
     /// The identifier of the node or module, where labels have one.
     identifier: Option<String>,
     /// How long it lives, in seconds; absent: what the profile says.
@@ -59,9 +60,10 @@ fn seal(call: &Call<'_>, body: SealRequest) -> Result<SealedToken> {
     let mut tokens = tokens(call, body.identifier.as_deref(), body.life)?;
     let profile = tokens.profile();
     if let Some(peer) = &body.peer {
-        tokens = tokens.with_peer(peer_keys(peer, &profile.peer_encrypts()?)?)?;
+        tokens.require_peers()?;
+        tokens = tokens.with_peer(peer_keys("peer", peer, &profile.peer_encrypts()?)?)?;
     }
-    let token = tokens.seal(&body.claims)?;
+    let token = tokens.seal(&claims(&body.claims)?)?;
     note_acting(call, || tokens.acting());
     Ok(SealedToken { token })
 }
@@ -111,7 +113,8 @@ fn open(call: &Call<'_>, body: OpenRequest) -> Result<OpenedToken> {
     let mut tokens = tokens(call, body.identifier.as_deref(), body.life)?;
     let profile = tokens.profile();
     if let Some(peer) = &body.peer {
-        tokens = tokens.with_peer(peer_keys(peer, &profile.peer_signs()?)?)?;
+        tokens.require_peers()?;
+        tokens = tokens.with_peer(peer_keys("peer", peer, &profile.peer_signs()?)?)?;
     }
     match (body.issuer, body.audience) {
         (Some(issuer), Some(audience)) => {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{Accepted, Issued, borrowed, client, lifetime, note_key};
+use super::{Accepted, Issued, borrowed, claims, client, lifetime, note_key};
 use crate::access::Right;
 use crate::alg::Algorithm;
 use crate::error::Result;
@@ -44,7 +44,8 @@ struct IssueRequest {
     #[schemars(with = "Map<String, Value>")]
     client: Box<RawValue>,
     /// `sub`, `scope` and whatever else there is to say.
-    claims: Map<String, Value>,
+    #[schemars(with = "Map<String, Value>")]
+    claims: Box<RawValue>,
     /// The algorithm that signs, or `encrypted`; of several the first; absent: RS256.
     #[serde(default)]
     protection: Vec<String>,
@@ -65,18 +66,18 @@ fn issue_access(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
     let certificate = certificate.as_deref();
     let options = AccessTokenOptions { lifetime, audiences: &audiences, certificate };
     let provider = provider(call, &body.issuer, &body.protection)?;
-    let claims = TokenClaims::from(body.claims);
-    let made = provider.make_access_token(&client(&body.client)?, &claims, &options)?;
-    Ok(Issued::of(call, made))
+    let claims = TokenClaims::from(claims(&body.claims)?);
+    let client = client(&body.client)?;
+    Issued::of(call, &client, provider.make_access_token(&client, &claims, &options))
 }
 
 fn issue_refresh(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
     let lifetime = lifetime(body.lifetime, RefreshTokenOptions::default().lifetime);
     let options = RefreshTokenOptions { lifetime };
     let provider = provider(call, &body.issuer, &body.protection)?;
-    let claims = TokenClaims::from(body.claims);
-    let made = provider.make_refresh_token(&client(&body.client)?, &claims, &options)?;
-    Ok(Issued::of(call, made))
+    let claims = TokenClaims::from(claims(&body.claims)?);
+    let client = client(&body.client)?;
+    Issued::of(call, &client, provider.make_refresh_token(&client, &claims, &options))
 }
 
 /// An access token that somebody shows.

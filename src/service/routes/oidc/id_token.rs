@@ -7,7 +7,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{Accepted, Issued, borrowed, client, lifetime, provider, provider_keys, relying_party};
+use super::{
+    Accepted, Issued, borrowed, claims, client, lifetime, provider, provider_keys, relying_party,
+};
 use crate::access::Right;
 use crate::error::Result;
 use crate::profiles::oidc::{Endpoint, Expired, IdTokenOptions, IdTokenRules, Nonce, TokenClaims};
@@ -32,7 +34,8 @@ struct IssueRequest {
     #[schemars(with = "Map<String, Value>")]
     client: Box<RawValue>,
     /// `sub` and whatever else there is to say; issuer, audience, times and hashes are set by the service.
-    claims: Map<String, Value>,
+    #[schemars(with = "Map<String, Value>")]
+    claims: Box<RawValue>,
     /// How long it lives, in seconds; absent: an hour.
     lifetime: Option<u64>,
     /// Audiences besides the client.
@@ -56,8 +59,8 @@ fn issue(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
         state: body.state.as_deref(),
     };
     let (provider, client) = (provider(call, &body.issuer), client(&body.client)?);
-    let made = provider.make_id_token(&client, &TokenClaims::from(body.claims), &options)?;
-    Ok(Issued::of(call, made))
+    let claims = TokenClaims::from(claims(&body.claims)?);
+    Issued::of(call, &client, provider.make_id_token(&client, &claims, &options))
 }
 
 /// An ID token that somebody shows.
@@ -128,9 +131,11 @@ fn verify(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
     let client = client(&body.client)?;
     if !body.as_client {
         let provider = provider(call, &body.issuer);
-        return Ok(Accepted::of(call, provider.verify_id_token(&client, &body.token, &rules)?));
+        let token = provider.verify_id_token(&client, &body.token, &rules);
+        return Accepted::with(call, &client, token);
     }
     let keys = provider_keys(body.provider_jwks.as_deref(), client.id_token().signing)?;
     let party = relying_party(call, client, &body.issuer);
-    Ok(Accepted::of(call, party.verify_id_token(keys.as_ref(), &body.token, &rules)?))
+    let token = party.verify_id_token(keys.as_ref(), &body.token, &rules);
+    Accepted::with(call, party.client(), token)
 }

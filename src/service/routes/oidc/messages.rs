@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::{
-    Accepted, Issued, client, lifetime, note_key, peer_keys, provider, provider_keys, relying_party,
+    Accepted, Issued, claims, client, lifetime, note_key, peer_keys, provider, provider_keys,
+    relying_party, told,
 };
 use crate::access::Right;
 use crate::error::Result;
@@ -59,7 +60,8 @@ struct IssueRequest {
     #[schemars(with = "Map<String, Value>")]
     client: Box<RawValue>,
     /// The claims, or the parameters of a request; those that the kind of token sets are set by the service.
-    claims: Map<String, Value>,
+    #[schemars(with = "Map<String, Value>")]
+    claims: Box<RawValue>,
     /// How long it lives, in seconds; absent: what is usual. Userinfo has no end.
     lifetime: Option<u64>,
     /// The provider's JWK set, to encrypt a request object to where that was agreed on.
@@ -108,9 +110,9 @@ fn issue_logout(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
     let lifetime = lifetime(body.lifetime, LogoutTokenOptions::default().lifetime);
     let provider = provider(call, &body.issuer);
     let options = LogoutTokenOptions { lifetime };
-    let claims = TokenClaims::from(body.claims);
-    let made = provider.make_logout_token(&client(&body.client)?, &claims, &options)?;
-    Ok(Issued::of(call, made))
+    let claims = TokenClaims::from(claims(&body.claims)?);
+    let client = client(&body.client)?;
+    Issued::of(call, &client, provider.make_logout_token(&client, &claims, &options))
 }
 
 fn verify_logout(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
@@ -119,22 +121,24 @@ fn verify_logout(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
     let guard = |token: &JtiUse<'_>| first(call, token);
     let rules = LogoutTokenRules { untyped: body.untyped(Untyped::Refused), replay: &guard };
     let party = relying_party(call, client, &body.issuer);
-    Ok(Accepted::of(call, party.verify_logout_token(keys.as_ref(), &body.token, &rules)?))
+    let token = party.verify_logout_token(keys.as_ref(), &body.token, &rules);
+    Accepted::with(call, party.client(), token)
 }
 
 fn issue_request(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
     let client = client(&body.client)?;
     let keys = match (&body.provider_jwks, client.request_object().encryption) {
         (Some(jwks), Some(agreed)) => {
-            Some(peer_keys(jwks, &PeerRules::encrypt(&[agreed.alg.name, agreed.enc.name])?)?)
+            let rules = PeerRules::encrypt(&[agreed.alg.name, agreed.enc.name])?;
+            Some(peer_keys("provider_jwks", jwks, &rules)?)
         }
         _ => None,
     };
     let lifetime = lifetime(body.lifetime, RequestObjectOptions::default().lifetime);
     let options = RequestObjectOptions { lifetime, provider_keys: keys.as_ref() };
     let party = relying_party(call, client, &body.issuer);
-    let made = party.make_request_object(&TokenClaims::from(body.claims), &options)?;
-    Ok(Issued::of(call, made))
+    let made = party.make_request_object(&TokenClaims::from(claims(&body.claims)?), &options);
+    Issued::of(call, party.client(), made)
 }
 
 fn verify_request(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
@@ -142,7 +146,8 @@ fn verify_request(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
     let untyped = body.untyped(Untyped::Accepted);
     let rules = RequestObjectRules { untyped, max_lifetime: Some(max_lifetime) };
     let (provider, client) = (provider(call, &body.issuer), client(&body.client)?);
-    Ok(Accepted::of(call, provider.open_request_object(&client, &body.token, &rules)?))
+    let token = provider.open_request_object(&client, &body.token, &rules);
+    Accepted::with(call, &client, token)
 }
 
 /// An assertion to be made.
@@ -168,8 +173,8 @@ fn issue_assertion(call: &Call<'_>, body: AssertionRequest) -> Result<Issued> {
     let typed = if body.typed { Typed::Own } else { Typed::Plain };
     let party = relying_party(call, client(&body.client)?, &body.issuer);
     let audience = body.audience.as_deref().unwrap_or(&body.issuer);
-    let made = party.make_client_assertion(audience, &AssertionOptions { lifetime, typed })?;
-    Ok(Issued::of(call, made))
+    let made = party.make_client_assertion(audience, &AssertionOptions { lifetime, typed });
+    Issued::of(call, party.client(), made)
 }
 
 fn verify_assertion(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
@@ -184,7 +189,8 @@ fn verify_assertion(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
         ..usual
     };
     let (provider, client) = (provider(call, &body.issuer), client(&body.client)?);
-    Ok(Accepted::of(call, provider.verify_client_assertion(&client, &body.token, &rules)?))
+    let token = provider.verify_client_assertion(&client, &body.token, &rules);
+    Accepted::with(call, &client, token)
 }
 
 fn first(call: &Call<'_>, token: &JtiUse<'_>) -> Result<bool> {
@@ -194,8 +200,8 @@ fn first(call: &Call<'_>, token: &JtiUse<'_>) -> Result<bool> {
 
 fn issue_userinfo(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
     let (provider, client) = (provider(call, &body.issuer), client(&body.client)?);
-    let made = provider.make_userinfo(&client, &TokenClaims::from(body.claims))?;
-    Ok(Issued::of(call, made))
+    let claims = TokenClaims::from(claims(&body.claims)?);
+    Issued::of(call, &client, provider.make_userinfo(&client, &claims))
 }
 
 /// A userinfo response that came from a provider.
@@ -230,7 +236,8 @@ fn open_userinfo(call: &Call<'_>, body: UserinfoRequest) -> Result<Userinfo> {
         None => None,
     };
     let party = relying_party(call, client, &body.issuer);
-    let found = party.verify_userinfo(keys.as_ref(), &body.token, &body.subject)?;
+    let found = party.verify_userinfo(keys.as_ref(), &body.token, &body.subject);
+    let found = found.map_err(|error| told(call, party.client(), error))?;
     note_key(call, &found);
     Ok(Userinfo { claims: found.claims.into_map() })
 }

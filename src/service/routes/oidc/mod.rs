@@ -15,9 +15,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::peer_keys;
+use super::{callers, claims, peer_keys};
 use crate::alg::{Algorithm, Family};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::ops::{KeySet, PeerRules};
 use crate::profiles::oidc::{Client, MadeToken, Provider, RelyingParty, VerifiedToken};
 use crate::service::call::Call;
@@ -48,9 +48,10 @@ struct Accepted {
 }
 
 impl Issued {
-    fn of(call: &Call<'_>, made: MadeToken) -> Self {
+    fn of(call: &Call<'_>, client: &Client, made: Result<MadeToken>) -> Result<Self> {
+        let made = made.map_err(|error| told(call, client, error))?;
         call.note_key_of(made.keys.active());
-        Self { token: made.token }
+        Ok(Self { token: made.token })
     }
 }
 
@@ -71,6 +72,24 @@ impl Accepted {
             claims: token.claims.into_map(),
         }
     }
+
+    /// The same of a token for whose keys the registration of a client counts.
+    fn with(call: &Call<'_>, client: &Client, token: Result<VerifiedToken>) -> Result<Self> {
+        Ok(Self::of(call, token.map_err(|error| told(call, client, error))?))
+    }
+}
+
+/// Keys and secrets of a registration in a body are the caller's to mend; those of a label, which a client may have
+/// in their place, the operator's.
+fn told(call: &Call<'_>, client: &Client, error: Error) -> Error {
+    let realm = call.asked.realm.as_ref();
+    let has_label = client.identifier().is_some_and(|identifier| {
+        ["secret", "jwt.public.key", "id.token.enc.public.key"].iter().any(|what| {
+            let label = format!("am.applications.oauth2.client.{identifier}.{what}");
+            call.snapshot.find_named(realm, &label).is_some()
+        })
+    });
+    if has_label { error } else { callers(error) }
 }
 
 /// The provider of this issuer identifier in the realm of a call.
@@ -85,7 +104,11 @@ fn relying_party(call: &Call<'_>, client: Client, issuer: &str) -> RelyingParty 
 
 /// A registration.
 fn client(registration: &RawValue) -> Result<Client> {
-    Client::from_json(registration.get().as_bytes())
+    let client = Client::from_json(registration.get().as_bytes());
+    client.map_err(|error| match error.kind() {
+        ErrorKind::Usage => error,
+        _ => callers(error).about("\"client\""),
+    })
 }
 
 /// The provider's keys that verify what a client registered; none are needed where the client's secret does.
@@ -96,7 +119,7 @@ fn provider_keys(
     let algorithm = algorithm.map_or_else(|| Algorithm::named("RS256"), Ok)?;
     match jwks {
         Some(jwks) if !matches!(algorithm.family, Family::Hmac(_)) => {
-            peer_keys(jwks, &PeerRules::verify(&[algorithm.name])?).map(Some)
+            peer_keys("provider_jwks", jwks, &PeerRules::verify(&[algorithm.name])?).map(Some)
         }
         _ => Ok(None),
     }

@@ -11,6 +11,7 @@ mod signing;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::callers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::KeySet;
 use crate::profiles::saml::{KnownPeer, SamlEntity, SamlRole, SamlScope, SamlUse};
@@ -71,13 +72,7 @@ impl Peer {
             _ => Err(Error::new(ErrorKind::Usage, "the peer is not said, or twice")
                 .with_help("send one of \"metadata\" and \"certificates\"")),
         };
-        // What lies in a body is the caller's to mend.
-        known.map_err(|error| match error.kind() {
-            ErrorKind::Damaged | ErrorKind::KeyUnfit | ErrorKind::Unsupported => {
-                error.of_kind(ErrorKind::Malformed)
-            }
-            _ => error,
-        })
+        known.map_err(callers)
     }
 }
 
