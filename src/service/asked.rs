@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use hyper::Method;
-use hyper::header::AUTHORIZATION;
+use hyper::header::{AUTHORIZATION, ORIGIN};
 use hyper::http::request::Parts;
 use prometheus_client::metrics::counter::Counter;
 
@@ -106,11 +106,13 @@ impl Memory {
     }
 }
 
-/// Path with query, and the one header that says who calls; `None` of a head that is not to be kept.
+/// Path with query, and the one header that says who calls; `None` of a head that is not to be kept, or that a web page
+/// may have sent: such a one is looked at each time.
 fn known_by(head: &Parts) -> Option<(&str, Option<&[u8]>)> {
     let target = head.uri.path_and_query()?.as_str();
     let mut credentials = head.headers.get_all(AUTHORIZATION).iter();
     let credential = credentials.next().map(|value| value.as_bytes());
     let fits = target.len() + credential.map_or(0, <[u8]>::len) <= MAX_BYTES;
-    (fits && credentials.next().is_none()).then_some((target, credential))
+    let of_page = credential.is_none() && head.headers.contains_key(ORIGIN);
+    (fits && !of_page && credentials.next().is_none()).then_some((target, credential))
 }

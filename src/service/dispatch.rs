@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, EXPECT, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONNECTION, EXPECT, HeaderValue, ORIGIN};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Version};
 
@@ -196,6 +196,9 @@ async fn ask(gate: Gate<'_>, head: &Parts, seen: &mut Seen) -> Result<(Asked, bo
         }
         None => (None, true),
     };
+    if caller.is_some() {
+        refuse_page(head)?;
+    }
     let (query, realm, label) = (query?, realm?, label?);
     if let (Some(right), Some(caller)) = (route.right, &caller) {
         let access = &snapshot.config().access;
@@ -225,6 +228,19 @@ async fn ask(gate: Gate<'_>, head: &Parts, seen: &mut Seen) -> Result<(Asked, bo
         ..Asked::default()
     };
     Ok((asked, lasts))
+}
+
+/// A web page makes a browser ask with the certificate that it has, or from the machine where it runs, whatever its user
+/// wants, and says so in `Origin`. `Authorization` is not for a page of another site to set.
+fn refuse_page(head: &Parts) -> Result<(), Problem> {
+    let headers = &head.headers;
+    let proves = headers.contains_key(AUTHORIZATION);
+    if proves || head.method.is_safe() || !headers.contains_key(ORIGIN) {
+        return Ok(());
+    }
+    let text = "a web page sent the request: what a browser shows by itself is no proof that its user wants it";
+    Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", text)
+        .with_help("send an API key or a token in `Authorization`, or no `Origin`"))
 }
 
 /// The query, decoded; a name that stands there twice is refused.

@@ -2,10 +2,12 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 
 use claviger::access::Access;
 use serde_json::json;
 
+use super::process::{Home, PLAIN, Served};
 use super::running::Running;
 use super::shop::{ES256, KEY, Shop};
 
@@ -96,4 +98,53 @@ fn claims_that_name_a_member_twice_are_refused_by_every_profile() {
             assert!(detail.contains("\"claims\"") && detail.contains(why), "{path}: {problem}");
         }
     }
+}
+
+/// A browser shows its certificate, and the machine where it runs, for a page of any site.
+#[test]
+fn a_web_page_is_let_in_by_a_bearer_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let claviger = env!("CARGO_BIN_EXE_claviger");
+    let made = Command::new(claviger).arg("init").arg(folder.path()).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let mut command = Command::new(claviger);
+    command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(&folder);
+    let served = Served::start(command);
+    let curl = |arguments: &[&str]| {
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--max-time", "60", "--write-out", "%{http_code} "]);
+        let done = command.args(arguments).current_dir(folder.path()).output().unwrap();
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let tls = ["--cacert", "tls/ca.pem", "--cert", "tls/admin.pem", "--key", "tls/admin.key"];
+    let of_page =
+        ["--header", "origin: https://evil.example", "--header", "content-type: text/plain"];
+    let url = |path: &str| format!("https://localhost:{}{path}", served.port());
+    let promote = url(&format!("/v1/labels/{ES256}/promote"));
+    let step =
+        ["--data", r#"{"alias":"es256-2","dry_run":true}"#, "--output", "/dev/null", &promote];
+    // Over one connection, which remembers what it was let in for.
+    let ours = [&tls[..], &step].concat();
+    let theirs = [&tls[..], &of_page, &step].concat();
+    let next = ["--next", "--silent", "--write-out", "%{http_code} "];
+    let told = curl(&[&ours[..], &next, &theirs, &next, &ours, &next, &theirs].concat());
+    assert_eq!(told, "200 403 200 403 ");
+    let status = url("/v1/status");
+    let read = [&tls[..], &of_page, &["--output", "/dev/null", &status]].concat();
+    assert_eq!(curl(&read), "200 ");
+    let nobody = ["--cacert", "tls/ca.pem", "--output", "/dev/null", "--data", "{}", &promote];
+    assert_eq!(curl(&[&of_page[..], &nobody].concat()), "401 ");
+
+    let home = Home::new(PLAIN);
+    let served = home.serve();
+    let sign = format!("http://{}/v1/labels/{ES256}/sign", served.address());
+    let body = ["--data", r#"{"text":"x"}"#, &sign];
+    assert!(curl(&body).contains("200 "), "anybody may sign");
+    let told = curl(&[&of_page[..], &body].concat());
+    assert!(told.contains("a web page") && told.ends_with("403 "), "{told}");
+
+    let shop = Shop::new(&["sign"]);
+    let path = format!("/v1/labels/{ES256}/sign");
+    let headers = [("origin", "https://ops.example")];
+    assert_eq!(shop.running().post_with(&path, KEY, &headers, r#"{"text":"x"}"#).0, 200);
 }
