@@ -279,7 +279,7 @@ fn not_proven(situation: &Situation<'_>, gone: &MappedKey, report: &KeyReport) -
     };
     // What stood there before the journal began may have acted before.
     let spans = situation.history.spans(label, situation.mapping.realm.as_ref(), gone);
-    let before = spans.iter().find(|span| span.first_seen && span.active).map(|span| span.from);
+    let before = spans.iter().find(|span| span.first_seen).map(|span| span.from);
     let reckoned = match (peers, before, terms.lifetime) {
         (Some(shown), _, None) => return no_lifetime(situation, gone, shown),
         (_, _, None) => None,

@@ -165,7 +165,9 @@ impl Rotation {
             ));
             return None;
         }
-        let leaving = plan.leaving.first().filter(|_| plan.action == Action::Retire)?;
+        let proven = plan.action == Action::Retire
+            && !plan.gates.iter().any(|gate| gate.kind == ErrorKind::StillInUse);
+        let leaving = plan.leaving.first().filter(|_| proven)?;
         self.receipt(leaving, self.now())
     }
 

@@ -80,13 +80,12 @@ impl Life {
         ));
         std::fs::write(shop.config(), text).unwrap();
         let mut life = Self { shop, random, lifetime, skew, made: Vec::new(), counts: [0; 3] };
-        // The journal begins: what acts now may have made things until now.
+        // The journal begins: what stands there may have made things until now.
         drop(life.shop.rotation());
-        for label in LABELS {
-            let key = life.keys(label).remove(0).1;
-            let until = life.lifetime.map(|lifetime| life.now() + lifetime + life.skew);
-            if let Some(until) = until {
-                life.made.push(Made { label, key, text: String::new(), until: Some(until) });
+        let until = life.lifetime.map(|lifetime| life.now() + lifetime + life.skew);
+        for label in LABELS.into_iter().filter(|_| until.is_some()) {
+            for (_, key) in life.keys(label) {
+                life.made.push(Made { label, key, text: String::new(), until });
             }
         }
         life

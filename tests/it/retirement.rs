@@ -94,6 +94,31 @@ fn a_forced_retirement_is_recorded_and_has_no_receipt() {
 }
 
 #[test]
+fn what_a_key_may_have_made_before_the_journal_is_no_proof_either() {
+    // `a` and `b` stand there when the journal begins; things of the label live for two hours.
+    let shop = Workshop::new();
+    shop.apply_over(promote("b"), ES256, NOW).unwrap();
+    shop.apply_over(retire("a"), ES256, FORCE).unwrap();
+    assert_eq!(shop.history().records.last().unwrap().overridden, ["still_in_use"]);
+    assert!(receipts(&shop).is_empty(), "{:?}", receipts(&shop));
+}
+
+#[test]
+fn what_stood_below_when_the_journal_began_may_have_acted_before() {
+    let shop = Workshop::new();
+    drop(shop.rotation());
+    let early = shop.apply(retire("b"), ES256).unwrap_err();
+    assert_eq!(early.kind(), ErrorKind::StillInUse);
+    assert!(early.message().contains("until 2027-01-15T10:01:00Z"), "{early}");
+    // What came later did not.
+    shop.apply(stage("c"), ES256).unwrap();
+    shop.apply(retire("c"), ES256).unwrap();
+    shop.wait(2 * 3_600 + 60);
+    shop.apply(retire("b"), ES256).unwrap();
+    assert_eq!(receipts(&shop).len(), 2);
+}
+
+#[test]
 fn what_carries_no_end_and_has_no_lifetime_is_not_provable() {
     let shop = shop();
     keyring(&shop).label(ES256).unwrap().sign(b"no claims").unwrap();
