@@ -207,6 +207,12 @@ impl History {
         })
     }
 
+    /// The last revocation of a key: what it says of when the key leaked counts.
+    #[must_use]
+    pub fn revoked(&self, thumbprint: &str) -> Option<&Record> {
+        self.revocations().filter(|record| record.thumbprint() == Some(thumbprint)).last()
+    }
+
     /// Each time at which key sets began to be cached for this many seconds, oldest first.
     pub fn max_ages(&self) -> impl Iterator<Item = (SystemTime, u64)> {
         self.records.iter().filter_map(|record| Some((record.time, record.max_age_secs?)))

@@ -89,6 +89,12 @@ impl Record {
     pub const fn took_effect(&self) -> bool {
         matches!(self.event, Event::Done | Event::Noticed)
     }
+
+    /// Of a revocation: the thumbprint of the key that it is about.
+    #[must_use]
+    pub fn thumbprint(&self) -> Option<&str> {
+        self.detail.as_ref()?.get("thumbprint")?.as_str()
+    }
 }
 
 /// What became of a step.

@@ -83,12 +83,19 @@ impl Tombstones {
             }
             tombstones.keys.insert(stone.thumbprint.clone(), stone);
         }
+        let mut said: BTreeMap<String, Tombstone> = BTreeMap::new();
         for stone in history.revocations().filter_map(|record| stone_of(record, history)) {
-            if !tombstones.keys.contains_key(&stone.thumbprint) {
+            // Of when the key leaked the last word counts; it is refused since the first.
+            let first = said.get(&stone.thumbprint).map_or(stone.revoked_at, |one| one.revoked_at);
+            said.insert(stone.thumbprint.clone(), Tombstone { revoked_at: first, ..stone });
+        }
+        for stone in said.into_values() {
+            let saved = tombstones.keys.get(&stone.thumbprint);
+            if saved.is_none_or(|saved| saved.record < stone.record) {
                 tombstones.findings.push(format!(
-                    "the journal has alias \"{}\" of label \"{}\" revoked, and {FILE_NAME} does not: the \
-                     next step of a rotation writes it again",
-                    stone.alias, stone.label
+                    "the journal has alias \"{}\" of label \"{}\" revoked by record {}, and {FILE_NAME} \
+                     does not: the next step of a rotation writes it again",
+                    stone.alias, stone.label, stone.record
                 ));
                 tombstones.keys.insert(stone.thumbprint.clone(), stone);
             }
@@ -159,7 +166,7 @@ fn read_file(state_dir: &Path) -> Result<Option<Content>> {
 
 fn stone_of(record: &Record, history: &History) -> Option<Tombstone> {
     let alias = record.alias.clone()?;
-    let thumbprint = record.detail.as_ref()?.get("thumbprint")?.as_str()?.to_owned();
+    let thumbprint = record.thumbprint()?.to_owned();
     Some(Tombstone {
         thumbprint,
         alias,

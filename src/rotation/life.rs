@@ -166,19 +166,11 @@ impl Lives {
     ) -> Option<GoneKey> {
         let since = self.history.spans(label, realm, key).last()?.until?;
         let thumbprint = key.thumbprint.as_deref();
-        let revoked = thumbprint.is_some_and(|thumbprint| {
-            let mut revocations = self.history.revocations();
-            revocations.any(|record| revoked_thumbprint(record) == Some(thumbprint))
-        });
+        let revoked = thumbprint.is_some_and(|key| self.history.revoked(key).is_some());
         let phase = if revoked { Phase::Revoked } else { Phase::Retired };
         let report = self.report(label, realm, thumbprint.unwrap_or_default());
         Some(GoneKey { alias: key.alias.clone(), phase, since, report })
     }
-}
-
-/// The key that a revocation is about.
-pub(super) fn revoked_thumbprint(record: &crate::journal::Record) -> Option<&str> {
-    record.detail.as_ref()?.get("thumbprint")?.as_str()
 }
 
 /// What a verdict about a key of this set rests on.

@@ -4,7 +4,6 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::life::revoked_thumbprint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::JwkHints;
 use crate::jose::jws::{self, Verified, VerifyOptions};
@@ -125,9 +124,12 @@ fn answer(
         }
         return Ok(PastAnswer { unsure_between, ..nobody(Some(verified)) });
     };
-    let revocation = history.revocations().find(|record| {
-        key.thumbprint.is_some() && revoked_thumbprint(record) == key.thumbprint.as_deref()
-    });
+    let thumbprint = key.thumbprint.as_deref();
+    let revocation = thumbprint.and_then(|key| history.revoked(key));
+    let revoked_at = history
+        .revocations()
+        .find(|record| thumbprint.is_some() && record.thumbprint() == thumbprint)
+        .map(|record| record.time);
     let now = spans.iter().any(|span| span.until.is_none());
     let compromised_at = revocation.and_then(|record| record.compromised_at);
     let outcome = match (revocation, compromised_at) {
@@ -142,7 +144,7 @@ fn answer(
         from: Some(span.from),
         until: spans.iter().filter_map(|span| span.until).max().filter(|_| !now),
         compromised_at,
-        revoked_at: revocation.map(|record| record.time),
+        revoked_at,
         unsure_between,
         verified: Some(verified),
     })

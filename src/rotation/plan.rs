@@ -124,11 +124,19 @@ pub(super) fn plan(rotation: &Rotation, request: &Request, fresh: &mut Fresh) ->
     refuse_other_kids(&situation)?;
     let idle = text == rotation.text && changes.is_empty() && wanted.revoked.is_none();
     let gates = if idle { Vec::new() } else { gates::closed(&situation) };
+    let mut consequences = wording::consequences(&situation, &gates, &after);
+    if let (Step::Revoke { compromised_at, .. }, Some(key), true) =
+        (&request.step, &wanted.revoked, changes.is_empty())
+        && !mapping.keys.iter().any(|one| one.is(key))
+    {
+        let before = key.thumbprint.as_deref().and_then(|key| rotation.history.revoked(key));
+        consequences.push(wording::banned(key, before, *compromised_at));
+    }
     Ok(Plan {
         action: situation.action,
         command: command.clone(),
         mapping: name.clone(),
-        consequences: wording::consequences(&situation, &gates, &after),
+        consequences,
         leaving: rotation.leaving(&changes),
         changes,
         diff,

@@ -1,10 +1,12 @@
 //! A revocation: the key out of every mapping that has it, and what takes its place where nothing is left.
 
+use std::time::SystemTime;
+
 use super::fresh::Fresh;
 use super::mappings::{self, Kind, Mapping};
 use super::request::{Request, Step};
-use super::steps::{Wanted, WantedList, listed, position, unknown_key};
-use super::wording::not_listed;
+use super::steps::{Wanted, WantedList, listed, position, same, unknown_key};
+use super::wording::never_there;
 use super::{Rotation, volume_steps};
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{MappedKey, MappingName};
@@ -23,14 +25,18 @@ pub(super) fn revocation(
             "add state_dir = \"state\" to [keyring]: journal and tombstones live there",
         ));
     }
-    let Step::Revoke { alias, replace, .. } = &request.step else {
+    let Step::Revoke { alias, replace, compromised_at } = &request.step else {
         return Err(Error::new(ErrorKind::Bug, "it is no revocation"));
     };
-    let key = key_of(name, mapping, alias)?;
+    let leaked = Leaked::find(rotation, name, mapping, alias)?;
+    let key = leaked.key.clone();
     let config = rotation.keyring.config();
-    let mut wanted =
-        Wanted { lists: Vec::new(), files: fresh.take_keystores(), revoked: Some(key.clone()) };
-    for (other, mapping) in holders(rotation, name, &key) {
+    let mut wanted = Wanted {
+        lists: Vec::new(),
+        files: fresh.take_keystores(),
+        revoked: Some(key.clone()).filter(|_| !leaked.is_said(rotation, *compromised_at)),
+    };
+    for (other, mapping) in leaked.holders(rotation, name) {
         let mut keys: Vec<MappedKey> =
             mapping.keys.iter().filter(|one| !one.is(&key)).cloned().collect();
         let value = fresh.take_value(other);
@@ -68,35 +74,83 @@ pub(super) fn replaced(
     alias: &Alias,
 ) -> Result<Vec<MappingName>> {
     let (name, mapping) = mappings::target(&rotation.mappings, request)?;
-    let key = key_of(name, mapping, alias)?;
+    let leaked = Leaked::find(rotation, name, mapping, alias)?;
     let rest = |mapping: &Mapping| {
-        mapping.keys.iter().filter(|one| !one.is(&key)).cloned().collect::<Vec<_>>()
+        mapping.keys.iter().filter(|one| !one.is(&leaked.key)).cloned().collect::<Vec<_>>()
     };
-    let wanted = holders(rotation, name, &key)
+    let wanted = leaked
+        .holders(rotation, name)
         .filter(|(other, mapping)| is_replaced(name, other, &rest(mapping)));
-    Ok(wanted.map(|(other, _)| other.clone()).collect())
+    let wanted: Vec<MappingName> = wanted.map(|(other, _)| other.clone()).collect();
+    if wanted.is_empty() {
+        let text = format!("alias \"{alias}\" leaves no place behind label \"{}\"", name.label);
+        return Err(Error::new(ErrorKind::StepRefused, text)
+            .with_help("revoke it without --replace: the keys that act stay as they are"));
+    }
+    Ok(wanted)
 }
 
 fn is_replaced(name: &MappingName, other: &MappingName, rest: &[MappedKey]) -> bool {
     other == name || rest.is_empty()
 }
 
-fn key_of(name: &MappingName, mapping: &Mapping, alias: &Alias) -> Result<MappedKey> {
-    let at = position(mapping, alias).ok_or_else(|| not_listed(mapping, name, alias))?;
-    Ok(mapping.keys.get(at).cloned().unwrap_or_else(|| unknown_key(alias)))
+/// The key that a revocation is about.
+struct Leaked {
+    key: MappedKey,
+    /// Whether it stands behind the label; else the journal has it of a time when it did.
+    is_there: bool,
 }
 
-/// The mappings that have a key.
-fn holders<'r>(
-    rotation: &'r Rotation,
-    name: &'r MappingName,
-    key: &'r MappedKey,
-) -> impl Iterator<Item = (&'r MappingName, &'r Mapping)> {
-    let holds = move |one: &MappedKey| one.thumbprint.is_some() && one.is(key);
-    rotation
-        .mappings
-        .iter()
-        .filter(move |(other, mapping)| *other == name || mapping.keys.iter().any(holds))
+impl Leaked {
+    fn find(
+        rotation: &Rotation,
+        name: &MappingName,
+        mapping: &Mapping,
+        alias: &Alias,
+    ) -> Result<Self> {
+        if let Some(key) = position(mapping, alias).and_then(|at| mapping.keys.get(at)) {
+            return Ok(Self { key: key.clone(), is_there: true });
+        }
+        let left = left(rotation, name, mapping);
+        let exact = left.iter().find(|key| key.alias == *alias);
+        match exact.or_else(|| left.iter().find(|key| same(&key.alias, alias))) {
+            Some(key) => Ok(Self { key: (*key).clone(), is_there: false }),
+            None => Err(never_there(mapping, name, alias, &left)),
+        }
+    }
+
+    /// The mappings that have the key.
+    fn holders<'r>(
+        &'r self,
+        rotation: &'r Rotation,
+        name: &'r MappingName,
+    ) -> impl Iterator<Item = (&'r MappingName, &'r Mapping)> {
+        let holds = move |one: &MappedKey| one.thumbprint.is_some() && one.is(&self.key);
+        rotation.mappings.iter().filter(move |(other, mapping)| {
+            (self.is_there && *other == name) || mapping.keys.iter().any(holds)
+        })
+    }
+
+    /// Whether the key was revoked before, and nothing new is said of when it leaked.
+    fn is_said(&self, rotation: &Rotation, compromised_at: Option<SystemTime>) -> bool {
+        let said = self.key.thumbprint.as_deref().and_then(|key| rotation.history.revoked(key));
+        said.is_some_and(|said| compromised_at.is_none() || compromised_at == said.compromised_at)
+    }
+}
+
+/// The keys that stood behind a mapping and do no more, the last one first; an alias may have had several.
+fn left<'r>(rotation: &'r Rotation, name: &MappingName, mapping: &Mapping) -> Vec<&'r MappedKey> {
+    let records = rotation.history.records.iter().rev().filter(|record| record.took_effect());
+    let changes = records.flat_map(|record| &record.changes).filter(|one| one.mapping == *name);
+    let mut left: Vec<&MappedKey> = Vec::new();
+    for key in changes.flat_map(|change| change.after.iter().chain(&change.before)) {
+        let known =
+            left.iter().any(|one| one.is(key)) || mapping.keys.iter().any(|one| one.is(key));
+        if key.thumbprint.is_some() && !known {
+            left.push(key);
+        }
+    }
+    left
 }
 
 fn only_key(

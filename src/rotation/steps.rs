@@ -215,6 +215,6 @@ fn lists(mapping: &Mapping, alias: &Alias) -> bool {
     position(mapping, alias).is_some() || mapping.left_out.iter().any(|one| same(one, alias))
 }
 
-fn same(one: &Alias, other: &Alias) -> bool {
+pub(super) fn same(one: &Alias, other: &Alias) -> bool {
     one.as_str().to_lowercase() == other.as_str().to_lowercase()
 }

@@ -8,7 +8,7 @@ use super::mappings::Mapping;
 use super::steps::position;
 use crate::clock::rfc3339;
 use crate::error::{Error, ErrorKind};
-use crate::journal::{MappedKey, MappingName};
+use crate::journal::{MappedKey, MappingName, Record};
 use crate::keyring::Keyring;
 use crate::label::Alias;
 
@@ -88,6 +88,36 @@ pub(super) fn not_listed(mapping: &Mapping, name: &MappingName, alias: &Alias) -
             format!("did you mean \"{}\"? `claviger labels {label}` shows them all", key.alias)
         },
     ))
+}
+
+/// An alias that is to be revoked, and that the label never had. No other one is proposed: it would be banned for good.
+pub(super) fn never_there(
+    mapping: &Mapping,
+    name: &MappingName,
+    alias: &Alias,
+    left: &[&MappedKey],
+) -> Error {
+    let label = &name.label;
+    let text = format!("alias \"{alias}\" never stood behind label \"{label}\"");
+    let mut help = format!("its aliases are {}", names(mapping));
+    if !left.is_empty() {
+        let left = left.iter().map(|key| format!("\"{}\"", key.alias));
+        help.push_str(&format!("; those that left it are {}", left.collect::<Vec<_>>().join(", ")));
+    }
+    help.push_str("; `claviger labels` lists every label with its aliases");
+    Error::new(ErrorKind::UnknownAlias, text).with_help(help)
+}
+
+/// What becomes of a key that is revoked and stands behind no label.
+pub(super) fn banned(key: &MappedKey, before: Option<&Record>, at: Option<SystemTime>) -> String {
+    let (alias, kid) = (&key.alias, &key.kid);
+    match (before, at) {
+        (Some(_), Some(at)) => format!(
+            "\"{alias}\" (kid {kid}) was revoked already: somebody else may have had it since {}",
+            rfc3339(at)
+        ),
+        _ => format!("\"{alias}\" (kid {kid}) stands behind no label now, and never will again"),
+    }
 }
 
 pub(super) fn names(mapping: &Mapping) -> String {

@@ -76,6 +76,7 @@ mod replay;
 mod resolution;
 mod retire_model;
 mod retirement;
+mod revocation;
 mod rotation;
 #[cfg(feature = "saml")]
 mod saml;

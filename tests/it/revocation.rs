@@ -1,0 +1,118 @@
+//! A leaked key is banned wherever it is by then: behind its label, or gone from it; and when it leaked can be said later.
+
+use std::time::{Duration, SystemTime};
+
+use claviger::error::ErrorKind;
+use claviger::jose::jws::VerifyOptions;
+use claviger::journal::Action;
+use claviger::journal::tombstones::Tombstones;
+use claviger::rotation::{Past, Plan, Request, Step, verify_at};
+use serde_json::Value;
+
+use crate::workshop::{ES256, FORCE, NOW, Workshop, promote, retire, revoke, stage};
+
+/// A workshop in which `a` signed something, and was retired since.
+fn retired() -> (Workshop, String) {
+    let shop = Workshop::new();
+    let token = shop.rotation().keyring().label(ES256).unwrap().sign(b"by a").unwrap();
+    shop.apply_over(promote("b"), ES256, NOW).unwrap();
+    shop.wait(60);
+    shop.apply_over(retire("a"), ES256, FORCE).unwrap();
+    shop.wait(60);
+    (shop, token)
+}
+
+fn leaked_at(shop: &Workshop, since: Option<SystemTime>) -> Plan {
+    let step = Step::Revoke { alias: "a".parse().unwrap(), compromised_at: since, replace: None };
+    shop.apply(step, ES256).unwrap()
+}
+
+fn asked(shop: &Workshop, token: &str, time: SystemTime) -> Past {
+    let rotation = shop.rotation();
+    let set = rotation.keyring().label(ES256).unwrap().keys().unwrap();
+    let options = VerifyOptions::default();
+    verify_at(rotation.keyring(), &set, None, token, &options, time).unwrap().outcome
+}
+
+#[test]
+fn a_key_that_left_its_label_is_banned_too() {
+    let (shop, token) = retired();
+    let left = shop.now() - Duration::from_secs(90);
+    assert_eq!(asked(&shop, &token, left), Past::ValidThen);
+    let text = shop.text();
+    let plan = leaked_at(&shop, None);
+    assert!(plan.changes.is_empty() && !plan.is_done());
+    assert!(plan.to_string().contains("\"a\" (kid a) stands behind no label"), "{plan}");
+    assert_eq!(shop.text(), text, "the mapping is as it was");
+    assert_eq!(asked(&shop, &token, left), Past::Suspect);
+
+    let undone = shop.apply(Step::Undo, ES256).unwrap_err();
+    assert_eq!(undone.kind(), ErrorKind::KeyRevoked, "{undone}");
+    assert_eq!(shop.apply(stage("a"), ES256).unwrap_err().kind(), ErrorKind::KeyRevoked);
+    // An old configuration.
+    shop.edit("\"b\",", "\"a\", \"b\",");
+    assert_eq!(shop.aliases(ES256), ["b"]);
+    assert_eq!(shop.history().broken, None);
+}
+
+#[test]
+fn a_key_that_another_label_still_has_goes_from_there() {
+    let (shop, _) = retired();
+    let other = "am.services.oauth2.stateless.signing.ES256";
+    shop.edit(
+        &format!("\"{ES256}\" = ["),
+        &format!("\"{other}\" = [\"c\", \"a\"]\n\"{ES256}\" = ["),
+    );
+    let plan = leaked_at(&shop, None);
+    assert_eq!(plan.changes.len(), 1, "{plan}");
+    assert_eq!((shop.aliases(other), shop.aliases(ES256)), (vec!["c".into()], vec!["b".into()]));
+}
+
+#[test]
+fn when_it_leaked_is_said_again_and_the_last_word_counts() {
+    let (shop, token) = retired();
+    let signed = shop.now() - Duration::from_secs(110);
+    let first = shop.now();
+    leaked_at(&shop, Some(first));
+    assert_eq!(asked(&shop, &token, signed), Past::ValidThen);
+    shop.wait(60);
+    // Nothing new is nothing to do.
+    assert!(leaked_at(&shop, Some(first)).is_done() && leaked_at(&shop, None).is_done());
+    let earlier = signed - Duration::from_secs(5);
+    let plan = leaked_at(&shop, Some(earlier));
+    assert!(plan.to_string().contains("was revoked already"), "{plan}");
+    assert_eq!(asked(&shop, &token, signed), Past::Suspect);
+
+    let history = shop.history();
+    let revocations = history.revocations().filter(|one| one.action == Action::Revoke);
+    assert_eq!(revocations.count(), 2);
+    let stones = || Tombstones::load(&shop.path().join("state")).unwrap();
+    let saved = stones();
+    let stone = saved.iter().next().unwrap();
+    assert_eq!((stone.compromised_at, stone.revoked_at), (Some(earlier), first));
+    assert!(saved.findings.is_empty(), "{:?}", saved.findings);
+    // The journal alone says the same.
+    std::fs::remove_file(shop.path().join("state/revoked.json")).unwrap();
+    assert_eq!(stones().iter().next().unwrap(), stone);
+    drop(shop.rotation());
+    assert!(stones().findings.is_empty());
+}
+
+#[test]
+fn what_never_stood_there_is_refused_and_no_other_alias_is_praised_for_it() {
+    let (shop, _) = retired();
+    let refused = shop.apply(revoke("zz"), ES256).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::UnknownAlias);
+    let help = refused.help().unwrap();
+    assert!(help.contains("\"b\"") && help.contains("that left it are \"a\""), "{help}");
+    assert!(!help.contains("claviger stage"), "a leaked key is never staged: {help}");
+    // Nothing needs a new key where the leaked one is gone.
+    let told = shop.run(&["revoke", ES256, "a", "--replace", "n", "--json"]);
+    let answer: Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!((told.status.code(), &answer["error"]["code"]), (Some(1), &"step_refused".into()));
+    assert!(answer["error"]["help"].as_str().unwrap().contains("without --replace"), "{answer}");
+    let request = Request::new(revoke("a"), ES256).unwrap();
+    let dry = shop.run(&["revoke", ES256, "a", "--dry-run"]);
+    let done = shop.rotation().apply(&request).unwrap().to_string();
+    assert_eq!(String::from_utf8(dry.stdout).unwrap(), done);
+}
