@@ -143,11 +143,14 @@ impl TimeRules {
     /// Whether the rules can be kept.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`] if a time is shorter than a second.
+    /// [`ErrorKind::Usage`] if a time is shorter than a second, or for ever.
     pub fn validate(&self) -> Result<()> {
         let second = Duration::from_secs(1);
         if self.absolute < second || self.idle.is_some_and(|idle| idle < second) {
             return Err(Error::new(ErrorKind::Usage, "a time-out is shorter than a second"));
+        }
+        if self.absolute.as_secs() >= NEVER {
+            return Err(Error::new(ErrorKind::Usage, "a time-out ends before the year 9999"));
         }
         Ok(())
     }

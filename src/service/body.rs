@@ -109,9 +109,6 @@ pub(crate) fn malformed(bytes: &[u8], error: &serde_json::Error) -> Problem {
         .with_help("GET /openapi.json has the form of each body")
 }
 
-/// What the parser says of a form without members, in the place of those that it expects.
-const NONE: &str = "`, there are no ";
-
 /// The part of the parser's text that is of the form alone: the rest may quote a value, which may be a secret.
 fn reason(text: &str) -> Option<String> {
     let text = text.rsplit_once(" at line ").map_or(text, |(text, _)| text);
@@ -123,8 +120,11 @@ fn reason(text: &str) -> Option<String> {
         return member(name).map(|name| format!("\"{name}\" is there twice"));
     }
     let quotes = ["invalid type: ", "invalid value: ", "unknown field `", "unknown variant `"];
-    if !quotes.iter().any(|beginning| text.starts_with(beginning)) || text.contains(NONE) {
+    if !quotes.iter().any(|beginning| text.starts_with(beginning)) {
         return None;
+    }
+    if text.ends_with("`, there are no fields") {
+        return Some("expected no members".to_owned());
     }
     // Behind what is quoted, whatever that holds.
     let (_, form) = text.rsplit_once(", expected ")?;
@@ -184,6 +184,7 @@ mod tests {
             (r#"{"name":"a","count":256}"#, form("column 23", "expected u8")),
             (r#"{"name":"a","kind":"three"}"#, form("column 26", r#"expected "one" or "two""#)),
             ("[1]", form("column 2", "expected a string")),
+            (r#"{"name":"a","inner":{"x":1}}"#, form("column 24", "expected no members")),
             ("7", form("column 1", "expected an object")),
         ] {
             assert_eq!(told(body), expected, "{body}");

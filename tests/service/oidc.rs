@@ -99,6 +99,18 @@ fn access_and_refresh_tokens_are_of_their_provider() {
     done(&shop, "refresh-token/verify", &with(&refresh, mine));
     let other = json!({"client": client(json!({"client_id": "other"}))});
     assert_eq!(post(&shop, "refresh-token/verify", &with(&refresh, other)).0, 422);
+    // What would be left out is refused, and so is what is no certificate.
+    for (what, member, value) in [
+        ("refresh-token/issue", "certificate", json!("AAAA")),
+        ("refresh-token/issue", "audiences", json!(["https://api.example"])),
+        ("access-token/issue", "certificate", json!("AAAA")),
+    ] {
+        let mut body = body.clone();
+        body[member] = value;
+        let (status, problem) = post(&shop, what, &body);
+        assert_eq!(status, 400, "{what}: {problem}");
+        assert!(problem.to_string().contains("certificate"), "{problem}");
+    }
     let active = done(&shop, "access-token/introspect", &with(&access, json!({})));
     assert_eq!((&active["active"], &active["sub"]), (&json!(true), &json!("alice")));
     let none = done(&shop, "access-token/introspect", &with(&json!("x"), json!({})));

@@ -1,5 +1,7 @@
 //! SAML over HTTP: an identity provider and a service provider, each with the other's metadata.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use super::shop::{KEY, Shop};
@@ -89,7 +91,25 @@ fn a_query_of_the_redirect_binding_holds_as_it_stands() {
 fn mistakes_are_told_and_old_metadata_are_refused() {
     let shop = shop(&["saml-sign", "saml-open"]);
     let idp = peer(&shop, "idp");
+    let elliptic = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ed25519", "-nodes", "-subj", "/CN=e", "-keyout"])
+        .arg(shop.path().join("unused.key"))
+        .output()
+        .unwrap();
+    let elliptic = json!({"certificates": String::from_utf8(elliptic.stdout).unwrap()});
+    let metadata = |entity_id: &str, location: &str| {
+        let endpoint = json!({"service": "SingleSignOnService", "binding": "HTTP-POST",
+            "location": location});
+        json!({"role": "idp", "entity_id": entity_id, "endpoints": [endpoint]})
+    };
+    let mut at_once = metadata("https://i", "https://i");
+    at_once["valid_for"] = json!(0);
+    assert_eq!(post(&shop, "metadata", &metadata("https://i", "https://i?a&<>\"")).0, 200);
     for (what, body) in [
+        ("encrypt", json!({"peer": elliptic, "xml": RESPONSE})),
+        ("metadata", metadata("https://i\u{1}", "https://i")),
+        ("metadata", metadata("https://i", "https://i\u{ffff}")),
+        ("metadata", at_once),
         ("sign", json!({"role": "idp", "xml": "<a"})),
         ("sign", json!({"role": "idp", "xml": RESPONSE, "id": "_a1"})),
         ("sign", json!({"role": "idp", "xml": "<a/>"})),
@@ -101,6 +121,8 @@ fn mistakes_are_told_and_old_metadata_are_refused() {
         let (status, problem) = post(&shop, what, &body);
         assert_eq!(status, 400, "{what} {body}: {problem}");
     }
+    let (_, problem) = post(&shop, "encrypt", &json!({"peer": elliptic, "xml": RESPONSE}));
+    assert!(problem["detail"].as_str().unwrap().contains("Ed25519"), "{problem}");
     shop.wait(700);
     let (status, problem) = post(&shop, "verify", &json!({"peer": idp, "xml": RESPONSE}));
     assert!((400..500).contains(&status), "{problem}");

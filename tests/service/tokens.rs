@@ -29,6 +29,8 @@ fn a_profile_opens_what_it_made_for_its_realm_and_time() {
         ("nothing/seal", json!({"claims": {}}), 400),
         ("authid/seal", json!({"claims": {"exp": 1}}), 400),
         ("authid/seal", json!({"claims": {"otk": "a"}, "identifier": "x"}), 400),
+        ("authid/seal", json!({"claims": {"otk": "a"}, "life": u64::MAX}), 400),
+        ("authid/seal", json!({"claims": {"otk": "a"}, "peer": {"keys": []}}), 400),
         ("authid/open", json!({"token": "a", "issuer": "i"}), 400),
         ("authid/seal", json!({"claim": {}}), 400),
     ] {

@@ -317,8 +317,10 @@ impl Now<'_> {
             let help = "register its jwks, or map the label of its secret_label_identifier";
             Error::new(ErrorKind::Usage, text).with_help(help)
         })?;
-        let keys = PeerKeySet::from_jwks(jwks, &self.here(rules))?;
-        Ok(Keys::of(Arc::clone(keys.keys()?)))
+        let keys = PeerKeySet::from_jwks(jwks, &self.here(rules));
+        let keys = keys.and_then(|keys| keys.keys().cloned());
+        let of_client = || format!("the jwks of client \"{}\"", client.id().escape_debug());
+        keys.map(Keys::of).map_err(|error| error.about(of_client()))
     }
 
     fn keys_of_secret(&self, client: &Client, rules: &PeerRules) -> Result<Keys> {
@@ -367,7 +369,8 @@ fn both_ways(agreed: Encryption) -> Result<PeerRules> {
 pub(super) fn required(keys: Option<&Arc<KeySet>>) -> Result<Keys> {
     keys.map(|set| Keys::of(Arc::clone(set))).ok_or_else(|| {
         let text = "the keys of the provider are needed";
-        Error::new(ErrorKind::Usage, text)
-            .with_help("give its JWK set; on the command line --provider-jwks FILE")
+        Error::new(ErrorKind::Usage, text).with_help(
+            "give its JWK set: `provider_jwks`, on the command line --provider-jwks FILE",
+        )
     })
 }

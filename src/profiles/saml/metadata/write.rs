@@ -80,7 +80,7 @@ const SERVICES: [(&str, bool); 7] = [
 /// An EntityDescriptor with one role, unsigned.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`] for an unknown service or a date beyond 9999; those of [`key_descriptors`].
+/// [`ErrorKind::Usage`] for an unknown service, a date beyond 9999 or a character that XML has not; those of [`key_descriptors`].
 pub fn write(
     role: SamlRole,
     signing: &KeySet,
@@ -92,6 +92,7 @@ pub fn write(
     if options.entity_id.is_empty() || options.entity_id.len() > 1024 {
         return Err(usage("an entity ID has 1 to 1024 characters".into()));
     }
+    require_characters("the entity ID", options.entity_id)?;
     let mut attributes =
         format!("ID=\"{}\" entityID=\"{}\"", fresh_id()?, attribute_value(options.entity_id));
     if let Some(until) = options.valid_until {
@@ -233,6 +234,15 @@ fn oaep_parameters(row: &Algorithm) -> String {
     format!("{digest}<xenc11:MGF xmlns:xenc11=\"{XENC11}\" Algorithm=\"{XENC11}mgf1sha256\"/>")
 }
 
+/// Refuses what no escape puts into XML (XML 1.0 §2.2), and what no URI has.
+fn require_characters(what: &str, text: &str) -> Result<()> {
+    if text.chars().any(|one| one.is_control() || matches!(one, '\u{fffe}' | '\u{ffff}')) {
+        let text = format!("{what} has a character that no URI has: \"{}\"", text.escape_debug());
+        return Err(Error::new(ErrorKind::Usage, text));
+    }
+    Ok(())
+}
+
 fn endpoints(endpoints: &[Endpoint<'_>]) -> Result<String> {
     let known = |service: &str| SERVICES.iter().any(|(name, _)| *name == service);
     if let Some(unknown) = endpoints.iter().find(|one| !known(one.service)) {
@@ -242,6 +252,10 @@ fn endpoints(endpoints: &[Endpoint<'_>]) -> Result<String> {
         return Err(
             Error::new(ErrorKind::Usage, text).with_help(format!("services: {}", names.join(", ")))
         );
+    }
+    for one in endpoints {
+        require_characters("a binding", one.binding)?;
+        require_characters("a location", one.location)?;
     }
     let mut out = String::new();
     for (service, indexed) in SERVICES {

@@ -5,10 +5,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{Accepted, Issued, borrowed, claims, client, lifetime, note_key};
+use super::{Accepted, Issued, borrowed, callers, claims, client, lifetime, note_key};
 use crate::access::Right;
 use crate::alg::Algorithm;
-use crate::error::Result;
+use crate::crypto::certificate::facts;
+use crate::error::{Error, ErrorKind, Result};
 use crate::profiles::oidc::{
     self, AccessTokenOptions, AccessTokenRules, Binding, Provider, RefreshTokenOptions,
     TokenClaims, TokenProtection,
@@ -51,7 +52,7 @@ struct IssueRequest {
     protection: Vec<String>,
     /// How long it lives, in seconds; absent: an hour, of refresh tokens a week.
     lifetime: Option<u64>,
-    /// The resource servers that an access token is for; empty: the provider itself.
+    /// The resource servers that an access token is for; empty: the provider itself. Refresh tokens have none.
     #[serde(default)]
     audiences: Vec<String>,
     /// The certificate that the client showed, DER in base64url: an access token is bound to it (RFC 8705 §3).
@@ -64,6 +65,9 @@ fn issue_access(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
     let certificate = body.certificate.as_deref().map(|text| decoded("certificate", text));
     let certificate = certificate.transpose()?;
     let certificate = certificate.as_deref();
+    if let Some(der) = certificate {
+        facts(der).map_err(|error| callers(error).about("\"certificate\""))?;
+    }
     let options = AccessTokenOptions { lifetime, audiences: &audiences, certificate };
     let provider = provider(call, &body.issuer, &body.protection)?;
     let claims = TokenClaims::from(claims(&body.claims)?);
@@ -72,6 +76,11 @@ fn issue_access(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
 }
 
 fn issue_refresh(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
+    if body.certificate.is_some() || !body.audiences.is_empty() {
+        let text = "a refresh token is for the provider alone, and bound to no certificate";
+        return Err(Error::new(ErrorKind::Usage, text)
+            .with_help("leave out \"audiences\" and \"certificate\""));
+    }
     let lifetime = lifetime(body.lifetime, RefreshTokenOptions::default().lifetime);
     let options = RefreshTokenOptions { lifetime };
     let provider = provider(call, &body.issuer, &body.protection)?;

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Peer, Role, entity, note_alias};
+use super::{Peer, Role, callers, entity, note_alias};
 use crate::access::Right;
 use crate::error::Result;
 use crate::profiles::saml::{self, Encryptable, SamlUse};
@@ -103,9 +103,11 @@ fn encrypt(call: &Call<'_>, body: EncryptRequest) -> Result<EncryptedDocument> {
         recipient: peer.entity_id(),
         policy,
     };
-    let key = peer.encryption_key()?;
+    let key = peer.encryption_key().map_err(callers)?;
     let recipient = Recipient::Certificate(&key);
-    let (xml, made) = saml::encrypt(recipient, body.xml.as_bytes(), body.kind.into(), &options)?;
+    let made = saml::encrypt(recipient, body.xml.as_bytes(), body.kind.into(), &options);
+    // Nothing of ours has a part in it.
+    let (xml, made) = made.map_err(callers)?;
     Ok(EncryptedDocument {
         xml,
         key_transport: made.key_transport.xml_name().unwrap_or_default(),

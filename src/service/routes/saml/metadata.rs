@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Role, entity, note_alias_of};
 use crate::access::Right;
 use crate::clock::{self, rfc3339};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::profiles::saml::metadata::{
     Endpoint, KeyDescriptorOptions, MetadataOptions, PublishedEncryption,
 };
@@ -78,6 +78,11 @@ struct MetadataDocument {
 }
 
 fn metadata(call: &Call<'_>, body: MetadataRequest) -> Result<MetadataDocument> {
+    if body.valid_for == Some(0) {
+        let text = "\"valid_for\" is at least one second";
+        return Err(Error::new(ErrorKind::Usage, text)
+            .with_help("leave it out for as long as the schedule lets it"));
+    }
     let entity = entity(call, body.role, body.identifier)?;
     let rotation = Rotation::watching(&call.keyring)?;
     let now = call.service.0.clock.now();

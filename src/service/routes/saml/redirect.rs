@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Peer, Role, certificate, entity, note_alias_of};
+use super::{Peer, Role, callers, certificate, entity, note_alias_of};
 use crate::access::Right;
 use crate::error::Result;
 use crate::profiles::saml::redirect::{self, MessageKind, RedirectOptions};
@@ -109,7 +109,7 @@ struct VerifiedQuery {
 
 fn verify_query(call: &Call<'_>, body: VerifyQueryRequest) -> Result<VerifiedQuery> {
     let policy = PeerPolicy::of(body.allow.iter().map(String::as_str))?;
-    let keys = body.peer.known(call)?.signing_keys()?;
+    let keys = body.peer.known(call)?.signing_keys().map_err(callers)?;
     let trust = Trust::Certificates(&keys);
     let found = redirect::verify(&body.query, trust, &policy, &XmlLimits::MESSAGE)?;
     Ok(VerifiedQuery {

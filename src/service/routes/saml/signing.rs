@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Peer, Role, certificate, entity, note_alias};
+use super::{Peer, Role, callers, certificate, entity, note_alias};
 use crate::access::Right;
 use crate::error::{Error, ErrorKind, Result};
 use crate::profiles::saml::{self, Expect, KnownPeer, SamlUse, Signing};
@@ -162,7 +162,7 @@ fn verify(call: &Call<'_>, body: VerifyRequest) -> Result<VerifiedDocument> {
         }
     };
     let policy = PeerPolicy::of(body.allow.iter().map(String::as_str))?;
-    let keys = body.peer.known(call)?.signing_keys()?;
+    let keys = body.peer.known(call)?.signing_keys().map_err(callers)?;
     let trust = Trust::Certificates(&keys);
     let found = saml::verify(body.xml.as_bytes(), expect, trust, &policy, &XmlLimits::METADATA)?;
     let elements = found.into_iter().map(|one| Element {
