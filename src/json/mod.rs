@@ -81,6 +81,8 @@ fn refused(error: &serde_json::Error) -> Error {
         "a member occurs twice"
     } else if text.starts_with(TOO_DEEP) {
         "nested too deep"
+    } else if text.starts_with("number out of range") {
+        "a number is too large"
     } else if error.is_eof() {
         "cut short"
     } else {
