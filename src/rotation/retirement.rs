@@ -165,9 +165,7 @@ impl Rotation {
             ));
             return None;
         }
-        let proven = plan.action == Action::Retire
-            && !plan.gates.iter().any(|gate| gate.kind == ErrorKind::StillInUse);
-        let leaving = plan.leaving.first().filter(|_| proven)?;
+        let leaving = plan.leaving.first().filter(|_| is_proven(plan))?;
         self.receipt(leaving, self.now())
     }
 
@@ -203,15 +201,36 @@ impl Rotation {
         })
     }
 
+    /// Whether a receipt can be written, before there is something to be written down.
+    pub(super) fn takes_receipt(&self, plan: &Plan) -> Result<()> {
+        let folder = self.state_dir().map(|state_dir| state_dir.join(RECEIPTS));
+        // One that is not there yet is made in a folder that takes files.
+        match folder.filter(|folder| is_proven(plan) && folder.exists()) {
+            Some(folder) => atomic::takes_files(&folder),
+            None => Ok(()),
+        }
+    }
+
     /// Writes a receipt that names its record of the journal.
     pub(super) fn file_receipt(&mut self, receipt: Receipt, seq: Option<u64>) -> Result<()> {
         let Some(state_dir) = self.state_dir() else { return Ok(()) };
         let journal_hash = seq.and_then(|seq| self.history.hash_of(seq)).map(str::to_owned);
         let receipt = Receipt { journal_seq: seq, journal_hash, ..receipt };
-        let path = write_receipt(&state_dir, &receipt)?;
+        let path = write_receipt(&state_dir, &receipt).map_err(|error| {
+            let done = receipt.journal_seq.unwrap_or_default();
+            error.with_help(format!(
+                "the alias is retired all the same: record {done} of the journal has what the receipt says"
+            ))
+        })?;
         self.notes.push(format!("nothing that it made is alive; the receipt: {}", path.display()));
         Ok(())
     }
+}
+
+/// Whether the retirement passed no gate that says what it made may be alive.
+fn is_proven(plan: &Plan) -> bool {
+    plan.action == Action::Retire
+        && !plan.gates.iter().any(|gate| gate.kind == ErrorKind::StillInUse)
 }
 
 /// Checks, while nobody can write, that nothing was made since the step was reckoned.

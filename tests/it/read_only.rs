@@ -132,3 +132,19 @@ fn a_state_directory_that_is_closed_stops_making_and_not_reading() {
         assert_eq!(shown.status.code(), Some(0), "{command:?}: {shown:?}");
     }
 }
+
+#[test]
+fn a_retirement_whose_receipt_cannot_be_written_changes_nothing() {
+    let shop = Shop::new();
+    assert_eq!(shop.run(&["retire", ES256, "c"]).status.code(), Some(0));
+    assert_eq!(shop.run(&["stage", ES256, "d"]).status.code(), Some(0));
+    shop.mode("state/receipts", 0o555);
+    let refused = shop.run(&["retire", ES256, "d"]);
+    let told = String::from_utf8_lossy(&refused.stderr).to_lowercase();
+    assert_eq!(refused.status.code(), Some(3), "{told}");
+    assert!(told.contains("permission denied") && told.contains("nothing was changed"), "{told}");
+    assert_eq!(shop.shop.aliases(ES256), ["a", "b", "d"]);
+    shop.mode("state/receipts", 0o755);
+    assert_eq!(shop.run(&["retire", ES256, "d"]).status.code(), Some(0));
+    assert_eq!(shop.shop.aliases(ES256), ["a", "b"]);
+}
