@@ -250,8 +250,10 @@ impl Rotation {
         begin.config = Some(self.hashes(&plan.text));
         begin.overridden = plan.gates.iter().map(|gate| gate.code.to_owned()).collect();
         let mut detail = serde_json::Map::new();
-        if let Some(thumbprint) = plan.revoked.as_ref().and_then(|key| key.thumbprint.as_ref()) {
-            detail.insert("thumbprint".into(), thumbprint.clone().into());
+        if let Some(key) = &plan.revoked {
+            begin.alias = Some(key.alias.clone());
+            detail
+                .extend(key.thumbprint.iter().map(|one| ("thumbprint".into(), one.clone().into())));
         }
         let files: Vec<_> = plan.files.iter().flat_map(FileChange::names).collect();
         if !files.is_empty() {
@@ -260,6 +262,7 @@ impl Rotation {
         begin.detail = (!detail.is_empty()).then_some(detail.into());
         // Tombstones, receipts and the head of the journal are written once the step is done: too late to refuse it.
         self.state_dir().map_or(Ok(()), |folder| atomic::takes_files(&folder))?;
+        self.takes_receipt(plan)?;
         let begun = self.append(begin.clone())?;
         let end = |event| Record { seq: 0, event, begin: begun, ..begin.clone() };
         let book = self.keyring.usage().clone();

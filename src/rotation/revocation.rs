@@ -112,8 +112,10 @@ impl Leaked {
             return Ok(Self { key: key.clone(), is_there: true });
         }
         let left = left(rotation, name, mapping);
-        let exact = left.iter().find(|key| key.alias == *alias);
-        match exact.or_else(|| left.iter().find(|key| same(&key.alias, alias))) {
+        // Several may have had one alias, one after the other: the last one is meant, or the one whose kid it is.
+        let by = |fits: &dyn Fn(&MappedKey) -> bool| left.iter().find(|key| fits(key));
+        let named = by(&|key| key.alias == *alias).or_else(|| by(&|key| same(&key.alias, alias)));
+        match named.or_else(|| by(&|key| key.kid == alias.as_str())) {
             Some(key) => Ok(Self { key: (*key).clone(), is_there: false }),
             None => Err(never_there(mapping, name, alias, &left)),
         }

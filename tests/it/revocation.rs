@@ -9,7 +9,7 @@ use claviger::journal::tombstones::Tombstones;
 use claviger::rotation::{Past, Plan, Request, Step, verify_at};
 use serde_json::Value;
 
-use crate::workshop::{ES256, FORCE, NOW, Workshop, promote, retire, revoke, stage};
+use crate::workshop::{ES256, FORCE, NOW, Workshop, jwk, promote, retire, revoke, stage};
 
 /// A workshop in which `a` signed something, and was retired since.
 fn retired() -> (Workshop, String) {
@@ -115,4 +115,44 @@ fn what_never_stood_there_is_refused_and_no_other_alias_is_praised_for_it() {
     let dry = shop.run(&["revoke", ES256, "a", "--dry-run"]);
     let done = shop.rotation().apply(&request).unwrap().to_string();
     assert_eq!(String::from_utf8(dry.stdout).unwrap(), done);
+}
+
+/// A key whose kid is made of it.
+fn nameless() -> String {
+    let mut key: Value = serde_json::from_str(&jwk("x", "hmac")).unwrap();
+    key.as_object_mut().unwrap().remove("kid").unwrap();
+    key.to_string()
+}
+
+#[test]
+fn a_key_whose_alias_another_has_now_is_named_by_its_kid() {
+    let shop = Workshop::new();
+    let files = shop.path().join("files");
+    std::fs::create_dir(&files).unwrap();
+    for version in ["app.files.v1", "app.files.v2"] {
+        std::fs::write(files.join(version), nameless()).unwrap();
+    }
+    let more = "[stores.files]\nkind = \"volume\"\ndirectory = \"files\"\nformat = \"jwk\"\nversion_suffix = \".v\"\n\
+                permissions = \"ignore\"\n[labels.\"app.files\"]\nuse = \"mac\"\nalgorithms = [\"HS256\"]";
+    shop.configure("", more);
+    let kid = |place: usize| {
+        shop.keyring().label("app.files").unwrap().keys().unwrap().keys()[place].kid.clone()
+    };
+    let old = kid(1);
+    shop.apply_over(retire("app.files.v1"), "app.files", FORCE).unwrap();
+    std::fs::write(shop.path().join("new"), nameless()).unwrap();
+    let told = shop.run(&["stage", "app.files", "new"]);
+    assert_eq!(told.status.code(), Some(0), "{told:?}");
+    let new = kid(1);
+    assert_eq!(shop.aliases("app.files"), ["app.files.v2", "app.files.v1"]);
+
+    let plan = shop.apply(revoke(&old), "app.files").unwrap();
+    assert!(plan.to_string().contains("\"app.files.v1\""), "{plan}");
+    assert_eq!(kid(1), new, "the one that has the alias now stays");
+    let stones = Tombstones::load(&shop.path().join("state")).unwrap();
+    let aliases: Vec<_> = stones.iter().map(|stone| stone.alias.to_string()).collect();
+    assert_eq!(aliases, ["app.files.v1"]);
+    let back = files.join("..retired-app.files.v1");
+    std::fs::rename(back, files.join("app.files.v9")).unwrap();
+    assert_eq!(shop.aliases("app.files"), ["app.files.v2", "app.files.v1"]);
 }
