@@ -5,8 +5,8 @@ use fearless_simd::{Level, Simd, dispatch, u8x64};
 
 use crate::blocks::{BLOCK, is};
 
-/// The places of the quotation marks, in `places`; `None` if it has no room for them, and if anything is escaped or
-/// nested.
+/// The places of the quotation marks, in `places`; `None` if it has no room for them, if anything is escaped or an object within,
+/// and if a character is there that no text between quotation marks has (RFC 8259 §7).
 #[inline]
 pub(super) fn quotation_marks<'p>(text: &[u8], places: &'p mut [usize]) -> Option<&'p [usize]> {
     let count = dispatch!(Level::new(), simd => look_with(simd, text, places))?;
@@ -22,7 +22,7 @@ fn look_with<S: Simd>(simd: S, text: &[u8], places: &mut [usize]) -> Option<usiz
         found.add(simd, block)?;
     }
     if !rest.is_empty() {
-        let mut last = [0; BLOCK];
+        let mut last = [b' '; BLOCK];
         last.get_mut(..rest.len())?.copy_from_slice(rest);
         found.add(simd, &last)?;
     }
@@ -40,11 +40,12 @@ impl Found<'_> {
     #[inline(always)]
     fn add<S: Simd>(&mut self, simd: S, block: &[u8; BLOCK]) -> Option<()> {
         let block = u8x64::from_slice(simd, block);
-        let places = |byte| is(simd, block, byte).to_bitmask();
-        if places(b'{') | places(b'[') | places(b'\\') != 0 {
+        let is = |byte| is(simd, block, byte);
+        let control = block.simd_lt(u8x64::splat(simd, b' '));
+        if (is(b'{') | is(b'\\') | control).any_true() {
             return None;
         }
-        let mut marks = places(b'"');
+        let mut marks = is(b'"').to_bitmask();
         while marks != 0 {
             let place = self.places.get_mut(self.count)?;
             *place = self.at + usize::try_from(marks.trailing_zeros()).ok()?;
@@ -66,7 +67,7 @@ mod tests {
     /// The same, byte by byte.
     fn plainly(text: &[u8], room: usize) -> Option<Vec<usize>> {
         let marks: Vec<usize> = (0..text.len()).filter(|at| text[*at] == b'"').collect();
-        let plain = !text.iter().any(|byte| b"\\{[".contains(byte));
+        let plain = !text.iter().any(|byte| b"\\{".contains(byte) || *byte < b' ');
         (plain && marks.len() <= room).then_some(marks)
     }
 
@@ -74,7 +75,7 @@ mod tests {
         #[test]
         fn blocks_show_what_bytes_show(
             text in "[a ]{0,200}",
-            marks in prop::collection::vec((0..200_usize, prop::sample::select(vec![b'"', b'"', b'"', b'{', b'}', b'[', b'\\'])), 0..9),
+            marks in prop::collection::vec((0..200_usize, prop::sample::select(vec![b'"', b'"', b'"', b'{', b'}', b'[', b'\\', b'\n', 0x1f, 0x7f])), 0..9),
             room in 0..9_usize,
         ) {
             let mut text = text.into_bytes();

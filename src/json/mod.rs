@@ -4,6 +4,8 @@ mod apart;
 #[cfg(feature = "service")]
 mod marks;
 #[cfg(feature = "service")]
+mod object;
+#[cfg(feature = "service")]
 mod once;
 
 use std::fmt;
@@ -16,7 +18,9 @@ use crate::error::{Error, ErrorKind, Result};
 
 pub(crate) use apart::parse_strict_apart;
 #[cfg(feature = "service")]
-pub(crate) use once::names_members_once;
+pub(crate) use object::ObjectWriter;
+#[cfg(feature = "service")]
+pub(crate) use once::{Flaw, require_object};
 
 /// Parses one JSON text whose arrays and objects nest at most `max_depth` deep.
 ///
@@ -30,7 +34,7 @@ pub fn parse_strict(bytes: &[u8], max_depth: usize) -> Result<Value> {
 }
 
 /// The value that a text is, and nothing behind it; `own` takes it for the time in which it may still be refused.
-fn read<'de, S: DeserializeSeed<'de>, T>(
+pub(crate) fn read<'de, S: DeserializeSeed<'de>, T>(
     bytes: &'de [u8],
     seed: S,
     own: fn(S::Value) -> T,

@@ -1,52 +1,165 @@
-//! Whether a JSON text names every member once, without building what it says.
+//! Whether a text is a JSON object that names every member once, without building what it says.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 
 use super::DUPLICATE;
 use super::marks::quotation_marks;
 
-/// Whether no object of a JSON text names a member twice; numbers that no `f64` holds are refused too. It builds
-/// nothing.
-pub(crate) fn names_members_once(value: &RawValue) -> bool {
-    let text = value.get();
-    flat(text.as_bytes()).unwrap_or_else(|| {
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        Once.deserialize(&mut deserializer).is_ok()
+/// What is wrong with the text of an object.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Flaw {
+    /// It is no JSON object, or has a number that no `f64` holds.
+    NoObject,
+    /// An object in it names a member twice.
+    NamedTwice,
+}
+
+/// Whether a text is one JSON object (RFC 8259 §4) in which no object names a member twice.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn require_object(text: &str) -> Result<(), Flaw> {
+    if flat(text.as_bytes()).is_some() {
+        return Ok(());
+    }
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(Flaw::NoObject);
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let read = Once.deserialize(&mut deserializer).and_then(|()| deserializer.end());
+    read.map_err(|error| {
+        if error.to_string().starts_with(DUPLICATE) { Flaw::NamedTwice } else { Flaw::NoObject }
     })
 }
 
-/// The same of one object of plain members, which most claims are; `None` of anything else. The text is known to be
-/// JSON: without escapes its quotation marks come in pairs, and a string before a colon is a name.
-fn flat(text: &[u8]) -> Option<bool> {
-    let inner = text.strip_prefix(b"{")?;
+/// Reads one object of plain members, which most claims are: texts without escapes, whole numbers, literals, and lists of
+/// such. `None` of anything else, sound or not.
+fn flat(text: &[u8]) -> Option<()> {
+    let inner = text.strip_prefix(b"{")?.strip_suffix(b"}")?;
     let mut places = [0; 4 * FEW];
+    // Without escapes they come in pairs, and nothing else stands in a text that may not.
     let marks = quotation_marks(inner, &mut places)?;
-    let (mut names, mut count): ([&[u8]; FEW], usize) = ([&[]; FEW], 0);
-    for pair in marks.chunks_exact(2) {
-        let [open, close] = *pair else { continue };
-        let rest = inner.get(close + 1..)?.trim_ascii_start();
-        let Some(value) = rest.strip_prefix(b":") else { continue };
-        if let [b'-' | b'0'..=b'9', ..] = value.trim_ascii_start()
-            && value.iter().take_while(|byte| **byte != b',').any(|byte| b"eE".contains(byte))
-        {
-            return None;
+    let (pairs, []) = marks.as_chunks() else { return None };
+    let mut reader = Flat { inner, at: 0, pairs: pairs.iter() };
+    let mut names = Names::default();
+    reader.skip_spaces();
+    loop {
+        names.add(reader.text()?)?;
+        reader.skip_spaces();
+        reader.skip(b':')?;
+        reader.value()?;
+        if reader.at == inner.len() {
+            return Some(());
         }
-        let name = inner.get(open + 1..close)?;
-        if names.iter().take(count).any(|one| *one == name) {
-            return Some(false);
-        }
-        *names.get_mut(count)? = name;
-        count += 1;
+        reader.skip(b',')?;
+        reader.skip_spaces();
     }
-    Some(true)
 }
+
+/// The inside of an object.
+struct Flat<'t> {
+    inner: &'t [u8],
+    at: usize,
+    /// The quotation marks that are not read yet.
+    pairs: std::slice::Iter<'t, [usize; 2]>,
+}
+
+impl<'t> Flat<'t> {
+    fn skip_spaces(&mut self) {
+        while self.inner.get(self.at) == Some(&b' ') {
+            self.at += 1;
+        }
+    }
+
+    fn skip(&mut self, byte: u8) -> Option<()> {
+        (self.inner.get(self.at)? == &byte).then(|| self.at += 1)
+    }
+
+    fn text(&mut self) -> Option<&'t [u8]> {
+        let [open, close] = *self.pairs.next()?;
+        (open == self.at).then_some(())?;
+        self.at = close + 1;
+        self.inner.get(open + 1..close)
+    }
+
+    /// A value, or a list of such as have nothing inside them; spaces around it are skipped.
+    fn value(&mut self) -> Option<()> {
+        self.skip_spaces();
+        if self.skip(b'[').is_none() {
+            return self.plain();
+        }
+        self.skip_spaces();
+        if self.skip(b']').is_none() {
+            self.plain()?;
+            while self.skip(b',').is_some() {
+                self.skip_spaces();
+                self.plain()?;
+            }
+            self.skip(b']')?;
+        }
+        self.skip_spaces();
+        Some(())
+    }
+
+    /// A text, a literal or a whole number, and the spaces behind it.
+    fn plain(&mut self) -> Option<()> {
+        let rest = self.inner.get(self.at..)?;
+        if rest.first()? == &b'"' {
+            self.text()?;
+        } else {
+            self.at += bare(rest)?;
+        }
+        self.skip_spaces();
+        Some(())
+    }
+}
+
+/// The length of a literal or a whole number that every parser holds.
+fn bare(text: &[u8]) -> Option<usize> {
+    match text {
+        [b't', b'r', b'u', b'e', ..] | [b'n', b'u', b'l', b'l', ..] => Some(4),
+        [b'f', b'a', b'l', b's', b'e', ..] => Some(5),
+        _ => {
+            let sign = usize::from(text.first() == Some(&b'-'));
+            let digits = text.get(sign..)?.iter().take(DIGITS + 1);
+            let count = digits.take_while(|byte| byte.is_ascii_digit()).count();
+            let leads = text.get(sign) != Some(&b'0') || count == 1;
+            ((1..=DIGITS).contains(&count) && leads).then_some(sign + count)
+        }
+    }
+}
+
+/// Digits of a number that an `i64` holds.
+const DIGITS: usize = 18;
 
 /// Names that are compared with each other; with more they are sorted. Each has two quotation marks, as its value may.
 const FEW: usize = 16;
+
+/// The names of one object so far.
+#[derive(Default)]
+struct Names<'t> {
+    all: [&'t [u8]; FEW],
+    count: usize,
+}
+
+impl<'t> Names<'t> {
+    /// `None` if it is there already, or there is no room for it.
+    fn add(&mut self, name: &'t [u8]) -> Option<()> {
+        let known = self.all.get(..self.count)?;
+        // Names of one length are few: their first bytes tell most of them apart.
+        let is_it =
+            |one: &&[u8]| one.len() == name.len() && one.first() == name.first() && **one == *name;
+        if known.iter().any(is_it) {
+            return None;
+        }
+        *self.all.get_mut(self.count)? = name;
+        self.count += 1;
+        Some(())
+    }
+}
 
 /// Reads a value and keeps the names of one object at a time.
 struct Once;
@@ -142,45 +255,97 @@ mod tests {
     use super::*;
     use crate::json::parse_strict;
 
+    fn once(text: &str) -> bool {
+        require_object(text).is_ok()
+    }
+
     #[test]
     fn a_name_that_stands_twice_in_one_object_is_found_however_it_is_written() {
-        let once = |text: &str| names_members_once(serde_json::from_str(text).unwrap());
         let many = |last: &str| {
             let names: String = (0..40).map(|n| format!("\"{n}\":{n},")).collect();
             format!("{{{names}\"{last}\":0}}")
         };
         for good in [
             "{}",
-            "[]",
-            "7",
+            "{ }",
+            " {}\n",
             r#"{"a":{"a":1},"b":[{"a":1},{"a":1}]}"#,
             r#"{"a":1,"A":2}"#,
             r#"{ "a" : "b" , "b" : "a" , "c" : "a:" , "d" : -1e9 , "" : ":" }"#,
+            r#"{"a":true,"b":false,"c":null,"d":0,"e":-0,"f":-12,"g":999999999999999999,"h":1.5}"#,
+            "{\n \"a\": 1\n}",
             &many("40"),
         ] {
-            assert!(once(good), "{good}");
+            assert_eq!(require_object(good), Ok(()), "{good}");
         }
-        let deep = format!("{}{}", "[".repeat(127), "]".repeat(127));
-        assert!(once(&deep));
         for bad in [
             r#"{"a":1,"a":1}"#,
             r#"{ "a" : 1, "b":"a", "a" : 1}"#,
             r#"{"":1,"":1}"#,
             r#"{"a":1,"b":2,"\u0061":3}"#,
-            r#"[{"x":{"a":1,"c":0,"a":1}}]"#,
-            r#"{"a":1e999}"#,
-            r#"{"a":"b","c":[1e999]}"#,
+            r#"{"x":[{"a":1,"c":0,"a":1}]}"#,
             &many("39"),
         ] {
-            assert!(!once(bad), "{bad}");
+            assert_eq!(require_object(bad), Err(Flaw::NamedTwice), "{bad}");
         }
-        // As the parser that builds a tree has it.
-        for text in [r#"{"a":1,"b":{"c":1,"c":2}}"#, r#"{"a":[1,{"b":2}]}"#] {
-            assert_eq!(once(text), parse_strict(text.as_bytes(), 9).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_object_is_told_apart() {
+        for text in [
+            "",
+            "{",
+            "}",
+            "[]",
+            "7",
+            "{}{}",
+            "{} x",
+            r#"{"a"}"#,
+            r#"{"a":}"#,
+            r#"{"a":1,}"#,
+            r#"{,"a":1}"#,
+            r#"{"a":1 "b":2}"#,
+            r#"{"a" "b":2}"#,
+            r#"{"a":"b""c":1}"#,
+            r#"{"a":01}"#,
+            r#"{"a":-}"#,
+            r#"{"a":+1}"#,
+            r#"{"a":1x}"#,
+            r#"{"a":truex}"#,
+            r#"{"a":nul}"#,
+            r#"{"a":"b}"#,
+            r#"{"a":1"b":2}"#,
+            r#"{"a":1e999}"#,
+            r#"{"a":"b","c":[1e999]}"#,
+            "{\"a\":\"\u{1}\"}",
+            "{\"a\":\"\n\"}",
+            "{\u{a0}\"a\":1}",
+            r#"{"a":[1,]}"#,
+            r#"{"a":[,1]}"#,
+            r#"{"a":[1 2]}"#,
+            r#"{"a":[1}"#,
+            r#"{"a":["b"}]"#,
+        ] {
+            assert_eq!(require_object(text), Err(Flaw::NoObject), "{text}");
+        }
+    }
+
+    #[test]
+    fn plain_claims_need_no_parser() {
+        for (text, plain) in [
+            (r#"{"iss":"https://a.example","exp":4102444800, "n":-1,"x":null}"#, true),
+            (r#"{"aud":["a", "b"],"amr":[ ],"n":[1,true]}"#, true),
+            (r#"{"a":1234567890123456789}"#, false),
+            (r#"{"a":"\u0061"}"#, false),
+            (r#"{"a":{"b":1}}"#, false),
+        ] {
+            assert_eq!(flat(text.as_bytes()).is_some(), plain, "{text}");
         }
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+
         #[test]
         fn the_quick_look_sees_what_the_reader_sees(
             members in vec(("[a-c\\\\:]{0,2}", "[a-c:, \"]{0,3}|\u{1}"), 0..6),
@@ -191,8 +356,19 @@ mod tests {
                 format!("{spaces}{}{spaces}:{spaces}{}{spaces}", quoted(name), quoted(value))
             });
             let text = format!("{{{}}}", members.collect::<Vec<_>>().join(","));
-            let expected = parse_strict(text.as_bytes(), 9).is_ok();
-            prop_assert_eq!(names_members_once(serde_json::from_str(&text).unwrap()), expected);
+            prop_assert_eq!(once(&text), parse_strict(text.as_bytes(), 9).is_ok());
+        }
+
+        /// Pieces of JSON in any order: what is taken without a parser, a parser takes.
+        #[test]
+        fn whatever_is_taken_is_an_object(
+            pieces in vec(prop::sample::select(vec![
+                "\"a\"", "\"b\"", "\"\"", "\"", ":", ":", ",", ",", " ", "1", "-", "0", "-7", "12345678901234567890", "true", "null",
+                "fals", "false", "e", ".", "{", "}", "[", "]", "\\", "\n", "\u{7f}", "\u{e9}", "\"a\":1", "\"b\":\"x\"", "\"c\":null,",
+            ]), 0..12),
+        ) {
+            let text = format!("{{{}}}", pieces.concat());
+            prop_assert_eq!(once(&text), parse_strict(text.as_bytes(), 100).is_ok(), "{}", text);
         }
     }
 }

@@ -10,6 +10,19 @@ use serde::Serialize;
 
 use super::Problem;
 
+/// What writes itself as JSON: whatever serde writes, and what is asked for so often that it is written without it.
+pub(crate) trait ToJson {
+    /// Adds its JSON to a text.
+    fn write_json(&self, out: &mut Vec<u8>);
+}
+
+impl<T: Serialize> ToJson for T {
+    fn write_json(&self, out: &mut Vec<u8>) {
+        // Into memory, of structs of strings: nothing can fail.
+        drop(serde_json::to_writer(out, self));
+    }
+}
+
 /// What a handler answers.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
@@ -23,11 +36,10 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// 200 with a JSON body.
-    pub(crate) fn json(body: &impl Serialize) -> Self {
+    pub(crate) fn json(body: &impl ToJson) -> Self {
         // Most are a token and a few names.
         let mut text = Vec::with_capacity(1 << 10);
-        // Into memory, of structs of strings: nothing can fail.
-        drop(serde_json::to_writer(&mut text, body));
+        body.write_json(&mut text);
         Self::of("application/json", text)
     }
 

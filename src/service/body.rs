@@ -1,6 +1,7 @@
 //! Bodies of requests: collected under bounds of size and time, then parsed strictly.
 
 use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::{Limits, Problem};
+use crate::json;
 
 /// The whole body.
 ///
@@ -89,7 +91,7 @@ const DISCARD_TIME: Duration = Duration::from_secs(1);
 /// # Errors
 /// 400 with the place.
 pub(crate) fn parse<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, Problem> {
-    serde_json::from_slice(bytes).map_err(|error| malformed(bytes, &error))
+    json::read(bytes, PhantomData, |body| body).map_err(|error| malformed(bytes, &error))
 }
 
 /// What is told of a body that is not of its form.

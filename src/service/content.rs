@@ -4,16 +4,18 @@ use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine;
+use memchr::memchr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::encoding::BASE64URL;
 use crate::error::{Error, ErrorKind, Result};
 use crate::jose::Serialization;
-use crate::json;
+use crate::json::{self, Flaw, ObjectWriter};
+use crate::ops::LabelKey;
 
 /// Text of a body, borrowed where it has no escapes.
 #[derive(Clone, Debug)]
@@ -93,10 +95,8 @@ impl<'b> Input<'b> {
             (None, None, None) => Ok(None),
             // As it stands: what is signed is what was sent, octet for octet.
             (Some(claims), None, None) if claims.get().starts_with('{') => {
-                if json::names_members_once(claims) {
-                    return Ok(Some(claims.get().as_bytes().into()));
-                }
-                Err(not_strict(claims))
+                json::require_object(claims.get()).map_err(|_| not_strict(claims))?;
+                Ok(Some(claims.get().as_bytes().into()))
             }
             (Some(_), None, None) => {
                 Err(Error::new(ErrorKind::Malformed, "\"claims\" is no JSON object"))
@@ -151,17 +151,16 @@ pub(crate) enum Form {
 }
 
 /// A content: one of three members, the one that was asked for.
-#[derive(JsonSchema, Serialize)]
+#[derive(JsonSchema)]
 pub(crate) struct Content {
     /// The JSON object, as it stands in the token.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<Map<String, Value>>")]
-    claims: Option<Box<RawValue>>,
+    #[schemars(with = "Option<Map<String, Value>>", skip_serializing_if = "Option::is_none")]
+    claims: Option<String>,
     /// base64url.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(skip_serializing_if = "Option::is_none")]
     payload: Option<String>,
     /// The string.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
 }
 
@@ -179,17 +178,29 @@ impl Content {
         }
         Ok(content)
     }
+
+    /// Adds its member to an answer.
+    pub(crate) fn put(&self, answer: &mut ObjectWriter<'_>) {
+        if let Some(claims) = &self.claims {
+            answer.json("claims", claims);
+        }
+        if let Some(payload) = &self.payload {
+            answer.plain_text("payload", payload);
+        }
+        if let Some(text) = &self.text {
+            answer.text("text", text);
+        }
+    }
 }
 
-fn object(bytes: Vec<u8>) -> Result<Box<RawValue>> {
-    let value = String::from_utf8(bytes).ok().and_then(|text| RawValue::from_string(text).ok());
-    let value = value.filter(|value| value.get().starts_with('{'));
-    let value = value.ok_or_else(|| rejected("the content is not a JSON object"))?;
-    // Parsers differ about which of them counts (RFC 7519 §4).
-    if json::names_members_once(&value) {
-        Ok(value)
-    } else {
-        Err(rejected("the content names a member twice"))
+fn object(bytes: Vec<u8>) -> Result<String> {
+    let text =
+        String::from_utf8(bytes).map_err(|_| rejected("the content is not a JSON object"))?;
+    match json::require_object(&text) {
+        Ok(()) => Ok(text),
+        Err(Flaw::NoObject) => Err(rejected("the content is not a JSON object")),
+        // Parsers differ about which of them counts (RFC 7519 §4).
+        Err(Flaw::NamedTwice) => Err(rejected("the content names a member twice")),
     }
 }
 
@@ -199,6 +210,22 @@ fn text(bytes: Vec<u8>) -> Result<String> {
 
 fn rejected(text: &'static str) -> Error {
     Error::new(ErrorKind::ClaimsRejected, text).with_help("\"as\": \"payload\" answers any content")
+}
+
+/// The names of a key that served, as answers have them.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "its form, for the schema")]
+pub(crate) struct KeyNames {
+    /// The alias whose key did it.
+    alias: String,
+    /// Its kid.
+    kid: String,
+}
+
+/// Adds the names of a key to an answer.
+pub(crate) fn put_names(key: &LabelKey, answer: &mut ObjectWriter<'_>) {
+    answer.text("alias", key.alias.as_str());
+    answer.text("kid", &key.kid);
 }
 
 /// A token in a body: the compact form is a string, a JSON form is an object. Who sends it says which it is.
@@ -216,7 +243,9 @@ impl<'de: 'b, 'b> Deserialize<'de> for Token<'b> {
         }
         let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
         match inner {
-            Some(inner) if !inner.contains('\\') => Ok(Self::Compact(inner.into())),
+            Some(inner) if memchr(b'\\', inner.as_bytes()).is_none() => {
+                Ok(Self::Compact(inner.into()))
+            }
             _ => serde_json::from_str::<String>(text)
                 .map(|text| Self::Compact(text.into()))
                 .map_err(|_| de::Error::custom("neither a string nor an object")),
@@ -224,23 +253,24 @@ impl<'de: 'b, 'b> Deserialize<'de> for Token<'b> {
     }
 }
 
-/// A token that was made, as JSON: of the compact form a string, in which nothing is to be escaped.
-#[derive(Serialize)]
-#[serde(transparent)]
-pub(crate) struct MadeToken(Box<RawValue>);
+/// A token that was made.
+pub(crate) struct MadeToken {
+    text: String,
+    form: Serialization,
+}
 
 impl MadeToken {
     /// Of a token in this form.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Bug`] if it is not of this form.
-    pub(crate) fn new(token: String, serialization: Serialization) -> Result<Self> {
-        let text = match serialization {
-            Serialization::Compact => ["\"", token.as_str(), "\""].concat(),
-            Serialization::Flattened | Serialization::General => token,
-        };
-        let value = RawValue::from_string(text);
-        value.map(Self).map_err(|_| Error::new(ErrorKind::Bug, "a token that is no JSON"))
+    pub(crate) const fn new(text: String, form: Serialization) -> Self {
+        Self { text, form }
+    }
+
+    /// Adds it to an answer as the member `token`.
+    pub(crate) fn put(&self, answer: &mut ObjectWriter<'_>) {
+        match self.form {
+            Serialization::Compact => answer.plain_text("token", &self.text),
+            Serialization::Flattened | Serialization::General => answer.json("token", &self.text),
+        }
     }
 }
 

@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
 use schemars::JsonSchema;
+use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::answer::Answer;
+use super::answer::{Answer, ToJson};
 use super::call::Call;
 use super::{Problem, body};
 use crate::error::Result;
+use crate::json::{self, ObjectWriter};
 use crate::ops::KeySet;
 
 /// What is done with the keys of a label.
@@ -21,7 +22,7 @@ pub(crate) trait Operation: 'static {
     /// What is asked for; it borrows from the body.
     type Item<'b>: Deserialize<'b> + JsonSchema;
     /// What is answered; it borrows from the keys.
-    type Done<'k>: Serialize + JsonSchema;
+    type Done<'k>: ToJson + JsonSchema;
 
     /// Does it once.
     ///
@@ -52,9 +53,9 @@ pub(crate) struct Results<T> {
 }
 
 /// What came of one item: its answer, or why there is none.
-#[derive(JsonSchema, Serialize)]
-#[serde(untagged)]
-#[schemars(rename = "ResultOf{T}")]
+#[derive(JsonSchema)]
+#[schemars(rename = "ResultOf{T}", untagged)]
+#[expect(dead_code, reason = "its form, for the schema")]
 pub(crate) enum OneResult<T> {
     /// As the operation answers alone.
     Done(T),
@@ -63,15 +64,6 @@ pub(crate) enum OneResult<T> {
         /// What is wrong with the item.
         problem: Problem,
     },
-}
-
-impl<T> From<Result<T, Problem>> for OneResult<T> {
-    fn from(result: Result<T, Problem>) -> Self {
-        match result {
-            Ok(done) => Self::Done(done),
-            Err(problem) => Self::Refused { problem },
-        }
-    }
 }
 
 /// Answers one item.
@@ -132,15 +124,21 @@ impl Written {
         Self(text)
     }
 
-    fn put_all<I, T: Serialize>(&mut self, items: Vec<I>, act: impl Fn(I) -> Result<T, Problem>) {
+    fn put_all<I, T: ToJson>(&mut self, items: Vec<I>, act: impl Fn(I) -> Result<T, Problem>) {
         let started = Instant::now();
         let mut items = items.into_iter();
         let mut put = |item| {
             if !self.0.ends_with(b"[") {
                 self.0.push(b',');
             }
-            // Into memory, of structs of strings: nothing can fail.
-            drop(serde_json::to_writer(&mut self.0, &OneResult::from(act(item))));
+            match act(item) {
+                Ok(done) => done.write_json(&mut self.0),
+                Err(problem) => {
+                    let mut refused = ObjectWriter::new(&mut self.0);
+                    refused.value("problem", &problem);
+                    refused.end();
+                }
+            }
         };
         while started.elapsed() < AT_ONCE {
             let Some(item) = items.next() else { return };
@@ -157,9 +155,7 @@ impl Written {
 
 /// The items of a body, no more than `max`: small ones would grow to many times the size of the body.
 fn items<'b, T: Deserialize<'b>>(bytes: &'b [u8], max: usize) -> Result<Vec<T>, Problem> {
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let items = Items { max, of: PhantomData }.deserialize(&mut deserializer);
-    items.and_then(|items| deserializer.end().map(|()| items)).map_err(|error| {
+    json::read(bytes, Items { max, of: PhantomData }, |items| items).map_err(|error| {
         if !error.to_string().starts_with(TOO_MANY) {
             return body::malformed(bytes, &error);
         }

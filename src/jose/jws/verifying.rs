@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use memchr::memchr_iter;
 use serde_json::Value;
 
 use super::json_form::parse_json;
@@ -51,12 +52,8 @@ fn check(set: &KeySet, token: &str, options: &VerifyOptions<'_>) -> Result<Verif
     if token.len() > set.policy().limits.max_token_bytes {
         return Err("the token is larger than its bound");
     }
-    let three = || {
-        let (input, encoded) = token.rsplit_once('.')?;
-        let (protected, payload) = input.split_once('.')?;
-        (!payload.contains('.')).then_some((input, protected, payload, encoded))
-    };
-    let (input, protected, payload, encoded) = three().ok_or("a compact JWS has three parts")?;
+    let (input, protected, payload, encoded) =
+        three_parts(token).ok_or("a compact JWS has three parts")?;
     let header = Header::protected(protected, set)?;
     let unencoded = check_header(&header)?;
     let signature = Signature { protected, header, encoded };
@@ -70,6 +67,17 @@ fn check(set: &KeySet, token: &str, options: &VerifyOptions<'_>) -> Result<Verif
     let (key, algorithm) = check_one(set, &signature, &input, options, &mut tries)?;
     set.witness_payload(signature.header.text("kid")?, &key, algorithm, &payload);
     Ok(Verified { payload, header: signature.header, key, algorithm })
+}
+
+/// The JWS Signing Input and the three parts of a compact token (RFC 7515 §7.1).
+fn three_parts(token: &str) -> Option<(&str, &str, &str, &str)> {
+    let mut dots = memchr_iter(b'.', token.as_bytes());
+    let (first, last) = (dots.next()?, dots.next()?);
+    if dots.next().is_some() {
+        return None;
+    }
+    let (protected, payload) = (token.get(..first)?, token.get(first + 1..last)?);
+    Some((token.get(..last)?, protected, payload, token.get(last + 1..)?))
 }
 
 fn check_json(set: &KeySet, token: &str, options: &VerifyOptions<'_>) -> Result<Verified, Reason> {

@@ -1,5 +1,7 @@
 //! Encryption by label: encrypt, decrypt, and encrypt again.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -10,9 +12,13 @@ use crate::access::Right;
 use crate::error::{Error, ErrorKind, Result};
 use crate::jose::Serialization;
 use crate::jose::jwe::{self, EncryptOptions, RewrapOptions};
-use crate::ops::KeySet;
+use crate::json::ObjectWriter;
+use crate::ops::{KeySet, LabelKey};
+use crate::service::answer::ToJson;
 use crate::service::call::Call;
-use crate::service::content::{Content, Form, Input, MadeToken, Text, Token, Written, decoded};
+use crate::service::content::{
+    Content, Form, Input, KeyNames, MadeToken, Text, Token, Written, decoded, put_names,
+};
 use crate::service::operation::Operation;
 use crate::service::route::Route;
 
@@ -92,7 +98,7 @@ impl Operation for Encrypt {
             ..EncryptOptions::default()
         };
         let token = jwe::encrypt(keys, &plaintext, &options)?;
-        Ok(Made::with(keys, MadeToken::new(token, options.serialization)?))
+        Ok(Made::with(keys, MadeToken::new(token, options.serialization)))
     }
 
     fn key<'d>(done: &'d Made<'_>) -> (&'d str, &'d str) {
@@ -120,21 +126,33 @@ struct DecryptRequest<'b> {
 }
 
 /// What decrypted.
-#[derive(JsonSchema, Serialize)]
+#[derive(JsonSchema)]
 struct Decrypted {
-    #[serde(flatten)]
+    #[schemars(flatten)]
     content: Content,
-    /// The alias that decrypted.
-    alias: String,
-    /// Its kid.
-    kid: String,
+    #[schemars(flatten, with = "KeyNames")]
+    key: Arc<LabelKey>,
     /// The key management algorithm.
     alg: &'static str,
     /// The content encryption.
     enc: &'static str,
     /// The header, if it was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(skip_serializing_if = "Option::is_none")]
     header: Option<Map<String, Value>>,
+}
+
+impl ToJson for Decrypted {
+    fn write_json(&self, out: &mut Vec<u8>) {
+        let mut answer = ObjectWriter::new(out);
+        self.content.put(&mut answer);
+        put_names(&self.key, &mut answer);
+        answer.plain_text("alg", self.alg);
+        answer.plain_text("enc", self.enc);
+        if let Some(header) = &self.header {
+            answer.value("header", header);
+        }
+        answer.end();
+    }
 }
 
 impl Operation for Decrypt {
@@ -152,16 +170,15 @@ impl Operation for Decrypt {
         Ok(Decrypted {
             // EXPOSE: to the caller, who has the right to it.
             content: Content::new(opened.plaintext.expose_secret().to_vec(), item.form)?,
-            alias: opened.key.alias.to_string(),
-            kid: opened.key.kid.clone(),
             alg: opened.algorithm.name,
             enc: opened.content.name,
             header: item.header.then(|| opened.header()),
+            key: opened.key,
         })
     }
 
     fn key(done: &Decrypted) -> (&str, &str) {
-        (&done.alias, &done.kid)
+        (done.key.alias.as_str(), &done.key.kid)
     }
 }
 
@@ -183,9 +200,9 @@ struct RewrapRequest<'b> {
 }
 
 /// The same content for the active alias.
-#[derive(JsonSchema, Serialize)]
+#[derive(JsonSchema)]
 struct Rewrapped<'k> {
-    #[serde(flatten)]
+    #[schemars(flatten)]
     made: Made<'k>,
     /// What opened the old token.
     from: From,
@@ -199,6 +216,15 @@ struct From {
     alias: String,
     /// Its kid.
     kid: String,
+}
+
+impl ToJson for Rewrapped<'_> {
+    fn write_json(&self, out: &mut Vec<u8>) {
+        let mut answer = ObjectWriter::new(out);
+        self.made.put(&mut answer);
+        answer.value("from", &self.from);
+        answer.end();
+    }
 }
 
 impl Operation for Rewrap {
@@ -219,7 +245,7 @@ impl Operation for Rewrap {
         };
         let from = &rewrapped.from;
         let from = From { alias: from.alias.to_string(), kid: from.kid.clone() };
-        let token = MadeToken::new(rewrapped.token, serialization)?;
+        let token = MadeToken::new(rewrapped.token, serialization);
         Ok(Rewrapped { made: Made::with(keys, token), from })
     }
 

@@ -1,6 +1,7 @@
 //! Signatures by label: tokens and bare signatures.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -13,10 +14,12 @@ use crate::alg::Hash;
 use crate::error::{Error, ErrorKind, Result};
 use crate::jose::claims::{self, ClaimRules};
 use crate::jose::jws::{self, SignOptions, VerifyOptions};
-use crate::ops::{self, GivenDigest, KeySet};
+use crate::json::ObjectWriter;
+use crate::ops::{self, GivenDigest, KeySet, LabelKey};
+use crate::service::answer::ToJson;
 use crate::service::call::Call;
 use crate::service::content::{
-    Content, Form, Input, MadeToken, Text, Token, Written, decoded, encoded,
+    Content, Form, Input, KeyNames, MadeToken, Text, Token, Written, decoded, encoded, put_names,
 };
 use crate::service::operation::Operation;
 use crate::service::route::Route;
@@ -75,7 +78,7 @@ struct SignRequest<'b> {
 }
 
 /// A token, and who made it.
-#[derive(JsonSchema, Serialize)]
+#[derive(JsonSchema)]
 pub(super) struct Made<'k> {
     /// The token.
     pub(super) token: MadeToken,
@@ -89,6 +92,21 @@ impl<'k> Made<'k> {
     pub(super) fn with(keys: &'k KeySet, token: MadeToken) -> Self {
         let active = keys.active();
         Self { token, alias: active.alias.as_str(), kid: &active.kid }
+    }
+
+    /// Adds its members to an answer.
+    pub(super) fn put(&self, answer: &mut ObjectWriter<'_>) {
+        self.token.put(answer);
+        answer.text("alias", self.alias);
+        answer.text("kid", self.kid);
+    }
+}
+
+impl ToJson for Made<'_> {
+    fn write_json(&self, out: &mut Vec<u8>) {
+        let mut answer = ObjectWriter::new(out);
+        self.put(&mut answer);
+        answer.end();
     }
 }
 
@@ -110,7 +128,7 @@ impl Operation for Sign {
             ..SignOptions::default()
         };
         let token = jws::sign(keys, &payload, &options)?;
-        Ok(Made::with(keys, MadeToken::new(token, options.serialization)?))
+        Ok(Made::with(keys, MadeToken::new(token, options.serialization)))
     }
 
     fn key<'d>(done: &'d Made<'_>) -> (&'d str, &'d str) {
@@ -163,19 +181,30 @@ struct Checks {
 }
 
 /// What verified.
-#[derive(JsonSchema, Serialize)]
+#[derive(JsonSchema)]
 struct Verified {
-    #[serde(flatten)]
+    #[schemars(flatten)]
     content: Content,
-    /// The alias that verified.
-    alias: String,
-    /// Its kid.
-    kid: String,
+    #[schemars(flatten, with = "KeyNames")]
+    key: Arc<LabelKey>,
     /// The algorithm.
     alg: &'static str,
     /// The header, if it was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(skip_serializing_if = "Option::is_none")]
     header: Option<Map<String, Value>>,
+}
+
+impl ToJson for Verified {
+    fn write_json(&self, out: &mut Vec<u8>) {
+        let mut answer = ObjectWriter::new(out);
+        self.content.put(&mut answer);
+        put_names(&self.key, &mut answer);
+        answer.plain_text("alg", self.alg);
+        if let Some(header) = &self.header {
+            answer.value("header", header);
+        }
+        answer.end();
+    }
 }
 
 impl Operation for Verify {
@@ -208,15 +237,14 @@ impl Operation for Verify {
         let header = item.header.then(|| verified.header());
         Ok(Verified {
             content: Content::new(verified.payload, item.form)?,
-            alias: verified.key.alias.to_string(),
-            kid: verified.key.kid.clone(),
+            key: verified.key,
             alg: verified.algorithm.name,
             header,
         })
     }
 
     fn key(done: &Verified) -> (&str, &str) {
-        (&done.alias, &done.kid)
+        (done.key.alias.as_str(), &done.key.kid)
     }
 }
 
