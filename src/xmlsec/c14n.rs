@@ -55,7 +55,9 @@ impl<'p> Canonicalization<'p> {
 
     /// The canonical form of `apex`.
     pub(crate) fn octets(&self, apex: Node<'_, '_>, left_out: Option<Node<'_, '_>>) -> Vec<u8> {
-        let mut out = Vec::with_capacity(apex.range().len());
+        // Namespaces are declared where they are used, which is more often than in the source.
+        let source = apex.range().len();
+        let mut out = Vec::with_capacity(source + source / 4 + 128);
         self.write(apex, left_out, &mut out);
         out
     }

@@ -60,10 +60,10 @@ impl<'i> Tree<'i> {
             Block::all(text).ok_or_else(|| refused("it has a character that XML has not"))?;
         let tree = Self {
             text,
-            nodes: Vec::with_capacity(text.len() / 32),
+            nodes: Vec::with_capacity(text.len() / 64),
             attributes: Vec::with_capacity(text.len() / 64),
             bindings: Vec::with_capacity(8),
-            decoded: Vec::new(),
+            decoded: Vec::with_capacity(8),
         };
         let marks = Marks::new(&blocks);
         let scope = Vec::with_capacity(16);
