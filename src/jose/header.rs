@@ -1,5 +1,8 @@
 //! JOSE headers: parsed strictly, protected and unprotected members kept apart.
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -26,13 +29,49 @@ pub(super) enum Header {
     Full { all: Map<String, Value>, unprotected: Vec<String>, spelled_kid: usize },
     /// Protected strings, and an `epk` of strings; nothing else.
     Plain(PlainHeader),
+    /// The same of a header that was read before.
+    Known(Arc<PlainHeader>),
+}
+
+/// The last plain headers of signatures that this thread read.
+#[derive(Default)]
+struct Known {
+    /// base64url, and what it says.
+    headers: Vec<(Box<str>, Arc<PlainHeader>)>,
+    /// Which is overwritten next.
+    next: usize,
+}
+
+/// How many headers a thread knows, and how long each may be: a service verifies the tokens of few issuers, and all
+/// tokens that an issuer signs with one key begin with the same header.
+const MOST_KNOWN: usize = 4;
+const KNOWN_BYTES: usize = 512;
+
+thread_local! {
+    static KNOWN: RefCell<Known> = RefCell::default();
+}
+
+impl Known {
+    fn find(&self, text: &str) -> Option<Arc<PlainHeader>> {
+        let (_, found) = self.headers.iter().find(|(known, _)| **known == *text)?;
+        Some(Arc::clone(found))
+    }
+
+    fn keep(&mut self, text: &str, header: &Arc<PlainHeader>) {
+        let entry = (text.into(), Arc::clone(header));
+        match self.headers.get_mut(self.next) {
+            Some(oldest) => *oldest = entry,
+            None => self.headers.push(entry),
+        }
+        self.next = (self.next + 1) % MOST_KNOWN;
+    }
 }
 
 impl Header {
     /// Decodes a protected header: base64url of a JSON object, bounded.
     pub(super) fn protected(text: &str, set: &KeySet) -> Result<Self, Reason> {
         let limits = &set.policy().limits;
-        if text.len() / 4 * 3 > limits.max_header_bytes {
+        if !is_bounded(text, set) {
             return Err("the header is larger than its bound");
         }
         let bytes = super::decode(text).ok_or("the protected header is not base64url")?;
@@ -49,6 +88,38 @@ impl Header {
             .map_err(|_| "the protected header is not a JSON object")
     }
 
+    /// As [`Header::protected`], of a signature: its header is likely to be that of an earlier one, which is not read
+    /// again.
+    pub(super) fn of_signature(text: &str, set: &KeySet) -> Result<Self, Reason> {
+        // No thread that ends verifies anything; it would do without.
+        let known = KNOWN.try_with(|known| known.try_borrow().ok()?.find(text)).ok().flatten();
+        let max_depth = set.policy().limits.max_json_depth;
+        let fits = |one: &Arc<PlainHeader>| is_bounded(text, set) && one.depth() <= max_depth;
+        if let Some(known) = known.filter(fits) {
+            return Ok(Self::Known(known));
+        }
+        let header = Self::protected(text, set)?;
+        let Self::Plain(plain) = header else { return Ok(header) };
+        if text.len() > KNOWN_BYTES {
+            return Ok(Self::Plain(plain));
+        }
+        let plain = Arc::new(plain);
+        drop(
+            KNOWN
+                .try_with(|known| known.try_borrow_mut().map(|mut known| known.keep(text, &plain))),
+        );
+        Ok(Self::Known(plain))
+    }
+
+    /// A header of plain strings, or all members of any other.
+    fn content(&self) -> Result<&PlainHeader, &Map<String, Value>> {
+        match self {
+            Self::Plain(plain) => Ok(plain),
+            Self::Known(plain) => Ok(plain),
+            Self::Full { all, .. } => Err(all),
+        }
+    }
+
     /// No protected header.
     pub(super) fn empty() -> Self {
         Self::Full { all: Map::new(), unprotected: Vec::new(), spelled_kid: 0 }
@@ -62,7 +133,7 @@ impl Header {
         let mut all = self.members();
         let spelled_kid = match &self {
             Self::Full { spelled_kid, .. } => *spelled_kid,
-            Self::Plain(_) => 0,
+            Self::Plain(_) | Self::Known(_) => 0,
         };
         let mut unprotected = Vec::new();
         for (name, value) in parts.iter().flat_map(|part| part.iter()) {
@@ -76,19 +147,17 @@ impl Header {
 
     /// All members.
     pub(super) fn members(&self) -> Map<String, Value> {
-        match self {
-            Self::Full { all, .. } => all.clone(),
+        match self.content() {
+            Err(all) => all.clone(),
             // It was accepted by the stricter reader.
-            Self::Plain(plain) => {
-                json::parse_strict_object(plain.json(), plain.depth()).unwrap_or_default()
-            }
+            Ok(plain) => json::parse_strict_object(plain.json(), plain.depth()).unwrap_or_default(),
         }
     }
 
     pub(super) fn contains(&self, name: &str) -> bool {
-        match self {
-            Self::Full { all, .. } => all.contains_key(name),
-            Self::Plain(plain) => plain.contains(name),
+        match self.content() {
+            Err(all) => all.contains_key(name),
+            Ok(plain) => plain.contains(name),
         }
     }
 
@@ -97,23 +166,20 @@ impl Header {
             Self::Full { all, unprotected, .. } => {
                 all.contains_key(name) && !unprotected.iter().any(|one| one == name)
             }
-            Self::Plain(plain) => plain.contains(name),
+            Self::Plain(_) | Self::Known(_) => self.contains(name),
         }
     }
 
     /// A member of another type than string; `None` for all of plain headers.
     pub(super) fn value(&self, name: &str) -> Option<&Value> {
-        match self {
-            Self::Full { all, .. } => all.get(name),
-            Self::Plain(_) => None,
-        }
+        self.content().err()?.get(name)
     }
 
     /// A member that must be a string if it is there.
     pub(super) fn text(&self, name: &str) -> Result<Option<&str>, Reason> {
-        match self {
-            Self::Plain(plain) => Ok(plain.text(name)),
-            Self::Full { all, .. } => match all.get(name) {
+        match self.content() {
+            Ok(plain) => Ok(plain.text(name)),
+            Err(all) => match all.get(name) {
                 None => Ok(None),
                 Some(Value::String(text)) => Ok(Some(text)),
                 Some(_) => Err("a header member is not a string"),
@@ -123,10 +189,10 @@ impl Header {
 
     /// The sender's public key of ECDH-ES (RFC 7518 §4.6.1.1).
     pub(super) fn ephemeral_key(&self) -> Result<Option<PublicParameters>, Reason> {
-        let found = match self {
-            Self::Plain(plain) if !plain.has_ephemeral() => return Ok(None),
-            Self::Plain(plain) => jwk::public_from(|name| plain.ephemeral(name)),
-            Self::Full { all, .. } => match all.get("epk") {
+        let found = match self.content() {
+            Ok(plain) if !plain.has_ephemeral() => return Ok(None),
+            Ok(plain) => jwk::public_from(|name| plain.ephemeral(name)),
+            Err(all) => match all.get("epk") {
                 None => return Ok(None),
                 Some(value) => {
                     let members = value.as_object().ok_or("epk is not an object")?;
@@ -184,6 +250,11 @@ impl Header {
         }
         Ok(true)
     }
+}
+
+/// Whether a header, in base64url, is no larger than the set allows.
+fn is_bounded(text: &str, set: &KeySet) -> bool {
+    text.len() / 4 * 3 <= set.policy().limits.max_header_bytes
 }
 
 /// The member that keys are chosen by, as the text has it.

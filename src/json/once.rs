@@ -45,21 +45,17 @@ fn flat(text: &[u8]) -> Option<()> {
     let (pairs, []) = marks.as_chunks() else { return None };
     let mut reader = Flat { inner, at: 0, pairs: pairs.iter() };
     let mut names = Names::default();
-    reader.skip_spaces();
     loop {
         names.add(reader.text()?)?;
-        reader.skip_spaces();
         reader.skip(b':')?;
         reader.value()?;
-        if reader.at == inner.len() {
-            return Some(());
+        if reader.skip(b',').is_none() {
+            return (reader.at == inner.len()).then_some(());
         }
-        reader.skip(b',')?;
-        reader.skip_spaces();
     }
 }
 
-/// The inside of an object.
+/// The inside of an object. Spaces are looked for where something else is missing: most texts have none.
 struct Flat<'t> {
     inner: &'t [u8],
     at: usize,
@@ -68,51 +64,62 @@ struct Flat<'t> {
 }
 
 impl<'t> Flat<'t> {
+    /// Skips spaces.
+    #[cold]
     fn skip_spaces(&mut self) {
         while self.inner.get(self.at) == Some(&b' ') {
             self.at += 1;
         }
     }
 
+    /// Skips a byte and the spaces before it; without that byte the spaces alone.
     fn skip(&mut self, byte: u8) -> Option<()> {
+        if self.inner.get(self.at) != Some(&byte) {
+            self.skip_spaces();
+        }
         (self.inner.get(self.at)? == &byte).then(|| self.at += 1)
     }
 
     fn text(&mut self) -> Option<&'t [u8]> {
         let [open, close] = *self.pairs.next()?;
+        if open != self.at {
+            self.skip_spaces();
+        }
         (open == self.at).then_some(())?;
         self.at = close + 1;
         self.inner.get(open + 1..close)
     }
 
-    /// A value, or a list of such as have nothing inside them; spaces around it are skipped.
+    /// A value, or a list of such as have nothing inside them.
     fn value(&mut self) -> Option<()> {
-        self.skip_spaces();
-        if self.skip(b'[').is_none() {
+        if self.inner.get(self.at) == Some(&b' ') {
+            self.skip_spaces();
+        }
+        if self.inner.get(self.at) != Some(&b'[') {
             return self.plain();
         }
-        self.skip_spaces();
-        if self.skip(b']').is_none() {
-            self.plain()?;
-            while self.skip(b',').is_some() {
-                self.skip_spaces();
-                self.plain()?;
-            }
-            self.skip(b']')?;
+        self.at += 1;
+        if self.skip(b']').is_some() {
+            return Some(());
         }
-        self.skip_spaces();
-        Some(())
+        loop {
+            self.plain()?;
+            if self.skip(b',').is_none() {
+                return self.skip(b']');
+            }
+        }
     }
 
-    /// A text, a literal or a whole number, and the spaces behind it.
+    /// A text, a literal or a whole number.
     fn plain(&mut self) -> Option<()> {
+        if self.inner.get(self.at) == Some(&b' ') {
+            self.skip_spaces();
+        }
         let rest = self.inner.get(self.at..)?;
         if rest.first()? == &b'"' {
-            self.text()?;
-        } else {
-            self.at += bare(rest)?;
+            return self.text().map(drop);
         }
-        self.skip_spaces();
+        self.at += bare(rest)?;
         Some(())
     }
 }
@@ -143,18 +150,20 @@ const FEW: usize = 16;
 struct Names<'t> {
     all: [&'t [u8]; FEW],
     count: usize,
+    /// A bit for what their lengths and ends are like: a new one is compared with none.
+    known: u64,
 }
 
 impl<'t> Names<'t> {
     /// `None` if it is there already, or there is no room for it.
     fn add(&mut self, name: &'t [u8]) -> Option<()> {
-        let known = self.all.get(..self.count)?;
-        // Names of one length are few: their first bytes tell most of them apart.
-        let is_it =
-            |one: &&[u8]| one.len() == name.len() && one.first() == name.first() && **one == *name;
-        if known.iter().any(is_it) {
+        let ends = [name.first(), name.last()].map(|end| end.map_or(0, |byte| usize::from(*byte)));
+        let [first, last] = ends;
+        let bit = 1_u64 << ((name.len() * 5 + first * 3 + last) % 64);
+        if self.known & bit != 0 && self.all.get(..self.count)?.contains(&name) {
             return None;
         }
+        self.known |= bit;
         *self.all.get_mut(self.count)? = name;
         self.count += 1;
         Some(())

@@ -53,7 +53,7 @@ pub(crate) struct Call<'s> {
     /// Who asks for what.
     pub(crate) asked: Arc<Asked>,
     /// Headers that handlers may read.
-    pub(crate) headers: hyper::HeaderMap,
+    pub(crate) headers: &'s hyper::HeaderMap,
     /// How records name the request.
     pub(crate) request: Named<'s>,
     /// What the handler tells for records.
@@ -63,7 +63,7 @@ pub(crate) struct Call<'s> {
 /// A request by its id, its sender and its route.
 #[derive(Clone, Debug)]
 pub(crate) struct Named<'s> {
-    pub(crate) id: RequestId,
+    pub(crate) id: &'s RequestId,
     pub(crate) peer: &'s Peer,
     pub(crate) route: &'s Route,
 }

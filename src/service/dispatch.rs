@@ -92,7 +92,7 @@ pub(crate) async fn answer(
     let id = service.0.request_ids.of(&head.headers);
     let mut seen = Seen::default();
     let span = Span::begin(&head);
-    let mut answer = respond(service, peer, &id, head, &mut content, &mut seen).await;
+    let mut answer = respond(service, peer, &id, &head, &mut content, &mut seen).await;
     let route = seen.route.and_then(|at| service.0.routes.routes().get(at));
     if let Some(audit) = &service.0.audit {
         let took = started.elapsed();
@@ -117,7 +117,7 @@ async fn respond(
     service: &Service,
     peer: &Peer,
     id: &RequestId,
-    head: Parts,
+    head: &Parts,
     content: &mut Incoming,
     seen: &mut Seen,
 ) -> Result<Answer, Problem> {
@@ -140,33 +140,33 @@ async fn respond(
 async fn admit<'s>(
     service: &'s Service,
     peer: &'s Peer,
-    id: &RequestId,
-    head: Parts,
+    id: &'s RequestId,
+    head: &'s Parts,
     seen: &mut Seen,
 ) -> Result<Call<'s>, Problem> {
     let keyring = service.0.keyring.pinned();
     let snapshot = keyring.snapshot();
     seen.snapshot = Some(Arc::clone(&snapshot));
     let gate = Gate { service, snapshot: &snapshot, peer };
-    let asked = match peer.memory.find(&snapshot, &head) {
+    let asked = match peer.memory.find(&snapshot, head) {
         Some(asked) => {
             seen.route = Some(asked.route);
             gate.admit_again(&asked, seen)?;
             asked
         }
         None => {
-            let (asked, lasts) = ask(gate, &head, seen).await?;
+            let (asked, lasts) = ask(gate, head, seen).await?;
             let asked = Arc::new(asked);
             if lasts {
-                peer.memory.keep(&snapshot, &head, &asked);
+                peer.memory.keep(&snapshot, head, &asked);
             }
             asked
         }
     };
     seen.asked = Some(Arc::clone(&asked));
     let route = service.0.routes.routes().get(asked.route).ok_or_else(unknown_route)?;
-    let request = Named { id: id.clone(), peer, route };
-    let (headers, noted) = (head.headers, RefCell::default());
+    let request = Named { id, peer, route };
+    let (headers, noted) = (&head.headers, RefCell::default());
     Ok(Call { service, keyring, snapshot, asked, headers, request, noted })
 }
 

@@ -141,7 +141,7 @@ impl Route {
                 }
                 Ok(Answer::json(&handler(call, body)?))
             };
-            match (&call.asked.caller, idempotency::key(&call.headers)?) {
+            match (&call.asked.caller, idempotency::key(call.headers)?) {
                 (Some(caller), Some(key)) => {
                     let answers = &call.service.0.answers;
                     answers.once(caller, key, call.fingerprint(&name, bytes), act)

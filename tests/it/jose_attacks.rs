@@ -159,6 +159,47 @@ fn sizes_are_checked_before_work() {
     assert!(verify(&small, &forged(&small, header(40), b"x")).is_err());
 }
 
+/// What one label read of a header, or refused, decides nothing for another, nor for the next token.
+#[test]
+fn a_header_that_was_read_before_is_judged_anew() {
+    let limits = TokenLimits { max_header_bytes: 60, ..TokenLimits::default() };
+    let policy = KeySetPolicy { limits, ..KeySetPolicy::default() };
+    let (wide, small) = (one_key(), label(vec![oct("k1", 1)], &["HS256"], policy));
+    let other = label(vec![oct("k2", 2)], &["HS512"], KeySetPolicy::default());
+    let long = format!(r#"{{"alg":"HS256","typ":"{}"}}"#, "t".repeat(40));
+    let headers = [
+        r#"{"alg":"HS256"}"#,
+        r#"{"alg":"HS256","kid":"k1"}"#,
+        r#"{"alg":"HS256","kid":"k1","typ":"JWT"}"#,
+        r#"{"alg":"HS256","kid":"nobody"}"#,
+        r#"{"alg":"none"}"#,
+        r#"{"alg":"HS256","alg":"HS256"}"#,
+        r#"{"alg":"HS256","zip":"DEF"}"#,
+        &long,
+    ];
+    let refused = [headers[4], headers[5], headers[6]];
+    for round in 0..40 {
+        // Every order of neighbours comes about.
+        for step in 0..headers.len() {
+            let header = headers[(step * (1 + round % 7) + round) % headers.len()];
+            let token = forged(&wide, header, b"x");
+            let good = !refused.contains(&header);
+            let verified = jws::verify(&wide, &token, &VerifyOptions::default());
+            assert_eq!(verified.is_ok(), good, "{header}");
+            if let Ok(verified) = verified {
+                let members = serde_json::from_str::<Value>(header).unwrap();
+                assert_eq!(Value::Object(verified.header()), members);
+            }
+            assert_eq!(verify(&small, &token).is_ok(), good && header != long, "{header}");
+            assert!(verify(&other, &token).is_err(), "{header}");
+            let mut broken = token.into_bytes();
+            let last = broken.len() - 2;
+            broken[last] ^= 1;
+            assert!(verify(&wide, &String::from_utf8(broken).unwrap()).is_err(), "{header}");
+        }
+    }
+}
+
 #[test]
 fn errors_never_carry_what_the_token_says() {
     let set = one_key();

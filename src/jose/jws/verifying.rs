@@ -54,7 +54,7 @@ fn check(set: &KeySet, token: &str, options: &VerifyOptions<'_>) -> Result<Verif
     }
     let (input, protected, payload, encoded) =
         three_parts(token).ok_or("a compact JWS has three parts")?;
-    let header = Header::protected(protected, set)?;
+    let header = Header::of_signature(protected, set)?;
     let unencoded = check_header(&header)?;
     let signature = Signature { protected, header, encoded };
     let payload = content(payload, unencoded, options)?;
