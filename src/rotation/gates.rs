@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{Action, History, MappedKey, MappingName, Span};
 use crate::keyring::keyset::KeySet;
 use crate::label::Alias;
-use crate::usage::{Act, KeyReport, Terms};
+use crate::usage::{Act, Doubt, KeyReport, Terms};
 
 /// What a gate looks at.
 pub(super) struct Situation<'a> {
@@ -58,6 +58,12 @@ impl Situation<'_> {
     pub(super) fn change_of_active(&self) -> Option<(&MappedKey, &MappedKey)> {
         let (old, new) = (self.before.first()?, self.after.first()?);
         (!self.same(old, new)).then_some((old, new))
+    }
+
+    /// What a verdict about a key rests on.
+    fn terms(&self, key: &MappedKey) -> Terms {
+        let scope = (self.history, self.mapping.realm.as_ref());
+        life::terms(self.config, self.set, scope, key)
     }
 
     /// A key as it is mapped before the step.
@@ -252,10 +258,10 @@ fn in_use(message: String, help: String, opens_at: Option<SystemTime>) -> Option
 
 /// By what was written down of every use, before it happened.
 fn not_proven(situation: &Situation<'_>, gone: &MappedKey, report: &KeyReport) -> Option<Gate> {
-    let Situation { config, now, command, .. } = situation;
+    let Situation { now, command, .. } = situation;
     let (alias, label) = (&gone.alias, &situation.mapping.label);
     // What peers make is not counted here; it is reckoned below.
-    let terms = Terms { made_elsewhere: false, ..life::terms(config, situation.set) };
+    let terms = Terms { made_elsewhere: false, ..situation.terms(gone) };
     let own = match report.safe_after(&terms) {
         Ok(after) => after.map(life::time),
         Err(doubt) => {
@@ -264,10 +270,13 @@ fn not_proven(situation: &Situation<'_>, gone: &MappedKey, report: &KeyReport) -
                     "whether anything of alias \"{alias}\" is alive is unknown, not provable: {}",
                     doubt.reason()
                 ),
-                format!(
-                    "set max_token_lifetime = \"…\" in [labels.\"{label}\"]; or, and what is alive is refused: \
-                     {command} {FORCE}"
-                ),
+                match doubt {
+                    Doubt::MadeBefore | Doubt::NoLifetime => format!(
+                        "set max_token_lifetime = \"…\" in [labels.\"{label}\"]; or, and what is alive is refused: \
+                         {command} {FORCE}"
+                    ),
+                    _ => format!("what is alive is refused then: {command} {FORCE}"),
+                },
                 None,
             );
         }
@@ -277,14 +286,10 @@ fn not_proven(situation: &Situation<'_>, gone: &MappedKey, report: &KeyReport) -
         LastUse::StillPublished => return still_published(situation, gone),
         LastUse::Never | LastUse::Unknown => None,
     };
-    // What stood there before the journal began may have acted before.
-    let spans = situation.history.spans(label, situation.mapping.realm.as_ref(), gone);
-    let before = spans.iter().find(|span| span.first_seen).map(|span| span.from);
-    let reckoned = match (peers, before, terms.lifetime) {
-        (Some(shown), _, None) => return no_lifetime(situation, gone, shown),
-        (_, _, None) => None,
-        (shown, before, Some(lifetime)) => {
-            shown.max(before).map(|last| last + lifetime + terms.grace)
+    let reckoned = match (peers, terms.lifetime) {
+        (Some(shown), None) => return no_lifetime(situation, gone, shown),
+        (shown, lifetime) => {
+            shown.zip(lifetime).map(|(last, lifetime)| last + lifetime + terms.grace)
         }
     };
     let safe = own.max(reckoned).filter(|safe| safe > now)?;
@@ -436,7 +441,7 @@ fn is_past_by_kind(label: &crate::label::LabelName) -> bool {
 pub(super) fn lives_until(situation: &Situation<'_>, key: &MappedKey) -> Option<SystemTime> {
     if let Some(Ok(report)) = &situation.usage
         && report.durable
-        && let Ok(after) = report.safe_after(&life::terms(situation.config, situation.set))
+        && let Ok(after) = report.safe_after(&situation.terms(key))
     {
         return after.map(life::time);
     }

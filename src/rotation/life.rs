@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::mappings::mapped;
 use crate::catalogue::LabelUse;
+use crate::clock::to_unix;
 use crate::config::Config;
 use crate::error::Result;
 use crate::journal::{History, Journal, MappedKey};
@@ -114,11 +115,12 @@ impl Lives {
     pub fn of_key(&self, set: &KeySet, key: &LabelKey) -> KeyLife {
         let (label, realm) = (set.label(), key.realm.as_ref());
         let report = self.report(label, realm, key.key.thumbprint());
-        let terms = terms(&self.config, set);
+        let scope = (&self.history, realm);
+        let terms = terms(&self.config, set, scope, &mapped(set, key));
         let safe_after = report.safe_after(&terms).map(|after| after.map(time));
         KeyLife {
             phase: self.phase(set, key, &report),
-            horizon: report.horizon(terms.lifetime),
+            horizon: report.horizon_by(&terms),
             safe_after,
             report,
         }
@@ -173,13 +175,22 @@ impl Lives {
     }
 }
 
-/// What a verdict about a key of this set rests on.
-pub(super) fn terms(config: &Config, set: &KeySet) -> Terms {
+/// What a verdict about a key of this set, in one scope, rests on.
+pub(super) fn terms(
+    config: &Config,
+    set: &KeySet,
+    (history, realm): (&History, Option<&Realm>),
+    key: &MappedKey,
+) -> Terms {
     let settings = config.labels.get(set.label());
+    let spans = history.spans(set.label(), realm, key);
+    // What stood there before the journal began may have acted before, wherever it stood.
+    let first_seen = spans.iter().find(|span| span.first_seen);
     Terms {
         lifetime: settings.and_then(|one| one.value.max_token_lifetime),
         grace: config.policy.clock_skew,
         made_elsewhere: made_elsewhere(set),
+        first_seen: first_seen.map(|span| to_unix(span.from)),
     }
 }
 

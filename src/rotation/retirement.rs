@@ -174,7 +174,8 @@ impl Rotation {
     fn receipt(&self, leaving: &Leaving, now: SystemTime) -> Option<Receipt> {
         let MappingName { label, realm, store } = &leaving.mapping;
         let set = self.keyring.snapshot().find(realm.as_ref(), label)?.clone();
-        let terms = terms(&self.keyring.config(), &set);
+        let scope = (&self.history, realm.as_ref());
+        let terms = terms(&self.keyring.config(), &set, scope, &leaving.key);
         let report = leaving.report.as_ref()?;
         if report.verdict(&terms, now) != Verdict::Safe {
             return None;

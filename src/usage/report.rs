@@ -42,6 +42,8 @@ pub enum Horizon {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Doubt {
+    /// It stood behind its label before there were records, and the label has no `max_token_lifetime`.
+    MadeBefore,
     /// Others make what this key verifies or decrypts; nobody here counts it.
     MadeElsewhere,
     /// Something was made without an `exp`, and the label has no `max_token_lifetime`.
@@ -57,6 +59,7 @@ impl Doubt {
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
+            Self::MadeBefore => "made_before",
             Self::MadeElsewhere => "made_elsewhere",
             Self::NoLifetime => "no_lifetime",
             Self::NoStateDirectory => "no_state_dir",
@@ -68,6 +71,9 @@ impl Doubt {
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
+            Self::MadeBefore => {
+                "it stood there before the journal began, and the label has no max_token_lifetime"
+            }
             Self::MadeElsewhere => "others make what it reads, and nobody here counts that",
             Self::NoLifetime => {
                 "it made something without exp, and the label has no max_token_lifetime"
@@ -80,7 +86,7 @@ impl Doubt {
 
 /// What a verdict rests on besides the report.
 #[derive(Clone, Copy, Debug, Default)]
-#[expect(clippy::exhaustive_structs, reason = "the three terms of the formula")]
+#[expect(clippy::exhaustive_structs, reason = "the terms of the formula")]
 pub struct Terms {
     /// The label's `max_token_lifetime`.
     pub lifetime: Option<Duration>,
@@ -88,6 +94,9 @@ pub struct Terms {
     pub grace: Duration,
     /// Whether others make what the label reads.
     pub made_elsewhere: bool,
+    /// When the journal began, of a key that stood behind the label already: what it made until then is not in the
+    /// report.
+    pub first_seen: Option<u64>,
 }
 
 /// Whether a key may leave its label.
@@ -118,13 +127,22 @@ impl KeyReport {
     /// Until when something made with the key may be alive, by its `exp` or by the label's lifetime.
     #[must_use]
     pub fn horizon(&self, lifetime: Option<Duration>) -> Horizon {
+        self.horizon_by(&Terms { lifetime, ..Terms::default() })
+    }
+
+    /// As [`KeyReport::horizon`], with what the key may have made before there were records.
+    #[must_use]
+    pub fn horizon_by(&self, terms: &Terms) -> Horizon {
         if !self.durable {
             return Horizon::Unknown(Doubt::NoStateDirectory);
         }
-        let open = match (self.latest_open, lifetime) {
-            (None, _) => None,
-            (Some(_), None) => return Horizon::Unknown(Doubt::NoLifetime),
-            (Some(open), Some(lifetime)) => Some(open.saturating_add(lifetime.as_secs())),
+        let open = match (self.latest_open, terms.first_seen, terms.lifetime) {
+            (None, None, _) => None,
+            (Some(_), _, None) => return Horizon::Unknown(Doubt::NoLifetime),
+            (None, Some(_), None) => return Horizon::Unknown(Doubt::MadeBefore),
+            (open, before, Some(lifetime)) => {
+                open.max(before).map(|last| last.saturating_add(lifetime.as_secs()))
+            }
         };
         match self.latest_exp.max(open) {
             None => Horizon::Nothing,
@@ -138,7 +156,7 @@ impl KeyReport {
     /// # Errors
     /// The reason why it is not known.
     pub fn safe_after(&self, terms: &Terms) -> Result<Option<u64>, Doubt> {
-        match self.horizon(terms.lifetime) {
+        match self.horizon_by(terms) {
             Horizon::Unknown(doubt) => Err(doubt),
             _ if terms.made_elsewhere => Err(Doubt::MadeElsewhere),
             Horizon::Nothing => Ok(None),

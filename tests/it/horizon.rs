@@ -158,7 +158,7 @@ impl History {
         let state = folder.join(seed.to_string());
         let lifetime = random.pick(&[None, Some(90), Some(1_000)]).map(Duration::from_secs);
         let grace = Duration::from_secs(random.pick(&[0, 1, 60]));
-        let terms = Terms { lifetime, grace, made_elsewhere: false };
+        let terms = Terms { lifetime, grace, ..Terms::default() };
         std::fs::create_dir_all(state.join("real")).unwrap();
         let count = random.below(3) + 1;
         let (processes, made) = (Vec::new(), Vec::new());
@@ -313,7 +313,7 @@ fn a_flush_gives_every_reservation_back_while_others_look_on() {
             process.book.flush().unwrap();
             let book = UsageBook::new(Some(folder.path()), GCM_MESSAGES, dial.clock());
             let report = book.report(&label(), None, hmac().thumbprint()).unwrap();
-            let terms = Terms { lifetime: None, grace: Duration::ZERO, made_elsewhere: false };
+            let terms = Terms::default();
             (exp, report.verdict(&terms, dial.now()))
         });
         let late = horizons.into_iter().find(|(exp, verdict)| *verdict != Verdict::SafeAfter(*exp));

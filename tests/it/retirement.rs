@@ -28,7 +28,7 @@ fn sign(shop: &Workshop, lives: u64) -> String {
 fn shop() -> Workshop {
     let shop = Workshop::new();
     shop.edit("max_token_lifetime = \"2h\"\n", "");
-    drop(shop.rotation());
+    shop.begin_without_keys();
     shop
 }
 
@@ -119,6 +119,36 @@ fn what_stood_below_when_the_journal_began_may_have_acted_before() {
 }
 
 #[test]
+fn what_stood_there_when_the_journal_began_is_not_provable_without_a_lifetime() {
+    let shop = Workshop::new();
+    shop.edit("max_token_lifetime = \"2h\"\n", "");
+    drop(shop.rotation());
+    let told = |arguments: &[&str]| -> Value {
+        let output = shop.run(&[arguments, &["--json"]].concat());
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let aliases = |alias: usize| told(&["status", ES256])["keys"][0]["aliases"][alias].clone();
+    assert_eq!(aliases(1)["phase"], "valid");
+    shop.apply_over(promote("b"), ES256, NOW).unwrap();
+    shop.wait(10_000_000);
+    for (place, alias) in [(1, "a"), (0, "b")] {
+        assert_eq!(aliases(place)["alias"], alias);
+        assert_eq!(aliases(place)["not_provable_because"], "made_before");
+    }
+    let refused = shop.apply(retire("a"), ES256).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::StillInUse);
+    assert!(refused.message().contains("before the journal began"), "{refused}");
+    assert!(refused.help().unwrap().contains("set max_token_lifetime"), "{refused:?}");
+    shop.edit(
+        &format!("[labels.\"{ES256}\"]\n"),
+        &format!("[labels.\"{ES256}\"]\nmax_token_lifetime = \"1h\"\n"),
+    );
+    assert_eq!(aliases(1)["safe_after"], "2027-01-15T09:01:00Z");
+    shop.apply(retire("a"), ES256).unwrap();
+    assert_eq!(receipts(&shop)[0]["horizon"], "2027-01-15T09:00:00Z");
+}
+
+#[test]
 fn what_carries_no_end_and_has_no_lifetime_is_not_provable() {
     let shop = shop();
     keyring(&shop).label(ES256).unwrap().sign(b"no claims").unwrap();
@@ -169,11 +199,11 @@ fn the_phases_of_a_key_are_told() {
         let found: Vec<_> = found.iter().map(|(alias, phase)| (alias.as_str(), *phase)).collect();
         assert_eq!(found, expected);
     };
-    told(&[("a", Phase::Active), ("b", Phase::Valid)]);
+    told(&[("a", Phase::Active), ("b", Phase::Staged)]);
     shop.apply(stage("c"), ES256).unwrap();
-    told(&[("a", Phase::Active), ("b", Phase::Valid), ("c", Phase::Staged)]);
+    told(&[("a", Phase::Active), ("b", Phase::Staged), ("c", Phase::Staged)]);
     shop.apply_over(promote("c"), ES256, NOW).unwrap();
-    told(&[("c", Phase::Active), ("a", Phase::Retiring), ("b", Phase::Valid)]);
+    told(&[("c", Phase::Active), ("a", Phase::Retiring), ("b", Phase::Staged)]);
     shop.wait(5);
     shop.apply(retire("a"), ES256).unwrap();
     shop.wait(5);
@@ -192,14 +222,15 @@ fn the_phases_of_a_key_are_told() {
 
 #[test]
 fn the_journal_answers_for_the_past() {
-    let shop = shop();
+    let shop = Workshop::new();
+    drop(shop.rotation());
     let start = shop.now();
     let by_a = sign(&shop, 60);
     shop.apply_over(promote("b"), ES256, NOW).unwrap();
     let by_b = sign(&shop, 60);
     shop.wait(1_000);
     shop.apply(stage("c"), ES256).unwrap();
-    shop.apply(retire("a"), ES256).unwrap();
+    shop.apply_over(retire("a"), ES256, FORCE).unwrap();
     let gone = shop.now();
     let at = |seconds: u64| start + Duration::from_secs(seconds);
     let ask = |token: &str, time: SystemTime| {

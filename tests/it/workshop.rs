@@ -56,6 +56,17 @@ impl Workshop {
         std::fs::write(self.config(), text).unwrap();
     }
 
+    /// Begins the journal before there is a key, so that nothing was made before; then finds the keys.
+    pub(crate) fn begin_without_keys(&self) {
+        let text = self.text();
+        let empty = "[keyring]\nstate_dir = \"state\"\n[stores.keys]\nkind = \"keystore\"\npath = \"keys.jwks\"\n\
+                     integrity = \"none\"\n";
+        std::fs::write(self.config(), empty).unwrap();
+        drop(self.rotation());
+        std::fs::write(self.config(), text).unwrap();
+        drop(self.rotation());
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
