@@ -50,8 +50,9 @@ pub struct KeyName {
     pub alias: Alias,
     /// The store that holds it.
     pub store: StoreName,
-    /// How tokens name it.
-    pub kid: String,
+    /// How tokens name it; absent of passwords, which could be guessed from what is derived from them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kid: Option<String>,
     #[serde(skip)]
     thumbprint: String,
 }
@@ -146,10 +147,10 @@ impl fmt::Display for LabelDiff {
             _ => {}
         }
         for key in &self.enters {
-            writeln!(f, "  enters: \"{}\" (kid {})", key.alias, key.kid)?;
+            writeln!(f, "  enters: {key}")?;
         }
         for key in &self.leaves {
-            writeln!(f, "  leaves: \"{}\" (kid {})", key.alias, key.kid)?;
+            writeln!(f, "  leaves: {key}")?;
         }
         for one in &self.moves {
             writeln!(f, "  moves: \"{}\" from place {} to {}", one.alias, one.from, one.to)?;
@@ -171,19 +172,21 @@ impl KeyName {
     }
 }
 
-impl From<&LabelKey> for KeyName {
-    fn from(key: &LabelKey) -> Self {
-        Self {
-            alias: key.alias.clone(),
-            store: key.store.clone(),
-            kid: key.kid.clone(),
-            thumbprint: key.key.thumbprint().to_owned(),
-        }
+impl fmt::Display for KeyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.alias)?;
+        self.kid.iter().try_for_each(|kid| write!(f, " (kid {kid})"))
     }
 }
 
 fn names(set: Option<&KeySet>) -> Vec<KeyName> {
-    set.map_or(&[][..], KeySet::keys).iter().map(|key| KeyName::from(&**key)).collect()
+    let name = |set: &KeySet, key: &LabelKey| KeyName {
+        alias: key.alias.clone(),
+        store: key.store.clone(),
+        kid: set.shown_kid(key).map(str::to_owned),
+        thumbprint: key.key.thumbprint().to_owned(),
+    };
+    set.map_or_else(Vec::new, |set| set.keys().iter().map(|key| name(set, key)).collect())
 }
 
 fn published(set: Option<&KeySet>) -> BTreeSet<String> {

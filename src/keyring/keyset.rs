@@ -218,6 +218,12 @@ impl KeySet {
         &self.uses
     }
 
+    /// The kid of one of its keys, to be shown. A word could be guessed from what is derived from it: passwords have none.
+    #[must_use]
+    pub fn shown_kid<'k>(&self, key: &'k LabelKey) -> Option<&'k str> {
+        (!self.uses.contains(&LabelUse::Secret)).then_some(key.kid.as_str())
+    }
+
     /// Every valid key, active first.
     #[must_use]
     pub fn keys(&self) -> &[Arc<LabelKey>] {

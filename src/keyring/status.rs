@@ -181,10 +181,9 @@ fn content_of(snapshot: &Snapshot) -> String {
         add(label.as_str());
         add(realm.map_or("", Realm::as_str));
         // The kid of a password would tell whether a guess is right.
-        let secret = set.uses().contains(&crate::catalogue::LabelUse::Secret);
         for key in set.keys() {
             add(key.alias.as_str());
-            add(if secret { "" } else { &key.kid });
+            add(set.shown_kid(key).unwrap_or_default());
         }
         set.algorithms().iter().for_each(|row| add(row.name));
         add("\n");

@@ -5,7 +5,6 @@ use serde::Serialize;
 use super::life::time;
 use super::{GoneKey, KeyLife, Lives, Phase};
 use crate::alg::Algorithm;
-use crate::catalogue::LabelUse;
 use crate::clock::rfc3339;
 use crate::crypto::Role;
 use crate::jose::jwk;
@@ -134,7 +133,7 @@ impl Lives {
             alias: key.alias.clone(),
             store: key.store.clone(),
             realm: key.realm.clone(),
-            kid: shown_kid(set, key).map(str::to_owned),
+            kid: set.shown_kid(key).map(str::to_owned),
             key: key.key.kind().to_string(),
             expires: jwk::certificate_expiry(key),
             life: LifeFacts::of(&self.of_key(set, key)),
@@ -159,12 +158,6 @@ pub fn fitting(set: &KeySet) -> Vec<&'static Algorithm> {
         set.fits(active, row, Role::Verify) || set.fits(active, row, Role::Encrypt)
     };
     set.algorithms().iter().copied().filter(fits).collect()
-}
-
-/// A word could be guessed from what is derived from it: passwords have no kid to show.
-#[must_use]
-pub fn shown_kid<'k>(set: &KeySet, key: &'k LabelKey) -> Option<&'k str> {
-    (!set.uses().contains(&LabelUse::Secret)).then_some(key.kid.as_str())
 }
 
 impl LifeFacts {

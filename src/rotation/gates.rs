@@ -425,7 +425,7 @@ fn last_use(situation: &Situation<'_>, key: &MappedKey) -> LastUse {
 }
 
 /// Whether the label makes what must be opened later.
-fn leaves_tokens(set: &KeySet) -> bool {
+pub(super) fn leaves_tokens(set: &KeySet) -> bool {
     let makes = |one: &LabelUse| {
         matches!(one, LabelUse::Decrypt | LabelUse::Encrypt | LabelUse::Mac | LabelUse::Sign)
     };

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+use super::gates::leaves_tokens;
 use super::mappings::mapped;
 use crate::catalogue::LabelUse;
 use crate::clock::to_unix;
@@ -190,7 +191,7 @@ pub(super) fn terms(
         lifetime: settings.and_then(|one| one.value.max_token_lifetime),
         grace: config.policy.clock_skew,
         made_elsewhere: made_elsewhere(set),
-        first_seen: first_seen.map(|span| to_unix(span.from)),
+        first_seen: first_seen.filter(|_| leaves_tokens(set)).map(|span| to_unix(span.from)),
     }
 }
 

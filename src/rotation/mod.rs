@@ -48,7 +48,7 @@ use crate::keyring::Keyring;
 use crate::label::{LabelName, Realm};
 
 pub use announce::{Announcement, Ready};
-pub use facts::{AliasFacts, GoneFacts, LabelFacts, LifeFacts, UseFacts, fitting, shown_kid};
+pub use facts::{AliasFacts, GoneFacts, LabelFacts, LifeFacts, UseFacts, fitting};
 use fresh::Fresh;
 pub use gates::{Gate, Overrides};
 pub use life::{GoneKey, KeyLife, Lives, Phase};

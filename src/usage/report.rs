@@ -139,6 +139,9 @@ impl KeyReport {
         let open = match (self.latest_open, terms.first_seen, terms.lifetime) {
             (None, None, _) => None,
             (Some(_), _, None) => return Horizon::Unknown(Doubt::NoLifetime),
+            (None, Some(_), None) if terms.made_elsewhere => {
+                return Horizon::Unknown(Doubt::MadeElsewhere);
+            }
             (None, Some(_), None) => return Horizon::Unknown(Doubt::MadeBefore),
             (open, before, Some(lifetime)) => {
                 open.max(before).map(|last| last.saturating_add(lifetime.as_secs()))

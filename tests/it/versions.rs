@@ -125,6 +125,36 @@ fn what_would_change_a_kid_or_cannot_be_written_is_refused_with_what_to_do() {
 }
 
 #[test]
+fn nothing_that_is_derived_from_a_password_is_shown() {
+    let shop = Workshop::new();
+    std::fs::create_dir(shop.path().join("files")).unwrap();
+    std::fs::write(shop.path().join("files/app.password.v1"), "hunter1").unwrap();
+    std::fs::write(shop.path().join("next"), "hunter2").unwrap();
+    let more = "[stores.files]\nkind = \"volume\"\ndirectory = \"files\"\nversion_suffix = \".v\"\n\
+                permissions = \"ignore\"\n[labels.\"app.password\"]\nuse = \"secret\"";
+    shop.configure("", more);
+    let steps: [&[&str]; 4] = [
+        &["stage", "app.password", "next", "--dry-run"],
+        &["stage", "app.password", "next", "--json"],
+        &["promote", "app.password", "app.password", "--now", "--json"],
+        &["retire", "app.password", "app.password.v1", "--dry-run"],
+    ];
+    let mut told = String::new();
+    for step in steps {
+        let output = shop.run(step);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        told.push_str(&String::from_utf8(output.stdout).unwrap());
+    }
+    assert!(told.contains("enters: \"app.password\"\n"), "{told}");
+    assert!(told.contains("leaves: \"app.password.v1\"\n"), "{told}");
+    let keys = shop.keyring().label("app.password").unwrap().keys().unwrap();
+    assert_eq!(keys.keys().len(), 2);
+    for key in keys.keys() {
+        assert!(!told.contains(&key.kid) && !told.contains(key.key.thumbprint()), "{told}");
+    }
+}
+
+#[test]
 fn values_are_made_in_the_format_of_the_volume() {
     for (format, use_of, key_type) in [
         ("plain", "use = \"secret\"", "password"),

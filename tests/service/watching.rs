@@ -54,6 +54,23 @@ fn figures_tell_requests_keys_and_the_snapshot_but_no_secret() {
 }
 
 #[test]
+fn the_figures_of_a_password_have_no_kid_from_which_it_could_be_guessed() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("files")).unwrap();
+    std::fs::write(folder.path().join("files/app.password"), "hunter2").unwrap();
+    let more = "[stores.files]\nkind = \"volume\"\ndirectory = \"files\"\npermissions = \"ignore\"\n\
+                [labels.\"app.password\"]\nuse = \"secret\"\n";
+    let shop = Shop::in_folder(folder, &["metrics"], more);
+    let (status, text) = shop.running().get("/metrics", KEY);
+    assert_eq!(status, 200, "{text}");
+    let keys = shop.service.keyring().label("app.password").unwrap().keys().unwrap();
+    let of_key = |line: &&str| line.contains("label=\"app.password\"");
+    let lines: Vec<&str> = text.lines().filter(of_key).collect();
+    assert!(!lines.is_empty() && lines.iter().all(|line| line.contains("kid=\"\"")), "{lines:?}");
+    assert!(!text.contains(&keys.active().kid));
+}
+
+#[test]
 fn figures_are_for_those_who_may_read_them_and_health_for_everybody() {
     let running = Running::new(granting(&[Right::Sign]));
     assert_eq!(running.get("/metrics", KEY).0, 403);

@@ -53,7 +53,7 @@ impl Row {
             ("label", set.label().to_string()),
             ("realm", realm.map_or_else(String::new, ToString::to_string)),
             ("alias", key.alias.to_string()),
-            ("kid", key.kid.clone()),
+            ("kid", set.shown_kid(key).unwrap_or_default().to_owned()),
         ];
         let not_after = leaf.and_then(|der| certificate::facts(der).ok()).map(|one| one.not_after);
         Self { names, phase: life.phase.name(), life, not_after }
