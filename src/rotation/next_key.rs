@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::fresh::Fresh;
 use super::like::Like;
-use super::request::{Request, Step};
+use super::request::{Request, Step, quoted};
 use super::{Plan, Rotation, mappings, steps, wording};
 use crate::catalogue;
 use crate::config::StoreEntry;
@@ -231,25 +231,28 @@ impl Rotation {
         let error = error.with_file(&store.path);
         let path = store.path.display();
         match error.kind() {
-        ErrorKind::Usage if error.message().contains("already has an entry") => {
-            let mapping = self.mappings.get(name).filter(|one| steps::position(one, alias).is_some());
-            error.with_help(match mapping {
+            ErrorKind::Usage if error.message().contains("already has an entry") => {
+                let mapping =
+                    self.mappings.get(name).filter(|one| steps::position(one, alias).is_some());
+                error.with_help(match mapping {
                 Some(mapping) => wording::stands_already(mapping, name, alias),
                 None => format!(
-                    "stage the entry that is there: claviger stage {label} {alias}; or choose another alias"
+                    "stage the entry that is there: claviger stage {label}{}; or choose another alias",
+                    quoted(alias)
                 ),
             })
-        }
-        ErrorKind::Unsupported if error.message().contains("is not written") => {
-            error.with_help(format!(
+            }
+            ErrorKind::Unsupported if error.message().contains("is not written") => {
+                let alias = quoted(alias);
+                error.with_help(format!(
                 "make the key with the tool of the store, then stage it: keytool -genkeypair -keystore {path} \
-                 -alias {alias} …; claviger stage {label} {alias}. Or convert the store once: claviger import \
+                 -alias{alias} …; claviger stage {label}{alias}. Or convert the store once: claviger import \
                  {path} --store NEW.p12, and name NEW.p12 in [stores.{}]",
                 name.store
             ))
+            }
+            _ => error,
         }
-        _ => error,
-    }
     }
 
     /// A value as the files of a volume hold it.

@@ -11,7 +11,7 @@ use super::mappings::{self, Mapping};
 use super::request::{Request, Step};
 use super::retirement::Leaving;
 use super::versions::FileChange;
-use super::{Rotation, steps, wording};
+use super::{Rotation, revocation, steps, wording};
 use crate::config::{Config, without_mark};
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{Action, MappedKey, MappingChange, MappingName};
@@ -81,6 +81,9 @@ pub(super) fn plan(rotation: &Rotation, request: &Request, fresh: &mut Fresh) ->
     if fresh.begins.is_none() {
         fresh.begins = rotation.beginning(request)?;
     }
+    if let Some(name) = revocation::left_behind(rotation, request) {
+        return revoked_only(rotation, request, &name, fresh);
+    }
     let begins = fresh.begins.clone();
     let (name, mapping) = match &begins {
         Some(name) => (name, &none),
@@ -125,12 +128,8 @@ pub(super) fn plan(rotation: &Rotation, request: &Request, fresh: &mut Fresh) ->
     let idle = text == rotation.text && changes.is_empty() && wanted.revoked.is_none();
     let gates = if idle { Vec::new() } else { gates::closed(&situation) };
     let mut consequences = wording::consequences(&situation, &gates, &after);
-    if let (Step::Revoke { compromised_at, .. }, Some(key), true) =
-        (&request.step, &wanted.revoked, changes.is_empty())
-        && !mapping.keys.iter().any(|one| one.is(key))
-    {
-        let before = key.thumbprint.as_deref().and_then(|key| rotation.history.revoked(key));
-        consequences.push(wording::banned(key, before, *compromised_at));
+    if changes.is_empty() {
+        consequences.extend(banned(rotation, request, mapping, wanted.revoked.as_ref()));
     }
     Ok(Plan {
         action: situation.action,
@@ -142,6 +141,53 @@ pub(super) fn plan(rotation: &Rotation, request: &Request, fresh: &mut Fresh) ->
         diff,
         gates,
         idle,
+        files: wanted.files.into(),
+        text,
+        revoked: wanted.revoked,
+    })
+}
+
+/// What a revocation says of a key that no mapping has.
+fn banned(
+    rotation: &Rotation,
+    request: &Request,
+    mapping: &Mapping,
+    revoked: Option<&MappedKey>,
+) -> Option<String> {
+    let Step::Revoke { compromised_at, .. } = &request.step else { return None };
+    let key = revoked.filter(|key| !mapping.keys.iter().any(|one| one.is(key)))?;
+    let before = key.thumbprint.as_deref().and_then(|key| rotation.history.revoked(key));
+    Some(wording::banned(key, before, *compromised_at))
+}
+
+/// A revocation under a label behind which nothing stands any more: there is no gate, and other labels may have the key.
+fn revoked_only(
+    rotation: &Rotation,
+    request: &Request,
+    name: &MappingName,
+    fresh: &mut Fresh,
+) -> Result<Plan> {
+    let none = Mapping::default();
+    let wanted = steps::wanted(rotation, request, (name, &none), fresh)?;
+    let text = wanted.text(&rotation.text)?;
+    let after = load(rotation, request, &text, &wanted.files)?;
+    let after_mappings = mappings::of(&after.config(), &after.snapshot());
+    let changes = mappings::changes(&mappings::as_recorded(&rotation.mappings), &after_mappings);
+    let consequences = if changes.is_empty() {
+        banned(rotation, request, &none, wanted.revoked.as_ref()).into_iter().collect()
+    } else {
+        Vec::new()
+    };
+    Ok(Plan {
+        action: request.step.action(),
+        command: request.command(),
+        mapping: name.clone(),
+        diff: Diff::between(&rotation.keyring.snapshot(), &after.snapshot()),
+        idle: changes.is_empty() && wanted.revoked.is_none(),
+        leaving: rotation.leaving(&changes),
+        changes,
+        consequences,
+        gates: Vec::new(),
         files: wanted.files.into(),
         text,
         revoked: wanted.revoked,
@@ -196,8 +242,9 @@ fn load(
         if let (Step::Stage { .. }, Some(problem)) = (&request.step, unknown) {
             let refused = Error::new(ErrorKind::UnknownAlias, problem.message.clone());
             let help = problem.help.clone().unwrap_or_default();
+            let stop = if help.ends_with('"') { "." } else { "" };
             return refused.with_help(format!(
-                "{help} A new key: claviger generate NEW --stage {}",
+                "{help}{stop} A new key: claviger generate NEW --stage {}",
                 request.label
             ));
         }

@@ -90,6 +90,23 @@ pub(super) fn replaced(
     Ok(wanted)
 }
 
+/// The mapping in which a key that is to be revoked stood, of a label that nothing maps any more.
+pub(super) fn left_behind(rotation: &Rotation, request: &Request) -> Option<MappingName> {
+    let (Step::Revoke { .. }, label) = (&request.step, &request.label) else { return None };
+    if rotation.mappings.keys().any(|name| name.label == *label) {
+        return None;
+    }
+    let stores = request.store.as_ref();
+    let fits = |name: &&MappingName| {
+        name.label == *label
+            && name.realm == request.realm
+            && stores.is_none_or(|store| name.store == *store)
+    };
+    let records = rotation.history.records.iter().rev().filter(|record| record.took_effect());
+    let mut names = records.flat_map(|record| &record.changes).map(|change| &change.mapping);
+    names.find(fits).cloned()
+}
+
 fn is_replaced(name: &MappingName, other: &MappingName, rest: &[MappedKey]) -> bool {
     other == name || rest.is_empty()
 }

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use super::announce;
 use super::gates::{self, Gate, Situation};
 use super::mappings::Mapping;
+use super::request::quoted;
 use super::steps::position;
 use crate::clock::rfc3339;
 use crate::error::{Error, ErrorKind};
@@ -58,9 +59,9 @@ fn next_step(situation: &Situation<'_>, after: &Keyring) -> Option<String> {
     let time = known_at(situation, after)?;
     let realm = name.realm.as_ref().map_or_else(String::new, |realm| format!(" --realm {realm}"));
     Some(format!(
-        "next: claviger promote {} {}{realm}, from {} on",
+        "next: claviger promote {}{}{realm}, from {} on",
         name.label,
-        staged.alias,
+        quoted(&staged.alias),
         rfc3339(time)
     ))
 }
@@ -78,9 +79,10 @@ pub(super) fn not_listed(mapping: &Mapping, name: &MappingName, alias: &Alias) -
     Error::new(ErrorKind::UnknownAlias, text).with_help(near.map_or_else(
         || {
             format!(
-                "its aliases are {}; a new one is staged first: claviger stage {} {alias}",
+                "its aliases are {}; a new one is staged first: claviger stage {}{}",
                 names(mapping),
-                name.label
+                name.label,
+                quoted(alias)
             )
         },
         |(_, key)| {
@@ -130,8 +132,10 @@ pub(super) fn stands_already(mapping: &Mapping, name: &MappingName, alias: &Alia
     let label = &name.label;
     match position(mapping, alias) {
         Some(0) => format!("it acts; `claviger labels {label}` shows the others"),
-        Some(_) => format!("let it act: claviger promote {label} {alias}"),
-        None => format!("its key is revoked; take it out: claviger retire {label} {alias}"),
+        Some(_) => format!("let it act: claviger promote {label}{}", quoted(alias)),
+        None => {
+            format!("its key is revoked; take it out: claviger retire {label}{}", quoted(alias))
+        }
     }
 }
 
@@ -143,6 +147,8 @@ pub(super) fn is_active(mapping: &Mapping, name: &MappingName, alias: &Alias) ->
 fn next_help(mapping: &Mapping, name: &MappingName) -> String {
     mapping.keys.get(1).map_or_else(
         || format!("make the next one first: claviger generate NEW --stage {}", name.label),
-        |next| format!("let another act first: claviger promote {} {}", name.label, next.alias),
+        |next| {
+            format!("let another act first: claviger promote {}{}", name.label, quoted(&next.alias))
+        },
     )
 }

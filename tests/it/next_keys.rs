@@ -97,6 +97,30 @@ fn a_single_key_becomes_a_set_of_two() {
 }
 
 #[test]
+fn commands_that_are_told_can_be_typed_whatever_the_alias_is() {
+    let shop = Workshop::new();
+    let told = run(&shop, &["generate", "the next key", "--stage", ES256], 0);
+    assert!(
+        told.contains(&format!("next: claviger promote {ES256} 'the next key', from")),
+        "{told}"
+    );
+    for (step, alias, next) in [
+        ("stage", "the next key", "claviger promote"),
+        ("generate", "the next key", "claviger promote"),
+        ("promote", "no such key at all", "claviger stage"),
+    ] {
+        let told = match step {
+            "generate" => shop.run(&["generate", alias, "--stage", ES256]),
+            step => shop.run(&[step, ES256, alias]),
+        };
+        let told = said(&told);
+        assert!(told.contains(&format!("{next} {ES256} '{alias}'")), "{step}: {told}");
+    }
+    let told = said(&shop.run(&["stage", ES256, "no such key at all"]));
+    assert!(told.contains("\". A new key: claviger generate"), "{told}");
+}
+
+#[test]
 fn keys_of_a_pem_file_go_by_number() {
     let shop = Workshop::new();
     for name in ["1", "loose"] {

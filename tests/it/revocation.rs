@@ -156,3 +156,30 @@ fn a_key_whose_alias_another_has_now_is_named_by_its_kid() {
     std::fs::rename(back, files.join("app.files.v9")).unwrap();
     assert_eq!(shop.aliases("app.files"), ["app.files.v2", "app.files.v1"]);
 }
+
+#[test]
+fn a_label_that_has_nothing_left_tells_when_its_key_leaked() {
+    let shop = Workshop::new();
+    let token = shop.rotation().keyring().label(ES256).unwrap().sign(b"by a").unwrap();
+    shop.wait(60);
+    shop.apply(revoke("b"), ES256).unwrap();
+    shop.apply_over(revoke("a"), ES256, FORCE).unwrap();
+    assert!(!shop.text().contains(&format!("\"{ES256}\" = ")), "{}", shop.text());
+    let since = shop.now() - Duration::from_secs(5);
+    let plan = leaked_at(&shop, Some(since));
+    assert!(plan.to_string().contains("was revoked already"), "{plan}");
+    assert!(leaked_at(&shop, None).is_done());
+    assert_eq!(shop.apply(revoke("zz"), ES256).unwrap_err().kind(), ErrorKind::UnknownAlias);
+    let told = shop.run(&["revoke", ES256, "a", "--replace", "n"]);
+    assert_eq!(told.status.code(), Some(2), "nothing says where it would be made: {told:?}");
+
+    shop.apply(stage("c"), ES256).unwrap_err();
+    let request = Request {
+        store: Some("keys".parse().unwrap()),
+        ..Request::new(stage("c"), ES256).unwrap()
+    };
+    shop.rotation().apply(&request).unwrap();
+    assert_eq!(asked(&shop, &token, since - Duration::from_secs(1)), Past::ValidThen);
+    assert_eq!(asked(&shop, &token, since), Past::Suspect);
+    assert_eq!(shop.history().broken, None);
+}
