@@ -56,6 +56,8 @@ pub struct Span {
     pub key: MappedKey,
     /// Whether it stood there before the journal began: `from` is then when it was first seen.
     pub first_seen: bool,
+    /// The record that begins it.
+    pub seq: u64,
 }
 
 impl History {
@@ -180,6 +182,13 @@ impl History {
         spans
     }
 
+    /// The latest time that a record up to this one has. What lies after `now` is of a clock that was ahead.
+    #[must_use]
+    pub fn latest_until(&self, seq: u64, now: SystemTime) -> Option<SystemTime> {
+        let records = self.records.iter().take_while(|record| record.seq <= seq);
+        records.map(|record| record.time).filter(|time| *time <= now).max()
+    }
+
     /// The records of a label, and those of the whole configuration that touched it.
     pub fn of_label<'h>(&'h self, label: &'h LabelName) -> impl Iterator<Item = &'h Record> {
         self.records.iter().filter(move |record| {
@@ -233,8 +242,15 @@ fn follow(spans: &mut Vec<Span>, record: &Record, place: Option<(bool, &MappedKe
         span.until = Some(record.time);
     }
     if let Some((active, key)) = place {
-        let first_seen = record.action == Action::FirstSeen;
-        spans.push(Span { from: record.time, until: None, active, key: key.clone(), first_seen });
+        let (seq, first_seen) = (record.seq, record.action == Action::FirstSeen);
+        spans.push(Span {
+            from: record.time,
+            until: None,
+            active,
+            key: key.clone(),
+            first_seen,
+            seq,
+        });
     }
 }
 

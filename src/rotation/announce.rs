@@ -53,10 +53,14 @@ pub(super) fn announcement(
     history: &History,
     (label, realm): (&LabelName, Option<&Realm>),
     key: &MappedKey,
+    now: SystemTime,
 ) -> Option<Announcement> {
     let spans = history.spans(label, realm, key);
     let first = start_of_run(&spans, key)?;
-    let (since, first_seen) = (first.from, first.first_seen);
+    // Records follow one another: one with a time before that of an earlier one is of a clock that was behind.
+    let since =
+        history.latest_until(first.seq, now).map_or(first.from, |time| time.max(first.from));
+    let first_seen = first.first_seen;
     // What acted when the journal began was known then.
     let ready = if first_seen && first.active {
         Ready::At(since)

@@ -158,7 +158,7 @@ fn not_announced(situation: &Situation<'_>) -> Option<Gate> {
     let (_, new) = situation.change_of_active()?;
     let Situation { config, set, history, mapping, now, command, .. } = situation;
     let scope = (&mapping.label, mapping.realm.as_ref());
-    let known = announce::announcement(config, set, history, scope, situation.as_before(new));
+    let known = announce::announcement(config, set, history, scope, situation.as_before(new), *now);
     let (alias, label) = (&new.alias, &mapping.label);
     let gate = |message: String, help: String, opens_at: Option<SystemTime>| {
         Some(Gate {
@@ -220,7 +220,7 @@ fn not_announced(situation: &Situation<'_>) -> Option<Gate> {
 pub(super) fn unknown_until(situation: &Situation<'_>, new: &MappedKey) -> Option<SystemTime> {
     let Situation { config, set, history, mapping, now, .. } = situation;
     let scope = (&mapping.label, mapping.realm.as_ref());
-    let known = announce::announcement(config, set, history, scope, situation.as_before(new));
+    let known = announce::announcement(config, set, history, scope, situation.as_before(new), *now);
     let ready = known.map(|known| known.ready);
     match ready.unwrap_or_else(|| announce::ready(config, set, history, *now)) {
         Ready::At(time) => Some(time).filter(|time| time > now),

@@ -402,7 +402,7 @@ impl Rotation {
             .flat_map(|(name, mapping)| mapping.keys.iter().skip(1).map(move |key| (name, key)))
             .filter_map(|(name, key)| {
                 let scope = (&name.label, name.realm.as_ref());
-                let known = announce::announcement(&config, set, &self.history, scope, key)?;
+                let known = announce::announcement(&config, set, &self.history, scope, key, now)?;
                 match known.ready {
                     Ready::At(time) => Some(time),
                     _ => None,

@@ -247,7 +247,8 @@ impl Rotation {
             match acted_until(&spans) {
                 Some(end) => standing.retiring.push((key.alias.clone(), end)),
                 None if standing.staged.is_none() => {
-                    let known = announce::announcement(&config, set, &self.history, scope, key);
+                    let known =
+                        announce::announcement(&config, set, &self.history, scope, key, self.now());
                     let ready = known.and_then(|known| match known.ready {
                         Ready::At(time) => Some(time),
                         Ready::ReloadUnknown | Ready::Unpublished => None,

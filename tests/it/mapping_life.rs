@@ -292,6 +292,25 @@ fn cached_key_sets_end_before_a_staged_key_may_act() {
 }
 
 #[test]
+fn a_clock_that_was_behind_or_ahead_opens_and_closes_no_gate() {
+    let shop = Workshop::new();
+    drop(shop.rotation());
+    shop.back(100_000);
+    shop.apply(stage("c"), ES256).unwrap();
+    shop.wait(100_000);
+    let early = shop.apply(promote("c"), ES256).unwrap_err();
+    assert_eq!(early.kind(), ErrorKind::NotAnnounced);
+    assert!(early.message().contains("since 2027-01-15T08:00:00Z"), "{early}");
+    // A step of a clock that was ahead keeps nobody waiting for what came after it.
+    shop.wait(1_000_000);
+    shop.apply(retire("c"), ES256).unwrap();
+    shop.back(1_000_000 - 60);
+    shop.apply(stage("d"), ES256).unwrap();
+    shop.wait(2 * 3_600);
+    shop.apply(promote("d"), ES256).unwrap();
+}
+
+#[test]
 fn a_revoked_key_never_comes_back_under_any_name() {
     let shop = Workshop::new();
     let old_text = shop.text();
