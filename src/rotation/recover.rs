@@ -110,7 +110,8 @@ impl Rotation {
 
     /// What the mappings, or the time for which key sets are cached, have become without a step.
     fn found_by_hand(&mut self, ended: &[Record]) -> Option<Record> {
-        let first = self.history.records.is_empty();
+        // Refusals of a configuration that did not load may stand before.
+        let first = last_max_age(&self.history).is_none();
         let mut known = self.history.mappings();
         for change in ended.iter().filter(|one| one.took_effect()).flat_map(|one| &one.changes) {
             known.insert(&change.mapping, &change.after);

@@ -6,6 +6,7 @@ use claviger::Keyring;
 use claviger::config::Config;
 use claviger::error::ErrorKind;
 use claviger::jose::jws::VerifyOptions;
+use claviger::journal::{Action, Event};
 use claviger::rotation::{Lives, Past, Phase, Step, verify_at};
 use serde_json::Value;
 
@@ -116,6 +117,22 @@ fn what_stood_below_when_the_journal_began_may_have_acted_before() {
     shop.wait(2 * 3_600 + 60);
     shop.apply(retire("b"), ES256).unwrap();
     assert_eq!(receipts(&shop).len(), 2);
+}
+
+#[test]
+fn what_was_refused_before_the_journal_began_hides_nothing_of_it() {
+    let shop = Workshop::new();
+    // The first command of all meets a configuration that does not load.
+    shop.edit("[policy]\n", "[policy]\nnonsense = 1\n");
+    assert_eq!(shop.run(&["promote", ES256, "b", "--now"]).status.code(), Some(2));
+    shop.edit("nonsense = 1\n", "");
+    let rotation = shop.rotation();
+    let records = &rotation.history().records;
+    let events: Vec<_> = records.iter().map(|record| (record.event, record.action)).collect();
+    assert_eq!(events, [(Event::Refused, Action::Promote), (Event::Noticed, Action::FirstSeen)]);
+    assert!(rotation.notes().is_empty(), "{:?}", rotation.notes());
+    drop(rotation);
+    assert_eq!(shop.apply(retire("b"), ES256).unwrap_err().kind(), ErrorKind::StillInUse);
 }
 
 #[test]
