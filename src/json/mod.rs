@@ -2,6 +2,8 @@
 
 mod apart;
 #[cfg(feature = "service")]
+mod lone;
+#[cfg(feature = "service")]
 mod marks;
 #[cfg(feature = "service")]
 mod object;
@@ -17,6 +19,8 @@ use zeroize::Zeroize;
 use crate::error::{Error, ErrorKind, Result};
 
 pub(crate) use apart::parse_strict_apart;
+#[cfg(feature = "service")]
+pub(crate) use lone::{lone_text, lone_texts};
 #[cfg(feature = "service")]
 pub(crate) use object::ObjectWriter;
 #[cfg(feature = "service")]
@@ -115,7 +119,8 @@ impl Drop for Unfinished {
 
 /// Whether a text stands between quotation marks as it is (RFC 8259 §7).
 pub(crate) fn is_plain(text: &str) -> bool {
-    text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\')
+    // Without short cuts, so that many bytes are looked at at once.
+    text.bytes().fold(true, |plain, byte| plain & (byte >= b' ') & (byte != b'"') & (byte != b'\\'))
 }
 
 /// Overwrites every text of a value: serde keeps key material in plain strings.

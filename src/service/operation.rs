@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::answer::{Answer, ToJson};
 use super::call::Call;
+use super::content::Token;
 use super::{Problem, body};
 use crate::error::Result;
 use crate::json::{self, ObjectWriter};
@@ -29,6 +30,11 @@ pub(crate) trait Operation: 'static {
     /// # Errors
     /// As the operation has them; each becomes a problem.
     fn act<'k>(call: &Call<'_>, keys: &'k KeySet, item: Self::Item<'_>) -> Result<Self::Done<'k>>;
+
+    /// What a body asks for that is a token alone, as most are; it is read without a parser. `None`: read it with one.
+    fn of_token<'b>(_: Token<'b>) -> Option<Self::Item<'b>> {
+        None
+    }
 
     /// The alias and the kid of the key that did it.
     fn key<'d>(done: &'d Self::Done<'_>) -> (&'d str, &'d str);
@@ -69,7 +75,12 @@ pub(crate) enum OneResult<T> {
 /// Answers one item.
 pub(crate) fn once<O: Operation>(call: &Call<'_>, bytes: &[u8]) -> Result<Answer, Problem> {
     let keys = call.keys()?;
-    let done = O::act(call, &keys, body::parse(bytes)?)?;
+    let alone = json::lone_text(bytes, "token").map(|token| Token::Compact(token.into()));
+    let item = match alone.and_then(O::of_token) {
+        Some(item) => item,
+        None => body::parse(bytes)?,
+    };
+    let done = O::act(call, &keys, item)?;
     let (alias, kid) = O::key(&done);
     call.note_key(alias, Some(kid));
     Ok(Answer::json(&done))
@@ -82,7 +93,11 @@ pub(crate) fn batch<O: Operation>(call: &Call<'_>, bytes: &[u8]) -> Result<Answe
     let tell = |result| told::<O>(call, result);
     let act = |item| O::act(call, &keys, item).map_err(Problem::from);
     let mut results = Written::of(bytes.len());
-    match items::<O::Item<'_>>(bytes, max) {
+    let alone = json::lone_texts(bytes, "items", "token", max);
+    let alone = alone.and_then(|tokens| {
+        tokens.into_iter().map(|token| O::of_token(Token::Compact(token.into()))).collect()
+    });
+    match alone.map_or_else(|| items::<O::Item<'_>>(bytes, max), Ok) {
         Ok(items) => results.put_all(items, |item| tell(act(item))),
         // Once more, so that those of the right form are done.
         Err(_) => {

@@ -37,6 +37,55 @@ fn each_item_has_its_result_in_its_place() {
     }
 }
 
+/// Tokens alone are read without a parser: whatever they are, they are answered as they are beside other members.
+#[test]
+fn tokens_alone_are_answered_as_others_are() {
+    let running = Running::new(granting(&[Right::Sign, Right::Verify]));
+    let (_, made) = running.post(&format!("{LABEL}/sign"), KEY, &json!({"claims": {"a": ["b"]}}));
+    let (_, bytes) = running.post(&format!("{LABEL}/sign"), KEY, &json!({"text": "no claims"}));
+    let good = made["token"].as_str().unwrap();
+    let other = bytes["token"].as_str().unwrap();
+    let tokens = [
+        good,
+        other,
+        "",
+        "a",
+        "a.b.c",
+        "é",
+        "\\u0061",
+        "{}",
+        "]}",
+        &good[1..],
+        &format!("{good} "),
+    ];
+    let verify = |body: &str| running.post_text(&format!("{LABEL}/verify"), KEY, body);
+    for token in tokens {
+        let (status, answer) = verify(&format!(r#"{{"token":"{token}"}}"#));
+        assert_eq!(status == 200, token == good, "{token}: {answer}");
+        for spelled in [
+            format!(r#"{{ "token": "{token}" }}"#),
+            format!(r#"{{"token":"{token}","as":"claims"}}"#),
+        ] {
+            assert_eq!(verify(&spelled), (status, answer.clone()), "{token}");
+        }
+    }
+    let list = |spaces: &str| {
+        let items = tokens.map(|token| format!(r#"{{{spaces}"token":"{token}"}}"#)).join(",");
+        let body = format!(r#"{{"items":[{items}]}}"#);
+        running.post_text(&format!("{LABEL}/verify/batch"), KEY, &body)
+    };
+    let (status, results) = list("");
+    assert_eq!((status, results["results"].as_array().unwrap().len()), (200, tokens.len()));
+    assert_eq!((status, results), list(" "));
+    let broken = verify("{\"token\":\"a\nb\"}");
+    assert_eq!((broken.0, &broken.1["code"]), (400, &json!("malformed")));
+    for (count, status) in [(1_000, 200), (1_001, 413)] {
+        let items: Vec<Value> = (0..count).map(|_| json!({"token": "a"})).collect();
+        let body = json!({ "items": items });
+        assert_eq!(running.post(&format!("{LABEL}/verify/batch"), KEY, &body).0, status);
+    }
+}
+
 #[test]
 fn a_batch_is_a_list_and_bounded() {
     let running = Running::new(granting(&[Right::Sign]));

@@ -177,6 +177,10 @@ impl Operation for Decrypt {
         })
     }
 
+    fn of_token(token: Token<'_>) -> Option<DecryptRequest<'_>> {
+        Some(DecryptRequest { token, typ: None, form: Form::default(), header: false })
+    }
+
     fn key(done: &Decrypted) -> (&str, &str) {
         (done.key.alias.as_str(), &done.key.kid)
     }

@@ -243,6 +243,12 @@ impl Operation for Verify {
         })
     }
 
+    fn of_token(token: Token<'_>) -> Option<VerifyRequest<'_>> {
+        let (claims, payload, text, typ, checks) = (None, None, None, None, None);
+        let (form, header) = (Form::default(), false);
+        Some(VerifyRequest { token, claims, payload, text, typ, checks, form, header })
+    }
+
     fn key(done: &Verified) -> (&str, &str) {
         (done.key.alias.as_str(), &done.key.kid)
     }
