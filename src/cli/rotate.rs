@@ -49,8 +49,17 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         require_schedules(&rotation)?;
         let steps = rotation.due();
         let mut notes = notes(&rotation);
+        let mut told = rotation.notes().to_vec();
+        for step in &steps {
+            let why = rotation.waits_for(step).unwrap_or_else(|error| Some(error.message().into()));
+            if let Some(why) = why {
+                let line = format!("waiting: {}: {why}", sentence(step));
+                notes.push(escape(&line));
+                told.push(line);
+            }
+        }
         notes.push("nothing was changed: this was a dry run".into());
-        let json = json!({ "dry_run": true, "due": steps, "notes": rotation.notes() });
+        let json = json!({ "dry_run": true, "due": steps, "notes": told });
         return Ok(Outcome::new(json, steps_table(&steps)).with_notes(notes));
     }
     let mut rotation = Rotation::open_for(&context.config, clock, args.who.actor(), None)?;

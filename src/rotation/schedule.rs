@@ -170,11 +170,22 @@ impl Rotation {
             return self.make_next(&mut request).map(|_| None);
         }
         // A gate that is closed is no refusal worth a record at every run.
-        let plan = self.plan(&request)?;
-        if let Some(gate) = plan.stopped_by(Overrides::default()) {
-            return Ok(Some(gate.message.clone()));
+        if let Some(why) = self.waits_for(step)? {
+            return Ok(Some(why));
         }
         self.apply(&request).map(|_| None)
+    }
+
+    /// Why a step that is due would wait; `None`: it would not, or it makes a key.
+    ///
+    /// # Errors
+    /// Those of [`Rotation::plan`].
+    pub fn waits_for(&self, step: &Scheduled) -> Result<Option<String>> {
+        if step.action == Action::Stage {
+            return Ok(None);
+        }
+        let plan = self.plan(&step.request())?;
+        Ok(plan.stopped_by(Overrides::default()).map(|gate| gate.message.clone()))
     }
 
     /// Makes and stages the next key; a name that the store has already gets a number.

@@ -10,7 +10,7 @@ use claviger::journal::{Action, Event};
 use claviger::rotation::{Lives, Past, Phase, Step, verify_at};
 use serde_json::Value;
 
-use crate::workshop::{ES256, FORCE, NOW, Workshop, promote, retire, stage};
+use crate::workshop::{ES256, FORCE, NOW, TAIL, Workshop, promote, retire, stage};
 
 fn keyring(shop: &Workshop) -> Keyring {
     Keyring::from_config(Config::load(&shop.config()).unwrap(), shop.clock()).unwrap()
@@ -155,6 +155,15 @@ fn what_stood_there_when_the_journal_began_is_not_provable_without_a_lifetime() 
     let refused = shop.apply(retire("a"), ES256).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::StillInUse);
     assert!(refused.message().contains("before the journal began"), "{refused}");
+    let schedule = format!(
+        "[rotation.\"{ES256}\"]\nperiod = \"900d\"\noverlap = \"1s\"\nalias = \"k-{{date}}\"\n"
+    );
+    shop.edit(TAIL, &format!("{schedule}{TAIL}"));
+    let rotation = shop.rotation();
+    let due = rotation.due();
+    let why = rotation.waits_for(&due[0]).unwrap().unwrap();
+    assert!(due.len() == 1 && why == refused.message(), "{due:?}: {why}");
+    drop(rotation);
     assert!(refused.help().unwrap().contains("set max_token_lifetime"), "{refused:?}");
     shop.edit(
         &format!("[labels.\"{ES256}\"]\n"),
