@@ -50,6 +50,13 @@ impl PeerKey {
         &self.key
     }
 
+    /// Whether XML can be encrypted to it: an RSA key that is not for signatures alone.
+    #[must_use]
+    pub fn is_recipient(&self) -> bool {
+        let row = Algorithm::named("rsa-oaep-mgf1p");
+        row.is_ok_and(|row| self.key.fits(row, Role::Encrypt).is_ok())
+    }
+
     /// What the certificate says.
     ///
     /// # Errors

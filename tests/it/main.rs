@@ -91,6 +91,8 @@ mod saml_idp_peer;
 #[cfg(feature = "saml")]
 mod saml_interop;
 #[cfg(feature = "saml")]
+mod saml_peer_metadata;
+#[cfg(feature = "saml")]
 mod saml_sp_peer;
 #[cfg(feature = "saml")]
 mod saml_xmlsec1;

@@ -202,16 +202,28 @@ fn read(context: &Context, args: &ReadArgs) -> Result<Outcome> {
     if !signed {
         notes.push("nobody's signature was checked: --signed-by FILE does".to_owned());
     }
-    let expired = metadata.is_expired(context.clock.now());
+    let now = context.clock.now();
+    let expired = metadata.is_expired(now);
     if expired {
         notes.push("it has ended: fetch it again".to_owned());
     }
+    let has_ended = metadata.roles.iter().any(|role| role.is_expired(now));
     for role in &metadata.roles {
-        notes.extend(
-            role.unusable.iter().map(|why| {
-                escape(&format!("{}: a certificate is left out: {why}", role.descriptor))
-            }),
-        );
+        let mut said = Vec::new();
+        if !role.speaks_saml2() {
+            said.push("it is not for SAML 2.0, and not used".to_owned());
+        }
+        if role.is_expired(now) && !expired {
+            said.push("it has ended: fetch it again".to_owned());
+        }
+        said.extend(role.unusable.iter().map(|why| format!("a certificate is left out: {why}")));
+        said.extend(role.encryption_methods.iter().filter(|one| !one.is_known).map(|one| {
+            format!(
+                "nothing is encrypted with {}: its digest or mask is not known",
+                last(&one.algorithm)
+            )
+        }));
+        notes.extend(said.iter().map(|text| escape(&format!("{}: {text}", role.descriptor))));
     }
     let json = json!({
         "entity_id": metadata.entity_id,
@@ -219,17 +231,17 @@ fn read(context: &Context, args: &ReadArgs) -> Result<Outcome> {
         "cache_seconds": metadata.cache_duration.map(|span| span.as_secs()),
         "expired": expired,
         "signature_verified": signed,
-        "roles": metadata.roles.iter().map(role_json).collect::<Vec<_>>(),
+        "roles": metadata.roles.iter().map(|role| role_json(role, now)).collect::<Vec<_>>(),
     });
     let text = text_of(&metadata);
     Ok(args
         .files
         .answer(json, &["roles"], text.into_bytes())?
         .with_notes(notes)
-        .with_exit(u8::from(expired)))
+        .with_exit(u8::from(expired || has_ended)))
 }
 
-fn role_json(role: &PeerRole) -> Value {
+fn role_json(role: &PeerRole, now: SystemTime) -> Value {
     let keys = |keys: &[PeerKey]| -> Vec<Value> {
         let key = |key: &PeerKey| {
             let facts = key.facts().ok();
@@ -248,6 +260,9 @@ fn role_json(role: &PeerRole) -> Value {
     });
     json!({
         "role": role.descriptor,
+        "protocols": role.protocols,
+        "valid_until": role.valid_until.map(rfc3339),
+        "expired": role.is_expired(now),
         "signing": keys(&role.signing),
         "encryption": keys(&role.encryption),
         "encryption_methods": methods.collect::<Vec<_>>(),

@@ -40,6 +40,7 @@ impl KnownPeer {
         let read = PeerMetadata::read(document, entity_id, &XmlLimits::METADATA)?;
         read.require_current(now)?;
         let role = role_of(&read, role)?.clone();
+        role.require_current(now)?;
         Ok(Self::Role(read.entity_id, Box::new(role)))
     }
 
@@ -59,13 +60,16 @@ impl KnownPeer {
     /// # Errors
     /// [`ErrorKind::Usage`] if there is none.
     pub fn encryption_key(&self) -> Result<PeerKey> {
-        let first = match self {
-            Self::Certificates(keys) => keys.keys().first(),
-            Self::Role(_, role) => role.encryption.first(),
-        };
-        first.cloned().ok_or_else(|| {
-            Error::new(ErrorKind::Usage, "the metadata has no certificate to encrypt to")
-        })
+        match self {
+            Self::Certificates(keys) => {
+                let keys = keys.keys();
+                let found = keys.iter().find(|key| key.is_recipient()).or_else(|| keys.first());
+                found.cloned().ok_or_else(|| {
+                    Error::new(ErrorKind::Usage, "there is no certificate to encrypt to")
+                })
+            }
+            Self::Role(_, role) => role.encryption_key().cloned(),
+        }
     }
 
     /// Its role and what that prefers, if metadata say so.
@@ -90,8 +94,8 @@ impl KnownPeer {
 fn role_of(read: &PeerMetadata, role: Option<SamlRole>) -> Result<&PeerRole> {
     if let Some(role) = role {
         return read.role(role).ok_or_else(|| {
-            let text = format!("the metadata has no {}", role.descriptor());
-            Error::new(ErrorKind::Usage, text)
+            let text = format!("the metadata has no {} for SAML 2.0", role.descriptor());
+            Error::new(ErrorKind::Usage, text).with_help(other_roles(read))
         });
     }
     let roles = [SamlRole::Idp, SamlRole::Sp];
@@ -100,9 +104,22 @@ fn role_of(read: &PeerMetadata, role: Option<SamlRole>) -> Result<&PeerRole> {
         (Some(role), None) => Ok(role),
         (None, _) => Err(Error::new(
             ErrorKind::Usage,
-            "the metadata has neither an identity provider nor a service provider",
-        )),
+            "the metadata has neither an identity provider nor a service provider for SAML 2.0",
+        )
+        .with_help(other_roles(read))),
         _ => Err(Error::new(ErrorKind::Usage, "the peer has both roles")
             .with_help("name one, idp or sp")),
+    }
+}
+
+/// What the metadata has instead.
+fn other_roles(read: &PeerMetadata) -> String {
+    let name = |role: &PeerRole| {
+        let protocols = role.protocols.join(" ");
+        format!("{} ({})", role.descriptor.escape_debug(), protocols.escape_debug())
+    };
+    match read.roles.as_slice() {
+        [] => "have the peer's metadata with its IDPSSODescriptor or SPSSODescriptor".to_owned(),
+        roles => format!("it has {}", roles.iter().map(name).collect::<Vec<_>>().join(", ")),
     }
 }

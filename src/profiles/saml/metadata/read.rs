@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::times;
 use crate::alg::{Algorithm, Family, Hash};
 use crate::error::{Error, ErrorKind, Result};
-use crate::profiles::saml::{METADATA, SamlRole, md};
+use crate::profiles::saml::{METADATA, PROTOCOL, SamlRole, md};
 use crate::xmlsec::enc::EncryptOptions;
 use crate::xmlsec::names::{digest_of, ds, mgf_of};
 use crate::xmlsec::{
@@ -37,6 +37,10 @@ pub struct PeerMetadata {
 pub struct PeerRole {
     /// The element, such as `IDPSSODescriptor`.
     pub descriptor: String,
+    /// The URIs of the protocols that it speaks in this role.
+    pub protocols: Vec<String>,
+    /// Until when it may be used: the earliest of its own and those around it.
+    pub valid_until: Option<SystemTime>,
     /// Certificates that verify its signatures, in order.
     pub signing: Vec<PeerKey>,
     /// Certificates to encrypt to, in order.
@@ -63,6 +67,8 @@ pub struct EncryptionMethod {
     pub digest: Option<Hash>,
     /// The digest of MGF1.
     pub mgf: Option<Hash>,
+    /// Whether what it names of digest and MGF1 is known here: nothing is encrypted by one that is not.
+    pub is_known: bool,
 }
 
 impl PeerMetadata {
@@ -88,13 +94,7 @@ impl PeerMetadata {
             return Err(Error::new(ErrorKind::Malformed, "an entity has no entityID"));
         }
         let around: Vec<Node<'_, '_>> = entity.ancestors().collect();
-        let mut valid_until: Option<SystemTime> = None;
-        for until in around.iter().filter_map(|node| attribute(*node, "validUntil")) {
-            let until = times::parse_date_time(until).ok_or_else(|| {
-                Error::new(ErrorKind::Malformed, "a validUntil is no date with a time zone")
-            })?;
-            valid_until = Some(valid_until.map_or(until, |known| known.min(until)));
-        }
+        let valid_until = around.iter().try_fold(None, |known, node| earlier_end(known, *node))?;
         let cached = around.iter().filter_map(|node| attribute(*node, "cacheDuration"));
         let is_role = |node: &Node<'_, '_>| {
             node.namespace() == Some(METADATA)
@@ -107,8 +107,8 @@ impl PeerMetadata {
             roles: entity
                 .children()
                 .filter(is_role)
-                .map(|role| PeerRole::read(entity, role))
-                .collect(),
+                .map(|role| PeerRole::read(entity, role, valid_until))
+                .collect::<Result<_>>()?,
         })
     }
 
@@ -123,27 +123,26 @@ impl PeerMetadata {
     /// # Errors
     /// [`ErrorKind::ClaimsRejected`].
     pub fn require_current(&self, now: SystemTime) -> Result<()> {
-        let Some(until) = self.valid_until.filter(|_| self.is_expired(now)) else { return Ok(()) };
-        let text = format!(
-            "the metadata of \"{}\" ended at {}",
-            self.entity_id.escape_debug(),
-            times::date_time(until).unwrap_or_default()
-        );
-        Err(Error::new(ErrorKind::ClaimsRejected, text)
-            .with_help("fetch the peer's metadata again; what has ended is not believed"))
+        require_before(self.valid_until, now, || {
+            format!("the metadata of \"{}\"", self.entity_id.escape_debug())
+        })
     }
 
-    /// The role, if the peer has it.
+    /// The role in which the peer speaks SAML 2.0, if it has it. Descriptors of other protocols alone, as SAML 1.1,
+    /// are passed over: their keys say nothing here.
     #[must_use]
     pub fn role(&self, role: SamlRole) -> Option<&PeerRole> {
-        self.roles.iter().find(|one| one.descriptor == role.descriptor())
+        self.roles.iter().find(|one| one.descriptor == role.descriptor() && one.speaks_saml2())
     }
 }
 
 impl PeerRole {
-    fn read(entity: Node<'_, '_>, role: Node<'_, '_>) -> Self {
+    fn read(entity: Node<'_, '_>, role: Node<'_, '_>, around: Option<SystemTime>) -> Result<Self> {
+        let protocols = attribute(role, "protocolSupportEnumeration").unwrap_or_default();
         let mut read = Self {
             descriptor: role.local_name().to_owned(),
+            protocols: protocols.split_ascii_whitespace().map(str::to_owned).collect(),
+            valid_until: earlier_end(around, role)?,
             signing: Vec::new(),
             encryption: Vec::new(),
             encryption_methods: Vec::new(),
@@ -157,11 +156,40 @@ impl PeerRole {
         for descriptor in children_named(role, md("KeyDescriptor")) {
             read.add_keys(descriptor);
         }
-        read
+        Ok(read)
+    }
+
+    /// Whether it speaks SAML 2.0 in this role.
+    #[must_use]
+    pub fn speaks_saml2(&self) -> bool {
+        self.protocols.iter().any(|one| one == PROTOCOL)
+    }
+
+    /// Whether it may no longer be used.
+    #[must_use]
+    pub fn is_expired(&self, now: SystemTime) -> bool {
+        self.valid_until.is_some_and(|until| until <= now)
+    }
+
+    /// Refuses a role that may no longer be used.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ClaimsRejected`].
+    pub fn require_current(&self, now: SystemTime) -> Result<()> {
+        require_before(self.valid_until, now, || {
+            format!("the {} in the metadata", self.descriptor.escape_debug())
+        })
     }
 
     fn add_keys(&mut self, descriptor: Node<'_, '_>) {
         let usage = attribute(descriptor, "use");
+        if let Some(other) = usage.filter(|usage| !["signing", "encryption"].contains(usage)) {
+            let text =
+                format!("its use \"{}\" is neither signing nor encryption", other.escape_debug());
+            self.unusable.push(text);
+            return;
+        }
+        let known = (self.signing.len(), self.encryption.len(), self.unusable.len());
         let info = children_named(descriptor, ds("KeyInfo"));
         let data = info.flat_map(|info| children_named(info, ds("X509Data")));
         // The first certificate of each X509Data is the key's; the others lead to its issuer.
@@ -182,6 +210,9 @@ impl PeerRole {
                 Err(error) => self.unusable.push(error.message().to_owned()),
             }
         }
+        if known == (self.signing.len(), self.encryption.len(), self.unusable.len()) {
+            self.unusable.push("a KeyDescriptor has no X509Certificate".to_owned());
+        }
         if usage != Some("signing") {
             let methods = children_named(descriptor, md("EncryptionMethod"));
             self.encryption_methods.extend(methods.filter_map(EncryptionMethod::read));
@@ -193,7 +224,31 @@ impl PeerRole {
     /// # Errors
     /// [`ErrorKind::Usage`] if there is none.
     pub fn signing_keys(&self) -> Result<PeerKeys> {
+        if self.signing.is_empty() {
+            return Err(self.without("that verifies signatures"));
+        }
         PeerKeys::new(self.signing.iter().cloned())
+    }
+
+    /// What to encrypt to: the first certificate whose key can be encrypted to. One for any use may be of a key that
+    /// signs alone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] if there is none.
+    pub fn encryption_key(&self) -> Result<&PeerKey> {
+        let takes = |key: &&PeerKey| key.is_recipient();
+        let found = self.encryption.iter().find(takes).or_else(|| self.encryption.first());
+        found.ok_or_else(|| self.without("to encrypt to"))
+    }
+
+    fn without(&self, what: &str) -> Error {
+        let text =
+            format!("the peer's {} has no certificate {what}", self.descriptor.escape_debug());
+        let help = match self.unusable.as_slice() {
+            [] => "have its metadata with the certificates, or name those themselves".to_owned(),
+            reasons => format!("left out: {}", reasons.join("; ")),
+        };
+        Error::new(ErrorKind::Usage, text).with_help(help)
     }
 
     /// How to encrypt to this role: the first of its methods that is made here under `policy`.
@@ -207,7 +262,7 @@ impl PeerRole {
         };
         let rows = || {
             self.encryption_methods.iter().filter_map(move |method| {
-                let row = Algorithm::by_xml_uri(&method.algorithm)?;
+                let row = Algorithm::by_xml_uri(&method.algorithm).filter(|_| method.is_known)?;
                 makes(row.family).then_some((row, method))
             })
         };
@@ -230,12 +285,36 @@ impl EncryptionMethod {
         let named = |name: ElementName| {
             children_named(node, name).next().and_then(|one| attribute(one, "Algorithm"))
         };
+        let (digest, mgf) =
+            (named(ds("DigestMethod")), named(ElementName::new(names::XENC11, "MGF")));
+        let known = (digest.map(digest_of), mgf.map(mgf_of));
         Some(Self {
             algorithm: attribute(node, "Algorithm")?.to_owned(),
-            digest: named(ds("DigestMethod")).and_then(digest_of),
-            mgf: named(ElementName::new(names::XENC11, "MGF")).and_then(mgf_of),
+            digest: known.0.flatten(),
+            mgf: known.1.flatten(),
+            is_known: known.0 != Some(None) && known.1 != Some(None),
         })
     }
+}
+
+/// The earlier of an end that is known and the `validUntil` of `node`.
+fn earlier_end(known: Option<SystemTime>, node: Node<'_, '_>) -> Result<Option<SystemTime>> {
+    let Some(until) = attribute(node, "validUntil") else { return Ok(known) };
+    let until = times::parse_date_time(until).ok_or_else(|| {
+        Error::new(ErrorKind::Malformed, "a validUntil is no date with a time zone")
+    })?;
+    Ok(Some(known.map_or(until, |known| known.min(until))))
+}
+
+fn require_before(
+    until: Option<SystemTime>,
+    now: SystemTime,
+    what: impl FnOnce() -> String,
+) -> Result<()> {
+    let Some(until) = until.filter(|until| *until <= now) else { return Ok(()) };
+    let text = format!("{} ended at {}", what(), times::date_time(until).unwrap_or_default());
+    Err(Error::new(ErrorKind::ClaimsRejected, text)
+        .with_help("fetch the peer's metadata again; what has ended is not believed"))
 }
 
 /// There is not exactly one entity, or none of this ID.

@@ -1,0 +1,166 @@
+//! Metadata of peers: which of its roles, certificates and methods count, and what is said of those that do not.
+
+use std::time::{Duration, SystemTime};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use claviger::crypto::generate::{KeySpec, generate};
+use claviger::crypto::{Key, certificate};
+use claviger::error::{Error, ErrorKind, Result};
+use claviger::profiles::saml::{KnownPeer, SamlRole};
+use claviger::xmlsec::PeerPolicy;
+
+const SAML2: &str = "urn:oasis:names:tc:SAML:2.0:protocol";
+const SAML1: &str = "urn:oasis:names:tc:SAML:1.1:protocol";
+
+/// A new certificate in base64.
+fn certificate(spec: KeySpec) -> String {
+    let key = Key::from_private(&generate(spec).unwrap(), Vec::new()).unwrap();
+    let der = certificate::self_signed(&key, "CN=peer", [7; 16], 0, 4_000_000_000).unwrap();
+    STANDARD.encode(der.unwrap())
+}
+
+fn rsa() -> String {
+    certificate(KeySpec::Rsa { bits: 2048 })
+}
+
+fn descriptor(certificate: &str, attributes: &str, methods: &str) -> String {
+    format!(
+        "<KeyDescriptor{attributes}><d:KeyInfo><d:X509Data><d:X509Certificate>{certificate}</d:X509Certificate>\
+         </d:X509Data></d:KeyInfo>{methods}</KeyDescriptor>"
+    )
+}
+
+fn idp(protocols: &str, attributes: &str, inside: &str) -> String {
+    format!(
+        "<IDPSSODescriptor protocolSupportEnumeration=\"{protocols}\"{attributes}>{inside}</IDPSSODescriptor>"
+    )
+}
+
+fn entity(inside: &str) -> String {
+    format!(
+        "<EntityDescriptor xmlns=\"urn:oasis:names:tc:SAML:2.0:metadata\" \
+         xmlns:d=\"http://www.w3.org/2000/09/xmldsig#\" entityID=\"https://peer\">{inside}</EntityDescriptor>"
+    )
+}
+
+/// The peer as it is known in 2027.
+fn known(metadata: &str, role: Option<SamlRole>) -> Result<KnownPeer> {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    KnownPeer::from_metadata(metadata.as_bytes(), None, role, now)
+}
+
+/// The kind, text and help of an error.
+fn told(error: &Error) -> (ErrorKind, &str, &str) {
+    (error.kind(), error.message(), error.help().unwrap_or_default())
+}
+
+/// Metadata §2.4.1: a role has an end of its own, which may be before that of its entity.
+#[test]
+fn a_role_that_has_ended_is_not_believed() {
+    let key = descriptor(&rsa(), " use=\"signing\"", "");
+    for (until, counts) in [("2027-01-15T08:00:00Z", false), ("2027-01-15T08:00:01Z", true)] {
+        let role = idp(SAML2, &format!(" validUntil=\"{until}\""), &key);
+        let read = known(&entity(&role), None);
+        assert_eq!(read.is_ok(), counts, "{until}");
+        if let Err(error) = read {
+            let text = "the IDPSSODescriptor in the metadata ended at 2027-01-15T08:00:00Z";
+            assert_eq!((error.kind(), error.message()), (ErrorKind::ClaimsRejected, text));
+        }
+    }
+    let unreadable = known(&entity(&idp(SAML2, " validUntil=\"soon\"", &key)), None).unwrap_err();
+    assert_eq!(unreadable.kind(), ErrorKind::Malformed);
+}
+
+/// An entity may have one descriptor for SAML 1.1 and another for SAML 2.0 (metadata §2.4.1).
+#[test]
+fn a_descriptor_of_another_protocol_gives_no_keys() {
+    let (old, new) = (rsa(), rsa());
+    let role =
+        |protocols: &str, key: &str| idp(protocols, "", &descriptor(key, " use=\"signing\"", ""));
+    let sha256 = |certificate: &str| {
+        let der = STANDARD.decode(certificate).unwrap();
+        claviger::xmlsec::PeerKey::from_certificate(der).unwrap().sha256().to_owned()
+    };
+    let both = entity(&(role(SAML1, &old) + &role(SAML2, &new)));
+    let mixed = entity(&role(&format!("{SAML1}  {SAML2}"), &new));
+    for metadata in [both, mixed] {
+        for asked in [None, Some(SamlRole::Idp)] {
+            let keys = known(&metadata, asked).unwrap().signing_keys().unwrap();
+            let found: Vec<&str> = keys.keys().iter().map(|key| key.sha256()).collect();
+            assert_eq!(found, [sha256(&new)]);
+        }
+    }
+    for asked in [None, Some(SamlRole::Idp)] {
+        let refused = known(&entity(&role(SAML1, &old)), asked).unwrap_err();
+        let (kind, text, help) = told(&refused);
+        assert_eq!(kind, ErrorKind::Usage);
+        assert!(text.ends_with("for SAML 2.0"), "{text}");
+        assert_eq!(help, format!("it has IDPSSODescriptor ({SAML1})"));
+    }
+}
+
+/// A key for any use may be one that signs alone: then the next one is encrypted to.
+#[test]
+fn the_first_key_that_takes_it_is_encrypted_to() {
+    let (ec, fit) = (certificate(KeySpec::Curve(claviger::alg::Curve::P256)), rsa());
+    let both = descriptor(&ec, "", "") + &descriptor(&fit, " use=\"encryption\"", "");
+    let peer = known(&entity(&idp(SAML2, "", &both)), None).unwrap();
+    assert_eq!(STANDARD.encode(peer.encryption_key().unwrap().certificate()), fit);
+    let pem =
+        |one: &str| format!("-----BEGIN CERTIFICATE-----\n{one}\n-----END CERTIFICATE-----\n");
+    let peer = KnownPeer::from_certificates((pem(&ec) + &pem(&fit)).as_bytes()).unwrap();
+    assert_eq!(STANDARD.encode(peer.encryption_key().unwrap().certificate()), fit);
+    // Alone it is what the error speaks of.
+    let peer = known(&entity(&idp(SAML2, "", &descriptor(&ec, "", ""))), None).unwrap();
+    assert_eq!(STANDARD.encode(peer.encryption_key().unwrap().certificate()), ec);
+}
+
+/// A digest that is not known is no SHA-1: the peer could not decrypt.
+#[test]
+fn a_method_with_a_digest_that_is_not_known_is_passed_over() {
+    let oaep = |inside: &str| {
+        format!(
+            "<EncryptionMethod Algorithm=\"http://www.w3.org/2009/xmlenc11#rsa-oaep\">{inside}</EncryptionMethod>"
+        )
+    };
+    let digest = |uri: &str| format!("<d:DigestMethod Algorithm=\"{uri}\"/>");
+    let mask = |uri: &str| {
+        format!("<x:MGF xmlns:x=\"http://www.w3.org/2009/xmlenc11#\" Algorithm=\"{uri}\"/>")
+    };
+    let sha224 = oaep(&digest("http://www.w3.org/2001/04/xmldsig-more#sha224"));
+    let mgf224 = oaep(&mask("http://www.w3.org/2009/xmlenc11#mgf1sha224"));
+    let sha512 = oaep(&digest("http://www.w3.org/2001/04/xmlenc#sha512"));
+    let key = rsa();
+    let chosen = |methods: &str| {
+        let inside = descriptor(&key, " use=\"encryption\"", methods);
+        let peer = known(&entity(&idp(SAML2, "", &inside)), None).unwrap();
+        let options = peer.role().unwrap().encrypt_options(PeerPolicy::default());
+        (options.key_transport, options.digest.map(claviger::alg::Hash::name))
+    };
+    assert_eq!(chosen(&format!("{sha224}{mgf224}{sha512}")), (Some("rsa-oaep"), Some("SHA-512")));
+    assert_eq!(chosen(&format!("{sha224}{mgf224}")), (None, None));
+}
+
+#[test]
+fn metadata_without_a_usable_certificate_say_why() {
+    let bare = "<KeyDescriptor use=\"signing\"><d:KeyInfo><d:KeyName>x</d:KeyName></d:KeyInfo></KeyDescriptor>";
+    let odd = descriptor(&rsa(), " use=\"Signing\"", "");
+    for (inside, reason) in [
+        (bare.to_owned(), "a KeyDescriptor has no X509Certificate"),
+        (descriptor("AAAA", " use=\"signing\"", ""), "a certificate is not valid DER"),
+        (descriptor("!", "", ""), "a certificate is not base64"),
+        (odd, "its use \"Signing\" is neither signing nor encryption"),
+    ] {
+        let peer = known(&entity(&idp(SAML2, "", &inside)), None).unwrap();
+        let refused = [peer.signing_keys().unwrap_err(), peer.encryption_key().unwrap_err()];
+        for error in &refused {
+            let (kind, text, help) = told(error);
+            assert_eq!(kind, ErrorKind::Usage);
+            assert!(text.starts_with("the peer's IDPSSODescriptor has no certificate "), "{text}");
+            assert_eq!(help, format!("left out: {reason}"));
+        }
+    }
+    let peer = known(&entity(&idp(SAML2, "", "")), None).unwrap();
+    assert!(told(&peer.signing_keys().unwrap_err()).2.starts_with("have its metadata"));
+}
