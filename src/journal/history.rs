@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::{Action, Event, GENESIS, MappedKey, MappingName, Record, chain};
-use crate::label::{LabelName, Realm};
+use crate::label::{LabelName, Realm, StoreName};
 
 /// Every readable record of a journal, oldest first.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +56,9 @@ pub struct Span {
     pub key: MappedKey,
     /// Whether it stood there before the journal began: `from` is then when it was first seen.
     pub first_seen: bool,
+    /// Whether what the key made until `from` is recorded nowhere: it stood there before the journal began, or its
+    /// mapping was written whole by hand, and its keys may have acted elsewhere.
+    pub unrecorded: bool,
     /// The record that begins it.
     pub seq: u64,
 }
@@ -168,15 +171,29 @@ impl History {
     #[must_use]
     pub fn spans(&self, label: &LabelName, realm: Option<&Realm>, key: &MappedKey) -> Vec<Span> {
         let mut spans: Vec<Span> = Vec::new();
+        // Where it stands now: several stores may map the label, and a key may go from one to another.
+        let mut places: BTreeMap<&StoreName, (bool, &MappedKey)> = BTreeMap::new();
         for record in self.records.iter().filter(|record| record.took_effect()) {
+            let mut touched = false;
+            let mut whole = false;
             for change in &record.changes {
                 let mapping = &change.mapping;
                 if mapping.label != *label || mapping.realm.as_ref() != realm {
                     continue;
                 }
+                touched = true;
                 let at = change.after.iter().position(|one| one.is(key));
-                let place = at.and_then(|at| Some((at == 0, change.after.get(at)?)));
-                follow(&mut spans, record, place);
+                match at.and_then(|at| Some((at == 0, change.after.get(at)?))) {
+                    Some(place) => {
+                        places.insert(&mapping.store, place);
+                        whole |= change.before.is_empty();
+                    }
+                    None => drop(places.remove(&mapping.store)),
+                }
+            }
+            if touched {
+                let place = places.values().copied().max_by_key(|(active, _)| *active);
+                follow(&mut spans, record, place, whole);
             }
         }
         spans
@@ -228,8 +245,15 @@ impl History {
     }
 }
 
-/// Continues the spans of a key: `place` is whether it acts, and how it is mapped; `None`: it is gone.
-fn follow(spans: &mut Vec<Span>, record: &Record, place: Option<(bool, &MappedKey)>) {
+/// Until when nothing is recorded of what a key made.
+#[must_use]
+pub fn unrecorded_until(spans: &[Span]) -> Option<SystemTime> {
+    spans.iter().filter(|span| span.unrecorded).map(|span| span.from).max()
+}
+
+/// Continues the spans of a key: `place` is whether it acts, and how it is mapped; `None`: it is gone. `whole`: nothing
+/// stood in its mapping before.
+fn follow(spans: &mut Vec<Span>, record: &Record, place: Option<(bool, &MappedKey)>, whole: bool) {
     let last = spans.last_mut().filter(|span| span.until.is_none());
     if let (Some(span), Some((active, key))) = (&last, place)
         && span.active == active
@@ -238,17 +262,20 @@ fn follow(spans: &mut Vec<Span>, record: &Record, place: Option<(bool, &MappedKe
     {
         return;
     }
+    let stood_here = last.is_some();
     if let Some(span) = last {
         span.until = Some(record.time);
     }
     if let Some((active, key)) = place {
         let (seq, first_seen) = (record.seq, record.action == Action::FirstSeen);
+        let by_hand = record.action == Action::EditedByHand && whole && !stood_here;
         spans.push(Span {
             from: record.time,
             until: None,
             active,
             key: key.clone(),
             first_seen,
+            unrecorded: first_seen || by_hand,
             seq,
         });
     }

@@ -27,7 +27,7 @@ use crate::crypto::sha256;
 use crate::error::{Error, ErrorKind, Result};
 
 pub use anchors::Head;
-pub use history::{Break, History, Span, Torn};
+pub use history::{Break, History, Span, Torn, unrecorded_until};
 pub use record::{
     Action, Actor, ConfigHashes, Event, MappedKey, MappingChange, MappingName, Record, Refusal,
 };

@@ -12,7 +12,7 @@ use crate::catalogue::{self, LabelUse, Rotation as RotationMode};
 use crate::clock::{rfc3339, spoken};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
-use crate::journal::{Action, History, MappedKey, MappingName, Span};
+use crate::journal::{Action, History, MappedKey, MappingName, Span, unrecorded_until};
 use crate::keyring::keyset::KeySet;
 use crate::label::Alias;
 use crate::usage::{Act, Doubt, KeyReport, Terms};
@@ -415,11 +415,7 @@ fn last_use(situation: &Situation<'_>, key: &MappedKey) -> LastUse {
     };
     match (acted, shown) {
         (None, None) if spans.is_empty() => LastUse::Unknown,
-        // What stood there before the journal began may have acted before.
-        (None, None) => spans
-            .iter()
-            .find(|span| span.first_seen)
-            .map_or(LastUse::Never, |span| LastUse::At(span.from)),
+        (None, None) => unrecorded_until(&spans).map_or(LastUse::Never, LastUse::At),
         (one, other) => one.max(other).map_or(LastUse::Never, LastUse::At),
     }
 }

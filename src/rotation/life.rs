@@ -11,7 +11,7 @@ use crate::catalogue::LabelUse;
 use crate::clock::to_unix;
 use crate::config::Config;
 use crate::error::Result;
-use crate::journal::{History, Journal, MappedKey};
+use crate::journal::{History, Journal, MappedKey, unrecorded_until};
 use crate::keyring::Keyring;
 use crate::keyring::keyset::{KeySet, LabelKey};
 use crate::label::{Alias, LabelName, Realm};
@@ -137,7 +137,7 @@ impl Lives {
             return Phase::Retiring;
         }
         match spans.first() {
-            Some(span) if !span.first_seen => Phase::Staged,
+            Some(span) if !span.unrecorded => Phase::Staged,
             _ => Phase::Valid,
         }
     }
@@ -185,13 +185,11 @@ pub(super) fn terms(
 ) -> Terms {
     let settings = config.labels.get(set.label());
     let spans = history.spans(set.label(), realm, key);
-    // What stood there before the journal began may have acted before, wherever it stood.
-    let first_seen = spans.iter().find(|span| span.first_seen);
     Terms {
         lifetime: settings.and_then(|one| one.value.max_token_lifetime),
         grace: config.policy.clock_skew,
         made_elsewhere: made_elsewhere(set),
-        first_seen: first_seen.filter(|_| leaves_tokens(set)).map(|span| to_unix(span.from)),
+        unrecorded_until: unrecorded_until(&spans).filter(|_| leaves_tokens(set)).map(to_unix),
     }
 }
 

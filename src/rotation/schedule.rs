@@ -20,7 +20,7 @@ use super::{NextKey, Overrides, Plan, Ready, Rotation, announce};
 use crate::clock::rfc3339;
 use crate::config::{Config, Schedule};
 use crate::error::{Error, ErrorKind, Result};
-use crate::journal::{Action, MappedKey, MappingName, Span};
+use crate::journal::{Action, MappedKey, MappingName, Span, unrecorded_until};
 use crate::label::{Alias, LabelName, Realm};
 
 /// A step that a schedule asks for.
@@ -462,8 +462,7 @@ fn active_since(spans: &[Span]) -> Option<SystemTime> {
 /// Until when a key that stands below the active one acted; `None`: it never did.
 fn acted_until(spans: &[Span]) -> Option<SystemTime> {
     let acted = spans.iter().filter(|span| span.active).filter_map(|span| span.until).max();
-    // What stood there before the journal began may have acted before.
-    acted.or_else(|| spans.iter().find(|span| span.first_seen).map(|span| span.from))
+    acted.or_else(|| unrecorded_until(spans))
 }
 
 /// How long an alias stays after it acted.

@@ -42,7 +42,8 @@ pub enum Horizon {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Doubt {
-    /// It stood behind its label before there were records, and the label has no `max_token_lifetime`.
+    /// It may have made something before it was first seen behind its label, and the label has no
+    /// `max_token_lifetime`.
     MadeBefore,
     /// Others make what this key verifies or decrypts; nobody here counts it.
     MadeElsewhere,
@@ -72,7 +73,7 @@ impl Doubt {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::MadeBefore => {
-                "it stood there before the journal began, and the label has no max_token_lifetime"
+                "what it made before it was first seen there is not recorded, and the label has no max_token_lifetime"
             }
             Self::MadeElsewhere => "others make what it reads, and nobody here counts that",
             Self::NoLifetime => {
@@ -94,9 +95,9 @@ pub struct Terms {
     pub grace: Duration,
     /// Whether others make what the label reads.
     pub made_elsewhere: bool,
-    /// When the journal began, of a key that stood behind the label already: what it made until then is not in the
-    /// report.
-    pub first_seen: Option<u64>,
+    /// Of a key that stood behind the label when the journal began, or when a mapping that was written whole by hand was
+    /// first seen: what it made until then is not in the report.
+    pub unrecorded_until: Option<u64>,
 }
 
 /// Whether a key may leave its label.
@@ -136,7 +137,7 @@ impl KeyReport {
         if !self.durable {
             return Horizon::Unknown(Doubt::NoStateDirectory);
         }
-        let open = match (self.latest_open, terms.first_seen, terms.lifetime) {
+        let open = match (self.latest_open, terms.unrecorded_until, terms.lifetime) {
             (None, None, _) => None,
             (Some(_), _, None) => return Horizon::Unknown(Doubt::NoLifetime),
             (None, Some(_), None) if terms.made_elsewhere => {

@@ -120,6 +120,72 @@ fn what_stood_below_when_the_journal_began_may_have_acted_before() {
 }
 
 #[test]
+fn what_came_with_a_mapping_that_was_written_whole_may_have_acted_elsewhere() {
+    for lifetime in ["2h", ""] {
+        let shop = Workshop::new();
+        if lifetime.is_empty() {
+            shop.edit("max_token_lifetime = \"2h\"\n", "");
+        }
+        shop.begin_empty();
+        shop.wait(1_000);
+        drop(shop.rotation());
+        assert_eq!(shop.history().records[1].action, Action::EditedByHand);
+        let refused = shop.apply(retire("b"), ES256).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::StillInUse);
+        let shown = shop.run(&["status", ES256, "--json"]);
+        let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+        let shown = &shown["keys"][0]["aliases"][1];
+        assert_eq!(shown["phase"], "valid");
+        // What an alias brings that is written below others by hand, or comes by a step, is the next key.
+        shop.edit("\"b\", # second", "\"b\", \"c\",");
+        shop.apply(stage("d"), ES256).unwrap();
+        shop.apply(retire("c"), ES256).unwrap();
+        shop.apply(retire("d"), ES256).unwrap();
+        shop.wait(2 * 3_600 + 59);
+        let refused = shop.apply(retire("b"), ES256).unwrap_err();
+        shop.wait(1);
+        if lifetime.is_empty() {
+            assert!(refused.message().contains("before it was first seen there"), "{refused}");
+            assert_eq!(shown["not_provable_because"], "made_before");
+            assert!(shop.apply(retire("b"), ES256).is_err());
+        } else {
+            // Two hours and a minute of skew from when it was first seen.
+            assert!(refused.message().contains("until 2027-01-15T10:17:40Z"), "{refused}");
+            shop.apply(retire("b"), ES256).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_key_keeps_what_is_known_of_it_on_its_way_from_one_store_to_another() {
+    // From `keys` to a store whose name stands before and to one whose name stands behind.
+    for store in ["ahead", "later"] {
+        let shop = shop();
+        sign(&shop, 3_600);
+        let copy = shop.path().join("copy.jwks");
+        std::fs::copy(shop.path().join("keys.jwks"), copy).unwrap();
+        let listed = "\"am.services.oauth2.oidc.signing.ES256\" = [\n    # newest first\n    \"a\", # first\n    \
+                      \"b\", # second\n]\n";
+        shop.edit(listed, "");
+        shop.edit(TAIL, &format!(
+            "[stores.{store}]\nkind = \"keystore\"\npath = \"copy.jwks\"\nintegrity = \"none\"\n\
+             [stores.{store}.mappings]\n{listed}{TAIL}"
+        ));
+        shop.wait(10);
+        drop(shop.rotation());
+        let history = shop.history();
+        let moved = history.records.iter().filter(|one| one.action == Action::EditedByHand);
+        assert_eq!(moved.map(|one| one.changes.len()).collect::<Vec<_>>(), [2]);
+        let keyring = keyring(&shop);
+        let set = keyring.label(ES256).unwrap().keys().unwrap();
+        let gone = Lives::read(&keyring).unwrap().gone(set.label(), None);
+        assert!(gone.is_empty(), "{store}: {gone:?}");
+        // `b` came by a step and made nothing since.
+        shop.apply(retire("b"), ES256).unwrap();
+    }
+}
+
+#[test]
 fn what_was_refused_before_the_journal_began_hides_nothing_of_it() {
     let shop = Workshop::new();
     // The first command of all meets a configuration that does not load.
@@ -154,7 +220,7 @@ fn what_stood_there_when_the_journal_began_is_not_provable_without_a_lifetime() 
     }
     let refused = shop.apply(retire("a"), ES256).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::StillInUse);
-    assert!(refused.message().contains("before the journal began"), "{refused}");
+    assert!(refused.message().contains("before it was first seen there"), "{refused}");
     let schedule = format!(
         "[rotation.\"{ES256}\"]\nperiod = \"900d\"\noverlap = \"1s\"\nalias = \"k-{{date}}\"\n"
     );

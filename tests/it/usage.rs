@@ -67,7 +67,7 @@ fn what_is_not_known_is_not_provable() {
         lifetime: lifetime.map(Duration::from_secs),
         grace: Duration::from_secs(60),
         made_elsewhere: false,
-        first_seen: None,
+        unrecorded_until: None,
     };
     let doubt = |report: &KeyReport, terms: &Terms| match report.verdict(terms, time(NOW)) {
         Verdict::NotProvable(doubt) => Some(doubt.code()),

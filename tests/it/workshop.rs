@@ -56,15 +56,33 @@ impl Workshop {
         std::fs::write(self.config(), text).unwrap();
     }
 
-    /// Begins the journal before there is a key, so that nothing was made before; then finds the keys.
-    pub(crate) fn begin_without_keys(&self) {
+    /// Begins the journal before there is a key.
+    pub(crate) fn begin_empty(&self) {
         let text = self.text();
         let empty = "[keyring]\nstate_dir = \"state\"\n[stores.keys]\nkind = \"keystore\"\npath = \"keys.jwks\"\n\
                      integrity = \"none\"\n";
         std::fs::write(self.config(), empty).unwrap();
         drop(self.rotation());
         std::fs::write(self.config(), text).unwrap();
-        drop(self.rotation());
+    }
+
+    /// The same, and then each key of the keystore comes by a step that is recorded: nothing was made before.
+    pub(crate) fn begin_without_keys(&self) {
+        let text = self.text();
+        let keys = [ES256, SEAL].map(|label| (label, self.aliases(label)));
+        self.begin_empty();
+        let (head, rest) = text.split_once("[stores.keys.mappings]\n").unwrap();
+        let (_, tail) = rest.split_once("\n[").unwrap();
+        std::fs::write(self.config(), format!("{head}[{tail}")).unwrap();
+        for (label, aliases) in keys {
+            for alias in aliases {
+                let store = Some("keys".parse().unwrap());
+                let request = Request { store, ..Request::new(stage(&alias), label).unwrap() };
+                self.rotation().apply(&request).unwrap();
+            }
+        }
+        std::fs::write(self.config(), text).unwrap();
+        assert!(self.rotation().notes().is_empty());
     }
 
     pub(crate) fn path(&self) -> &Path {
