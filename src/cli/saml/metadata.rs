@@ -149,6 +149,10 @@ fn times(
     entity: &SamlEntity,
 ) -> Result<(Duration, Option<SystemTime>)> {
     let wanted = args.valid_for.as_deref().map(duration).transpose()?;
+    if wanted.is_some_and(|span| span.is_zero()) {
+        return Err(Error::new(ErrorKind::Usage, "--valid-for is at least one second")
+            .with_help("leave it out for as long as the schedules let it"));
+    }
     let wanted = wanted.map(|span| context.clock.now() + span);
     let signing = entity.keys(SamlUse::Signing)?;
     let mtls = entity.keys_if_mapped(SamlUse::Mtls)?;

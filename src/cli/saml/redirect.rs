@@ -75,15 +75,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
 }
 
 fn sign(context: &Context, args: &SignArgs) -> Result<Outcome> {
-    if let Some(url) =
-        args.to.as_deref().filter(|url| url.contains('#') || !url.starts_with("http"))
-    {
-        return Err(Error::new(
-            ErrorKind::Usage,
-            format!("\"{}\" is no URL of an endpoint", url.escape_debug()),
-        )
-        .with_help("an http or https URL without a fragment"));
-    }
+    args.to.as_deref().map_or(Ok(()), require_endpoint)?;
     let peer = args.peer.read(context)?;
     let preferred =
         peer.as_ref().and_then(KnownPeer::role).map(|role| role.signing_methods.as_slice());
@@ -106,6 +98,24 @@ fn sign(context: &Context, args: &SignArgs) -> Result<Outcome> {
     let note =
         format!("signed with alias \"{}\" ({})", signed.alias, algorithm.unwrap_or_default());
     Ok(args.files.answer(json, &["query"], format!("{text}\n").into_bytes())?.with_notes([note]))
+}
+
+/// The query goes behind this URL as it is: nothing in it may end it, or be read as a part of the message.
+fn require_endpoint(url: &str) -> Result<()> {
+    let is_http = url.starts_with("https://") || url.starts_with("http://");
+    let is_plain = !url.contains(|one: char| one == '#' || one.is_whitespace() || one.is_control());
+    let mut names = url.split_once('?').map_or("", |(_, query)| query).split('&');
+    let is_ours = |pair: &str| {
+        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+        ["SAMLRequest", "SAMLResponse", "RelayState", "SigAlg", "Signature", "SAMLEncoding"]
+            .contains(&name)
+    };
+    if is_http && is_plain && !names.any(is_ours) {
+        return Ok(());
+    }
+    let text = format!("\"{}\" is no URL of an endpoint", url.escape_debug());
+    Err(Error::new(ErrorKind::Usage, text)
+        .with_help("an http or https URL without blanks, fragment or parameters of a SAML message"))
 }
 
 fn verify(context: &Context, args: &VerifyArgs) -> Result<Outcome> {

@@ -38,7 +38,8 @@ pub fn post_form(
     relay_state: Option<&str>,
 ) -> Result<String> {
     if !action.starts_with("https://") && !action.starts_with("http://") {
-        return Err(Error::new(ErrorKind::Usage, "the form's action is no http or https URL"));
+        return Err(Error::new(ErrorKind::Usage, "the form's action is no http or https URL")
+            .with_help("the peer's AssertionConsumerService or SingleSignOnService, as https://sp.example/acs"));
     }
     let relay_state = relay_state.map_or_else(String::new, |text| {
         format!("<input type=\"hidden\" name=\"RelayState\" value=\"{}\"/>", attribute_value(text))

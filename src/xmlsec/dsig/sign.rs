@@ -93,15 +93,15 @@ pub(crate) fn sign_until(
     let algorithm = choose(set, options.algorithm, options.peer_algorithms)?;
     let text = XmlText::read(document, limits)?;
     let tree = text.parse()?;
-    let unfit = |why: &str| Error::new(ErrorKind::Usage, format!("cannot sign: {why}"));
-    let node =
-        *target.find(&tree).map_err(unfit)?.first().ok_or_else(|| unfit("nothing to sign"))?;
+    let node = target.find(&tree).map_err(|why| unfit((why, ELSEWHERE)))?;
+    let node = *node.first().ok_or_else(|| unfit(("nothing to sign", ELSEWHERE)))?;
     if !signable.is_empty() && !signable.iter().any(|name| name.is(node)) {
-        return Err(unfit("the element is none that is signed here"));
+        return Err(unfit(("the element is none that is signed here", ELSEWHERE)));
     }
     let id = signable_id(&tree, node).map_err(unfit)?;
     if options.prefix_list.contains(['"', '<', '&']) {
-        return Err(unfit("the prefix list has characters that no prefix has"));
+        let why = "the prefix list has characters that no prefix has";
+        return Err(unfit((why, "write prefixes with spaces between them, as xs xsi")));
     }
     let hash = options.digest.unwrap_or_else(|| choose_digest(algorithm, options.peer_digests));
     let content = Canonicalization::exclusive(options.prefix_list).octets(node, None);
@@ -122,6 +122,15 @@ pub(crate) fn sign_until(
         alias: active.alias.to_string(),
         algorithm,
     })
+}
+
+/// What a refusal says, and what to do instead.
+type Refused = (&'static str, &'static str);
+
+const ELSEWHERE: &str = "SAML signs messages, assertions and metadata: the document element, or the assertion that is its child";
+
+fn unfit((why, help): Refused) -> Error {
+    Error::new(ErrorKind::Usage, format!("cannot sign: {why}")).with_help(help)
 }
 
 /// The algorithm that signs XML: never an HMAC, never SHA-1.
@@ -169,15 +178,21 @@ fn choose_digest(algorithm: &Algorithm, preferred: &[String]) -> Hash {
     common.into_iter().find(|hash| *hash != Hash::Sha1).unwrap_or(own)
 }
 
-fn signable_id<'a>(tree: &Tree<'_>, node: Node<'a, '_>) -> Result<&'a str, &'static str> {
+fn signable_id<'a>(tree: &Tree<'_>, node: Node<'a, '_>) -> Result<&'a str, Refused> {
+    const OWN: &str = "give it an ID of its own, as ID=\"_5f3a9c\"";
     if has_signature(node) {
-        return Err("the element has a signature already");
+        let why = "the element has a signature already";
+        return Err((
+            why,
+            "give it the element without: what is signed once more no longer verifies",
+        ));
     }
-    let id = attribute(node, "ID").ok_or("the element has no ID")?;
+    let id = attribute(node, "ID").ok_or(("the element has no ID", OWN))?;
     if !is_plain_id(id) {
-        return Err("the ID has other characters than letters, digits, \"_\", \"-\" and \".\"");
+        let why = "the ID has other characters than letters, digits, \"_\", \"-\" and \".\"";
+        return Err((why, OWN));
     }
-    if count_of_id(tree, id) == 1 { Ok(id) } else { Err("the ID is not unique") }
+    if count_of_id(tree, id) == 1 { Ok(id) } else { Err(("the ID is not unique", OWN)) }
 }
 
 /// The inside of SignedInfo, written as its canonical form is.

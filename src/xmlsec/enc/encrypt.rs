@@ -128,9 +128,9 @@ pub fn encrypt_in(
         Place::Top if fits(&root) => vec![root],
         Place::Top => root.children().filter(fits).collect::<Vec<_>>(),
     };
+    let count = found.len();
     let (Some(element), true) = (found.pop(), found.is_empty()) else {
-        let text = "cannot encrypt: there is not exactly one such element";
-        return Err(Error::new(ErrorKind::Usage, text));
+        return Err(not_one(count, wanted));
     };
     // With every namespace in scope, so that it stands alone when it comes out.
     let prefixes = element.namespaces().into_iter().map(|one| one.prefix).collect();
@@ -141,6 +141,23 @@ pub fn encrypt_in(
     let (before, rest) = text.as_str().split_at(element.range().start);
     let behind = rest.get(element.range().len()..).unwrap_or_default();
     Ok(([before, &wrapped, behind].concat(), made))
+}
+
+/// There is not exactly one element to encrypt.
+fn not_one(count: usize, wanted: &Wanted<'_>) -> Error {
+    let names: Vec<&str> = wanted.content.iter().map(|name| name.local).collect();
+    let names = names.join(" or ");
+    let (text, help) = match count {
+        0 => (
+            format!("cannot encrypt: the document has no {names} that is not encrypted"),
+            "give it the document before that was encrypted, or say what else is to be",
+        ),
+        _ => (
+            format!("cannot encrypt: the document has {count} of {names}"),
+            "one is encrypted at a time: give it each in a document of its own",
+        ),
+    };
+    Error::new(ErrorKind::Usage, text).with_help(help)
 }
 
 /// An element's name as it is written inside `parent`, and the declaration that it needs there. A prefix that is

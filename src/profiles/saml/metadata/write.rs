@@ -66,21 +66,27 @@ pub struct MetadataOptions<'a> {
     pub keys: KeyDescriptorOptions<'a>,
 }
 
-/// The services of a role in the order of the schema (metadata §2.4.2 to §2.4.4), and whether they are indexed.
-const SERVICES: [(&str, bool); 7] = [
-    ("ArtifactResolutionService", true),
-    ("SingleLogoutService", false),
-    ("ManageNameIDService", false),
-    ("SingleSignOnService", false),
-    ("NameIDMappingService", false),
-    ("AssertionIDRequestService", false),
-    ("AssertionConsumerService", true),
+/// The services in the order of the schema (metadata §2.4.2 to §2.4.4), whether they are indexed, and the one role that
+/// has them.
+const SERVICES: [(&str, bool, Option<SamlRole>); 7] = [
+    ("ArtifactResolutionService", true, None),
+    ("SingleLogoutService", false, None),
+    ("ManageNameIDService", false, None),
+    ("SingleSignOnService", false, Some(SamlRole::Idp)),
+    ("NameIDMappingService", false, Some(SamlRole::Idp)),
+    ("AssertionIDRequestService", false, Some(SamlRole::Idp)),
+    ("AssertionConsumerService", true, Some(SamlRole::Sp)),
 ];
+
+/// The bindings of SAML 2.0 by the last words of their URIs (SAML bindings §3; HTTP-POST-SimpleSign has a
+/// specification of its own).
+const BINDINGS: [&str; 7] =
+    ["HTTP-POST", "HTTP-Redirect", "HTTP-Artifact", "HTTP-POST-SimpleSign", "SOAP", "PAOS", "URI"];
 
 /// An EntityDescriptor with one role, unsigned.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`] for an unknown service, a date beyond 9999 or a character that XML has not; those of [`key_descriptors`].
+/// [`ErrorKind::Usage`] for a service that the role has not, an unknown binding, a date beyond 9999 or a character that XML has not; those of [`key_descriptors`].
 pub fn write(
     role: SamlRole,
     signing: &KeySet,
@@ -90,7 +96,8 @@ pub fn write(
 ) -> Result<String> {
     let usage = |text: String| Error::new(ErrorKind::Usage, text);
     if options.entity_id.is_empty() || options.entity_id.len() > 1024 {
-        return Err(usage("an entity ID has 1 to 1024 characters".into()));
+        return Err(usage("an entity ID has 1 to 1024 characters".into())
+            .with_help("a URI that names the provider, as https://sp.example"));
     }
     require_characters("the entity ID", options.entity_id)?;
     let mut attributes =
@@ -106,7 +113,7 @@ pub fn write(
     let element = role.descriptor();
     let (extensions, keys) =
         (algorithm_support(signing), key_descriptors(signing, encryption, mtls, &options.keys)?);
-    let endpoints = endpoints(options.endpoints)?;
+    let endpoints = endpoints(role, options.endpoints)?;
     Ok(format!(
         "<md:EntityDescriptor xmlns:md=\"{METADATA}\" {attributes}>\
          <md:{element} protocolSupportEnumeration=\"{PROTOCOL}\">{extensions}{keys}{endpoints}</md:{element}>\
@@ -243,22 +250,30 @@ fn require_characters(what: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
-fn endpoints(endpoints: &[Endpoint<'_>]) -> Result<String> {
-    let known = |service: &str| SERVICES.iter().any(|(name, _)| *name == service);
-    if let Some(unknown) = endpoints.iter().find(|one| !known(one.service)) {
-        let text =
-            format!("\"{}\" is no service of the metadata schema", unknown.service.escape_debug());
-        let names: Vec<&str> = SERVICES.iter().map(|(name, _)| *name).collect();
-        return Err(
-            Error::new(ErrorKind::Usage, text).with_help(format!("services: {}", names.join(", ")))
-        );
+/// The service and the binding are such of the role.
+fn require_endpoint(role: SamlRole, one: &Endpoint<'_>) -> Result<()> {
+    let services = SERVICES.iter().filter(|(_, _, of)| of.is_none_or(|of| of == role));
+    let services: Vec<&str> = services.map(|(name, _, _)| *name).collect();
+    let refused = |what: &str, of: &str, help: String| {
+        let text = format!("\"{}\" is no {of}", what.escape_debug());
+        Err(Error::new(ErrorKind::Usage, text).with_help(help))
+    };
+    if !services.contains(&one.service) {
+        let of = format!("service of an {} in the metadata schema", role.descriptor());
+        return refused(one.service, &of, format!("services: {}", services.join(", ")));
     }
-    for one in endpoints {
-        require_characters("a binding", one.binding)?;
-        require_characters("a location", one.location)?;
+    if !one.binding.contains(':') && !BINDINGS.contains(&one.binding) {
+        let help = format!("bindings: {}, or a whole URI", BINDINGS.join(", "));
+        return refused(one.binding, "binding of SAML 2.0", help);
     }
+    require_characters("a binding", one.binding)?;
+    require_characters("a location", one.location)
+}
+
+fn endpoints(role: SamlRole, endpoints: &[Endpoint<'_>]) -> Result<String> {
+    endpoints.iter().try_for_each(|one| require_endpoint(role, one))?;
     let mut out = String::new();
-    for (service, indexed) in SERVICES {
+    for (service, indexed, _) in SERVICES {
         for (index, one) in endpoints.iter().filter(|one| one.service == service).enumerate() {
             let binding = if one.binding.contains(':') {
                 one.binding.to_owned()
