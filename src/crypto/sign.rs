@@ -3,7 +3,7 @@
 use aws_lc_rs::signature as aws;
 use ring::hmac;
 
-use crate::alg::{ALGORITHMS, Algorithm, Family, Hash, Operation};
+use crate::alg::{ALGORITHMS, Algorithm, Curve, Family, Hash, Operation};
 use crate::crypto::prepared::{Oct, Prepared, RSA_ROWS, Rsa};
 use crate::crypto::{Key, KeyKind, Role};
 use crate::error::{Error, ErrorKind, Result};
@@ -138,6 +138,37 @@ pub fn verify_small_rsa(
     match key.spki().filter(|_| small) {
         Some(spki) if holds_rsa(rule, spki, message, signature) => Ok(()),
         _ => Err(Error::new(ErrorKind::NotVerified, "the signature does not verify")),
+    }
+}
+
+/// Checks ECDSA with any of the three hashes on any of the three curves of NIST, `r‖s` of the curve's width: XML
+/// signatures name the hash alone (RFC 9231 §2.3.6), and peers sign with ecdsa-sha256 whatever their curve is.
+///
+/// # Errors
+/// [`ErrorKind::NotVerified`], whatever the reason.
+pub fn verify_ecdsa(key: &Key, hash: Hash, message: &[u8], signature: &[u8]) -> Result<()> {
+    let refused = || Error::new(ErrorKind::NotVerified, "the signature does not verify");
+    let KeyKind::Curve(curve) = key.kind() else { return Err(refused()) };
+    let rule = match (curve, hash) {
+        (Curve::P256, Hash::Sha256) => &aws::ECDSA_P256_SHA256_ASN1,
+        (Curve::P256, Hash::Sha384) => &aws::ECDSA_P256_SHA384_ASN1,
+        (Curve::P256, Hash::Sha512) => &aws::ECDSA_P256_SHA512_ASN1,
+        (Curve::P384, Hash::Sha256) => &aws::ECDSA_P384_SHA256_ASN1,
+        (Curve::P384, Hash::Sha384) => &aws::ECDSA_P384_SHA384_ASN1,
+        (Curve::P384, Hash::Sha512) => &aws::ECDSA_P384_SHA512_ASN1,
+        (Curve::P521, Hash::Sha256) => &aws::ECDSA_P521_SHA256_ASN1,
+        (Curve::P521, Hash::Sha384) => &aws::ECDSA_P521_SHA384_ASN1,
+        (Curve::P521, Hash::Sha512) => &aws::ECDSA_P521_SHA512_ASN1,
+        _ => return Err(refused()),
+    };
+    if signature.len() != 2 * curve.coordinate_bytes() {
+        return Err(refused());
+    }
+    let der = super::certificate::ecdsa_der(signature);
+    let public = key.spki().and_then(|spki| aws::ParsedPublicKey::new(rule, spki).ok());
+    match public {
+        Some(public) if public.verify_sig(message, &der).is_ok() => Ok(()),
+        _ => Err(refused()),
     }
 }
 

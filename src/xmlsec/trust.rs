@@ -1,7 +1,7 @@
 //! Whose signatures count: the valid aliases of a label, or the certificates of a peer.
 
-use crate::alg::{Algorithm, Family, Hash};
-use crate::crypto::{Key, Role, certificate, sign};
+use crate::alg::{Algorithm, Curve, Family, Hash};
+use crate::crypto::{Key, KeyKind, Role, certificate, sign};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::{KeySet, LabelKey};
 use crate::xmlsec::{PeerPolicy, decode_base64};
@@ -192,6 +192,7 @@ impl<'a> Trust<'a> {
         };
         let mut found: Vec<Candidate<'a>> = match self {
             Self::Certificates(peers) => {
+                let fits = |key: &Key| fits(key) || may_pair(row, key);
                 let peers = peers.0.iter().filter(|peer| fits(&peer.key));
                 peers.map(|peer| Candidate { key: &peer.key, of: Of::Peer(peer) }).collect()
             }
@@ -210,6 +211,12 @@ impl<'a> Trust<'a> {
     }
 }
 
+/// Whether a peer's key may have signed with `row` though its curve is another: JOSE binds hashes to curves, XML does not.
+fn may_pair(row: &Algorithm, key: &Key) -> bool {
+    let known = [Curve::P256, Curve::P384, Curve::P521].map(KeyKind::Curve);
+    matches!(row.family, Family::Ecdsa(..)) && known.contains(&key.kind())
+}
+
 impl Candidate<'_> {
     /// Whether this key made `value` over `message`.
     pub(crate) fn made(
@@ -219,6 +226,11 @@ impl Candidate<'_> {
         message: &[u8],
         value: &[u8],
     ) -> bool {
+        if let (Family::Ecdsa(curve, hash), Of::Peer(_)) = (row.family, self.of)
+            && self.key.kind() != KeyKind::Curve(curve)
+        {
+            return sign::verify_ecdsa(self.key, hash, message, value).is_ok();
+        }
         sign::verify(self.key, row, message, value).is_ok()
             || (policy.rsa1024 && sign::verify_small_rsa(self.key, row, message, value).is_ok())
     }

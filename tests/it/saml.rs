@@ -1,6 +1,6 @@
 //! SAML on labels: signed, encrypted and published, before, during and after a rotation.
 
-use claviger::alg::Algorithm;
+use claviger::alg::{Algorithm, Curve};
 use claviger::catalogue::LabelUse;
 use claviger::crypto::generate::{KeySpec, generate};
 use claviger::crypto::{Key, certificate};
@@ -10,9 +10,11 @@ use claviger::ops::{KeySet, KeySetPolicy, LabelKey};
 use claviger::profiles::saml::metadata::{self, MetadataOptions, PeerMetadata};
 use claviger::profiles::saml::redirect::{self, MessageKind, RedirectOptions};
 use claviger::profiles::saml::{self, Encryptable, Expect, SamlRole, Signing, binding};
+use claviger::secret::SecretBytes;
 use claviger::xmlsec::dsig::{KeyInfo, SignOptions};
 use claviger::xmlsec::enc::{EncryptOptions, Recipient};
 use claviger::xmlsec::{PeerKeys, PeerPolicy, Trust, XmlLimits};
+use openssl::hash::MessageDigest;
 
 const RESPONSE: &str = "<samlp:Response xmlns:samlp=\"urn:oasis:names:tc:SAML:2.0:protocol\" \
     xmlns:saml=\"urn:oasis:names:tc:SAML:2.0:assertion\" ID=\"_r\"><saml:Issuer>https://idp</saml:Issuer>\
@@ -103,6 +105,95 @@ fn every_signature_algorithm_signs_and_verifies_and_refuses_changes() {
     let trust = Trust::Label(&other);
     let xml = signed.unwrap().xml;
     assert!(saml::verify(xml.as_bytes(), Expect::Any, trust, &policy, &LIMITS).is_err());
+}
+
+/// A message signed by openssl with a key of one curve and a hash that JOSE binds to another.
+fn signed_with(
+    curve: Curve,
+    pkcs8: &SecretBytes,
+    key: &Key,
+    hash: (&str, MessageDigest),
+) -> String {
+    let name = match curve {
+        Curve::P256 => "ecdsa-sha256",
+        Curve::P384 => "ecdsa-sha384",
+        _ => "ecdsa-sha512",
+    };
+    let own = label(&SIGNS, &[name], &[("ec", key)]);
+    let made = saml::sign(&own, RESPONSE.as_bytes(), Signing::Message, &SignOptions::default());
+    let made = made
+        .unwrap()
+        .xml
+        .replace(&format!("xmldsig-more#{name}\""), &format!("xmldsig-more#{}\"", hash.0));
+    let (head, rest) = made.split_once("<ds:SignedInfo>").unwrap();
+    let (info, rest) = rest.split_once("</ds:SignedInfo>").unwrap();
+    let (_, rest) = rest.split_once("</ds:SignatureValue>").unwrap();
+    let canonical = format!(
+        "<ds:SignedInfo xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\">{info}</ds:SignedInfo>"
+    );
+    let digest = openssl::hash::hash(hash.1, canonical.as_bytes()).unwrap();
+    let private = openssl::pkey::PKey::private_key_from_pkcs8(pkcs8.expose_secret())
+        .unwrap()
+        .ec_key()
+        .unwrap();
+    let signature = openssl::ecdsa::EcdsaSig::sign(&digest, &private).unwrap();
+    let width = i32::try_from(curve.coordinate_bytes()).unwrap();
+    let parts = [signature.r(), signature.s()].map(|one| one.to_vec_padded(width).unwrap());
+    let value = openssl::base64::encode_block(&parts.concat());
+    format!(
+        "{head}<ds:SignedInfo>{info}</ds:SignedInfo><ds:SignatureValue>{value}</ds:SignatureValue>{rest}"
+    )
+}
+
+/// XML signatures name the hash alone; many peers sign with ecdsa-sha256 whatever their curve is.
+#[test]
+fn a_peer_signs_with_any_hash_on_any_curve() {
+    let hashes = [
+        ("ecdsa-sha256", MessageDigest::sha256()),
+        ("ecdsa-sha384", MessageDigest::sha384()),
+        ("ecdsa-sha512", MessageDigest::sha512()),
+    ];
+    for curve in [Curve::P256, Curve::P384, Curve::P521] {
+        let pkcs8 = generate(KeySpec::Curve(curve)).unwrap();
+        let bare = Key::from_private(&pkcs8, Vec::new()).unwrap();
+        let der = certificate::self_signed(&bare, "CN=test", [7; 16], 0, 4_000_000_000).unwrap();
+        let key = Key::from_private(&pkcs8, vec![der.clone().unwrap()]).unwrap();
+        let peer = PeerKeys::from_file(&der.unwrap()).unwrap();
+        let (trust, policy) = (Trust::Certificates(&peer), PeerPolicy::default());
+        for hash in hashes {
+            let signed = signed_with(curve, &pkcs8, &key, hash);
+            let found = saml::verify(signed.as_bytes(), Expect::Message, trust, &policy, &LIMITS);
+            let found = found.unwrap_or_else(|error| panic!("{curve:?} {}: {error}", hash.0));
+            assert_eq!(found[0].algorithm.xml_name(), Some(hash.0));
+            // Another hash, other content, another width, the halves in another order.
+            let other = if hash.0 == "ecdsa-sha256" { "ecdsa-sha384" } else { "ecdsa-sha256" };
+            let (before, behind) = signed.split_once("<ds:SignatureValue>").unwrap();
+            let (value, behind) = behind.split_once('<').unwrap();
+            let bytes = openssl::base64::decode_block(value).unwrap();
+            let with = |bytes: &[u8]| {
+                let value = openssl::base64::encode_block(bytes);
+                format!("{before}<ds:SignatureValue>{value}<{behind}")
+            };
+            let (r, s) = bytes.split_at(bytes.len() / 2);
+            let wide = |half: &[u8]| [&[0], half].concat();
+            for forged in [
+                signed.replace(hash.0, other),
+                signed.replace("alice", "mallory"),
+                with(&[wide(r), wide(s)].concat()),
+                with(&[s, r].concat()),
+                with(&vec![0; bytes.len()]),
+            ] {
+                let found =
+                    saml::verify(forged.as_bytes(), Expect::Message, trust, &policy, &LIMITS);
+                assert_eq!(
+                    found.unwrap_err().kind(),
+                    ErrorKind::NotVerified,
+                    "{curve:?} {}",
+                    hash.0
+                );
+            }
+        }
+    }
 }
 
 #[test]
