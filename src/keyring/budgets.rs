@@ -1,17 +1,24 @@
-//! What `check` says of keys that have used half of the messages that random nonces allow, or all.
+//! What `check` says of the uses of keys: that they cannot be read, and which keys have used half of the messages
+//! that random nonces allow, or all.
 
 use crate::config::Config;
+use crate::error::Error;
 use crate::keyring::keyset::LabelKey;
 use crate::keyring::snapshot::Snapshot;
 use crate::label::LabelName;
 use crate::problem::{Location, Problem};
 use crate::usage::Reading;
 
-/// A warning for each alias of such a key, where it is mapped. What cannot be read is refused when something
-/// is made.
-pub(crate) fn check(config: &Config, snapshot: &Snapshot, usage: &Reading) -> Vec<Problem> {
-    let Ok(Some(reports)) = usage.reports() else { return Vec::new() };
+/// A warning for each alias of such a key, where it is mapped; or an error if nobody can read what was used:
+/// then nothing is made.
+pub(crate) fn check(config: &Config, snapshot: Option<&Snapshot>, usage: &Reading) -> Vec<Problem> {
+    let reports = match usage.reports() {
+        Ok(Some(reports)) => reports,
+        Ok(None) => return Vec::new(),
+        Err(error) => return vec![unread(&error)],
+    };
     let mut found = Vec::new();
+    let Some(snapshot) = snapshot else { return found };
     for ((label, realm), set) in snapshot.labels() {
         for key in set.keys().iter().filter(|key| key.realm.as_ref() == realm) {
             let report = reports.of(label, realm, key.key.thumbprint());
@@ -27,6 +34,16 @@ pub(crate) fn check(config: &Config, snapshot: &Snapshot, usage: &Reading) -> Ve
         }
     }
     found
+}
+
+fn unread(error: &Error) -> Problem {
+    let place = error.file().map(|file| format!("{}: ", file.display())).unwrap_or_default();
+    let text = format!("{place}{}; until then nothing is made", error.message());
+    let problem = Problem::error(error.kind().code(), text);
+    match error.help() {
+        Some(help) => problem.with_help(help),
+        None => problem,
+    }
 }
 
 fn place<'c>(config: &'c Config, label: &LabelName, key: &LabelKey) -> Option<&'c Location> {

@@ -298,10 +298,7 @@ pub fn check(path: &Path, clock: &Clock) -> Result<Vec<Problem>> {
             let found = resolve::resolve(config, &stores, &sources.usage, 1, clock.now());
             let new = found.problems.into_iter().filter(|problem| !known.contains(&place(problem)));
             problems.extend(new);
-            let budgets = found.snapshot.as_ref();
-            problems.extend(
-                budgets.into_iter().flat_map(|one| budgets::check(config, one, &sources.usage)),
-            );
+            problems.extend(budgets::check(config, found.snapshot.as_ref(), &sources.usage));
         }
         // The file cannot be read; else its problems of form say it all.
         Err(error) if problems.is_empty() => return Err(error),

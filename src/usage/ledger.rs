@@ -92,12 +92,12 @@ impl Ledger {
         let file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(not_kept(&self.path, &error)),
+            Err(error) => return Err(unreadable(&self.path, &error)),
         };
         let mut open = Open::new(file);
         let mut look = || {
             (open.seen, open.damaged) = (0, None);
-            let records = open.scan().map_err(|error| not_kept(&self.path, &error))?;
+            let records = open.scan().map_err(|error| unreadable(&self.path, &error))?;
             Ok(open.damaged.map_or(Ok(records), Err))
         };
         // Without the lock a record may be seen while it is written: then a second look finds it whole.
@@ -111,7 +111,7 @@ impl Ledger {
             Ok(Place::Whole { record, .. }) => Ok(record.fence),
             Ok(Place::Empty { .. }) => Ok(0),
             Ok(Place::Damaged) => Err(damaged(&self.path, 0)),
-            Err(error) => Err(not_kept(&self.path, &error)),
+            Err(error) => Err(unreadable(&self.path, &error)),
         }
     }
 }
@@ -377,9 +377,18 @@ fn not_kept(path: &Path, error: &std::io::Error) -> Error {
 
 fn damaged(path: &Path, place: u64) -> Error {
     let text = format!("record {place} of the usage file is damaged: what it held is not known");
-    Error::new(ErrorKind::UsageNotKept, text).with_file(path).with_help(
-        "bring the file back from a backup, or move it away: then nothing made before today is known",
-    )
+    let file = path.display();
+    Error::new(ErrorKind::UsageNotKept, text).with_file(path).with_help(format!(
+        "bring the file back from a backup; or, and nothing made before today is known then, so retire nothing before \
+         that has expired: mv {file} {file}.damaged"
+    ))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+    let text = format!("the usage of keys cannot be read: {error}");
+    Error::new(ErrorKind::UsageNotKept, text)
+        .with_file(path)
+        .with_help(format!("let this process read it; ls -l {} says who may", path.display()))
 }
 
 #[cfg(test)]

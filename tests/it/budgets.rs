@@ -37,6 +37,39 @@ fn told(output: &Output) -> bool {
 }
 
 #[test]
+fn check_says_when_nobody_can_read_what_was_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = configured(folder.path());
+    assert_eq!(claviger(&config, &["encrypt", "--label", LABEL]).status.code(), Some(0));
+    let usage = folder.path().join("state/usage");
+    let whole = std::fs::read(&usage).unwrap();
+    let damaged: Vec<u8> = whole.iter().map(|byte| byte ^ 0x55).collect();
+    for is_folder in [false, true] {
+        std::fs::remove_file(&usage).unwrap();
+        if is_folder {
+            std::fs::create_dir(&usage).unwrap();
+        } else {
+            std::fs::write(&usage, &damaged).unwrap();
+        }
+        let (says, help) = if is_folder {
+            ("cannot be read: ", format!("ls -l {}", usage.display()))
+        } else {
+            ("is damaged", format!("mv {0} {0}.damaged", usage.display()))
+        };
+        assert_eq!(claviger(&config, &["encrypt", "--label", LABEL]).status.code(), Some(3));
+        let output = claviger(&config, &["check", "--json"]);
+        let facts: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((output.status.code(), &facts["errors"]), (Some(1), &1.into()), "{facts}");
+        let problem = &facts["problems"][0];
+        assert_eq!(problem["code"], "usage_not_kept");
+        let message = problem["message"].as_str().unwrap();
+        assert!(message.starts_with(&format!("{}: ", usage.display())), "{message}");
+        assert!(message.contains(says), "{message}");
+        assert!(problem["help"].as_str().unwrap().contains(&help), "{problem}");
+    }
+}
+
+#[test]
 fn every_command_that_shows_the_key_warns_from_the_half_on() {
     let folder = tempfile::tempdir().unwrap();
     let config = configured(folder.path());
