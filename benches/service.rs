@@ -34,6 +34,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use rustix::time::{ClockId, clock_gettime};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -46,7 +47,7 @@ const ES256: &str = "am.services.oauth2.oidc.signing.ES256";
 const HS256: &str = "am.services.oauth2.jwt.authenticity.signing";
 const KEY: &str = "the key of a bench, of no use elsewhere";
 const CONNECTIONS: usize = 8;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 7;
 const ROUND: Duration = Duration::from_secs(2);
 const BATCH: usize = 100;
 /// An empty JSON body.
@@ -187,7 +188,7 @@ impl House {
         println!(
             "requests a second over {CONNECTIONS} connections, medians of {ROUNDS} rounds in turns"
         );
-        println!("{:<14} {:>10} {:>10} {:>7}", "operation", "service", "floor", "ratio");
+        heading("service", "floor");
         let (_service, address) = self.service();
         let body = json!({ "claims": claims() }).to_string();
         let (es256, token) = self.token(ES256);
@@ -218,7 +219,7 @@ impl House {
         println!(
             "\nrequests a second with an audit line for each in a file, and without; medians of {ROUNDS} rounds in turns"
         );
-        println!("{:<14} {:>10} {:>10} {:>7}", "operation", "lines", "none", "ratio");
+        heading("lines", "none");
         let settings = self.keyring.config().service.audit.clone().unwrap();
         let audit = Audit::open(&settings, Clock::system()).unwrap();
         let ((_audited, lines), (_plain, none)) = (self.audited(Some(audit)), self.service());
@@ -237,12 +238,14 @@ impl House {
         for _ in 0..ROUNDS {
             let ours = self.load(servers.0, path, body, ROUND);
             let floor = self.load(servers.1, path, body, ROUND);
-            rates.push((ours.rate(), floor.rate()));
+            rates.push([ours.rate(), floor.rate(), ours.cpu_us, floor.cpu_us]);
         }
-        let ratio = median(rates.iter().map(|(ours, floor)| ours / floor));
-        let ours = median(rates.iter().map(|rate| rate.0));
-        let floor = median(rates.iter().map(|rate| rate.1));
-        println!("{name:<14} {ours:>10.0} {floor:>10.0} {ratio:>7.2}");
+        let middle = |at: usize| median(rates.iter().map(|rates| rates[at]));
+        let ratio =
+            |one: usize, other: usize| median(rates.iter().map(|rates| rates[one] / rates[other]));
+        let rate = format!("{:>10.0} {:>10.0} {:>7.2}", middle(0), middle(1), ratio(0, 1));
+        let cpu = format!("{:>8.2} {:>8.2} {:>7.2}", middle(2), middle(3), ratio(3, 2));
+        println!("{name:<14} {rate}   {cpu}");
     }
 
     fn batches(&self) {
@@ -364,9 +367,13 @@ impl House {
             .spawn()
             .unwrap();
         client.stdin.take().unwrap().write_all(&request).unwrap();
+        let before = process_time();
         let output = client.wait_with_output().unwrap();
+        let spent = process_time() - before;
         assert!(output.status.success());
-        serde_json::from_slice(&output.stdout).unwrap()
+        let mut load: Load = serde_json::from_slice(&output.stdout).unwrap();
+        load.cpu_us = spent.as_secs_f64() * 1e6 / load.done as f64;
+        load
     }
 }
 
@@ -379,6 +386,9 @@ struct Load {
     seconds: f64,
     p50_us: f64,
     p99_us: f64,
+    /// What the serving process spent for each.
+    #[serde(default)]
+    cpu_us: f64,
 }
 
 impl Load {
@@ -386,6 +396,18 @@ impl Load {
         assert_eq!(self.refused, 0);
         self.done as f64 / self.seconds
     }
+}
+
+/// Rates, and what a request costs the serving thread: the client shares the machine, so that rates waver more.
+fn heading(ours: &str, other: &str) {
+    let rate = format!("{ours:>10} {other:>10} {:>7}", "ratio");
+    println!("{:<14} {rate}   {:>8} {other:>8} {:>7}", "operation", "CPU us", "ratio");
+}
+
+/// The CPU time of this process, which serves while its child asks.
+fn process_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
 }
 
 fn one_thread(name: &str) -> Runtime {
@@ -466,7 +488,8 @@ fn ask(arguments: &[String]) {
     latencies.sort();
     let at = |share: f64| latencies[(latencies.len() as f64 * share) as usize].as_secs_f64() * 1e6;
     let (p50_us, p99_us) = (at(0.5), at(0.99));
-    let load = Load { done: latencies.len() as u64, refused, seconds, p50_us, p99_us };
+    let done = latencies.len() as u64;
+    let load = Load { done, refused, seconds, p50_us, p99_us, cpu_us: 0.0 };
     println!("{}", serde_json::to_string(&load).unwrap());
 }
 
