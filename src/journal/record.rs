@@ -126,6 +126,8 @@ pub enum Action {
     EditedByHand,
     /// The journal begins: the mappings as they were found.
     FirstSeen,
+    /// The journal begins with the keys that were made for it: none of them had made anything.
+    Init,
     /// An alias went to the front.
     Promote,
     /// A torn last line was dropped, or records were found missing.
@@ -154,6 +156,7 @@ impl Action {
         match self {
             Self::EditedByHand => "edited-by-hand",
             Self::FirstSeen => "first-seen",
+            Self::Init => "init",
             Self::Other => "other",
             Self::Promote => "promote",
             Self::Recover => "recover",

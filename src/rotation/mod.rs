@@ -77,6 +77,8 @@ pub struct Rotation {
     history: History,
     notes: Vec<String>,
     lock: Option<Lock>,
+    /// What a journal without records begins with.
+    beginning: Action,
 }
 
 impl Rotation {
@@ -87,6 +89,19 @@ impl Rotation {
     /// [`ErrorKind::Config`] if it does not load; [`ErrorKind::Busy`], [`ErrorKind::Io`] for the lock and
     /// the journal.
     pub fn open(file: &Path, clock: Clock, actor: Actor) -> Result<Self> {
+        Self::begin_with(Action::FirstSeen, file, &clock, &actor)
+    }
+
+    /// As [`Rotation::open`], of a configuration whose keys were all made just now: its journal begins with that, so
+    /// that nothing is unknown of them. Where a journal is already, it is [`Rotation::open`].
+    ///
+    /// # Errors
+    /// As [`Rotation::open`].
+    pub fn open_new(file: &Path, clock: Clock, actor: Actor) -> Result<Self> {
+        Self::begin_with(Action::Init, file, &clock, &actor)
+    }
+
+    fn begin_with(beginning: Action, file: &Path, clock: &Clock, actor: &Actor) -> Result<Self> {
         // What an editor is writing may not say yet where the lock is.
         let read = || Self::read(file, clock.clone(), actor.clone());
         let mut state_dir = match Config::load(file) {
@@ -99,6 +114,7 @@ impl Rotation {
             let mut rotation = read()?;
             if rotation.state_dir() == state_dir {
                 rotation.lock = Some(lock);
+                rotation.beginning = beginning;
                 rotation.catch_up(true)?;
                 rotation.note_unarchived();
                 return Ok(rotation);
@@ -181,6 +197,7 @@ impl Rotation {
             history,
             notes: Vec::new(),
             lock: None,
+            beginning: Action::FirstSeen,
         })
     }
 

@@ -122,7 +122,7 @@ impl Rotation {
         if changes.is_empty() && same_age {
             return None;
         }
-        let action = if first { Action::FirstSeen } else { Action::EditedByHand };
+        let action = if first { self.beginning } else { Action::EditedByHand };
         if !first && !changes.is_empty() {
             self.notes.push(format!("edited by hand, and recorded now: {}", told(&changes)));
         }

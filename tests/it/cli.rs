@@ -270,6 +270,35 @@ fn a_mistyped_label_of_a_mapping_is_one_error_and_not_one_for_each_of_its_aliase
     assert_eq!(found["problems"][0]["code"], "unknown_label");
 }
 
+/// The keys of a starter are new, and its journal begins with that: what they made is known from the first token on.
+#[test]
+fn of_the_keys_of_a_starter_nothing_is_unknown() {
+    let folder = starter();
+    let run = |arguments: &[&str]| {
+        let output = run_in(folder.path(), &[&["--json"], arguments].concat());
+        (output.status.code(), json_of(&output))
+    };
+    let status = |alias: &str| {
+        let (code, found) = run(&["status"]);
+        assert!(matches!(code, Some(0 | 1)), "{found}");
+        let labels = found["keys"].as_array().unwrap();
+        let aliases =
+            labels.iter().find(|one| one["label"] == LABEL).unwrap()["aliases"].as_array();
+        aliases.unwrap().iter().find(|key| key["alias"] == alias).unwrap().clone()
+    };
+    for alias in ["es256-1", "es256-2"] {
+        assert!(!status(alias).to_string().contains("unknown"), "{}", status(alias));
+    }
+    let (code, history) = run(&["history"]);
+    assert_eq!(code, Some(0));
+    assert!(history.to_string().contains("\"init\""), "{history}");
+    // It never acted, and it is known that it did not.
+    let (code, retired) = run(&["retire", LABEL, "es256-2"]);
+    assert_eq!(code, Some(0), "{retired}");
+    let (code, again) = run(&["check"]);
+    assert_eq!(code, Some(0), "{again}");
+}
+
 #[test]
 fn what_a_load_warns_of_is_shown_with_v_alone() {
     let folder = tempfile::tempdir().unwrap();

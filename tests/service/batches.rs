@@ -55,7 +55,7 @@ fn tokens_alone_are_answered_as_others_are() {
         "\\u0061",
         "{}",
         "]}",
-        &good[1..],
+        good.get(1..).unwrap(),
         &format!("{good} "),
     ];
     let verify = |body: &str| running.post_text(&format!("{LABEL}/verify"), KEY, body);
