@@ -334,6 +334,26 @@ fn post_and_soap_carry_a_message_unchanged() {
     assert_eq!(script.unwrap_err().kind(), ErrorKind::Usage);
 }
 
+/// However the declaration of the message is written, none stands inside the envelope.
+#[test]
+fn a_declaration_does_not_go_into_the_envelope() {
+    let message = "<a xmlns=\"urn:a\"></a>";
+    for declaration in [
+        "<?xml version=\"1.0\"?>",
+        "<?xml\nversion='1.0'\n?>\n",
+        "<?xml\tversion=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\" ?>",
+        "\u{feff}<?xml\r\nversion=\"1.0\"?>",
+    ] {
+        let envelope = binding::wrap_soap(&format!("{declaration}{message}")).unwrap();
+        assert!(!envelope.contains("<?xml"), "{envelope}");
+        let back = binding::unwrap_soap(envelope.as_bytes(), &LIMITS).unwrap();
+        assert!(back.starts_with("<a xmlns=\"urn:a\""), "{back}");
+    }
+    // Another target that begins alike is no declaration.
+    let sheet = "<?xml-stylesheet href=\"a\"?><a/>";
+    assert!(binding::wrap_soap(sheet).unwrap().contains(sheet));
+}
+
 /// Changed and cut bytes in a signed, an encrypted and a published document and in a query: nothing panics, and
 /// whatever still verifies or decrypts has the content that was signed or encrypted.
 #[test]

@@ -63,7 +63,9 @@ pub fn wrap_soap(message: &str) -> Result<String> {
     raw::check(message.as_bytes(), &XmlLimits::MESSAGE)?;
     let message = message.strip_prefix('\u{feff}').unwrap_or(message).trim_start();
     // The declaration of the message has no place inside another document.
-    let message = match message.strip_prefix("<?xml ").and_then(|rest| rest.split_once("?>")) {
+    let declared =
+        message.strip_prefix("<?xml").filter(|rest| rest.starts_with(char::is_whitespace));
+    let message = match declared.and_then(|rest| rest.split_once("?>")) {
         Some((_, rest)) => rest.trim_start(),
         None => message,
     };
