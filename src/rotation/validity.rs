@@ -4,6 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::{Rotation, announce};
+use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::Action;
 use crate::keyring::keyset::KeySet;
@@ -81,7 +82,9 @@ impl Rotation {
         wanted: Option<SystemTime>,
     ) -> Result<Validity> {
         let (validity, now) = (self.validity(verify, encrypt, realm), self.now());
-        let until = [wanted, validity.until].into_iter().flatten().min();
+        // As documents write it, so that what is told is what they say.
+        let whole = |until| clock::from_unix(clock::to_unix(until));
+        let until = [wanted, validity.until].into_iter().flatten().min().map(whole);
         if until.is_some_and(|until| until <= now) {
             let text = "a step of a schedule is due now: what is written would be old";
             return Err(Error::new(ErrorKind::StepRefused, text).with_help("claviger rotate --due"));

@@ -147,7 +147,10 @@ fn metadata_follow_the_schedule() {
     text.push_str(&format!("[policy]\njwks_max_age = \"2h\"\n[rotation.\"{SP}.signing\"]\nperiod = \"90d\"\noverlap = \"30d\"\nalias = \"sign-{{date}}\"\n"));
     std::fs::write(root.join("claviger.toml"), text).unwrap();
     let found = answer(root);
-    let until = claviger::clock::parse_rfc3339(found["valid_until"].as_str().unwrap()).unwrap();
+    let told = found["valid_until"].as_str().unwrap();
+    let written = found["xml"].as_str().unwrap();
+    assert!(written.contains(&format!("validUntil=\"{told}\"")), "{found}");
+    let until = claviger::clock::parse_rfc3339(told).unwrap();
     let days =
         until.duration_since(claviger::clock::Clock::system().now()).unwrap().as_secs() / 86_400;
     // The key that acts in 90 days is not in it.
@@ -361,6 +364,15 @@ fn switches_of_the_peer_are_named_one_by_one() {
             &format!("saml decrypt --role sp --kind {kind} --allow cbc --in {kind}.enc"),
         );
         assert_eq!(refused, (1, "not_decrypted".into()));
+        let decrypt = format!("-v --json saml decrypt --role sp --kind {kind} --in {kind}.enc");
+        for (more, reason) in [
+            ("", "the content algorithm is not allowed"),
+            (" --allow cbc", "the key transport is not allowed"),
+        ] {
+            let told = claviger(root, &format!("{decrypt}{more}")).stdout;
+            let told: Value = serde_json::from_slice(&told).unwrap();
+            assert_eq!(told["error"]["help"], reason);
+        }
         let opened = done(
             root,
             &format!("saml decrypt --role sp --kind {kind} --allow cbc,rsa1_5 --in {kind}.enc"),

@@ -117,10 +117,12 @@ impl Opener<'_> {
         let (iv, rest) = octets.split_at_checked(iv_bytes).ok_or("the ciphertext is short")?;
         let cut = rest.len().checked_sub(tag_bytes).ok_or("the ciphertext is short")?;
         let (ciphertext, tag) = rest.split_at(cut);
-        for transported in encrypted_keys(wrapper, data)? {
-            if !allows(transported.row, self.policy, Some(self.set)) {
-                continue;
-            }
+        let mut transports = encrypted_keys(wrapper, data)?;
+        transports.retain(|one| allows(one.row, self.policy, Some(self.set)));
+        if transports.is_empty() {
+            return Err("the key transport is not allowed");
+        }
+        for transported in transports {
             for one in self.set.keys().iter().filter(|one| self.may_try(&one.key)).take(MAX_KEYS) {
                 let plain = self.session_key(&one.key, &transported, content).and_then(|cek| {
                     // EXPOSE: into the cipher.
