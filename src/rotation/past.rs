@@ -55,7 +55,7 @@ pub struct PastAnswer {
 /// Checks a compact token against the keys that stood behind a label of `keyring` at `time`.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`] without a journal, [`ErrorKind::Damaged`] if its chain breaks or it begins later,
+/// [`ErrorKind::Usage`] without a journal, or of a time that is still to come, [`ErrorKind::Damaged`] if its chain breaks or it begins later,
 /// [`ErrorKind::UnknownAlias`] if the key of the token is known and not at hand any more.
 pub fn verify_at(
     keyring: &Keyring,
@@ -76,6 +76,7 @@ pub fn verify_at(
         return Err(Error::new(ErrorKind::Damaged, text)
             .with_help("nothing can be said from it; compare it with a backup"));
     }
+    not_to_come(&history, time, keyring.clock().now())?;
     let archived = archive::read(state_dir, set.label())?;
     let all = everyone(set, archived)?;
     let verified = match jws::verify(&all, token, options) {
@@ -87,6 +88,20 @@ pub fn verify_at(
         }
     };
     answer(&history, set, realm, verified, time)
+}
+
+/// Nobody knows who will stand behind a label. A record after now is of a process whose clock is ahead: until then the
+/// journal answers.
+fn not_to_come(history: &History, time: SystemTime, now: SystemTime) -> Result<()> {
+    let recorded = history.records.iter().map(|record| record.time).max();
+    if time <= now || recorded.is_some_and(|recorded| time <= recorded) {
+        return Ok(());
+    }
+    let (time, now) = (crate::clock::rfc3339(time), crate::clock::rfc3339(now));
+    let text =
+        format!("{time} is still to come: it is {now}, and the journal knows the past alone");
+    Err(Error::new(ErrorKind::Usage, text)
+        .with_help("ask for a time that is past, or leave the time out to ask for now"))
 }
 
 fn nobody(verified: Option<Verified>) -> PastAnswer {

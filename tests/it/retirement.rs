@@ -353,7 +353,7 @@ fn the_journal_answers_for_the_past() {
     for (time, code, outcome) in [
         ("2027-01-15T08:00:10Z", 0, "valid-then"),
         ("2027-01-15T08:10:00Z", 1, "suspect"),
-        ("2030-01-01T00:00:00Z", 1, "never"),
+        ("2027-01-15T08:16:50Z", 1, "never"),
     ] {
         let arguments = ["verify", "--label", ES256, "--in", file, "--at", time, "--json"];
         let output = shop.run(&arguments);
@@ -361,6 +361,16 @@ fn the_journal_answers_for_the_past() {
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(answer["outcome"], outcome, "{answer}");
     }
+    // What is to come nobody knows: neither whether the key will be mapped, nor whether it leaks.
+    let output =
+        shop.run(&["verify", "--label", ES256, "--in", file, "--at", "2999-01-01T00:00:00Z"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("2999-01-01T00:00:00Z is still to come: it is 2"), "{told}");
+    let refused = ask(&by_b, shop.now() + Duration::from_secs(1)).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Usage);
+    let now = claviger::clock::rfc3339(shop.now());
+    assert!(refused.message().contains(&format!("it is {now}")), "{refused}");
 }
 
 #[test]
