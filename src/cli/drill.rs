@@ -257,7 +257,9 @@ fn tell_replay(found: &Replay) -> Outcome {
         Some((first, last)) => {
             notes.push(format!("recorded from {first} to {last}; a token counts once a use"));
         }
-        None => notes.push("warning: the trace is empty, so the verdict says nothing".to_owned()),
+        None => notes.push(
+            "warning: the trace has no record that can be read, so nothing is proven".to_owned(),
+        ),
     }
     if found.dropped > 0 {
         notes.push(format!("warning: {} uses were not recorded", found.dropped));
@@ -265,10 +267,14 @@ fn tell_replay(found: &Replay) -> Outcome {
     if found.damaged > 0 {
         notes.push(format!("warning: the trace is damaged in {} places", found.damaged));
     }
-    let broken = u8::from(found.broken > 0);
-    let verdict = if broken == 0 { "safe" } else { "breaks" };
+    let (verdict, exit) = match (found.broken, &found.recorded) {
+        // Without a record there is no verdict: what was to be done could not be done.
+        (_, None) => ("unknown", 3),
+        (0, Some(_)) => ("safe", 0),
+        _ => ("breaks", 1),
+    };
     let json = json!({ "verdict": verdict, "replay": found });
-    Outcome::new(json, escape(&text)).with_notes(notes).with_exit(broken)
+    Outcome::new(json, escape(&text)).with_notes(notes).with_exit(exit)
 }
 
 /// The verdict, and the exit code that goes with it.

@@ -42,7 +42,7 @@ impl Trace {
     /// Reads files, older ones first or not: order does not matter.
     ///
     /// # Errors
-    /// [`ErrorKind::StoreUnreadable`] if one cannot be read, [`ErrorKind::Malformed`] if it is no trace.
+    /// [`ErrorKind::StoreUnreadable`] if one cannot be read or is no trace.
     pub fn read(files: &[PathBuf]) -> Result<Self> {
         let mut trace = Self::default();
         for path in files {
@@ -51,9 +51,11 @@ impl Trace {
                 Error::new(ErrorKind::StoreUnreadable, text).with_file(path)
             };
             let file = File::open(path).map_err(unreadable)?;
+            let damaged = trace.damaged;
             let frames = trace.add(BufReader::with_capacity(1 << 20, file)).map_err(unreadable)?;
-            if frames == 0 && trace.damaged > 0 {
-                return Err(Error::new(ErrorKind::Malformed, "this is no trace of this version")
+            if frames == 0 && trace.damaged > damaged {
+                let text = "this is no trace of this version: nothing is whole from byte 0 on";
+                return Err(Error::new(ErrorKind::StoreUnreadable, text)
                     .with_file(path)
                     .with_help("[trace] record = true makes one in state_dir/trace"));
             }

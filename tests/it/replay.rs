@@ -261,7 +261,22 @@ fn a_future_mapping_is_told_what_it_breaks_and_until_when() {
     assert_eq!(found["replay"]["breaks"][0]["why"], "key-not-tried");
     // Nothing recorded, nothing said.
     let (code, _) = run(&["--trace", "next.toml"]);
-    assert_eq!(code, 1);
+    assert_eq!(code, 3);
+    let trace = shop.path().join("state/trace/trace.0");
+    let whole = std::fs::read(&trace).unwrap();
+    for length in [0, 5, 40] {
+        std::fs::write(shop.path().join("cut"), &whole[..length]).unwrap();
+        let (code, text) = run(&["--trace", "cut"]);
+        assert_eq!(code, 3, "{length}: {text}");
+    }
+    std::fs::write(shop.path().join("cut"), b"").unwrap();
+    let (_, text) = run(&["--trace", "cut", "--json"]);
+    let found: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(found["verdict"], "unknown");
+    // A torn last record is normal: what stands before it counts.
+    std::fs::write(shop.path().join("cut"), &whole[..whole.len() - 7]).unwrap();
+    let (code, text) = run(&["--trace", "cut"]);
+    assert!(code == 1 && text.contains(" live tokens break"), "{text}");
 }
 
 /// A small generator: the same run every time.
