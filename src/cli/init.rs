@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use claviger::error::Result;
-use claviger::journal::Actor;
 use claviger::rotation::Rotation;
 use claviger::starter;
 use serde_json::json;
 
+use super::step::ActorArgs;
 use super::{Context, Outcome};
 
 /// Arguments.
@@ -17,12 +17,14 @@ pub(crate) struct Args {
     /// The directory; made if it is not there
     #[arg(default_value = ".")]
     directory: PathBuf,
+    #[command(flatten)]
+    who: ActorArgs,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let made = starter::create(&args.directory, context.clock.now())?;
     let config = args.directory.join("claviger.toml");
-    drop(Rotation::open_new(&config, context.clock.clone(), Actor::of_this_process(None))?);
+    drop(Rotation::open_new(&config, context.clock.clone(), args.who.actor())?);
     let shown: Vec<String> = made.iter().map(|path| path.display().to_string()).collect();
     let mut notes: Vec<String> = shown.iter().map(|path| format!("made {path}")).collect();
     notes.push(format!("next: claviger -c {} check", config.display()));

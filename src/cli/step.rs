@@ -32,12 +32,26 @@ pub(crate) struct WhoArgs {
     /// Why, for the journal
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    who: ActorArgs,
+}
+
+/// Who writes into the journal.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ActorArgs {
     /// Who, for the journal [default: the user]
     #[arg(long = "as", value_name = "NAME", env = "CLAVIGER_ACTOR", hide_env_values = true)]
     actor: Option<String>,
 }
 
 impl WhoArgs {
+    /// The actor of this process.
+    pub(crate) fn actor(&self) -> Actor {
+        self.who.actor()
+    }
+}
+
+impl ActorArgs {
     /// The actor of this process.
     pub(crate) fn actor(&self) -> Actor {
         Actor::of_this_process(self.actor.clone())

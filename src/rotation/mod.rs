@@ -77,8 +77,6 @@ pub struct Rotation {
     history: History,
     notes: Vec<String>,
     lock: Option<Lock>,
-    /// What a journal without records begins with.
-    beginning: Action,
 }
 
 impl Rotation {
@@ -114,8 +112,7 @@ impl Rotation {
             let mut rotation = read()?;
             if rotation.state_dir() == state_dir {
                 rotation.lock = Some(lock);
-                rotation.beginning = beginning;
-                rotation.catch_up(true)?;
+                rotation.catch_up(beginning, true)?;
                 rotation.note_unarchived();
                 return Ok(rotation);
             }
@@ -151,7 +148,7 @@ impl Rotation {
     /// [`ErrorKind::Config`] if it does not load; [`ErrorKind::StoreUnreadable`] for the journal.
     pub fn preview(file: &Path, clock: Clock) -> Result<Self> {
         let mut rotation = Self::read(file, clock, Actor::of_this_process(None))?;
-        rotation.catch_up(false)?;
+        rotation.catch_up(Action::FirstSeen, false)?;
         Ok(rotation)
     }
 
@@ -165,7 +162,7 @@ impl Rotation {
         let text = Config::read_unaltered(&config.file)?;
         let actor = Actor::of_this_process(None);
         let mut rotation = Self::of(keyring.clone(), text, clock, actor)?;
-        rotation.catch_up(false)?;
+        rotation.catch_up(Action::FirstSeen, false)?;
         Ok(rotation)
     }
 
@@ -197,7 +194,6 @@ impl Rotation {
             history,
             notes: Vec::new(),
             lock: None,
-            beginning: Action::FirstSeen,
         })
     }
 

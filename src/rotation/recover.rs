@@ -11,8 +11,9 @@ use crate::label::StoreName;
 use crate::stores::StoreConfig;
 
 impl Rotation {
-    /// Brings the journal up to what is there. A preview does so in memory alone.
-    pub(super) fn catch_up(&mut self, write: bool) -> Result<()> {
+    /// Brings the journal up to what is there; one without records begins with `beginning`. A preview does so in memory
+    /// alone.
+    pub(super) fn catch_up(&mut self, beginning: Action, write: bool) -> Result<()> {
         if self.journal.is_none() {
             self.notes.push("nothing is recorded: add state_dir = \"state\" to [keyring]".into());
             return Ok(());
@@ -27,7 +28,7 @@ impl Rotation {
             self.finish_files()?;
         }
         let mut records: Vec<Record> = self.lost().into_iter().chain(self.ended()).collect();
-        records.extend(self.found_by_hand(&records));
+        records.extend(self.found_by_hand(beginning, &records));
         if write {
             for record in records {
                 self.append(record)?;
@@ -109,7 +110,7 @@ impl Rotation {
     }
 
     /// What the mappings, or the time for which key sets are cached, have become without a step.
-    fn found_by_hand(&mut self, ended: &[Record]) -> Option<Record> {
+    fn found_by_hand(&mut self, beginning: Action, ended: &[Record]) -> Option<Record> {
         // Refusals of a configuration that did not load may stand before.
         let first = last_max_age(&self.history).is_none();
         let mut known = self.history.mappings();
@@ -122,7 +123,7 @@ impl Rotation {
         if changes.is_empty() && same_age {
             return None;
         }
-        let action = if first { self.beginning } else { Action::EditedByHand };
+        let action = if first { beginning } else { Action::EditedByHand };
         if !first && !changes.is_empty() {
             self.notes.push(format!("edited by hand, and recorded now: {}", told(&changes)));
         }

@@ -270,6 +270,19 @@ fn a_mistyped_label_of_a_mapping_is_one_error_and_not_one_for_each_of_its_aliase
     assert_eq!(found["problems"][0]["code"], "unknown_label");
 }
 
+#[test]
+fn the_journal_of_a_starter_says_who_made_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = run_in(folder.path(), &["init", "demo", "--as", "alice"]);
+    assert_eq!(made.status.code(), Some(0), "{made:?}");
+    let history = run_in(folder.path(), &["-c", "demo/claviger.toml", "--json", "history"]);
+    let records = json_of(&history)["records"].clone();
+    assert_eq!(
+        (&records[0]["action"], &records[0]["who"]["name"]),
+        (&"init".into(), &"alice".into())
+    );
+}
+
 /// The keys of a starter are new, and its journal begins with that: what they made is known from the first token on.
 #[test]
 fn of_the_keys_of_a_starter_nothing_is_unknown() {
