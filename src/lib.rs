@@ -95,6 +95,7 @@ mod parallel;
 pub mod problem;
 pub mod profiles;
 pub mod published;
+mod recent;
 #[cfg(feature = "http")]
 pub mod remote;
 pub mod rotation;

@@ -12,6 +12,7 @@ use super::plain_header::PlainHeader;
 use crate::crypto::PublicParameters;
 use crate::json;
 use crate::ops::KeySet;
+use crate::recent::Recent;
 
 /// Header members that this program understands, which `crit` must therefore not name (RFC 7515 §4.1.11).
 const REGISTERED: [&str; 18] = [
@@ -33,14 +34,8 @@ pub(super) enum Header {
     Known(Arc<PlainHeader>),
 }
 
-/// The last plain headers of signatures that this thread read.
-#[derive(Default)]
-struct Known {
-    /// base64url, and what it says.
-    headers: Vec<(Box<str>, Arc<PlainHeader>)>,
-    /// Which is overwritten next.
-    next: usize,
-}
+/// base64url, and what it says.
+type KnownHeader = (Box<str>, Arc<PlainHeader>);
 
 /// How many headers a thread knows, and how long each may be: a service verifies the tokens of few issuers, and all
 /// tokens that an issuer signs with one key begin with the same header.
@@ -48,23 +43,27 @@ const MOST_KNOWN: usize = 4;
 const KNOWN_BYTES: usize = 512;
 
 thread_local! {
-    static KNOWN: RefCell<Known> = RefCell::default();
+    /// The last plain headers of signatures that this thread read.
+    static KNOWN: RefCell<Recent<KnownHeader, MOST_KNOWN>> = RefCell::default();
 }
 
-impl Known {
-    fn find(&self, text: &str) -> Option<Arc<PlainHeader>> {
-        let (_, found) = self.headers.iter().find(|(known, _)| **known == *text)?;
-        Some(Arc::clone(found))
-    }
+/// A header that this thread knows; a thread that ends knows none.
+fn known(text: &str) -> Option<Arc<PlainHeader>> {
+    let find = |known: &RefCell<Recent<KnownHeader, MOST_KNOWN>>| {
+        let known = known.try_borrow().ok()?;
+        known.iter().find(|(one, _)| **one == *text).map(|(_, header)| Arc::clone(header))
+    };
+    KNOWN.try_with(find).ok().flatten()
+}
 
-    fn keep(&mut self, text: &str, header: &Arc<PlainHeader>) {
-        let entry = (text.into(), Arc::clone(header));
-        match self.headers.get_mut(self.next) {
-            Some(oldest) => *oldest = entry,
-            None => self.headers.push(entry),
+fn keep_known(text: &str, header: &Arc<PlainHeader>) {
+    let keep = |known: &RefCell<Recent<KnownHeader, MOST_KNOWN>>| {
+        if let Ok(mut known) = known.try_borrow_mut() {
+            known.keep((text.into(), Arc::clone(header)));
         }
-        self.next = (self.next + 1) % MOST_KNOWN;
-    }
+    };
+    // A thread that ends keeps nothing.
+    let _ = KNOWN.try_with(keep);
 }
 
 impl Header {
@@ -91,11 +90,9 @@ impl Header {
     /// As [`Header::protected`], of a signature: its header is likely to be that of an earlier one, which is not read
     /// again.
     pub(super) fn of_signature(text: &str, set: &KeySet) -> Result<Self, Reason> {
-        // No thread that ends verifies anything; it would do without.
-        let known = KNOWN.try_with(|known| known.try_borrow().ok()?.find(text)).ok().flatten();
         let max_depth = set.policy().limits.max_json_depth;
         let fits = |one: &Arc<PlainHeader>| is_bounded(text, set) && one.depth() <= max_depth;
-        if let Some(known) = known.filter(fits) {
+        if let Some(known) = known(text).filter(fits) {
             return Ok(Self::Known(known));
         }
         let header = Self::protected(text, set)?;
@@ -104,10 +101,7 @@ impl Header {
             return Ok(Self::Plain(plain));
         }
         let plain = Arc::new(plain);
-        drop(
-            KNOWN
-                .try_with(|known| known.try_borrow_mut().map(|mut known| known.keep(text, &plain))),
-        );
+        keep_known(text, &plain);
         Ok(Self::Known(plain))
     }
 

@@ -14,6 +14,7 @@ use prometheus_client::metrics::counter::Counter;
 use super::call::Members;
 use crate::keyring::{Place, Snapshot};
 use crate::label::{CallerName, LabelName, Realm};
+use crate::recent::Recent;
 use crate::secret::SecretBytes;
 
 /// Of a request that was let in.
@@ -48,14 +49,7 @@ const MAX_BYTES: usize = 1 << 10;
 
 /// The last of a connection. Its requests may run at once (HTTP/2).
 #[derive(Debug, Default)]
-pub(super) struct Memory(Mutex<Remembered>);
-
-#[derive(Debug, Default)]
-struct Remembered {
-    entries: Vec<Entry>,
-    /// Which is overwritten next.
-    next: usize,
-}
+pub(super) struct Memory(Mutex<Recent<Entry, MOST>>);
 
 #[derive(Debug)]
 struct Entry {
@@ -73,7 +67,7 @@ impl Memory {
     pub(super) fn find(&self, snapshot: &Snapshot, head: &Parts) -> Option<Arc<Asked>> {
         let (target, credential) = known_by(head)?;
         let remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = remembered.entries.iter().find(|entry| {
+        let found = remembered.iter().find(|entry| {
             entry.snapshot == snapshot.id()
                 && entry.method == head.method
                 && *entry.target == *target
@@ -96,13 +90,7 @@ impl Memory {
             credential: credential.map(SecretBytes::from_slice),
             asked: Arc::clone(asked),
         };
-        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Remembered { entries, next } = &mut *remembered;
-        match entries.get_mut(*next) {
-            Some(oldest) => *oldest = entry,
-            None => entries.push(entry),
-        }
-        *next = (*next + 1) % MOST;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).keep(entry);
     }
 }
 

@@ -10,6 +10,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("parallel", &[]),
     ("blocks", &[]),
+    ("recent", &[]),
     ("encoding", &[]),
     ("alg", &["error"]),
     ("atomic", &["error"]),
@@ -48,7 +49,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     ("ops", &["error", "alg", "label", "catalogue", "crypto", "keyring", "usage"]),
-    ("jose", &["error", "secret", "encoding", "json", "alg", "catalogue", "crypto", "ops"]),
+    (
+        "jose",
+        &["error", "secret", "encoding", "recent", "json", "alg", "catalogue", "crypto", "ops"],
+    ),
     ("xmlsec", &["error", "secret", "blocks", "encoding", "alg", "crypto", "ops"]),
     (
         "profiles",
@@ -125,6 +129,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         &[
             "error",
             "encoding",
+            "recent",
             "problem",
             "atomic",
             "secret",

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -304,12 +303,7 @@ fn refusals_have_codes_and_nothing_is_guessed() {
 #[test]
 fn a_client_certificate_and_a_unix_socket_prove_and_reach() {
     let folder = tempfile::tempdir().unwrap();
-    let claviger = env!("CARGO_BIN_EXE_claviger");
-    let made = Command::new(claviger).arg("init").arg(folder.path()).output().unwrap();
-    assert!(made.status.success(), "{made:?}");
-    let mut command = Command::new(claviger);
-    command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(&folder);
-    let served = Served::start(command);
+    let served = Served::starter(folder.path());
     let read = |name: &str| std::fs::read(folder.path().join("tls").join(name)).unwrap();
     let url = format!("https://localhost:{}", served.port());
     let trusting = || Client::builder(&url).roots_pem(&read("ca.pem")).unwrap();

@@ -233,6 +233,16 @@ pub(crate) struct Served {
 }
 
 impl Served {
+    /// A starter in this folder, on a port of its own.
+    pub(crate) fn starter(folder: &Path) -> Self {
+        let claviger = env!("CARGO_BIN_EXE_claviger");
+        let made = Command::new(claviger).arg("init").arg(folder).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let mut command = Command::new(claviger);
+        command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(folder);
+        Self::start(command)
+    }
+
     /// Starts it and waits until it listens.
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();

@@ -104,12 +104,7 @@ fn claims_that_name_a_member_twice_are_refused_by_every_profile() {
 #[test]
 fn a_web_page_is_let_in_by_a_bearer_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let claviger = env!("CARGO_BIN_EXE_claviger");
-    let made = Command::new(claviger).arg("init").arg(folder.path()).output().unwrap();
-    assert!(made.status.success(), "{made:?}");
-    let mut command = Command::new(claviger);
-    command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(&folder);
-    let served = Served::start(command);
+    let served = Served::starter(folder.path());
     let curl = |arguments: &[&str]| {
         let mut command = Command::new("curl");
         command.args(["--silent", "--max-time", "60", "--write-out", "%{http_code} "]);
