@@ -8,7 +8,6 @@ pub use crate::crypto::Role;
 use crate::crypto::{self, sign};
 use crate::error::{Error, ErrorKind, Result};
 pub(crate) use crate::keyring::acting::End;
-pub(crate) use crate::keyring::keyset::OF_REGISTRATION;
 pub use crate::keyring::keyset::{Candidates, KeySet, KeySetPolicy, LabelKey};
 pub use crate::keyring::peer::{PeerKeySet, PeerRules, SkippedKey};
 use crate::keyring::{Keyring, Place, Snapshot};

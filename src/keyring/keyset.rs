@@ -37,17 +37,12 @@ pub struct LabelKey {
     pub usage: KeyUsage,
 }
 
-/// What stands in the place of a store for keys that came with a message.
-pub(crate) const OF_PEER: &str = "peer";
-/// The same for secrets that came with the registration of a client.
-pub(crate) const OF_REGISTRATION: &str = "registration";
-
 impl LabelKey {
-    /// Whether it is out of a store, and no key that came with a message or a registration: what names such a one is
-    /// somebody else's to choose. Keys of a store with one of their names are taken for theirs.
+    /// Whether it is one that a keyring counts the uses of, and none that came with a message or a registration: what
+    /// names such a one is somebody else's to choose.
     #[cfg(feature = "service")]
-    pub(crate) fn is_ours(&self) -> bool {
-        ![OF_PEER, OF_REGISTRATION].contains(&self.store.as_str())
+    pub(crate) const fn is_ours(&self) -> bool {
+        self.usage.is_counted()
     }
 
     /// Whether `alg`, `use` and `key_ops` of its JWK let the key do this (RFC 7517 §4.2 to §4.4).

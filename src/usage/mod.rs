@@ -309,6 +309,11 @@ impl KeyUsage {
         self.before(Act::Encrypted, life, random_nonce)
     }
 
+    /// Whether anybody counts: it is a key of a keyring.
+    pub(crate) const fn is_counted(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// The key verified something.
     pub fn verified(&self) {
         self.count(Act::Verified);
@@ -358,7 +363,7 @@ impl KeyUsage {
 
 impl fmt::Debug for KeyUsage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyUsage").field("counted", &self.0.is_some()).finish()
+        f.debug_struct("KeyUsage").field("counted", &self.is_counted()).finish()
     }
 }
 

@@ -38,9 +38,10 @@ impl Watched {
         std::fs::write(folder.path().join("more.jwks"), keys).unwrap();
         std::fs::copy("keystores/default.p12", folder.path().join("saml.p12")).unwrap();
         std::fs::copy("keystores/storepass.txt", folder.path().join("pass")).unwrap();
+        // Keys that come with a message are of no store, whatever a store of ours is called.
         let more = format!(
-            "[stores.more]\nkind = \"keystore\"\npath = \"more.jwks\"\nintegrity = \"none\"\n\
-             [stores.more.mappings]\n\"{SESSION}\" = [\"k\"]\n\"{AUTHID}\" = [\"h\"]\n\
+            "[stores.peer]\nkind = \"keystore\"\npath = \"more.jwks\"\nintegrity = \"none\"\n\
+             [stores.peer.mappings]\n\"{SESSION}\" = [\"k\"]\n\"{AUTHID}\" = [\"h\"]\n\
              \"{ACCESS}\" = [\"o\"]\n\"{PARTY}\" = [\"p\"]\n\"{SEALED_ACCESS}\" = [\"u\"]\n\
              \"{AUTHENTICITY}\" = [\"h\"]\n\
              [stores.saml]\nkind = \"keystore\"\npath = \"saml.p12\"\n\

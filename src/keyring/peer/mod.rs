@@ -13,7 +13,7 @@ use crate::crypto::{Key, KeyKind, Role};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::jwk_public::{PublicJwk, read_public};
 use crate::formats::{self, Entry, JwkHints, Limits, Material, Passwords};
-use crate::keyring::keyset::{KeySet, KeySetPolicy, LabelKey, OF_PEER, complete_algorithms, fits};
+use crate::keyring::keyset::{KeySet, KeySetPolicy, LabelKey, complete_algorithms, fits};
 use crate::label::{Alias, LabelName};
 use crate::usage::KeyUsage;
 
@@ -310,5 +310,5 @@ fn label_key(number: usize, key: Key, hints: JwkHints) -> Result<LabelKey> {
     let kid = hints.kid.clone().unwrap_or_else(|| key.thumbprint().to_owned());
     let alias: Alias = kid.parse().or_else(|_| number.to_string().parse())?;
     let usage = KeyUsage::default();
-    Ok(LabelKey { alias, store: OF_PEER.parse()?, realm: None, kid, key, hints, usage })
+    Ok(LabelKey { alias, store: "peer".parse()?, realm: None, kid, key, hints, usage })
 }

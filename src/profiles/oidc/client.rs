@@ -14,7 +14,7 @@ use crate::catalogue::LabelUse;
 use crate::crypto::{Key, OctType};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json;
-use crate::ops::{KeySet, KeySetPolicy, LabelKey, OF_REGISTRATION};
+use crate::ops::{KeySet, KeySetPolicy, LabelKey};
 use crate::secret::SecretBytes;
 
 /// How deep the metadata of a client nests: a JWK set is four levels.
@@ -231,8 +231,7 @@ fn key_set(secrets: Vec<SecretBytes>) -> Result<Option<KeySet>> {
         let alias = format!("client_secret-{}", index + 1).parse()?;
         let kid = key.thumbprint().to_owned();
         let (hints, usage) = Default::default();
-        let store = OF_REGISTRATION.parse()?;
-        Ok(LabelKey { alias, store, realm: None, kid, key, hints, usage })
+        Ok(LabelKey { alias, store: "registration".parse()?, realm: None, kid, key, hints, usage })
     };
     let mut keys: Vec<LabelKey> =
         secrets.into_iter().enumerate().map(key).collect::<Result<_>>()?;
