@@ -245,27 +245,34 @@ fn tell_replay(found: &Replay) -> Outcome {
             .collect();
         text.push_str(&table(&head, &rows));
     }
-    text.push_str(&format!(
-        "{} of {} live tokens break at {}\n",
-        found.broken, found.live, found.at
-    ));
+    text.push_str(&match &found.recorded {
+        Some(_) => {
+            format!("{} of {} live tokens break at {}\n", found.broken, found.live, found.at)
+        }
+        None => "nothing is proven: the trace has no record that can be read\n".to_owned(),
+    });
     if let Some(safe) = &found.safe_from {
         text.push_str(&format!("none of them lives at {safe}\n"));
     }
     let mut notes = Vec::new();
-    match &found.recorded {
-        Some((first, last)) => {
-            notes.push(format!("recorded from {first} to {last}; a token counts once a use"));
-        }
-        None => notes.push(
-            "warning: the trace has no record that can be read, so nothing is proven".to_owned(),
-        ),
+    if let Some((first, last)) = &found.recorded {
+        notes.push(format!("recorded from {first} to {last}; a token counts once a use"));
     }
     if found.dropped > 0 {
         notes.push(format!("warning: {} uses were not recorded", found.dropped));
     }
-    if found.damaged > 0 {
-        notes.push(format!("warning: the trace is damaged in {} places", found.damaged));
+    notes.extend(found.damage.iter().map(|one| {
+        format!(
+            "warning: {} cannot be read from byte {} to {}: what was recorded there is unknown, at most {} records",
+            one.file.display(),
+            one.from,
+            one.from + one.bytes,
+            one.most_records()
+        )
+    }));
+    match found.damaged.saturating_sub(found.damage.len().try_into().unwrap_or(0)) {
+        0 => {}
+        more => notes.push(format!("warning: nor can {more} more places of the trace")),
     }
     let (verdict, exit) = match (found.broken, &found.recorded) {
         // Without a record there is no verdict: what was to be done could not be done.

@@ -17,7 +17,7 @@ use crate::crypto::Role;
 use crate::keyring::Snapshot;
 use crate::label::Alias;
 use crate::ops::{KeySet, LabelKey};
-use crate::trace::{Group, Outcome, Tally, Trace};
+use crate::trace::{Damage, Group, Outcome, Tally, Trace};
 
 /// What a future mapping does to recorded traffic.
 #[derive(Clone, Debug, Serialize)]
@@ -43,8 +43,10 @@ pub struct Replay {
     pub refused: u64,
     /// Uses that were not recorded: the verdict does not cover them.
     pub dropped: u64,
-    /// Places where the trace is damaged.
+    /// Places where the trace is damaged: the verdict does not cover what was recorded there.
     pub damaged: u64,
+    /// The first of them.
+    pub damage: Vec<Damage>,
 }
 
 /// Tokens that a future mapping refuses.
@@ -115,6 +117,7 @@ pub fn replay(
         refused: 0,
         dropped: trace.dropped,
         damaged: trace.damaged,
+        damage: trace.damage.clone(),
     };
     let second = to_unix(at);
     let mut last = Some(0);

@@ -25,7 +25,7 @@ use crate::error::Result;
 use crate::label::{LabelName, Realm};
 
 pub use format::{END_BUCKET_SECS, Group, Outcome, frame};
-pub use read::{Tally, Trace, files};
+pub use read::{Damage, Tally, Trace, files};
 use write::TraceFile;
 
 /// Uses that wait to be written; more are counted and dropped.

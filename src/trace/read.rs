@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use super::format::{Group, HEAD_BYTES, MAGIC, MAX_BODY_BYTES, Outcome, RECORD_BYTES};
 use super::write::{folder_of, path_of};
 use crate::error::{Error, ErrorKind, Result};
@@ -17,13 +19,35 @@ pub struct Trace {
     pub groups: Vec<(Group, Tally)>,
     /// Uses that were not written.
     pub dropped: u64,
-    /// Places where a frame was cut short or damaged and skipped.
+    /// Places where frames were cut short or damaged and skipped.
     pub damaged: u64,
+    /// The first of them.
+    pub damage: Vec<Damage>,
     /// The first and the last second of a use; `None`: there is none.
     pub span: Option<(u32, u32)>,
     numbers: HashMap<Group, usize>,
     /// The numbers of groups by their texts: frames repeat them.
     texts: HashMap<Box<[u8]>, usize>,
+}
+
+/// A stretch of a file in which nothing can be read: nobody knows how many uses it told of.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Damage {
+    /// Which file.
+    pub file: PathBuf,
+    /// Where it begins, in bytes.
+    pub from: u64,
+    /// How long it is, in bytes.
+    pub bytes: u64,
+}
+
+impl Damage {
+    /// A record has so many bytes: there were no more of them.
+    #[must_use]
+    pub fn most_records(&self) -> u64 {
+        self.bytes / u64::try_from(RECORD_BYTES).unwrap_or(1)
+    }
 }
 
 /// How many uses of a group end when.
@@ -51,24 +75,23 @@ impl Trace {
                 Error::new(ErrorKind::StoreUnreadable, text).with_file(path)
             };
             let file = File::open(path).map_err(unreadable)?;
-            let damaged = trace.damaged;
-            let frames = trace.add(BufReader::with_capacity(1 << 20, file)).map_err(unreadable)?;
-            if frames == 0 && trace.damaged > damaged {
-                let text = "this is no trace of this version: nothing is whole from byte 0 on";
+            let mut window = Window::new(BufReader::with_capacity(1 << 20, file));
+            // One whose first frame a crash cut short is a trace all the same.
+            let is_trace = window.begins_like_a_frame().map_err(unreadable)?;
+            let known = trace.damage.len();
+            let frames = trace.add_frames(&mut window).map_err(unreadable)?;
+            if frames == 0 && !is_trace {
+                let text = "this is no trace of this version";
                 return Err(Error::new(ErrorKind::StoreUnreadable, text)
                     .with_file(path)
                     .with_help("[trace] record = true makes one in state_dir/trace"));
             }
+            trace.damage.iter_mut().skip(known).for_each(|one| one.file.clone_from(path));
         }
         Ok(trace)
     }
 
-    /// Reads frames to the end; how many were whole.
-    fn add(&mut self, input: impl Read) -> std::io::Result<u64> {
-        self.add_frames(&mut Window::new(input))
-    }
-
-    /// A body is looked at once, whatever the file holds: one in which another frame begins is no body, and after
+    /// Reads frames to the end; how many were whole. A body is looked at once, whatever the file holds: one in which another frame begins is no body, and after
     /// any other the next frame can only begin behind it.
     fn add_frames(&mut self, window: &mut Window<impl Read>) -> std::io::Result<u64> {
         let mut frames = 0;
@@ -83,16 +106,31 @@ impl Trace {
                 crc32fast::hash(body) == sum && self.add_body(body).is_some()
             });
             frames += u64::from(whole);
-            self.damaged += u64::from(!whole && !in_damage);
-            in_damage = !whole;
-            window.skip(match next {
+            let skipped = match next {
                 Some(at) => at,
                 None if whole => wanted,
                 // The beginning of one may stand at the end of what was searched.
                 None => window.rest().len().min(wanted).saturating_sub(MAGIC.len() - 1).max(1),
-            });
+            };
+            if !whole {
+                self.note_damage(window.offset, skipped, in_damage);
+            }
+            in_damage = !whole;
+            window.skip(skipped);
         }
         Ok(frames)
+    }
+
+    /// Notes that so many bytes tell nothing; `continued`: nor did those before them.
+    fn note_damage(&mut self, from: u64, bytes: usize, continued: bool) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.damaged += u64::from(!continued);
+        let last = self.damage.last_mut();
+        if let Some(last) = last.filter(|last| continued && last.from + last.bytes == from) {
+            last.bytes += bytes;
+        } else if !continued && self.damage.len() < FEW {
+            self.damage.push(Damage { file: PathBuf::new(), from, bytes });
+        }
     }
 
     fn add_body(&mut self, body: &[u8]) -> Option<()> {
@@ -158,12 +196,17 @@ pub fn files(state_dir: &Path, max_files: u32) -> Vec<PathBuf> {
         .collect()
 }
 
+/// So many damaged places are named.
+const FEW: usize = 5;
+
 /// What was read of a file and not used yet.
 struct Window<R> {
     input: R,
     buffer: Vec<u8>,
     /// What of the buffer is used.
     used: usize,
+    /// What of the file is used.
+    offset: u64,
     ended: bool,
     /// Bytes that were moved, searched and summed: a test compares it with the length of the file.
     work: usize,
@@ -171,7 +214,7 @@ struct Window<R> {
 
 impl<R: Read> Window<R> {
     const fn new(input: R) -> Self {
-        Self { input, buffer: Vec::new(), used: 0, ended: false, work: 0 }
+        Self { input, buffer: Vec::new(), used: 0, offset: 0, ended: false, work: 0 }
     }
 
     fn rest(&self) -> &[u8] {
@@ -212,6 +255,13 @@ impl<R: Read> Window<R> {
 
     fn skip(&mut self, bytes: usize) {
         self.used += bytes;
+        self.offset = self.offset.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    /// Whether what is there may be the beginning of a frame.
+    fn begins_like_a_frame(&mut self) -> std::io::Result<bool> {
+        self.has(MAGIC.len())?;
+        Ok(self.rest().iter().zip(MAGIC).all(|(byte, magic)| *byte == magic))
     }
 }
 

@@ -179,6 +179,22 @@ fn files_are_bounded_and_damage_costs_one_frame() {
     // Two frames are lost, each of the uses of at most twenty seconds.
     let lost = total - hurt.groups[0].1.count;
     assert!(hurt.damaged == 2 && (2..=40).contains(&lost), "{} places, {lost} uses", hurt.damaged);
+    // Where is told: the frame around the middle, and the end.
+    let [first, last] = hurt.damage.as_slice() else { panic!("{:?}", hurt.damage) };
+    let (middle, end) = (u64::try_from(middle).unwrap(), u64::try_from(bytes.len()).unwrap());
+    assert!(first.from <= middle && middle < first.from + first.bytes, "{first:?} at {middle}");
+    assert!(last.from > middle && last.from + last.bytes == end, "{last:?} at {end}");
+    assert!(bytes[usize::try_from(first.from + first.bytes).unwrap()..].starts_with(b"CLVTRC1\n"));
+    assert!((&first.file, first.most_records() >= 1) == (&path, true), "{first:?}");
+    std::fs::copy(shop.config(), shop.path().join("next.toml")).unwrap();
+    let output = shop.run(&["drill", "--plan", "next.toml"]);
+    let words = String::from_utf8(output.stderr).unwrap();
+    let told = format!(
+        "trace.1 cannot be read from byte {} to {}: what",
+        first.from,
+        first.from + first.bytes
+    );
+    assert!(words.contains(&told), "{words}");
     // What is no trace at all is refused.
     std::fs::write(&path, b"something else").unwrap();
     assert!(Trace::read(&[path]).is_err());
@@ -268,11 +284,13 @@ fn a_future_mapping_is_told_what_it_breaks_and_until_when() {
         std::fs::write(shop.path().join("cut"), &whole[..length]).unwrap();
         let (code, text) = run(&["--trace", "cut"]);
         assert_eq!(code, 3, "{length}: {text}");
+        assert!(text.starts_with("nothing is proven: "), "{length}: {text}");
+        let (_, text) = run(&["--trace", "cut", "--json"]);
+        let found: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(found["verdict"], "unknown");
+        let damage = &found["replay"]["damage"];
+        assert_eq!(damage.as_array().unwrap().len(), usize::from(length > 0), "{length}: {text}");
     }
-    std::fs::write(shop.path().join("cut"), b"").unwrap();
-    let (_, text) = run(&["--trace", "cut", "--json"]);
-    let found: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(found["verdict"], "unknown");
     // A torn last record is normal: what stands before it counts.
     std::fs::write(shop.path().join("cut"), &whole[..whole.len() - 7]).unwrap();
     let (code, text) = run(&["--trace", "cut"]);
