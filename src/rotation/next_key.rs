@@ -12,7 +12,7 @@ use crate::config::StoreEntry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::MappingName;
 use crate::key_tools::{self, Change, GenerateOptions, OpenOptions};
-use crate::label::Alias;
+use crate::label::{Alias, LabelName};
 use crate::secret::{SecretBytes, SecretString};
 use crate::stores::{
     self, KeystoreOptions, PasswordSource, StoreConfig, ValueFormat, VolumeOptions,
@@ -77,17 +77,20 @@ impl Rotation {
         // Java compares the aliases of PKCS#12 without case.
         let taken: HashSet<String> =
             entries.iter().map(|entry| entry.alias.to_lowercase()).collect();
-        let free = |alias: &Alias| !taken.contains(&alias.as_str().to_lowercase());
-        if free(&base) {
-            return Ok(base);
-        }
-        for number in 2_u32.. {
-            let alias: Alias = format!("{base}-{number}").parse()?;
-            if free(&alias) {
-                return Ok(alias);
-            }
-        }
-        Ok(base)
+        first_free(base, |alias| !taken.contains(&alias.as_str().to_lowercase()))
+    }
+
+    /// The first name of `base`, `base-2`, `base-3` … that was never a kid of this label: a JWK in a volume names
+    /// itself, and peers may know another key by that name.
+    fn unused_kid(&self, label: &LabelName, base: Alias) -> Result<Alias> {
+        let now = self.mappings.iter().filter(|(name, _)| name.label == *label);
+        let now = now.flat_map(|(_, mapping)| &mapping.keys);
+        let records = self.history.records.iter().flat_map(|record| &record.changes);
+        let before = records
+            .filter(|change| change.mapping.label == *label)
+            .flat_map(|change| change.before.iter().chain(&change.after));
+        let taken: HashSet<&str> = now.chain(before).map(|key| key.kid.as_str()).collect();
+        first_free(base, |alias| !taken.contains(alias.as_str()))
     }
 
     /// What [`Rotation::generate`] would change, with a key that is thrown away: the real one has another kid.
@@ -184,6 +187,8 @@ impl Rotation {
                 self.add_to_keystore(store, &options, (name, alias), fresh, hold)
             }
             StoreConfig::Volume(volume) => {
+                let alias = self.unused_kid(&name.label, alias.clone())?;
+                let options = GenerateOptions { alias: alias.as_str(), ..options };
                 let value =
                     self.value_for(volume, &options).map_err(|error| match error.kind() {
                         ErrorKind::Usage => in_volume(&error, entry),
@@ -296,6 +301,20 @@ impl Rotation {
             .and_then(|bytes| SecretString::from_utf8(&bytes))
             .ok_or_else(|| Error::new(ErrorKind::KeyUnfit, "the store's password is no text"))
     }
+}
+
+/// The first of `base`, `base-2`, `base-3` … that is free.
+fn first_free(base: Alias, free: impl Fn(&Alias) -> bool) -> Result<Alias> {
+    if free(&base) {
+        return Ok(base);
+    }
+    for number in 2_u32.. {
+        let alias: Alias = format!("{base}-{number}").parse()?;
+        if free(&alias) {
+            return Ok(alias);
+        }
+    }
+    Ok(base)
 }
 
 fn read(path: &Path) -> Result<SecretBytes> {

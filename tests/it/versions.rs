@@ -5,7 +5,7 @@ use claviger::journal::Event;
 use claviger::rotation::{NextKey, Plan, Request, Step};
 
 use crate::crash::{injected_into, strace_works};
-use crate::workshop::{FORCE, NOW, Workshop, promote, retire, revoke, stage};
+use crate::workshop::{FORCE, NOW, Workshop, jwk, promote, retire, revoke, stage};
 
 const TOKENS: &str = "app.tokens";
 
@@ -79,6 +79,30 @@ fn a_version_is_staged_below_promoted_above_and_retired_aside() {
     std::fs::rename(files.join("..retired-app.tokens.v2"), files.join("app.tokens.v9")).unwrap();
     assert_eq!(shop.aliases(TOKENS), ["app.tokens.v01", "app.tokens.v1"]);
     assert!(shop.history().broken.is_none());
+}
+
+#[test]
+fn jwks_of_one_name_get_kids_that_the_label_never_had() {
+    let shop = with_volume(".v", "");
+    shop.edit("format = \"pem\"", "format = \"jwk\"");
+    let file = shop.path().join(format!("files/{TOKENS}.v1"));
+    std::fs::write(file, jwk("next", "ec")).unwrap();
+    let label = shop.keyring().label(TOKENS).unwrap();
+    let mut tokens = vec![label.sign(b"0").unwrap()];
+    for round in 1..=4 {
+        let plan = next(&shop).unwrap();
+        let kid = format!("next-{}", round + 1);
+        assert_eq!(plan.diff.labels[0].kids_enter, [kid]);
+        let staged = shop.aliases(TOKENS)[1].clone();
+        shop.apply_over(promote(&staged), TOKENS, NOW).unwrap();
+        // What went leaves its kid to nobody: caches know another key by it.
+        let last = shop.aliases(TOKENS)[1].clone();
+        shop.apply_over(retire(&last), TOKENS, FORCE).unwrap();
+        tokens.push(shop.keyring().label(TOKENS).unwrap().sign(b"token").unwrap());
+    }
+    let label = shop.keyring().label(TOKENS).unwrap();
+    let held: Vec<bool> = tokens.iter().map(|token| label.verify(token).is_ok()).collect();
+    assert_eq!(held, [false, false, false, false, true]);
 }
 
 #[test]
