@@ -46,7 +46,7 @@ pub struct Torn {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Span {
-    /// From when.
+    /// From when; no earlier than what was recorded before.
     pub from: SystemTime,
     /// Until when; `None`: still.
     pub until: Option<SystemTime>,
@@ -59,8 +59,6 @@ pub struct Span {
     /// Whether what the key made until `from` is recorded nowhere: it stood there before the journal began, or its
     /// mapping was written whole by hand, and its keys may have acted elsewhere.
     pub unrecorded: bool,
-    /// The record that begins it.
-    pub seq: u64,
 }
 
 impl History {
@@ -167,13 +165,20 @@ impl History {
         mappings
     }
 
-    /// The places that one key had in the mappings of a label in one scope, oldest first.
+    /// The places that one key had in the mappings of a label in one scope, oldest first. A record of a clock that was
+    /// behind counts as of the time of those before it.
     #[must_use]
-    pub fn spans(&self, label: &LabelName, realm: Option<&Realm>, key: &MappedKey) -> Vec<Span> {
+    pub fn spans(
+        &self,
+        label: &LabelName,
+        realm: Option<&Realm>,
+        key: &MappedKey,
+        now: SystemTime,
+    ) -> Vec<Span> {
         let mut spans: Vec<Span> = Vec::new();
         // Where it stands now: several stores may map the label, and a key may go from one to another.
         let mut places: BTreeMap<&StoreName, (bool, &MappedKey)> = BTreeMap::new();
-        for record in self.records.iter().filter(|record| record.took_effect()) {
+        for (time, record) in self.in_time(now).filter(|(_, record)| record.took_effect()) {
             let mut touched = false;
             let mut whole = false;
             for change in &record.changes {
@@ -193,17 +198,10 @@ impl History {
             }
             if touched {
                 let place = places.values().copied().max_by_key(|(active, _)| *active);
-                follow(&mut spans, record, place, whole);
+                follow(&mut spans, (record, time), place, whole);
             }
         }
         spans
-    }
-
-    /// The latest time that a record up to this one has. What lies after `now` is of a clock that was ahead.
-    #[must_use]
-    pub fn latest_until(&self, seq: u64, now: SystemTime) -> Option<SystemTime> {
-        let records = self.records.iter().take_while(|record| record.seq <= seq);
-        records.map(|record| record.time).filter(|time| *time <= now).max()
     }
 
     /// The records of a label, and those of the whole configuration that touched it.
@@ -239,9 +237,23 @@ impl History {
         self.revocations().filter(|record| record.thumbprint() == Some(thumbprint)).last()
     }
 
-    /// Each time at which key sets began to be cached for this many seconds, oldest first.
-    pub fn max_ages(&self) -> impl Iterator<Item = (SystemTime, u64)> {
-        self.records.iter().filter_map(|record| Some((record.time, record.max_age_secs?)))
+    /// Each time at which key sets began to be cached for this many seconds, oldest first, reckoned as in
+    /// [`History::spans`].
+    pub fn max_ages(&self, now: SystemTime) -> impl Iterator<Item = (SystemTime, u64)> {
+        let timed = self.in_time(now);
+        timed.filter_map(|(time, record)| Some((time, record.max_age_secs?)))
+    }
+
+    /// Every record with its time: records follow one another, so that one with a time before that of an earlier one
+    /// is of a clock that was behind, and has the earlier one's. What lies after `now` is of a clock that was ahead,
+    /// and moves no other.
+    fn in_time(&self, now: SystemTime) -> impl Iterator<Item = (SystemTime, &Record)> {
+        self.records.iter().scan(SystemTime::UNIX_EPOCH, move |latest, record| {
+            if record.time <= now {
+                *latest = record.time.max(*latest);
+            }
+            Some((record.time.max(*latest), record))
+        })
     }
 }
 
@@ -253,7 +265,12 @@ pub fn unrecorded_until(spans: &[Span]) -> Option<SystemTime> {
 
 /// Continues the spans of a key: `place` is whether it acts, and how it is mapped; `None`: it is gone. `whole`: nothing
 /// stood in its mapping before.
-fn follow(spans: &mut Vec<Span>, record: &Record, place: Option<(bool, &MappedKey)>, whole: bool) {
+fn follow(
+    spans: &mut Vec<Span>,
+    (record, time): (&Record, SystemTime),
+    place: Option<(bool, &MappedKey)>,
+    whole: bool,
+) {
     let last = spans.last_mut().filter(|span| span.until.is_none());
     if let (Some(span), Some((active, key))) = (&last, place)
         && span.active == active
@@ -264,19 +281,18 @@ fn follow(spans: &mut Vec<Span>, record: &Record, place: Option<(bool, &MappedKe
     }
     let stood_here = last.is_some();
     if let Some(span) = last {
-        span.until = Some(record.time);
+        span.until = Some(time);
     }
     if let Some((active, key)) = place {
-        let (seq, first_seen) = (record.seq, record.action == Action::FirstSeen);
+        let first_seen = record.action == Action::FirstSeen;
         let by_hand = record.action == Action::EditedByHand && whole && !stood_here;
         spans.push(Span {
-            from: record.time,
+            from: time,
             until: None,
             active,
             key: key.clone(),
             first_seen,
             unrecorded: first_seen || by_hand,
-            seq,
         });
     }
 }

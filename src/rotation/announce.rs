@@ -55,17 +55,14 @@ pub(super) fn announcement(
     key: &MappedKey,
     now: SystemTime,
 ) -> Option<Announcement> {
-    let spans = history.spans(label, realm, key);
+    let spans = history.spans(label, realm, key, now);
     let first = start_of_run(&spans, key)?;
-    // Records follow one another: one with a time before that of an earlier one is of a clock that was behind.
-    let since =
-        history.latest_until(first.seq, now).map_or(first.from, |time| time.max(first.from));
-    let first_seen = first.first_seen;
+    let (since, first_seen) = (first.from, first.first_seen);
     // What acted when the journal began was known then.
     let ready = if first_seen && first.active {
         Ready::At(since)
     } else {
-        ready(config, set, history, since)
+        ready(config, set, history, since, now)
     };
     Some(Announcement { since, first_seen, ready })
 }
@@ -84,7 +81,14 @@ fn start_of_run<'s>(spans: &'s [Span], key: &MappedKey) -> Option<&'s Span> {
     start
 }
 
-pub(super) fn ready(config: &Config, set: &KeySet, history: &History, since: SystemTime) -> Ready {
+/// When everybody knows a key that has been known since `since`.
+pub(super) fn ready(
+    config: &Config,
+    set: &KeySet,
+    history: &History,
+    since: SystemTime,
+    now: SystemTime,
+) -> Ready {
     let propagation = config.labels.get(set.label()).and_then(|label| label.value.propagation);
     if let Some(propagation) = propagation.or(config.policy.propagation) {
         return Ready::At(since + propagation);
@@ -99,11 +103,11 @@ pub(super) fn ready(config: &Config, set: &KeySet, history: &History, since: Sys
     match set.policy().publish {
         // What shows it is the metadata of its provider.
         Publish::None if is_in_metadata(set) => {
-            Ready::At(caches_end(config, history, since) + noticed)
+            Ready::At(caches_end(config, history, since, now) + noticed)
         }
         Publish::Active => Ready::Unpublished,
         Publish::None => Ready::At(since + noticed),
-        Publish::All => Ready::At(caches_end(config, history, since) + noticed),
+        Publish::All => Ready::At(caches_end(config, history, since, now) + noticed),
     }
 }
 
@@ -114,8 +118,9 @@ pub(super) fn forgotten(
     set: &KeySet,
     history: &History,
     end: SystemTime,
+    now: SystemTime,
 ) -> SystemTime {
-    let cached = caches_end(config, history, end);
+    let cached = caches_end(config, history, end, now);
     let propagation = config.labels.get(set.label()).and_then(|label| label.value.propagation);
     let propagation = propagation.or(config.policy.propagation).filter(|_| is_in_metadata(set));
     propagation.map_or(cached, |propagation| cached.max(end + propagation))
@@ -147,9 +152,14 @@ fn reload_interval(reload: Reload) -> Option<Duration> {
 
 /// When the last key set has expired that was fetched before `since`: each setting of `jwks_max_age` counts
 /// until the next one, so lowering it does not shorten what was served.
-fn caches_end(config: &Config, history: &History, since: SystemTime) -> SystemTime {
+fn caches_end(
+    config: &Config,
+    history: &History,
+    since: SystemTime,
+    now: SystemTime,
+) -> SystemTime {
     let mut latest = since + config.policy.jwks_max_age;
-    let settings: Vec<(SystemTime, u64)> = history.max_ages().collect();
+    let settings: Vec<(SystemTime, u64)> = history.max_ages(now).collect();
     for (index, (from, seconds)) in settings.iter().enumerate() {
         if *from > since {
             break;

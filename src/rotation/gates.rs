@@ -61,9 +61,13 @@ impl Situation<'_> {
     }
 
     /// What a verdict about a key rests on.
-    fn terms(&self, key: &MappedKey) -> Terms {
-        let scope = (self.history, self.mapping.realm.as_ref());
-        life::terms(self.config, self.set, scope, key)
+    fn terms(&self, key: &MappedKey, report: &KeyReport) -> Terms {
+        life::terms(self.config, self.set, (&self.spans(key), report), self.now)
+    }
+
+    /// The places that a key had in the mapping.
+    fn spans(&self, key: &MappedKey) -> Vec<Span> {
+        self.history.spans(&self.mapping.label, self.mapping.realm.as_ref(), key, self.now)
     }
 
     /// A key as it is mapped before the step.
@@ -222,7 +226,7 @@ pub(super) fn unknown_until(situation: &Situation<'_>, new: &MappedKey) -> Optio
     let scope = (&mapping.label, mapping.realm.as_ref());
     let known = announce::announcement(config, set, history, scope, situation.as_before(new), *now);
     let ready = known.map(|known| known.ready);
-    match ready.unwrap_or_else(|| announce::ready(config, set, history, *now)) {
+    match ready.unwrap_or_else(|| announce::ready(config, set, history, *now, *now)) {
         Ready::At(time) => Some(time).filter(|time| time > now),
         Ready::ReloadUnknown | Ready::Unpublished => None,
     }
@@ -261,7 +265,7 @@ fn not_proven(situation: &Situation<'_>, gone: &MappedKey, report: &KeyReport) -
     let Situation { now, command, .. } = situation;
     let (alias, label) = (&gone.alias, &situation.mapping.label);
     // What peers make is not counted here; it is reckoned below.
-    let terms = Terms { made_elsewhere: false, ..situation.terms(gone) };
+    let terms = Terms { made_elsewhere: false, ..situation.terms(gone, report) };
     let own = match report.safe_after(&terms) {
         Ok(after) => after.map(life::time),
         Err(doubt) => {
@@ -379,19 +383,19 @@ fn no_lifetime(situation: &Situation<'_>, gone: &MappedKey, last: SystemTime) ->
 /// When peers could last have encrypted to a key that the key set of the label showed, or SAML metadata, which show
 /// the active one.
 fn last_shown(situation: &Situation<'_>, key: &MappedKey) -> LastUse {
-    let Situation { history, mapping, config, now, .. } = situation;
+    let Situation { history, config, now, .. } = situation;
     if !situation.set.uses().contains(&LabelUse::Decrypt) {
         return LastUse::Never;
     }
     if key.published {
         return LastUse::StillPublished;
     }
-    let spans = history.spans(&mapping.label, mapping.realm.as_ref(), key);
+    let spans = situation.spans(key);
     let in_metadata = announce::is_in_metadata(situation.set);
     let shown = spans.iter().filter(|span| span.key.published || (in_metadata && span.active));
     let end = shown.map(|span| span.until.unwrap_or(*now)).max();
     end.map_or(LastUse::Never, |end| {
-        LastUse::At(announce::forgotten(config, situation.set, history, end))
+        LastUse::At(announce::forgotten(config, situation.set, history, end, *now))
     })
 }
 
@@ -404,9 +408,8 @@ enum LastUse {
 }
 
 fn last_use(situation: &Situation<'_>, key: &MappedKey) -> LastUse {
-    let Situation { history, mapping, now, .. } = situation;
-    let spans = history.spans(&mapping.label, mapping.realm.as_ref(), key);
-    let end = |span: &Span| span.until.unwrap_or(*now);
+    let spans = situation.spans(key);
+    let end = |span: &Span| span.until.unwrap_or(situation.now);
     let acted = spans.iter().filter(|span| span.active).map(end).max();
     let shown = match last_shown(situation, key) {
         LastUse::StillPublished => return LastUse::StillPublished,
@@ -437,7 +440,7 @@ fn is_past_by_kind(label: &crate::label::LabelName) -> bool {
 pub(super) fn lives_until(situation: &Situation<'_>, key: &MappedKey) -> Option<SystemTime> {
     if let Some(Ok(report)) = &situation.usage
         && report.durable
-        && let Ok(after) = report.safe_after(&situation.terms(key))
+        && let Ok(after) = report.safe_after(&situation.terms(key, report))
     {
         return after.map(life::time);
     }

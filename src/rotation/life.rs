@@ -11,9 +11,9 @@ use crate::catalogue::LabelUse;
 use crate::clock::to_unix;
 use crate::config::Config;
 use crate::error::Result;
-use crate::journal::{History, Journal, MappedKey, unrecorded_until};
-use crate::keyring::Keyring;
+use crate::journal::{History, Journal, MappedKey, Span, unrecorded_until};
 use crate::keyring::keyset::{KeySet, LabelKey};
+use crate::keyring::{Keyring, Snapshot};
 use crate::label::{Alias, LabelName, Realm};
 use crate::usage::{Act, Doubt, Horizon, KeyReport, Reports, Terms};
 
@@ -22,7 +22,7 @@ use crate::usage::{Act, Doubt, Horizon, KeyReport, Reports, Terms};
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Phase {
-    /// It acts.
+    /// It acts, in the scope of its mapping.
     Active,
     /// It left its mapping.
     Retired,
@@ -83,9 +83,11 @@ pub struct GoneKey {
 #[derive(Debug)]
 pub struct Lives {
     config: Arc<Config>,
+    snapshot: Arc<Snapshot>,
     history: History,
     /// Absent: it could not be read.
     reports: Option<Reports>,
+    now: SystemTime,
 }
 
 impl Lives {
@@ -97,13 +99,17 @@ impl Lives {
         let config = keyring.config();
         let journal = config.keyring.state_dir.as_deref().map(Journal::of);
         let history = journal.map(|journal| journal.read()).transpose()?.unwrap_or_default();
-        Ok(Self { config, history, reports: Some(keyring.usage().reports()?) })
+        let reports = Some(keyring.usage().reports()?);
+        let now = keyring.clock().now();
+        Ok(Self { config, snapshot: keyring.snapshot(), history, reports, now })
     }
 
     /// Nothing but the present: for who shows the rest even where the state directory cannot be read.
     #[must_use]
     pub fn unread(keyring: &Keyring) -> Self {
-        Self { config: keyring.config(), history: History::default(), reports: None }
+        let (config, snapshot) = (keyring.config(), keyring.snapshot());
+        let now = keyring.clock().now();
+        Self { config, snapshot, history: History::default(), reports: None, now }
     }
 
     fn report(&self, label: &LabelName, realm: Option<&Realm>, thumbprint: &str) -> KeyReport {
@@ -116,22 +122,23 @@ impl Lives {
     pub fn of_key(&self, set: &KeySet, key: &LabelKey) -> KeyLife {
         let (label, realm) = (set.label(), key.realm.as_ref());
         let report = self.report(label, realm, key.key.thumbprint());
-        let scope = (&self.history, realm);
-        let terms = terms(&self.config, set, scope, &mapped(set, key));
+        let spans = self.history.spans(label, realm, &mapped(set, key), self.now);
+        let terms = terms(&self.config, set, (&spans, &report), self.now);
         let safe_after = report.safe_after(&terms).map(|after| after.map(time));
         KeyLife {
-            phase: self.phase(set, key, &report),
+            phase: self.phase(set, key, &spans, &report),
             horizon: report.horizon_by(&terms),
             safe_after,
             report,
         }
     }
 
-    fn phase(&self, set: &KeySet, key: &LabelKey, report: &KeyReport) -> Phase {
-        if set.active().kid == key.kid {
+    fn phase(&self, set: &KeySet, key: &LabelKey, spans: &[Span], report: &KeyReport) -> Phase {
+        // What a realm reads with besides its own keys acts elsewhere.
+        let own = self.snapshot.find(key.realm.as_ref(), set.label());
+        if own.map_or(set, |own| own).active().kid == key.kid {
             return Phase::Active;
         }
-        let spans = self.history.spans(set.label(), key.realm.as_ref(), &mapped(set, key));
         let made = report.count(Act::Signed).max(report.count(Act::Encrypted)) > 0;
         if made || spans.iter().any(|span| span.active) {
             return Phase::Retiring;
@@ -167,7 +174,7 @@ impl Lives {
         realm: Option<&Realm>,
         key: &MappedKey,
     ) -> Option<GoneKey> {
-        let since = self.history.spans(label, realm, key).last()?.until?;
+        let since = self.history.spans(label, realm, key, self.now).last()?.until?;
         let thumbprint = key.thumbprint.as_deref();
         let revoked = thumbprint.is_some_and(|key| self.history.revoked(key).is_some());
         let phase = if revoked { Phase::Revoked } else { Phase::Retired };
@@ -176,20 +183,26 @@ impl Lives {
     }
 }
 
-/// What a verdict about a key of this set, in one scope, rests on.
+/// What a verdict about a key of this set, which had these places and uses in one scope, rests on.
 pub(super) fn terms(
     config: &Config,
     set: &KeySet,
-    (history, realm): (&History, Option<&Realm>),
-    key: &MappedKey,
+    (spans, report): (&[Span], &KeyReport),
+    now: SystemTime,
 ) -> Terms {
     let settings = config.labels.get(set.label());
-    let spans = history.spans(set.label(), realm, key);
+    // Of a key that came later nothing was lost; a clock that was ahead proves no such thing.
+    let is_later = |until: u64| {
+        let first = spans.iter().map(|span| span.from).min();
+        first.is_none_or(|first| to_unix(first) >= until && first <= now)
+    };
+    let lost = report.lost_until.filter(|until| !is_later(*until));
+    let before = unrecorded_until(spans).map(to_unix).max(lost);
     Terms {
         lifetime: settings.and_then(|one| one.value.max_token_lifetime),
         grace: config.policy.clock_skew,
         made_elsewhere: made_elsewhere(set),
-        unrecorded_until: unrecorded_until(&spans).filter(|_| leaves_tokens(set)).map(to_unix),
+        unrecorded_until: before.filter(|_| leaves_tokens(set)),
     }
 }
 

@@ -87,7 +87,7 @@ pub fn verify_at(
             return Ok(nobody(None));
         }
     };
-    answer(&history, set, realm, verified, time)
+    answer(&history, set, realm, verified, (time, keyring.clock().now()))
 }
 
 /// Nobody knows who will stand behind a label. A record after now is of a process whose clock is ahead: until then the
@@ -121,13 +121,13 @@ fn answer(
     set: &KeySet,
     realm: Option<&Realm>,
     verified: Verified,
-    time: SystemTime,
+    (time, now): (SystemTime, SystemTime),
 ) -> Result<PastAnswer> {
     let key = mapped_key(&verified.key);
-    let mut spans = history.spans(set.label(), realm, &key);
+    let mut spans = history.spans(set.label(), realm, &key, now);
     if realm.is_some() {
         // A realm tries the global keys too.
-        spans.extend(history.spans(set.label(), None, &key));
+        spans.extend(history.spans(set.label(), None, &key, now));
     }
     let unsure_between = changed_by_hand(history, set, realm, &key, time);
     let Some(span) = spans.iter().find(|span| holds(span, time)) else {
@@ -145,19 +145,19 @@ fn answer(
         .revocations()
         .find(|record| thumbprint.is_some() && record.thumbprint() == thumbprint)
         .map(|record| record.time);
-    let now = spans.iter().any(|span| span.until.is_none());
+    let is_there = spans.iter().any(|span| span.until.is_none());
     let compromised_at = revocation.and_then(|record| record.compromised_at);
     let outcome = match (revocation, compromised_at) {
         // Nobody said since when: at no time it is known to have been in good hands.
         (Some(_), None) => Past::Suspect,
         (Some(_), Some(since)) if time >= since => Past::Suspect,
-        (None, _) if now => Past::ValidThenAndNow,
+        (None, _) if is_there => Past::ValidThenAndNow,
         _ => Past::ValidThen,
     };
     Ok(PastAnswer {
         outcome,
         from: Some(span.from),
-        until: spans.iter().filter_map(|span| span.until).max().filter(|_| !now),
+        until: spans.iter().filter_map(|span| span.until).max().filter(|_| !is_there),
         compromised_at,
         revoked_at,
         unsure_between,

@@ -27,6 +27,9 @@ impl Rotation {
         if write {
             self.finish_files()?;
         }
+        if write && last_max_age(&self.history).is_none() {
+            self.keyring.usage().begin()?;
+        }
         let mut records: Vec<Record> = self.lost().into_iter().chain(self.ended()).collect();
         records.extend(self.found_by_hand(beginning, &records));
         if write {
@@ -147,7 +150,7 @@ impl Rotation {
 }
 
 fn last_max_age(history: &History) -> Option<u64> {
-    history.max_ages().last().map(|(_, seconds)| seconds)
+    history.records.iter().rev().find_map(|record| record.max_age_secs)
 }
 
 fn told(changes: &[MappingChange]) -> String {

@@ -174,9 +174,9 @@ impl Rotation {
     fn receipt(&self, leaving: &Leaving, now: SystemTime) -> Option<Receipt> {
         let MappingName { label, realm, store } = &leaving.mapping;
         let set = self.keyring.snapshot().find(realm.as_ref(), label)?.clone();
-        let scope = (&self.history, realm.as_ref());
-        let terms = terms(&self.keyring.config(), &set, scope, &leaving.key);
+        let spans = self.history.spans(label, realm.as_ref(), &leaving.key, now);
         let report = leaving.report.as_ref()?;
+        let terms = terms(&self.keyring.config(), &set, (&spans, report), now);
         if report.verdict(&terms, now) != Verdict::Safe {
             return None;
         }

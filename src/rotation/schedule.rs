@@ -233,9 +233,10 @@ impl Rotation {
         let snapshot = self.keyring.snapshot();
         let set = snapshot.find(name.realm.as_ref(), &name.label)?;
         let active = mapping.keys.first()?;
-        let spans = |key: &MappedKey| self.history.spans(&name.label, name.realm.as_ref(), key);
         let now = self.now();
-        let lead = match announce::ready(&config, set, &self.history, now) {
+        let realm = name.realm.as_ref();
+        let spans = |key: &MappedKey| self.history.spans(&name.label, realm, key, now);
+        let lead = match announce::ready(&config, set, &self.history, now, now) {
             Ready::At(time) => time.duration_since(now).ok(),
             Ready::ReloadUnknown | Ready::Unpublished => None,
         };

@@ -45,7 +45,7 @@ pub(super) fn consequences(
 /// When everybody knows a key that comes now.
 fn known_at(situation: &Situation<'_>, after: &Keyring) -> Option<SystemTime> {
     let config = after.config();
-    match announce::ready(&config, situation.set, situation.history, situation.now) {
+    match announce::ready(&config, situation.set, situation.history, situation.now, situation.now) {
         announce::Ready::At(time) => Some(time),
         announce::Ready::ReloadUnknown | announce::Ready::Unpublished => None,
     }

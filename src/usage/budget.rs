@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::ledger::Ledger;
-use super::record::{Record, Reservation, Subject};
+use super::record::{Reservation, Subject};
 use super::{locked, slots, tried};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -137,11 +137,10 @@ impl Budget {
 
     fn write_reservation(&self, ledger: &Ledger, wanted: u64, now: u64) -> Result<Reserved> {
         let mut session = ledger.lock()?;
-        let mut record = session.find(&self.subject)?.unwrap_or_else(|| Record {
-            subject: self.subject.clone(),
-            since: now,
-            ..Record::default()
-        });
+        let mut record = match session.find(&self.subject)? {
+            Some(known) => known,
+            None => session.fresh(&self.subject, now)?,
+        };
         let before = record.messages();
         let granted = self.granted(wanted, before);
         if granted == 0 {
@@ -224,6 +223,11 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
+
+    fn ledger_in(folder: &std::path::Path) -> Ledger {
+        Ledger::new(folder, Clock::system())
+    }
 
     fn use_one(budget: &Budget, ledger: Option<&Ledger>) -> Result<()> {
         if budget.spend_own() { Ok(()) } else { budget.spend(ledger, 1).map(drop) }
@@ -245,7 +249,7 @@ mod tests {
     #[test]
     fn exactly_the_limit_is_spent_by_two_processes_with_threads() {
         let folder = tempfile::tempdir().unwrap();
-        let ledgers = [Ledger::new(folder.path()), Ledger::new(folder.path())];
+        let ledgers = [ledger_in(folder.path()), ledger_in(folder.path())];
         let budgets = [(); 2].map(|()| Budget::new("k".into(), 20_000));
         let spent: u64 = std::thread::scope(|scope| {
             let workers: Vec<_> = (0..4)
@@ -264,9 +268,9 @@ mod tests {
     #[test]
     fn settling_gives_back_what_was_not_used_and_a_crash_does_not() {
         let folder = tempfile::tempdir().unwrap();
-        let messages = || Ledger::new(folder.path()).read().unwrap()[1].messages();
+        let messages = || ledger_in(folder.path()).read().unwrap()[1].messages();
         for (crash, expected) in [(false, 100), (true, 227)] {
-            let ledger = Ledger::new(folder.path());
+            let ledger = ledger_in(folder.path());
             let budget = Budget::new("k".into(), 1 << 32);
             for _ in 0..100 {
                 use_one(&budget, Some(&ledger)).unwrap();
@@ -276,7 +280,7 @@ mod tests {
             }
             assert_eq!(messages(), expected);
         }
-        let ledger = Ledger::new(folder.path());
+        let ledger = ledger_in(folder.path());
         Budget::new("k".into(), 1 << 32).settle(&ledger, Takes::WhatIsQuiet).unwrap();
         assert_eq!(messages(), 227);
     }
@@ -286,7 +290,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut told = Vec::new();
         for process in 0..3 {
-            let ledger = Ledger::new(folder.path());
+            let ledger = ledger_in(folder.path());
             for kept in [Some(&ledger), None] {
                 let budget = Budget::new("k".into(), 1001);
                 for message in 0..330 {
@@ -310,7 +314,7 @@ mod tests {
     #[test]
     fn what_a_living_thread_holds_stays_reserved_and_what_it_used_is_counted_once() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::new(folder.path());
+        let ledger = ledger_in(folder.path());
         let messages = || ledger.read().unwrap()[1].messages();
         let budget = Budget::new("k".into(), 1 << 32);
         let (go, wait) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
@@ -338,7 +342,7 @@ mod tests {
     #[test]
     fn a_settlement_that_fails_gives_nothing_back() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::new(folder.path());
+        let ledger = ledger_in(folder.path());
         let budget = Budget::new("k".into(), 1 << 32);
         (0..100).for_each(|_| use_one(&budget, Some(&ledger)).unwrap());
         // Both copies damaged: nothing can be read, so that nothing can be settled.

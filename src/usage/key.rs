@@ -11,7 +11,7 @@ use super::{locked, tried};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How far beyond what is needed a running process reserves, in seconds.
-const BLOCK: u64 = 60;
+pub(super) const BLOCK: u64 = 60;
 
 #[derive(Debug)]
 pub(super) struct KeyState {
@@ -120,12 +120,10 @@ impl KeyState {
     }
 
     fn record(&self, session: &mut Session<'_>, now: u64) -> Result<Record> {
-        let known = session.find(&self.subject)?;
-        Ok(known.unwrap_or_else(|| Record {
-            subject: self.subject.clone(),
-            since: now,
-            ..Record::default()
-        }))
+        match session.find(&self.subject)? {
+            Some(known) => Ok(known),
+            None => session.fresh(&self.subject, now),
+        }
     }
 
     /// What was counted since the last write, and the exact marks.

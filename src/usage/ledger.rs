@@ -13,11 +13,21 @@ use std::time::Duration;
 
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 
+use super::key::BLOCK;
 use super::record::{COPY_BYTES, Record, Subject};
+use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The name in the state directory.
 const FILE: &str = "usage";
+/// Where a damaged file is put: a new one takes over what is whole there.
+const DAMAGED: &str = "usage.damaged";
+/// And what it is called then.
+const TAKEN_OVER: &str = "usage.taken-over";
+/// What begins after the usage file: where it is and that is not, the usage file was lost.
+const JOURNAL: &str = "journal.jsonl";
+/// For how long processes may go on with what they had reserved in a file that was lost.
+const RESERVED: u64 = 2 * BLOCK;
 /// Both copies of a record.
 const PLACE_BYTES: u64 = 2048;
 /// How many places are made at a time.
@@ -32,6 +42,7 @@ pub(super) struct Ledger {
     path: PathBuf,
     /// Names the reservations of this process.
     owner: u64,
+    clock: Clock,
     open: Mutex<Option<Open>>,
 }
 
@@ -55,10 +66,10 @@ pub(super) struct Session<'a> {
 }
 
 impl Ledger {
-    pub(super) fn new(state_dir: &Path) -> Self {
+    pub(super) fn new(state_dir: &Path, clock: Clock) -> Self {
         // Owners only need to differ.
         let owner = RandomState::new().hash_one(std::process::id()).max(1);
-        Self { path: state_dir.join(FILE), owner, open: Mutex::new(None) }
+        Self { path: state_dir.join(FILE), owner, clock, open: Mutex::new(None) }
     }
 
     pub(super) const fn owner(&self) -> u64 {
@@ -78,7 +89,7 @@ impl Ledger {
             // Somebody may have removed it or put another in its place.
             if is_at(&current.file, &self.path) {
                 let mut session = Session { path: &self.path, open, dirty: false };
-                session.prepare()?;
+                session.prepare(self)?;
                 return Ok(session);
             }
             *open = None;
@@ -91,7 +102,11 @@ impl Ledger {
     pub(super) fn read(&self) -> Result<Vec<Record>> {
         let file = match File::open(&self.path) {
             Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let aside = self.path.with_file_name(DAMAGED);
+                let kept = File::open(&aside).map_or_else(|_| Ok(Vec::new()), whole_aside);
+                return kept.map_err(|error| unreadable(&aside, &error));
+            }
             Err(error) => return Err(unreadable(&self.path, &error)),
         };
         let mut open = Open::new(file);
@@ -102,6 +117,12 @@ impl Ledger {
         };
         // Without the lock a record may be seen while it is written: then a second look finds it whole.
         look()?.or_else(|_| look().and_then(|again| again.map_err(|at| damaged(&self.path, at))))
+    }
+
+    /// Until when uses may be recorded nowhere, in a file that is made now; 0 if it is the first one.
+    pub(super) fn lost_until(&self) -> u64 {
+        let follows = self.path.with_file_name(JOURNAL).exists();
+        if follows { self.clock.coarse_secs().saturating_add(RESERVED) } else { 0 }
     }
 
     /// The number of the last retirement that the file knows of; 0 without a file.
@@ -128,9 +149,16 @@ impl Session<'_> {
             return open.damaged.map_or(Ok(None), |place| Err(damaged(path, place)));
         };
         match read_place(&open.file, place).map_err(|error| not_kept(path, &error))? {
-            Place::Whole { record, .. } => Ok(Some(record)),
+            Place::Whole { record, .. } => Ok(Some(*record)),
             Place::Damaged | Place::Empty { .. } => Err(damaged(path, place)),
         }
+    }
+
+    /// A record of a subject that has none yet.
+    pub(super) fn fresh(&mut self, subject: &Subject, since: u64) -> Result<Record> {
+        let of_file = self.find(&Subject::default())?.unwrap_or_default();
+        let subject = subject.clone();
+        Ok(Record { subject, since, lost_until: of_file.lost_until, ..Record::default() })
     }
 
     /// Writes a record over the older of its two copies. Once a session for each record.
@@ -163,8 +191,9 @@ impl Session<'_> {
         self.open.as_mut().ok_or_else(|| Error::new(ErrorKind::Bug, "a session without its file"))
     }
 
-    /// A new file gets its places, and the record that is its own.
-    fn prepare(&mut self) -> Result<()> {
+    /// A new file gets its places, and the record that is its own; in the place of one that was lost also what can
+    /// be read of that.
+    fn prepare(&mut self, ledger: &Ledger) -> Result<()> {
         let path = self.path;
         let failed = |error: std::io::Error| not_kept(path, &error);
         let open = self.open()?;
@@ -172,9 +201,15 @@ impl Session<'_> {
             open.grow().map_err(failed)?;
         }
         if matches!(read_place(&open.file, 0).map_err(failed)?, Place::Empty { .. }) {
-            open.write_copy(0, 0, &Record::default().encode(1)).map_err(failed)?;
+            let lost_until = ledger.lost_until();
+            // Higher than any number that was counted: a process that knows one stops all the same.
+            let of_file = Record { lost_until, fence: lost_until, ..Record::default() };
+            open.write_copy(0, 0, &of_file.encode(1)).map_err(failed)?;
             open.file.sync_all().map_err(failed)?;
             sync_folder(path).map_err(failed)?;
+            if lost_until > 0 {
+                open.take_over(&path.with_file_name(DAMAGED))?;
+            }
         }
         Ok(())
     }
@@ -210,7 +245,7 @@ impl Open {
             match read_place(&self.file, place)? {
                 Place::Whole { record, .. } => {
                     self.places.insert(record.subject.clone(), place);
-                    found.push(record);
+                    found.push(*record);
                 }
                 Place::Empty { is_torn } => {
                     free = free.or(Some(place));
@@ -263,6 +298,23 @@ impl Open {
         Ok(())
     }
 
+    /// Takes over every whole record of a file that was put aside. Once: what it lacks is known of no later loss.
+    fn take_over(&mut self, aside: &Path) -> Result<()> {
+        let failed = |error: std::io::Error| not_kept(aside, &error);
+        if !aside.exists() {
+            return Ok(());
+        }
+        // Who was writing to it when it was put aside ends first.
+        let file = File::open(aside).map_err(failed)?;
+        lock_file(&file, aside)?;
+        self.scan().map_err(failed)?;
+        for record in whole_aside(file).map_err(failed)? {
+            self.put(&record).map_err(failed)?;
+        }
+        self.file.sync_all().map_err(failed)?;
+        std::fs::rename(aside, aside.with_file_name(TAKEN_OVER)).map_err(failed)
+    }
+
     fn write_copy(&self, place: u64, copy: u64, bytes: &[u8]) -> std::io::Result<()> {
         self.file.write_all_at(bytes, place * PLACE_BYTES + copy * PLACE_BYTES / 2)
     }
@@ -290,7 +342,7 @@ enum Place {
         is_torn: bool,
     },
     Whole {
-        record: Record,
+        record: Box<Record>,
         number: u64,
         copy: u64,
     },
@@ -307,7 +359,8 @@ fn read_place(file: &File, place: u64) -> std::io::Result<Place> {
         result => result?,
     }
     let (first, second) = bytes.split_at(COPY_BYTES);
-    let whole = |copy| move |(number, record)| Place::Whole { record, number, copy };
+    let whole =
+        |copy| move |(number, record)| Place::Whole { record: Box::new(record), number, copy };
     Ok(match (Record::decode(first), Record::decode(second)) {
         (Some(one), Some(two)) if one.0 > two.0 => whole(0)(one),
         (_, Some(two)) => whole(1)(two),
@@ -317,6 +370,13 @@ fn read_place(file: &File, place: u64) -> std::io::Result<Place> {
         }
         (None, None) => Place::Damaged,
     })
+}
+
+/// What a new file is to take over of one that was put aside: its whole records, its own apart.
+fn whole_aside(file: File) -> std::io::Result<Vec<Record>> {
+    let mut records = Open::new(file).scan()?;
+    records.retain(|record| record.subject != Subject::default());
+    Ok(records)
 }
 
 fn open_file(path: &Path) -> std::io::Result<File> {
@@ -379,8 +439,8 @@ fn damaged(path: &Path, place: u64) -> Error {
     let text = format!("record {place} of the usage file is damaged: what it held is not known");
     let file = path.display();
     Error::new(ErrorKind::UsageNotKept, text).with_file(path).with_help(format!(
-        "bring the file back from a backup; or, and nothing made before today is known then, so retire nothing before \
-         that has expired: mv {file} {file}.damaged"
+        "mv {file} {file}.damaged: the next use makes a new file and takes over every record that is whole; a key \
+         whose record is lost counts as used until then. A backup knows nothing of what was made since"
     ))
 }
 
@@ -400,6 +460,10 @@ mod tests {
         Record { subject, exp, ..Record::default() }
     }
 
+    fn ledger_in(folder: &Path) -> Ledger {
+        Ledger::new(folder, Clock::from_fn(|| crate::clock::from_unix(1_000)))
+    }
+
     fn put(ledger: &Ledger, record: &Record) {
         let mut session = ledger.lock().unwrap();
         session.find(&record.subject).unwrap();
@@ -410,13 +474,13 @@ mod tests {
     #[test]
     fn two_processes_see_each_others_records_in_the_same_places() {
         let folder = tempfile::tempdir().unwrap();
-        let (one, two) = (Ledger::new(folder.path()), Ledger::new(folder.path()));
+        let (one, two) = (ledger_in(folder.path()), ledger_in(folder.path()));
         assert_ne!(one.owner(), two.owner());
         for index in 0..70 {
             put(if index % 2 == 0 { &one } else { &two }, &record(&format!("k{index}"), index));
         }
         put(&one, &record("k1", 500));
-        let read = Ledger::new(folder.path()).read().unwrap();
+        let read = ledger_in(folder.path()).read().unwrap();
         assert_eq!(read.len(), 71);
         let mut session = two.lock().unwrap();
         assert_eq!(session.find(&record("k1", 0).subject).unwrap().unwrap().exp, 500);
@@ -426,7 +490,7 @@ mod tests {
     #[test]
     fn a_torn_write_leaves_the_older_copy_and_two_damaged_copies_are_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::new(folder.path());
+        let ledger = ledger_in(folder.path());
         for exp in 1..=3 {
             put(&ledger, &record("k", exp));
         }
@@ -442,7 +506,7 @@ mod tests {
         spoil(0);
         spoil(1);
         assert_eq!(ledger.read().unwrap_err().kind(), ErrorKind::UsageNotKept);
-        let error = Ledger::new(folder.path()).lock().unwrap().find(&record("k", 0).subject);
+        let error = ledger_in(folder.path()).lock().unwrap().find(&record("k", 0).subject);
         assert!(error.unwrap_err().message().contains("damaged"));
     }
 
@@ -450,14 +514,14 @@ mod tests {
     fn a_lost_record_hides_no_other_and_a_cut_file_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
-        let ledger = Ledger::new(folder.path());
+        let ledger = ledger_in(folder.path());
         for key in ["one", "two", "three"] {
             put(&ledger, &record(key, 7));
         }
         let whole = std::fs::read(&path).unwrap();
         let read = |file: &[u8]| {
             std::fs::write(&path, file).unwrap();
-            Ledger::new(folder.path()).read().map(|records| records.len())
+            ledger_in(folder.path()).read().map(|records| records.len())
         };
         let place = usize::try_from(PLACE_BYTES).unwrap();
         // The only copy of the second key: it stands before the third.
@@ -472,8 +536,8 @@ mod tests {
         let mut hole = whole.clone();
         hole[place * 2..place * 3].fill(0);
         assert_eq!(read(&hole).unwrap(), 3);
-        put(&Ledger::new(folder.path()), &record("two", 9));
-        assert_eq!(Ledger::new(folder.path()).read().unwrap().len(), 4);
+        put(&ledger_in(folder.path()), &record("two", 9));
+        assert_eq!(ledger_in(folder.path()).read().unwrap().len(), 4);
         assert_eq!(read(&whole[..place * 4]).unwrap(), 4);
         assert_eq!(read(&whole[..place * 3 + 500]).unwrap_err().kind(), ErrorKind::UsageNotKept);
     }
@@ -481,10 +545,39 @@ mod tests {
     #[test]
     fn a_file_that_was_replaced_is_opened_again() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::new(folder.path());
+        let ledger = ledger_in(folder.path());
         put(&ledger, &record("k", 1));
         std::fs::remove_file(folder.path().join(FILE)).unwrap();
         put(&ledger, &record("k", 2));
-        assert_eq!(Ledger::new(folder.path()).read().unwrap().pop().unwrap().exp, 2);
+        assert_eq!(ledger_in(folder.path()).read().unwrap().pop().unwrap().exp, 2);
+    }
+
+    #[test]
+    fn a_new_file_takes_over_what_is_whole_and_knows_what_it_lacks() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        for key in ["one", "two", "three"] {
+            put(&ledger_in(folder.path()), &record(key, 7));
+        }
+        std::fs::write(folder.path().join(JOURNAL), "").unwrap();
+        let mut spoiled = std::fs::read(&path).unwrap();
+        spoiled[usize::try_from(PLACE_BYTES).unwrap() * 2 + 600] ^= 1;
+        std::fs::write(folder.path().join(DAMAGED), spoiled).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let lost_until = |key: &str| {
+            let ledger = ledger_in(folder.path());
+            let mut session = ledger.lock().unwrap();
+            let subject = record(key, 0).subject;
+            let found = session.find(&subject).unwrap();
+            let found = found.unwrap_or_else(|| session.fresh(&subject, 1).unwrap());
+            (found.exp, found.lost_until)
+        };
+        assert_eq!(
+            [lost_until("one"), lost_until("two"), lost_until("three")],
+            [(7, 0), (0, 1_000 + RESERVED), (7, 0)]
+        );
+        // It is done once: what was taken over knows nothing of a later loss.
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(lost_until("one"), (0, 1_000 + RESERVED));
     }
 }

@@ -85,8 +85,8 @@ impl UsageBook {
     pub fn new(state_dir: Option<&Path>, gcm_messages: u64, clock: Clock) -> Self {
         let last_flush = AtomicU64::new(clock.coarse_secs());
         let core = Arc::new(Core {
+            ledger: state_dir.map(|state_dir| Ledger::new(state_dir, clock.clone())),
             clock,
-            ledger: state_dir.map(Ledger::new),
             gcm_messages,
             keys: Mutex::default(),
             budgets: Mutex::default(),
@@ -95,6 +95,15 @@ impl UsageBook {
             writers: RwLock::default(),
         });
         Self(Arc::new(Book { core, writer: Mutex::default() }))
+    }
+
+    /// Makes the file, if it is not there: before the journal begins, so that where a journal is a missing file is known
+    /// to have been lost.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::UsageNotKept`].
+    pub fn begin(&self) -> Result<()> {
+        self.0.core.ledger.as_ref().map_or(Ok(()), |ledger| ledger.lock().map(drop))
     }
 
     /// Begins a reading of the configuration. It is called *before* the file is read: what retires a key after
@@ -242,11 +251,10 @@ impl Held<'_> {
         })?;
         for (label, realm, thumbprint) in keys {
             let subject = subject(label, realm, thumbprint);
-            let mut record = self.session.find(&subject)?.unwrap_or_else(|| Record {
-                subject,
-                since: self.core.clock.coarse_secs(),
-                ..Record::default()
-            });
+            let mut record = match self.session.find(&subject)? {
+                Some(known) => known,
+                None => self.session.fresh(&subject, self.core.clock.coarse_secs())?,
+            };
             record.fence = of_file.fence;
             self.session.put(&record)?;
         }
@@ -466,6 +474,10 @@ impl Core {
         let messages =
             budget.used(records.map(|_| find(budget.subject()).map_or(0, Record::messages)));
         let mut report = KeyReport::new(records.is_some(), messages, budget.limit());
+        let of_file = find(&Subject::default()).map(|record| record.lost_until);
+        let of_file = of_file.or_else(|| self.ledger.as_ref().map(Ledger::lost_until));
+        let lost_until = find(subject).map(|record| record.lost_until).or(of_file);
+        report.lost_until = lost_until.filter(|until| *until > 0);
         if let Some(record) = find(subject) {
             // What this process reserved it knows better.
             let own = self.ledger.as_ref().filter(|_| state.is_some()).map(Ledger::owner);

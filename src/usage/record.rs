@@ -44,6 +44,9 @@ pub(super) struct Record {
     /// The number of the step that retired it, of those that the file counts; in the file's own record the
     /// number of the last.
     pub(super) fence: u64,
+    /// What was done before this second may not be in it: the records of then were lost. 0: everything is in it. In
+    /// the file's own record: the same of keys that have no other.
+    pub(super) lost_until: u64,
     /// What running processes may do without writing first.
     pub(super) reservations: Vec<Reservation>,
 }
@@ -96,7 +99,7 @@ impl Record {
         let empty = std::iter::repeat(Reservation::default());
         let reservations = self.reservations.iter().copied().chain(empty).take(RESERVATIONS);
         let reserved = reservations.flat_map(|one| [one.owner, one.exp, one.open, one.messages]);
-        for number in numbers.chain(reserved) {
+        for number in numbers.chain(reserved).chain([self.lost_until]) {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.resize(COPY_BYTES - 4, 0);
@@ -136,6 +139,7 @@ impl Record {
                 record.reservations.push(Reservation { owner, exp, open, messages });
             }
         }
+        record.lost_until = reader.number()?;
         Some((number, record))
     }
 }
@@ -184,6 +188,7 @@ mod tests {
             last: [8, 9, 10, 11],
             spent: 12,
             fence: 13,
+            lost_until: 14,
             reservations: Vec::new(),
         };
         for owner in 1..=6 {

@@ -15,6 +15,8 @@ pub struct KeyReport {
     pub durable: bool,
     /// Since when it is kept: what was made before is not in it.
     pub recorded_since: Option<u64>,
+    /// Until when uses of it may be recorded nowhere, if it stood behind its label before: the usage file was lost.
+    pub lost_until: Option<u64>,
     /// The latest `exp` of anything signed; [`NEVER`] where one lies beyond all years.
     pub latest_exp: Option<u64>,
     /// When something without an `exp` was made last.
@@ -42,8 +44,8 @@ pub enum Horizon {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Doubt {
-    /// It may have made something before it was first seen behind its label, and the label has no
-    /// `max_token_lifetime`.
+    /// It may have made something before it was first seen behind its label, or before records of its uses were lost,
+    /// and the label has no `max_token_lifetime`.
     MadeBefore,
     /// Others make what this key verifies or decrypts; nobody here counts it.
     MadeElsewhere,
@@ -73,7 +75,8 @@ impl Doubt {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::MadeBefore => {
-                "what it made before it was first seen there is not recorded, and the label has no max_token_lifetime"
+                "what it made before it was first seen there, or before records of it were lost, is not known, and the \
+                 label has no max_token_lifetime"
             }
             Self::MadeElsewhere => "others make what it reads, and nobody here counts that",
             Self::NoLifetime => {
@@ -95,8 +98,8 @@ pub struct Terms {
     pub grace: Duration,
     /// Whether others make what the label reads.
     pub made_elsewhere: bool,
-    /// Of a key that stood behind the label when the journal began, or when a mapping that was written whole by hand was
-    /// first seen: what it made until then is not in the report.
+    /// Of a key that stood behind the label when the journal began, when a mapping that was written whole by hand was
+    /// first seen, or when records of its uses were lost: what it made until then is not in the report.
     pub unrecorded_until: Option<u64>,
 }
 

@@ -218,7 +218,12 @@ fn the_past_is_known() {
     assert_eq!(at(15), ["c", "a", "b"]);
     assert_eq!(at(25), ["c", "a"]);
     let key = history.records[1].changes[0].after[2].clone();
-    let spans = history.spans(&ES256.parse().unwrap(), None, &key);
+    let spans = history.spans(
+        &ES256.parse().unwrap(),
+        None,
+        &key,
+        UNIX_EPOCH + Duration::from_secs(1_800_000_100),
+    );
     let lived: Vec<(bool, bool)> =
         spans.iter().map(|span| (span.active, span.until.is_none())).collect();
     assert_eq!(lived, [(false, false), (true, true)]);

@@ -394,6 +394,24 @@ fn tampering_with_the_tombstones_is_told_and_does_not_help() {
 }
 
 #[test]
+fn a_hand_edit_under_a_clock_that_was_behind_shortens_no_wait() {
+    let shop = Workshop::new();
+    shop.configure("jwks_max_age = \"5m\"", "");
+    shop.begin_empty();
+    shop.back(100_000);
+    drop(shop.rotation());
+    shop.wait(100_010);
+    // The mapping was written whole by hand: its keys may have made something until the record before at least.
+    let refused = shop.apply(retire("b"), ES256).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::StillInUse);
+    assert!(refused.message().contains("2027-01-15T10:01:00Z"), "{refused}");
+    // Until then key sets were cached for an hour.
+    shop.apply(stage("c"), ES256).unwrap();
+    let refused = shop.apply(promote("c"), ES256).unwrap_err();
+    assert!(refused.message().contains("2027-01-15T09:02:00Z"), "{refused}");
+}
+
+#[test]
 fn without_a_state_directory_steps_say_what_to_add() {
     let shop = Workshop::new();
     shop.edit("state_dir = \"state\"\n", "");

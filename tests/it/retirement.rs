@@ -7,6 +7,7 @@ use claviger::config::Config;
 use claviger::error::ErrorKind;
 use claviger::jose::jws::VerifyOptions;
 use claviger::journal::{Action, Event};
+use claviger::ops::LabelKey;
 use claviger::rotation::{Lives, Past, Phase, Step, verify_at};
 use serde_json::Value;
 
@@ -274,6 +275,61 @@ fn a_process_that_missed_a_retirement_lets_nothing_out() {
 }
 
 #[test]
+fn what_a_lost_record_of_uses_held_is_never_taken_for_nothing() {
+    let shop = Workshop::new();
+    shop.begin_without_keys();
+    sign(&shop, 600);
+    shop.apply_over(promote("b"), ES256, NOW).unwrap();
+    sign(&shop, 600);
+    shop.apply(stage("c"), ES256).unwrap();
+    shop.apply_over(promote("c"), ES256, NOW).unwrap();
+    let usage = shop.path().join("state/usage");
+    let mut file = std::fs::read(&usage).unwrap();
+    let now = shop.now();
+    shop.wait(1_000);
+    let waits = |alias: &str| {
+        let refused = shop.apply(retire(alias), ES256).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::StillInUse);
+        refused.message().to_owned()
+    };
+    // The whole file is gone: two hours from now on, and what processes had reserved.
+    std::fs::remove_file(&usage).unwrap();
+    let until = now + Duration::from_secs(1_000 + 120 + 7_200 + 60);
+    let told = claviger::clock::rfc3339(until);
+    assert!(waits("a").contains(&told) && waits("b").contains(&told), "{}", waits("a"));
+
+    // One record is damaged. Nothing is said of any key, and then of those alone that have a whole one.
+    let history = shop.history();
+    let keys = history.mappings();
+    let of_b = keys.values().copied().flatten().find(|key| key.alias.as_str() == "b").unwrap();
+    let name = of_b.thumbprint.clone().unwrap();
+    for at in 0..file.len() - name.len() {
+        if file[at..].starts_with(name.as_bytes()) {
+            file[at] ^= 1;
+        }
+    }
+    std::fs::write(&usage, &file).unwrap();
+    assert!(waits("a").contains("is damaged"));
+    let check = String::from_utf8(shop.run(&["check"]).stdout).unwrap();
+    let usage = usage.canonicalize().unwrap();
+    let aside = format!("{}.damaged", usage.display());
+    assert!(
+        check.contains(&format!("mv {} {aside}: the next use makes", usage.display())),
+        "{check}"
+    );
+    std::fs::rename(&usage, aside).unwrap();
+    assert!(waits("b").contains(&told), "{}", waits("b"));
+    shop.apply(retire("a"), ES256).unwrap();
+    assert!(shop.path().join("state/receipts").exists());
+    // A key that comes later has lost nothing.
+    shop.wait(121);
+    shop.apply(stage("d"), ES256).unwrap();
+    shop.apply(retire("d"), ES256).unwrap();
+    shop.wait(7_259);
+    shop.apply(retire("b"), ES256).unwrap();
+}
+
+#[test]
 fn the_phases_of_a_key_are_told() {
     let shop = shop();
     let phases = || {
@@ -310,6 +366,43 @@ fn the_phases_of_a_key_are_told() {
     let shown = shop.run(&["labels", ES256]);
     let text = String::from_utf8(shown.stdout).unwrap();
     assert!(text.contains("retired") && text.contains("LAST MADE"), "{text}");
+}
+
+#[test]
+fn a_realm_shows_the_phase_that_a_key_has_in_its_own_mapping() {
+    let shop = Workshop::new();
+    let realm = |aliases: &str| {
+        format!(
+            "[stores.alpha]\nkind = \"keystore\"\nrealm = \"alpha\"\npath = \"keys.jwks\"\nintegrity = \"none\"\n\
+             [stores.alpha.mappings]\n\"{ES256}\" = [{aliases}]\n"
+        )
+    };
+    let phases = || {
+        let keyring = keyring(&shop);
+        let lives = Lives::read(&keyring).unwrap();
+        let alpha = keyring.realm("alpha").unwrap().label(ES256).unwrap().keys().unwrap();
+        let phase = |key: &LabelKey| (key.alias.to_string(), lives.of_key(&alpha, key).phase);
+        alpha.keys().iter().map(|key| phase(key)).collect::<Vec<_>>()
+    };
+    shop.configure("", &realm("\"c\", \"d\""));
+    shop.apply_over(promote("b"), ES256, NOW).unwrap();
+    let of = |alias: &str, phase| (alias.to_owned(), phase);
+    assert_eq!(
+        phases(),
+        [
+            of("c", Phase::Active),
+            of("d", Phase::Valid),
+            of("b", Phase::Active),
+            of("a", Phase::Retiring)
+        ]
+    );
+    // A key of both stands where it acts for the realm; what follows it globally acts nowhere.
+    shop.configure("", &realm("\"d\", \"a\""));
+    drop(shop.rotation());
+    assert_eq!(
+        phases(),
+        [of("d", Phase::Active), of("a", Phase::Staged), of("b", Phase::Retiring)]
+    );
 }
 
 #[test]

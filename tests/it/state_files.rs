@@ -70,10 +70,10 @@ pub(crate) fn journal(bytes: &[u8]) {
     let before = journal.read().expect("any bytes are a journal, whole or broken");
     for (name, keys) in before.mappings() {
         for key in keys {
-            drop(before.spans(&name.label, name.realm.as_ref(), key));
+            drop(before.spans(&name.label, name.realm.as_ref(), key, time(NOW)));
         }
     }
-    let ends = before.max_ages().count() + before.of_label(&label()).count();
+    let ends = before.max_ages(time(NOW)).count() + before.of_label(&label()).count();
     assert!(ends <= 2 * before.records.len());
     assert!(before.revocations().count() <= before.records.len());
     drop((before.unfinished(), before.head(), before.losses().count()));
