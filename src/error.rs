@@ -49,6 +49,8 @@ pub enum ErrorKind {
     MustNotRotate,
     /// The key has not been published long enough for everybody to know it.
     NotAnnounced,
+    /// The step reaches further than whoever asks for it was granted.
+    NotGranted,
     /// Tokens that only this key opens may still be alive.
     StillInUse,
     /// The step does not fit the mapping, or the configuration would not load after it.
@@ -98,6 +100,7 @@ impl ErrorKind {
         Self::WrongUse,
         Self::MustNotRotate,
         Self::NotAnnounced,
+        Self::NotGranted,
         Self::StillInUse,
         Self::StepRefused,
         Self::ClaimsRejected,
@@ -132,6 +135,7 @@ impl ErrorKind {
             Self::MustNotRotate => "must_not_rotate",
             Self::NotAnnounced => "not_announced",
             Self::NotDecrypted => "not_decrypted",
+            Self::NotGranted => "forbidden",
             Self::NotVerified => "not_verified",
             Self::StepRefused => "step_refused",
             Self::StillInUse => "still_in_use",
@@ -159,6 +163,7 @@ impl ErrorKind {
             | Self::MustNotRotate
             | Self::NotAnnounced
             | Self::NotDecrypted
+            | Self::NotGranted
             | Self::NotVerified
             | Self::StepRefused
             | Self::StillInUse

@@ -167,12 +167,15 @@ fn beginning(mappings: &Mappings, label: &LabelName) -> String {
     }
 }
 
-/// A store that the configuration does not have.
-pub(super) fn unknown_store(config: &Config, store: &StoreName) -> Error {
+/// A store that the configuration does not have, or not for who asks.
+pub(super) fn unknown_store(config: &Config, request: &Request, store: &StoreName) -> Error {
+    let error = Error::new(ErrorKind::Usage, format!("there is no store \"{store}\""));
+    if !request.origin.is_here() {
+        return error.with_help("leave it out where one store maps the label");
+    }
     let names = config.stores.iter().map(|entry| format!("\"{}\"", entry.name.value));
     let names = names.collect::<Vec<_>>().join(", ");
-    Error::new(ErrorKind::Usage, format!("there is no store \"{store}\""))
-        .with_help(format!("the stores are {names}"))
+    error.with_help(format!("the stores are {names}"))
 }
 
 /// The mapping that a request is about.
@@ -184,6 +187,9 @@ pub(super) fn target<'m>(
     let of_label: Vec<_> = mappings.iter().filter(|(name, _)| name.label == *label).collect();
     let mut fitting = of_label.clone();
     fitting.retain(|(name, _)| request.store.as_ref().is_none_or(|store| name.store == *store));
+    if !request.origin.is_here() {
+        fitting.retain(|(name, _)| name.realm == request.realm);
+    }
     let in_scope = |realm: &Option<_>| {
         let mut found = fitting.clone();
         found.retain(|(name, _)| name.realm == *realm);
@@ -202,6 +208,12 @@ pub(super) fn target<'m>(
         all.iter().map(|(name, _)| place(name)).collect::<Vec<_>>().join(", ")
     };
     match found.as_slice() {
+        // Whether it is mapped elsewhere is not told.
+        [] if !request.origin.is_here() => {
+            let scope = request.realm.as_ref().map(|realm| format!(" in realm \"{realm}\""));
+            let text = format!("no store maps label \"{label}\"{}", scope.unwrap_or_default());
+            Err(Error::new(ErrorKind::UnknownLabel, text))
+        }
         [] if of_label.is_empty() => {
             let text = format!("no store maps label \"{label}\"");
             Err(Error::new(ErrorKind::UnknownLabel, text).with_help(beginning(mappings, label)))

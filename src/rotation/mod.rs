@@ -18,6 +18,7 @@ mod life;
 mod like;
 mod mappings;
 mod next_key;
+mod origin;
 mod past;
 mod plan;
 mod recover;
@@ -53,6 +54,7 @@ use fresh::Fresh;
 pub use gates::{Gate, Overrides};
 pub use life::{GoneKey, KeyLife, Lives, Phase};
 pub use next_key::NextKey;
+pub use origin::Origin;
 pub use past::{Past, PastAnswer, verify_at};
 pub use plan::Plan;
 pub use report::Report;
@@ -219,7 +221,8 @@ impl Rotation {
     ///
     /// # Errors
     /// [`ErrorKind::StepRefused`] if the step does not fit the mapping or the configuration would not load
-    /// after it, [`ErrorKind::UnknownAlias`], [`ErrorKind::UnknownLabel`], [`ErrorKind::KeyRevoked`].
+    /// after it, [`ErrorKind::UnknownAlias`], [`ErrorKind::UnknownLabel`], [`ErrorKind::KeyRevoked`];
+    /// [`ErrorKind::NotGranted`] if it reaches further than its origin may.
     pub fn plan(&self, request: &Request) -> Result<Plan> {
         plan::plan(self, request, &mut Fresh::default())
     }

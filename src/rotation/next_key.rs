@@ -151,8 +151,9 @@ impl Rotation {
             return Ok(None);
         }
         let config = self.keyring.config();
-        let entry = config.stores.iter().find(|entry| entry.name.value == *store);
-        let entry = entry.ok_or_else(|| mappings::unknown_store(&config, store))?;
+        let is_its = |entry: &&StoreEntry| request.origin.is_here() || entry.realm == request.realm;
+        let entry = config.stores.iter().find(|entry| entry.name.value == *store).filter(is_its);
+        let entry = entry.ok_or_else(|| mappings::unknown_store(&config, request, store))?;
         Ok(Some(MappingName { label, realm: entry.realm.clone(), store: store.clone() }))
     }
 

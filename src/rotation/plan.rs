@@ -105,6 +105,7 @@ pub(super) fn plan(rotation: &Rotation, request: &Request, fresh: &mut Fresh) ->
     let after_mappings = mappings::of(&after.config(), &after.snapshot());
     refuse_revoked(request, name, mapping, after_mappings.get(name))?;
     let changes = mappings::changes(&mappings::as_recorded(&rotation.mappings), &after_mappings);
+    request.origin.require_all(rotation, &changes, &after)?;
     let empty = Mapping::default();
     let after_keys = &after_mappings.get(name).unwrap_or(&empty).keys;
     let renamed: Vec<(Alias, Alias)> = wanted.files.iter().flat_map(FileChange::renamed).collect();
@@ -173,6 +174,7 @@ fn revoked_only(
     let after = load(rotation, request, &text, &wanted.files)?;
     let after_mappings = mappings::of(&after.config(), &after.snapshot());
     let changes = mappings::changes(&mappings::as_recorded(&rotation.mappings), &after_mappings);
+    request.origin.require_all(rotation, &changes, &after)?;
     let consequences = if changes.is_empty() {
         banned(rotation, request, &none, wanted.revoked.as_ref()).into_iter().collect()
     } else {
@@ -241,12 +243,14 @@ fn load(
         let unknown = error.problems().iter().find(|one| one.code == "alias_not_found");
         if let (Step::Stage { .. }, Some(problem)) = (&request.step, unknown) {
             let refused = Error::new(ErrorKind::UnknownAlias, problem.message.clone());
-            let help = problem.help.clone().unwrap_or_default();
-            let stop = if help.ends_with('"') { "." } else { "" };
-            return refused.with_help(format!(
-                "{help}{stop} A new key: claviger generate NEW --stage {}",
-                request.label
-            ));
+            let new = format!("A new key: claviger generate NEW --stage {}", request.label);
+            // It tells what else the store has.
+            let help = problem.help.clone().filter(|_| request.origin.is_here());
+            return refused.with_help(match help {
+                Some(help) if help.ends_with('"') => format!("{help}. {new}"),
+                Some(help) => format!("{help} {new}"),
+                None => new,
+            });
         }
         let text = "the configuration would not load after this step";
         let errors = error.problems().iter().filter(|one| one.severity == Severity::Error);

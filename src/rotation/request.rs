@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use super::gates::Overrides;
+use super::origin::Origin;
 use crate::clock::rfc3339;
 use crate::error::Result;
 use crate::journal::Action;
@@ -81,7 +82,7 @@ pub struct Request {
     pub step: Step,
     /// The label.
     pub label: LabelName,
-    /// The realm of the mapping; `None`: global, or the only one there is.
+    /// The realm of the mapping; `None`: global, or for who is here the only one there is.
     pub realm: Option<Realm>,
     /// The store of the mapping; `None`: the only one there is.
     pub store: Option<StoreName>,
@@ -89,6 +90,8 @@ pub struct Request {
     pub reason: Option<String>,
     /// Which closed gates are passed.
     pub overrides: Overrides,
+    /// Who asks.
+    pub origin: Origin,
 }
 
 impl Request {
@@ -104,6 +107,7 @@ impl Request {
             store: None,
             reason: None,
             overrides: Overrides::default(),
+            origin: Origin::default(),
         })
     }
 

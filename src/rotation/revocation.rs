@@ -28,7 +28,7 @@ pub(super) fn revocation(
     let Step::Revoke { alias, replace, compromised_at } = &request.step else {
         return Err(Error::new(ErrorKind::Bug, "it is no revocation"));
     };
-    let leaked = Leaked::find(rotation, name, mapping, alias)?;
+    let leaked = Leaked::find(rotation, request, (name, mapping), alias)?;
     let key = leaked.key.clone();
     let config = rotation.keyring.config();
     let mut wanted = Wanted {
@@ -74,7 +74,7 @@ pub(super) fn replaced(
     alias: &Alias,
 ) -> Result<Vec<MappingName>> {
     let (name, mapping) = mappings::target(&rotation.mappings, request)?;
-    let leaked = Leaked::find(rotation, name, mapping, alias)?;
+    let leaked = Leaked::find(rotation, request, (name, mapping), alias)?;
     let rest = |mapping: &Mapping| {
         mapping.keys.iter().filter(|one| !one.is(&leaked.key)).cloned().collect::<Vec<_>>()
     };
@@ -119,7 +119,21 @@ struct Leaked {
 }
 
 impl Leaked {
+    /// Where who asks may reach every mapping that has it.
     fn find(
+        rotation: &Rotation,
+        request: &Request,
+        (name, mapping): (&MappingName, &Mapping),
+        alias: &Alias,
+    ) -> Result<Self> {
+        let leaked = Self::named(rotation, name, mapping, alias)?;
+        let mut holders = leaked.holders(rotation, name);
+        holders.try_for_each(|(holder, _)| request.origin.require(holder))?;
+        drop(holders);
+        Ok(leaked)
+    }
+
+    fn named(
         rotation: &Rotation,
         name: &MappingName,
         mapping: &Mapping,

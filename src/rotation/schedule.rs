@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::mappings::{self, Kind, Mapping};
 use super::refusals::SCHEDULED;
 use super::request::{Request, Step};
-use super::{NextKey, Overrides, Plan, Ready, Rotation, announce};
+use super::{NextKey, Origin, Overrides, Plan, Ready, Rotation, announce};
 use crate::clock::rfc3339;
 use crate::config::{Config, Schedule};
 use crate::error::{Error, ErrorKind, Result};
@@ -299,6 +299,7 @@ impl Scheduled {
             store: Some(self.mapping.store.clone()),
             reason: Some(SCHEDULED.into()),
             overrides: Overrides::default(),
+            origin: Origin::Here,
         }
     }
 }

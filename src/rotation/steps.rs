@@ -111,7 +111,7 @@ fn begun(
     if let Ok(files) = volume_steps::files_of(&config, name, &none) {
         let value = match (fresh.take_value(name), request.step.alias()) {
             (Some(value), _) => value,
-            (None, Some(file)) => volume_steps::read_value(file)?,
+            (None, Some(file)) => volume_steps::read_value(request, file)?,
             (None, None) => return Err(Error::new(ErrorKind::Bug, "nothing begins")),
         };
         let file = files.first(name, value);

@@ -26,7 +26,7 @@ pub(super) fn versioned(
         |alias: &Alias| position(mapping, alias).ok_or_else(|| not_listed(mapping, name, alias));
     match &request.step {
         Step::Stage { alias } => {
-            let value = value.map_or_else(|| read_value(alias), Ok)?;
+            let value = value.map_or_else(|| read_value(request, alias), Ok)?;
             files.stage(value).map(Some)
         }
         Step::Promote { alias } => match place(alias)? {
@@ -72,7 +72,14 @@ pub(super) fn files_of<'f>(
 }
 
 /// The value that a volume is to hold: what is named is the file that has it.
-pub(super) fn read_value(file: &Alias) -> Result<SecretBytes> {
+pub(super) fn read_value(request: &Request, file: &Alias) -> Result<SecretBytes> {
+    if !request.origin.is_here() {
+        let text =
+            "a volume stages the value of a file, and no file is read for somebody elsewhere";
+        return Err(Error::new(ErrorKind::StepRefused, text).with_help(
+            "`generate` makes the next key there; at the machine of the volume `claviger stage` takes a file",
+        ));
+    }
     let bytes = std::fs::read(file.as_str()).map_err(|error| {
         Error::new(ErrorKind::Usage, format!("cannot read {file}: {error}")).with_help(
             "a volume stages a value: name the file that holds it, in the store's format; or make a key: \

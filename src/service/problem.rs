@@ -96,6 +96,7 @@ pub(crate) const fn status_of(kind: ErrorKind) -> StatusCode {
         | ErrorKind::StepRefused
         | ErrorKind::StillInUse => StatusCode::CONFLICT,
         ErrorKind::LimitExceeded => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorKind::NotGranted => StatusCode::FORBIDDEN,
         ErrorKind::ClaimsRejected
         | ErrorKind::NotDecrypted
         | ErrorKind::NotVerified
@@ -113,6 +114,13 @@ impl From<Error> for Problem {
         let status = status_of(error.kind());
         if !status.is_server_error() {
             let problem = Self::new(status, error.kind().code(), error.message().to_owned());
+            // What is mapped beside it is for who may read that.
+            if error.kind() == ErrorKind::UnknownLabel {
+                return problem.with_help(
+                    "GET /v1/labels lists what the caller may read; `claviger explain LABEL` shows an \
+                     administrator which stores were asked",
+                );
+            }
             return Self { help: error.help().map(|help| help.to_owned().into()), ..problem };
         }
         // Paths and reasons of the surroundings are for operators.

@@ -32,6 +32,7 @@ mod otel;
 mod process;
 mod python_client;
 mod rate_limits;
+mod reach;
 mod reading;
 mod refusals;
 mod reload;

@@ -1,5 +1,7 @@
 //! Steps of a rotation: each is planned, gated, done and recorded as on the command line, under the caller's name.
 
+use std::sync::Arc;
+
 use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,8 +10,8 @@ use serde_json::{Map, Value};
 use crate::access::Right;
 use crate::clock::parse_rfc3339;
 use crate::error::{Error, ErrorKind, Result};
-use crate::journal::Actor;
-use crate::rotation::{NextKey, Overrides, Report, Request, Rotation, Step};
+use crate::journal::{Actor, MappingName};
+use crate::rotation::{NextKey, Origin, Overrides, Report, Request, Rotation, Step};
 use crate::service::Problem;
 use crate::service::call::Call;
 use crate::service::route::{Change, Route};
@@ -307,6 +309,7 @@ fn take(
     request.store = how.store.as_deref().map(str::parse).transpose()?;
     request.reason = how.reason;
     request.overrides = how.overrides;
+    request.origin = origin(call, &request.step);
     let service = &call.service.0;
     let (config, clock) = (call.snapshot.config(), service.clock.clone());
     if how.dry_run {
@@ -331,6 +334,21 @@ fn take(
     let not_taken = service.keyring.reload().err().map(Problem::from);
     let generation = service.keyring.snapshot().generation();
     Ok(Stepped { report, generation, not_taken })
+}
+
+/// The caller, who reaches what it has the right of the route to; where a key is made as well, also that to make one.
+fn origin(call: &Call<'_>, step: &Step) -> Origin {
+    let makes = matches!(step, Step::Revoke { replace: Some(_), .. });
+    let rights = call.request.route.right.into_iter().chain(makes.then_some(Right::Generate));
+    let rights: Vec<Right> = rights.collect();
+    let (snapshot, caller) = (Arc::clone(&call.snapshot), call.asked.caller.clone());
+    Origin::Elsewhere(Arc::new(move |name: &MappingName| {
+        let access = &snapshot.config().access;
+        let may = |caller, right: &Right| {
+            access.allows(caller, *right, Some(&name.label), name.realm.as_ref())
+        };
+        caller.as_ref().is_some_and(|caller| rights.iter().all(|right| may(caller, right)))
+    }))
 }
 
 /// A refusal; that of a gate says when it opens.
