@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONNECTION, EXPECT, HeaderValue, ORIGIN};
+use hyper::header::{AUTHORIZATION, CONNECTION, EXPECT, HOST, HeaderValue, ORIGIN};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Version};
 
@@ -22,7 +22,8 @@ use super::route::{Pace, Route};
 use super::seen::Seen;
 use super::span::Span;
 use super::{Problem, Service, body, routes};
-use crate::access::Scope;
+use crate::access::{ROOT_REALM, Scope};
+use crate::error::Result;
 use crate::label::{LabelName, Realm};
 
 /// The routes, found by path and method.
@@ -125,8 +126,13 @@ async fn respond(
         let text = "too many requests are worked on";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", text).with_retry_after(1)
     })?;
+    require_host(head)?;
     let call = admit(service, peer, id, head, seen).await?;
-    let content = body::collect(content, &service.0.limits).await?;
+    // What takes no body waits for none: for some of that nobody has to prove who it is, and each that waits has a place.
+    let content = match call.request.route.body {
+        Some(_) => body::collect(content, &service.0.limits).await?,
+        None => Bytes::new(),
+    };
     let answer = match call.request.route.pace {
         Pace::Quick => call.request.route.run(&call, &content),
         // Other requests of this thread move to another one.
@@ -134,6 +140,15 @@ async fn respond(
     };
     seen.noted = call.noted.into_inner();
     answer
+}
+
+/// RFC 9112 §3.2: a proxy before us may have gone by another one.
+fn require_host(head: &Parts) -> Result<(), Problem> {
+    let mut hosts = head.headers.get_all(HOST).iter();
+    if head.version != Version::HTTP_11 || (hosts.next().is_some() && hosts.next().is_none()) {
+        return Ok(());
+    }
+    Err(Problem::new(StatusCode::BAD_REQUEST, "malformed", "the request has not one `Host`"))
 }
 
 /// Lets a request in, or says why not.
@@ -183,7 +198,7 @@ async fn ask(gate: Gate<'_>, head: &Parts, seen: &mut Seen) -> Result<(Asked, bo
     seen.route = Some(at);
     let query = query(head.uri.query().unwrap_or_default());
     let named = query.as_ref().ok().and_then(|query| query.get("realm"));
-    let realm = named.map(|text| text.parse::<Realm>()).transpose();
+    let realm = named.map(realm_of).transpose();
     let label = parts.get("label").map(|text| text.parse::<LabelName>()).transpose();
     let label = label.map(|label| label.as_ref().map(crate::catalogue::canonical));
     seen.refused.label = label.as_ref().ok().cloned().flatten();
@@ -209,7 +224,7 @@ async fn ask(gate: Gate<'_>, head: &Parts, seen: &mut Seen) -> Result<(Asked, bo
             _ => access.allows(caller, right, label.as_ref(), realm),
         };
         if !allowed {
-            return Err(Problem::forbidden(right));
+            return Err(Problem::forbidden(right, label.is_some()));
         }
         require_known(&query, route)?;
     }
@@ -228,6 +243,15 @@ async fn ask(gate: Gate<'_>, head: &Parts, seen: &mut Seen) -> Result<(Asked, bo
         ..Asked::default()
     };
     Ok((asked, lasts))
+}
+
+/// A realm as the query names it.
+fn realm_of(text: &str) -> Result<Realm> {
+    let realm = text.parse::<Realm>();
+    if text == ROOT_REALM {
+        return realm.map_err(|error| error.with_help("for the root realm leave `realm` out"));
+    }
+    realm
 }
 
 /// A web page makes a browser ask with the certificate that it has, or from the machine where it runs, whatever its user

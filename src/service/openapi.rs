@@ -238,7 +238,9 @@ fn statuses(route: &Route) -> Vec<StatusCode> {
         all.extend([StatusCode::CONFLICT, StatusCode::UNPROCESSABLE_ENTITY]);
         all.push(StatusCode::TOO_MANY_REQUESTS);
     }
-    all.extend([StatusCode::REQUEST_TIMEOUT, StatusCode::PAYLOAD_TOO_LARGE]);
+    if route.body.is_some() {
+        all.extend([StatusCode::REQUEST_TIMEOUT, StatusCode::PAYLOAD_TOO_LARGE]);
+    }
     all.extend([StatusCode::INTERNAL_SERVER_ERROR, StatusCode::SERVICE_UNAVAILABLE]);
     all
 }

@@ -1,12 +1,14 @@
 //! What is wrong with a request, as the caller sees it: problem details (RFC 9457) with the codes of errors.
 
 use std::borrow::Cow;
+use std::error::Error as _;
 
 use hyper::StatusCode;
 use serde::Serialize;
 
 use crate::access::{Right, Scope};
 use crate::error::{Error, ErrorKind};
+use crate::problem::Severity;
 
 /// A refusal. `type` is `about:blank`; `code` tells programs which it is.
 #[derive(Clone, Debug, schemars::JsonSchema, Serialize)]
@@ -61,10 +63,11 @@ impl Problem {
         )
     }
 
-    /// Somebody who may not do this.
-    pub(crate) fn forbidden(right: Right) -> Self {
+    /// Somebody who may not do this; on a route of all labels, to none of them.
+    pub(crate) fn forbidden(right: Right, is_of_label: bool) -> Self {
         let whose = match right.scope() {
-            Scope::Label => " for this label in this realm",
+            Scope::Label if is_of_label => " for this label in this realm",
+            Scope::Label => " for any label in this realm",
             Scope::Realm => " in this realm",
             Scope::Service => "",
         };
@@ -72,6 +75,18 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "forbidden", text).with_help(
             "an administrator sees the caller's rights with `claviger grants --for CALLER`",
         )
+    }
+
+    /// Of configuration and stores that were read again. Nothing of the service fails if they are refused: what served
+    /// before serves on, and somebody has to change them first.
+    pub(crate) fn of_files(error: Error) -> Self {
+        if error.kind() != ErrorKind::Config {
+            return error.into();
+        }
+        log::warn!("{}: {}", error.kind().code(), in_full(&error));
+        let text = "the configuration was refused, and what served before serves on";
+        Self::new(StatusCode::CONFLICT, error.kind().code(), text)
+            .with_help("`claviger check` and the log of the service say why")
     }
 
     /// The status as HTTP has it.
@@ -124,7 +139,7 @@ impl From<Error> for Problem {
             return Self { help: error.help().map(|help| help.to_owned().into()), ..problem };
         }
         // Paths and reasons of the surroundings are for operators.
-        log::error!("{}: {error:?}", error.kind().code());
+        log::error!("{}: {}", error.kind().code(), in_full(&error));
         let problem =
             Self::new(status, error.kind().code(), "the service failed; its log says why");
         if status == StatusCode::SERVICE_UNAVAILABLE {
@@ -133,4 +148,21 @@ impl From<Error> for Problem {
             problem
         }
     }
+}
+
+/// An error with its file, its problems and what lies underneath, in one line.
+fn in_full(error: &Error) -> String {
+    let mut text = error.to_string();
+    if let Some(file) = error.file() {
+        text.push_str(&format!(" ({})", file.display()));
+    }
+    for problem in error.problems().iter().filter(|one| one.severity == Severity::Error) {
+        text.push_str(&format!("; {}: {}", problem.code, problem.message));
+    }
+    let mut source = error.source();
+    while let Some(one) = source {
+        text.push_str(&format!(": {one}"));
+        source = one.source();
+    }
+    text
 }

@@ -369,6 +369,15 @@ fn with_the_other_policy_a_full_disk_stops_uses_alone() {
 }
 
 #[test]
+fn a_change_that_is_refused_for_want_of_its_line_says_that_nothing_was_changed() {
+    let (shop, _) =
+        shop(&ALL, "to = \"/dev/full\"\nuses = \"full\"\non_failure = { uses = \"closed\" }");
+    let body = json!({ "alias": "c" });
+    let problem = shop.refused(ES256, "stage", &body, (503, "audit_unavailable"));
+    assert!(problem["detail"].as_str().unwrap().starts_with("nothing is changed"), "{problem}");
+}
+
+#[test]
 fn the_answer_says_what_the_request_is_called() {
     let shop = Shop::new(&["sign"]);
     let asked = |id: &str| {

@@ -67,6 +67,27 @@ fn a_connection_that_was_used_may_rest_for_the_idle_time_only() {
 }
 
 #[test]
+fn who_sends_no_body_where_none_is_asked_for_takes_no_place() {
+    let home = Home::new(&format!("{PLAIN}max_requests = 2\nbody_timeout = \"1h\"\n"));
+    let served = home.serve();
+    let silent: Vec<_> = ["/healthz", "/", "/openapi.json", "/readyz", "/nowhere"]
+        .into_iter()
+        .map(|path| {
+            let mut silent = served.connect();
+            let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n");
+            silent.write_all(head.as_bytes()).unwrap();
+            silent
+        })
+        .collect();
+    for mut one in silent {
+        let text = rest(&mut one);
+        assert!(text.contains("200 OK") || text.contains("404 Not Found"), "{text}");
+        assert!(text.contains("connection: close"), "{text}");
+    }
+    assert!(served.is_well());
+}
+
+#[test]
 fn slow_large_and_malformed_requests_are_told_no() {
     let served = quick();
     let post =
@@ -92,12 +113,17 @@ fn slow_large_and_malformed_requests_are_told_no() {
         ("GET / HTTP/9.9\r\n\r\n".into(), "400"),
         ("GET\0 / HTTP/1.1\r\n\r\n".into(), "400"),
         ("\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1}".into(), "400"),
-        ("GET /healthz?a=1&a=2 HTTP/1.1\r\nconnection: close\r\n\r\n".into(), "400"),
+        ("GET /healthz?a=1&a=2 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".into(), "400"),
         (
-            format!("GET /healthz?{} HTTP/1.1\r\nconnection: close\r\n\r\n", "a&".repeat(30_000)),
+            format!(
+                "GET /healthz?{} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+                "a&".repeat(30_000)
+            ),
             "400",
         ),
-        ("GET /%ff%00/../.. HTTP/1.1\r\nconnection: close\r\n\r\n".into(), "404"),
+        ("GET /%ff%00/../.. HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".into(), "404"),
+        ("GET /healthz HTTP/1.1\r\nconnection: close\r\n\r\n".into(), "400"),
+        ("GET /healthz HTTP/1.1\r\nhost: x\r\nhost: y\r\nconnection: close\r\n\r\n".into(), "400"),
     ] {
         let text = served.exchange(request.as_bytes());
         let told = text.strip_prefix("HTTP/1.1 ").and_then(|text| text.get(..3));

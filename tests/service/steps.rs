@@ -105,6 +105,20 @@ fn steps_that_do_not_fit_are_refused_with_a_code() {
 }
 
 #[test]
+fn a_configuration_that_does_not_load_is_nothing_that_the_service_failed_at() {
+    let shop = Shop::new(&STEPS);
+    let text = shop.text();
+    shop.write(&format!("{text}\nnonsense = \n"));
+    for dry_run in [false, true] {
+        let body = json!({"alias": "c", "dry_run": dry_run});
+        let problem = shop.refused(ES256, "stage", &body, (409, "config_invalid"));
+        assert!(problem["help"].to_string().contains("claviger check"), "{problem}");
+    }
+    shop.write(&text);
+    shop.done(ES256, "stage", &json!({"alias": "c"}));
+}
+
+#[test]
 fn each_step_has_a_right_of_its_own() {
     for granted in STEPS {
         let shop = Shop::new(&[granted]);

@@ -135,7 +135,10 @@ impl Audit {
             }
             Event::Use if self.on_failure.uses == FailureMode::Closed => {
                 let written = self.writer.put(line, Care::Written).await;
-                written.map_err(|Unwritten| unavailable("no answer is given out"))?;
+                // A change that was refused for want of its first line says so itself.
+                if written.is_err() && outcome != UNAVAILABLE {
+                    return Err(unavailable("no answer is given out"));
+                }
             }
             _ => self.writer.offer(line),
         }
@@ -262,7 +265,10 @@ pub(super) fn check(settings: &AuditSettings) -> Option<crate::problem::Problem>
 
 fn unavailable(so: &'static str) -> Problem {
     let text = format!("{so}: its audit line cannot be written");
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "audit_unavailable", text)
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE, text)
         .with_help("the log of the service says why; `on_failure` of [service.audit] is the rule")
         .with_retry_after(1)
 }
+
+/// The code of what is refused for want of its line.
+const UNAVAILABLE: &str = "audit_unavailable";

@@ -252,7 +252,7 @@ fn revoke(call: &Call<'_>, body: RevokeStep) -> Result<Stepped, Problem> {
             .into());
     }
     if body.replace.is_some() && !call.may(Right::Generate, call.label()?) {
-        return Err(Problem::forbidden(Right::Generate));
+        return Err(Problem::forbidden(Right::Generate, true));
     }
     let replace = body.replace.as_deref().map(str::parse).transpose()?;
     let next = replace.is_some().then_some(NextKey { days: VALID_DAYS, ..NextKey::default() });
@@ -313,7 +313,7 @@ fn take(
     let service = &call.service.0;
     let (config, clock) = (call.snapshot.config(), service.clock.clone());
     if how.dry_run {
-        let rotation = Rotation::preview(&config.file, clock)?;
+        let rotation = Rotation::preview(&config.file, clock).map_err(Problem::of_files)?;
         let plan = match next {
             Some(next) => rotation.plan_generated(&request, next)?,
             None => rotation.plan(&request)?,
@@ -322,7 +322,8 @@ fn take(
         return Ok(Stepped { report, generation: call.snapshot.generation(), not_taken: None });
     }
     let actor = Actor::of_this_process(call.asked.caller.as_ref().map(ToString::to_string));
-    let mut rotation = Rotation::open_for(&config.file, clock, actor, Some(&request))?;
+    let rotation = Rotation::open_for(&config.file, clock, actor, Some(&request));
+    let mut rotation = rotation.map_err(Problem::of_files)?;
     let plan = match next {
         Some(next) => rotation.generate(&request, next),
         None => rotation.apply(&request),
@@ -331,7 +332,7 @@ fn take(
     let report = rotation.report_done(plan);
     call.note(|noted| noted.journal = report.head.clone().flatten());
     // The step is done whatever comes of this: a failure must not look like one of the step.
-    let not_taken = service.keyring.reload().err().map(Problem::from);
+    let not_taken = service.keyring.reload().err().map(Problem::of_files);
     let generation = service.keyring.snapshot().generation();
     Ok(Stepped { report, generation, not_taken })
 }
