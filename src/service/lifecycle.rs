@@ -29,6 +29,7 @@ pub async fn run(service: Service, listeners: Vec<Listener>, tls: Tls) -> Result
     let mut stop = Signals::new(&[SignalKind::terminate(), SignalKind::interrupt()])?;
     let mut hangup = Signals::new(&[SignalKind::hangup()])?;
     tell_reloads(service.keyring());
+    service.show_certificate_of(&tls);
     let (stopping, stopped) = watch::channel(false);
     let mut serving = JoinSet::new();
     for listener in listeners {

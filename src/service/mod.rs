@@ -138,6 +138,13 @@ impl Service {
         }))
     }
 
+    /// Has the figures tell when the certificate of `tls` ends; [`run`] does it.
+    pub fn show_certificate_of(&self, tls: &Tls) {
+        if let Some(identity) = tls.identity() {
+            self.0.metrics.show(Arc::clone(identity));
+        }
+    }
+
     /// The keyring.
     #[must_use]
     pub fn keyring(&self) -> &Keyring {

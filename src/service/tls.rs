@@ -128,6 +128,11 @@ impl Tls {
         told("client_ca", self.anchors.as_ref().map(|one| one.refresh()));
     }
 
+    /// The certificate of files.
+    pub(super) const fn identity(&self) -> Option<&Arc<FileIdentity>> {
+        self.identity.as_ref()
+    }
+
     /// Whether anything is to be read again.
     pub(super) const fn has_files(&self) -> bool {
         self.identity.is_some() || self.anchors.is_some()

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, UNIX_EPOCH};
 
+use claviger::key_tools::{self, GenerateOptions};
+use claviger::service::Tls;
 use serde_json::{Value, json};
 
 use super::shop::{ES256, KEY, SEAL, Shop};
@@ -22,8 +25,22 @@ fn given() -> BTreeMap<String, BTreeSet<String>> {
     std::fs::copy("keystores/storepass.txt", folder.path().join("pass")).unwrap();
     let more = "[stores.more]\nkind = \"keystore\"\npath = \"more.p12\"\nstore_password = { file = \"pass\" }\n\n\
                 [stores.more.mappings]\n\"am.services.oauth2.oidc.signing.RSA\" = [\"rsa\"]\n\n\
-                [service]\nplain_http = true\n[service.audit]\nto = \"audit.log\"\n";
+                [service]\nplain_http = true\ncertificate = { chain = \"server.pem\", key = \"server.pem\" }\n\
+                [service.audit]\nto = \"audit.log\"\n";
+    let options = GenerateOptions {
+        alias: "server",
+        key_type: "ec",
+        bits: None,
+        curve: None,
+        subject: None,
+        days: 30,
+        now: UNIX_EPOCH + Duration::from_secs(1_800_000_000),
+    };
+    let server = key_tools::generate_file("pem", &options).unwrap().content;
+    std::fs::write(folder.path().join("server.pem"), server.expose_secret()).unwrap();
     let shop = Shop::in_folder(folder, &["encrypt", "metrics", "sign"], more);
+    let config = shop.service.keyring().config();
+    shop.service.show_certificate_of(&Tls::new(shop.service.keyring(), &config.service).unwrap());
     let exp = json!({"claims": {"exp": 1_800_000_600}});
     shop.done(ES256, "sign", &exp);
     shop.done(SEAL, "encrypt", &json!({"text": "x", "alg": "A256GCMKW"}));

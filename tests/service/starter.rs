@@ -90,3 +90,45 @@ fn the_readmes_curl_proves_a_caller_by_key_and_by_token() {
     assert!(lines.len() == 2 && lines.iter().all(made), "{told}");
     assert!(lines[1].starts_with(r#"{"results":[{"token":"#), "{told}");
 }
+
+/// The commands of the README that renew the certificate of the server and make one of a caller.
+#[test]
+fn the_readmes_openssl_renews_the_server_and_lets_a_caller_in() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let section = readme.split("\n## Running the service\n").nth(1).unwrap();
+    let block = section.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let claviger = env!("CARGO_BIN_EXE_claviger");
+    run(claviger, &["init", "demo"], folder.path());
+    let demo = folder.path().join("demo");
+    let pem = |name: &str| std::fs::read(demo.join(format!("tls/{name}.pem"))).unwrap();
+    let before = pem("server");
+    run("sh", &["-ec", block], folder.path());
+    assert_ne!(pem("server"), before);
+    let verify = ["verify", "-x509_strict", "-CAfile", "tls/ca.pem", "-purpose"];
+    for (purpose, leaf) in [("sslserver", "tls/server.pem"), ("sslclient", "tls/portal.pem")] {
+        run("openssl", &[&verify[..], &[purpose, leaf]].concat(), &demo);
+    }
+    let callers = "\n[[callers]]\nname = \"by-name\"\ncertificate = { subject = \"CN=portal\" }\n\
+                   [[grants]]\ncallers = [\"by-name\"]\nrights = [\"read\"]\nlabels = [\"*\"]\n";
+    let config = std::fs::read_to_string(demo.join("claviger.toml")).unwrap() + callers;
+    std::fs::write(demo.join("claviger.toml"), config).unwrap();
+    let checked = run(claviger, &["check"], &demo);
+    assert!(checked.contains("0 errors, 0 warnings"), "{checked}");
+    let mut command = Command::new(claviger);
+    command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(&demo);
+    let served = Served::start(command);
+    let url = format!("https://localhost:{}/v1/labels", served.port());
+    let portal = ["--cert", "tls/portal.pem", "--key", "tls/portal.key"];
+    let ask = ["--silent", "--cacert", "tls/ca.pem", &url];
+    let told = run("curl", &[&ask[..], &portal[..]].concat(), &demo);
+    assert!(told.starts_with(r#"{"labels":[{"#), "{told}");
+    let metrics = format!("https://localhost:{}/metrics", served.port());
+    let admin = ["--cert", "tls/admin.pem", "--key", "tls/admin.key", "--cacert", "tls/ca.pem"];
+    let figures = run("curl", &[&["--silent", &metrics], &admin[..]].concat(), &demo);
+    assert!(
+        figures.contains("claviger_server_certificate_not_after_timestamp_seconds 1"),
+        "{figures}"
+    );
+}

@@ -1,6 +1,7 @@
 //! The figures of the service in the OpenMetrics text format: requests here, keys and reloads in `keyring`.
 
 mod audit;
+mod certificate;
 mod keyring;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use super::readiness::Readiness;
 use super::route::Route;
 use super::seen::Seen;
 use crate::keyring::{Keyring, ReloadEvent};
+use crate::tls::FileIdentity;
 
 /// What [`Metrics::render`] writes.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -36,6 +38,8 @@ pub(super) struct Metrics {
     routes: Vec<(Arc<str>, Histogram)>,
     /// Requests that are worked on.
     working: Gauge,
+    /// What listeners show.
+    certificate: certificate::Shown,
     /// What a series says that has no label, or no realm.
     without: Arc<str>,
 }
@@ -90,7 +94,15 @@ impl Metrics {
         if let Some(audit) = audit {
             registry.register_collector(Box::new(audit::Figures::new(Arc::downgrade(audit))));
         }
-        Self { registry, requests, routes, working, without: Arc::from("") }
+        let certificate = certificate::Shown::default();
+        registry.register_collector(Box::new(certificate::Figures(Arc::clone(&certificate))));
+        Self { registry, requests, routes, working, certificate, without: Arc::from("") }
+    }
+
+    /// Tells from now on when this certificate ends.
+    pub(super) fn show(&self, identity: Arc<FileIdentity>) {
+        // One process has one: what it listens with is that of its start.
+        let _ = self.certificate.set(identity);
     }
 
     /// Counts a request until what comes back is dropped.
