@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use claviger::config::{Listen, ListenAddress, ServiceSettings};
+use claviger::config::{Listen, ServiceSettings};
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::keyring::Keyring;
 use claviger::service::{Audit, Inherited, Listener, Service, Tls, run as run_service};
@@ -22,9 +22,9 @@ use super::{Context, Outcome, log_lines};
                   claviger serve --listen 127.0.0.1:8080 --plain-http\n  \
                   claviger serve --listen 0.0.0.0:443 --listen '[::]:443'")]
 pub(crate) struct Args {
-    /// Where to listen, in the place of `listen`; may be repeated
+    /// Where to listen, in the place of `listen`: IP:PORT or unix:PATH; may be repeated
     #[arg(long, value_name = "ADDRESS")]
-    listen: Vec<ListenAddress>,
+    listen: Vec<String>,
     /// Speak plain HTTP there; loopback and Unix sockets alone
     #[arg(long, requires = "listen")]
     plain_http: bool,
@@ -42,7 +42,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         log::warn!("{}", problem.message);
     }
     let config = keyring.config();
-    let settings = settings(&config.service, args);
+    let settings = settings(&config.service, args)?;
     if config.access.callers().is_empty() {
         log::warn!("nobody may call: [[callers]] and [[grants]] say who may do what");
     }
@@ -67,14 +67,14 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     Ok(Outcome::new(json!({ "stopped": true }), ""))
 }
 
-fn settings(configured: &ServiceSettings, args: &Args) -> ServiceSettings {
+fn settings(configured: &ServiceSettings, args: &Args) -> Result<ServiceSettings> {
     let mut settings = configured.clone();
     if !args.listen.is_empty() {
         let plain_http = args.plain_http;
-        let listen = args.listen.iter().cloned();
-        settings.listen = listen.map(|address| Listen { address, plain_http }).collect();
+        let listen = |text: &String| Ok(Listen { address: text.parse()?, plain_http });
+        settings.listen = args.listen.iter().map(listen).collect::<Result<_>>()?;
     }
-    settings
+    Ok(settings)
 }
 
 fn listeners(

@@ -113,8 +113,11 @@ impl Inner {
         match result {
             Ok(Change { generation, diff }) => {
                 let generation = *generation;
-                let labels = diff.labels.len();
-                log::info!(target: LOG, "generation {generation} serves: {labels} labels changed");
+                let labels = match diff.labels.len() {
+                    1 => "1 label".to_owned(),
+                    many => format!("{many} labels"),
+                };
+                log::info!(target: LOG, "generation {generation} serves: {labels} changed");
                 self.listeners.tell(&ReloadEvent::Taken { generation, diff });
             }
             Err(error) => {

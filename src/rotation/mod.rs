@@ -355,7 +355,8 @@ impl Rotation {
     fn record_refusal(&mut self, request: &Request, error: &Error) -> Result<()> {
         let mut record = self.record(Event::Refused, request);
         record.refusal = Some(refusal(error));
-        if refusals::is_repeated(&self.history, &record) {
+        // Somebody elsewhere is no schedule, whatever reason it gives.
+        if request.origin.is_here() && refusals::is_repeated(&self.history, &record) {
             return Ok(());
         }
         self.append(record).map(drop)

@@ -147,6 +147,12 @@ fn what_cannot_be_served_is_told_before_anything_listens() {
         );
         assert!(text.contains("help: "), "{text}");
     }
+    home.configure(PLAIN);
+    for address in ["localhost:8443", "8443", "[::1]", "unix:"] {
+        let done = home.command().args(["--listen", address]).output().unwrap();
+        let text = String::from_utf8(done.stderr).unwrap();
+        assert!(done.status.code() == Some(2) && text.contains("unix:/run"), "{address}: {text}");
+    }
 }
 
 #[test]

@@ -96,6 +96,7 @@ fn steps_that_do_not_fit_are_refused_with_a_code() {
         ("promote", json!({"alias": "c"}), (404, "unknown_alias")),
         ("reorder", json!({"aliases": ["a"]}), (409, "step_refused")),
         ("undo", json!({}), (409, "step_refused")),
+        ("stage", json!({"alias": "c", "reason": "x".repeat(1_001)}), (400, "usage")),
         ("revoke", json!({"alias": "a", "compromised_at": "tomorrow"}), (400, "usage")),
         ("revoke", json!({"alias": "a", "compromised_at": "2037-01-01T00:00:00Z"}), (400, "usage")),
     ] {
@@ -116,6 +117,20 @@ fn a_configuration_that_does_not_load_is_nothing_that_the_service_failed_at() {
     }
     shop.write(&text);
     shop.done(ES256, "stage", &json!({"alias": "c"}));
+}
+
+#[test]
+fn every_refusal_is_recorded_whatever_reason_the_caller_gives() {
+    let shop = Shop::new(&STEPS);
+    let recorded = || {
+        let all = shop.history().records;
+        all.iter().filter(|record| record.event == Event::Refused).count()
+    };
+    for count in 1..=3 {
+        let body = json!({"alias": "nobody", "reason": "scheduled"});
+        shop.refused(ES256, "promote", &body, (404, "unknown_alias"));
+        assert_eq!(recorded(), count);
+    }
 }
 
 #[test]

@@ -51,6 +51,7 @@ struct AliasStep {
     /// The store, where several map the label.
     store: Option<String>,
     /// Why, for the journal.
+    #[schemars(length(max = 1000))]
     reason: Option<String>,
     /// Tells what would change and what it breaks; changes nothing.
     #[serde(default)]
@@ -85,6 +86,7 @@ struct ReorderStep {
     /// The store, where several map the label.
     store: Option<String>,
     /// Why, for the journal.
+    #[schemars(length(max = 1000))]
     reason: Option<String>,
     /// Tells what would change and what it breaks; changes nothing.
     #[serde(default)]
@@ -110,6 +112,7 @@ struct RevokeStep {
     /// The store, where several map the label.
     store: Option<String>,
     /// Why, for the journal.
+    #[schemars(length(max = 1000))]
     reason: Option<String>,
     /// Tells what would change and what it breaks; changes nothing.
     #[serde(default)]
@@ -126,6 +129,7 @@ struct UndoStep {
     /// The store, where several map the label.
     store: Option<String>,
     /// Why, for the journal.
+    #[schemars(length(max = 1000))]
     reason: Option<String>,
     /// Tells what would change and what it breaks; changes nothing.
     #[serde(default)]
@@ -158,6 +162,7 @@ struct GenerateStep {
     /// The store, where several map the label.
     store: Option<String>,
     /// Why, for the journal.
+    #[schemars(length(max = 1000))]
     reason: Option<String>,
     /// Tells what would change, with a key that is thrown away; changes nothing.
     #[serde(default)]
@@ -289,6 +294,17 @@ fn time(text: &str) -> Result<std::time::SystemTime> {
     })
 }
 
+/// Why a step is taken. The journal keeps it for good, also of a step that is refused, and is read again and again.
+fn reason(text: String) -> Result<String> {
+    if text.chars().count() <= MAX_REASON {
+        return Ok(text);
+    }
+    let text = format!("the reason is longer than {MAX_REASON} characters");
+    Err(Error::new(ErrorKind::Usage, text).with_help("name a ticket that has the rest"))
+}
+
+const MAX_REASON: usize = 1_000;
+
 /// What every step has.
 struct How {
     store: Option<String>,
@@ -307,7 +323,7 @@ fn take(
     let mut request = Request::new(step, call.label()?.as_str())?;
     request.realm.clone_from(&call.asked.realm);
     request.store = how.store.as_deref().map(str::parse).transpose()?;
-    request.reason = how.reason;
+    request.reason = how.reason.map(reason).transpose()?;
     request.overrides = how.overrides;
     request.origin = origin(call, &request.step);
     let service = &call.service.0;
