@@ -11,7 +11,7 @@ use memchr::memmem::Finder;
 use memchr::{memchr, memchr_iter, memchr2_iter};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::scan::look_at;
+use super::scan::{Seen, look_at};
 
 /// When something that was made ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,39 +33,53 @@ const NAME_BYTES: usize = 5;
 impl Life {
     /// The life of a signed payload. A payload that is no JSON object has no end.
     #[must_use]
+    #[inline]
     pub fn of_payload(payload: &[u8]) -> Self {
-        let text = match payload {
-            [b'{', .., b'}'] => payload,
-            other => other.trim_ascii(),
-        };
-        let [b'{', inner @ .., b'}'] = text else { return Self::Open };
-        plain(inner).unwrap_or_else(|| exact(text))
+        match payload {
+            [b'{', inner @ .., b'}'] => at_a_glance(inner),
+            _ => None,
+        }
+        .unwrap_or_else(|| of_text(payload.trim_ascii()))
     }
+}
+
+/// The life of an object as nearly all are written: nothing is escaped, and if there is the name `exp` it stands there
+/// once, with ten digits behind it, as the seconds of the years 2001 to 2286 have. `None`: look closer.
+#[inline(always)]
+fn at_a_glance(inner: &[u8]) -> Option<Life> {
+    let seen = look_at(inner);
+    if !seen.is_plain() && may_be_inner(inner, seen) {
+        return None;
+    }
+    if seen.place() == 0 {
+        return Some(Life::Open);
+    }
+    let from = inner.get(seen.place().checked_sub(3)?..)?;
+    let (name, digits) = from.first_chunk::<16>()?.split_first_chunk::<6>()?;
+    let (head, [ninth, tenth]) = digits.split_first_chunk::<8>()? else { return None };
+    if name != b"\"exp\":" || !are_digits(*head) || !matches!(from.get(16), None | Some(b',')) {
+        return None;
+    }
+    Some(Life::Until(eight_digits(*head) * 100 + one_digit(*ninth)? * 10 + one_digit(*tenth)?))
+}
+
+/// Whether what was seen may stand in an inner object: one ends behind it.
+#[inline(never)]
+fn may_be_inner(inner: &[u8], seen: Seen) -> bool {
+    let behind = || inner.get(seen.place()..).is_some_and(|behind| memchr(b'}', behind).is_some());
+    seen.is_doubtful() || behind()
+}
+
+#[cold]
+#[inline(never)]
+fn of_text(text: &[u8]) -> Life {
+    let [b'{', inner @ .., b'}'] = text else { return Life::Open };
+    plain(inner).unwrap_or_else(|| exact(text))
 }
 
 /// The life of an object without escapes whose `exp` is a plain number; else `None`. Without escapes a
 /// quotation mark always begins or ends a string, so what looks like the name `exp` is one, or a value.
-#[inline]
 fn plain(inner: &[u8]) -> Option<Life> {
-    let Some(seen) = look_at(inner) else { return beside_others(inner) };
-    if seen.has_escapes() {
-        return None;
-    }
-    if seen.is_several() || seen.is_within() {
-        return beside_others(inner);
-    }
-    let Some(last) = seen.place() else { return Some(Life::Open) };
-    match inner.get(last.checked_sub(3)?..) {
-        Some([b'"', b'e', b'x', b'p', b'"', after @ ..]) => {
-            member(after).map(|value| value.map_or(Life::Open, Life::Until))
-        }
-        _ => Some(Life::Open),
-    }
-}
-
-/// The same of a short object, and of one that has several places that may be a name, or one in an inner object.
-#[cold]
-fn beside_others(inner: &[u8]) -> Option<Life> {
     if memchr(b'\\', inner).is_some() {
         return None;
     }
@@ -131,13 +145,6 @@ fn member(rest: &[u8]) -> Option<Option<u64>> {
 /// Digits and then the end of the member. Sixteen of them are beyond [`NEVER`] and do not overflow.
 #[inline]
 fn plain_number(text: &[u8]) -> Option<u64> {
-    // Of the years 2001 to 2286 the seconds have ten digits.
-    if let Some((ten, [b',', ..])) = text.split_first_chunk::<10>()
-        && let [head @ .., ninth, tenth] = *ten
-        && are_digits(head)
-    {
-        return Some(eight_digits(head) * 100 + one_digit(ninth)? * 10 + one_digit(tenth)?);
-    }
     let digits = text.iter().take(16).map_while(|byte| one_digit(*byte));
     let (count, value) =
         digits.fold((0, 0), |(count, value), digit| (count + 1, value * 10 + digit));

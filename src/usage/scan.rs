@@ -1,12 +1,12 @@
 //! One look at every byte inside a JSON object: where the name `exp` may stand, and what makes that doubtful.
 //!
-//! Blocks of 64 bytes become masks of 64 bits, with the widest instructions that the processor has; what is asked
-//! of a block is arithmetic on its masks.
+//! Blocks of 32 bytes become masks of 32 bits: texts are short, and what is done once a text is most of the price.
 
 use fearless_simd::prelude::*;
-use fearless_simd::{Level, Simd, dispatch, u8x64};
+use fearless_simd::{Level, Simd, dispatch, mask8x32, u8x32};
 
-use crate::blocks::{BLOCK, is};
+/// Bytes of a block.
+const BLOCK: usize = 32;
 
 /// What was seen, in one word: it comes back in a register.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -14,163 +14,112 @@ pub(super) struct Seen(u64);
 
 /// Where the flags begin; below them stands the place of the only `p`, which comes after an `x` and so is never 0.
 const FLAGS: u32 = 48;
-const SEVERAL: u64 = 1 << FLAGS;
-const WITHIN: u64 = 2 << FLAGS;
-const ESCAPES: u64 = 4 << FLAGS;
+const BEHIND_BRACE: u64 = 1 << FLAGS;
+const DOUBTFUL: u64 = 2 << FLAGS;
 
 impl Seen {
-    /// The place of the only `p` behind an `x`.
-    pub(super) fn place(self) -> Option<usize> {
-        usize::try_from(self.0 & (SEVERAL - 1)).ok().filter(|place| *place > 0)
+    /// The place of the only `p` behind an `x`; 0 if there is none, or it is doubtful.
+    pub(super) fn place(self) -> usize {
+        usize::try_from(self.0 & (BEHIND_BRACE - 1)).unwrap_or_default()
     }
 
-    /// There are several such.
-    pub(super) const fn is_several(self) -> bool {
-        self.0 & SEVERAL != 0
+    /// It is the only place that there is, and no object begins before it in which it may stand.
+    pub(super) const fn is_plain(self) -> bool {
+        self.0 < BEHIND_BRACE
     }
 
-    /// There is one that may stand in an inner object: one begins before it, and one ends behind it.
-    pub(super) const fn is_within(self) -> bool {
-        self.0 & WITHIN != 0
-    }
-
-    /// Something is escaped.
-    pub(super) const fn has_escapes(self) -> bool {
-        self.0 & ESCAPES != 0
+    /// There are several such places, or something is escaped, or the text is short.
+    pub(super) const fn is_doubtful(self) -> bool {
+        self.0 & DOUBTFUL != 0
     }
 }
 
-/// Looks at a text; `None` if it is no longer than a block.
-#[inline]
-pub(super) fn look_at(text: &[u8]) -> Option<Seen> {
-    dispatch!(Level::new(), simd => look_with(simd, text))
+/// Looks at a text. One that is no longer than a block is doubtful.
+#[inline(always)]
+pub(super) fn look_at(text: &[u8]) -> Seen {
+    let level = Level::new();
+    // What `dispatch!` does, but what is looked at goes in registers, and wider blocks than these are not asked for.
+    #[cfg(target_arch = "x86_64")]
+    if let Some(simd) = level.as_avx2() {
+        return simd.vectorize(move || look_with(simd, text));
+    }
+    look_elsewhere(level, text)
+}
+
+#[inline(never)]
+fn look_elsewhere(level: Level, text: &[u8]) -> Seen {
+    dispatch!(level, simd => look_with(simd, text))
 }
 
 // What runs with wider instructions has to be inlined where they are switched on.
 #[inline(always)]
-fn look_with<S: Simd>(simd: S, text: &[u8]) -> Option<Seen> {
-    let (end, before) = text.split_last()?;
-    let behind = text.get(1..)?;
-    let (last, last_behind) = (before.last_chunk::<BLOCK>()?, behind.last_chunk::<BLOCK>()?);
-    let nowhere = u8x64::splat(simd, u8::MAX);
-    let mut look = Look {
-        simd,
-        place: 0,
-        several: false,
-        begun: false,
-        ended: false,
-        begins: nowhere,
-        ends: nowhere,
-        escapes: nowhere,
-        at: 0,
+fn look_with<S: Simd>(simd: S, text: &[u8]) -> Seen {
+    let [before @ .., end] = text else { return Seen(DOUBTFUL) };
+    let [_, behind @ ..] = text else { return Seen(DOUBTFUL) };
+    let (Some(last), Some(last_behind)) = (before.last_chunk(), behind.last_chunk()) else {
+        return Seen(DOUBTFUL);
     };
+    let nowhere = mask8x32::splat(simd, false);
+    let mut look =
+        Look { simd, place: 0, several: 0, begun: 0, begins: nowhere, escapes: nowhere, at: 0 };
     let (blocks, rest) = before.as_chunks::<BLOCK>();
     for (block, next) in blocks.iter().zip(behind.as_chunks::<BLOCK>().0) {
-        look.add(block, next);
+        look.add(block, next, 0);
+        look.at += 32;
     }
     if !rest.is_empty() {
         // The last block overlaps the one before it.
-        look.add_last(last, last_behind, BLOCK - rest.len());
+        look.add(last, last_behind, BLOCK - rest.len());
     }
-    Some(look.seen(*end))
+    look.seen(*end)
 }
 
-/// Bytes that differ from a wanted one are not 0 after `^`, and where blocks are put on each other the smaller stays:
-/// a 0 says that it was there, without a mask for each block.
 struct Look<S: Simd> {
     simd: S,
     /// The place of the last `p`; 0 before that.
     place: u64,
-    several: bool,
-    /// In its block, an object begins before it.
-    begun: bool,
-    /// In its block, an object ends behind it.
-    ended: bool,
-    /// Before that block, or everywhere.
-    begins: u8x64<S>,
-    /// Behind that block, or everywhere.
-    ends: u8x64<S>,
-    escapes: u8x64<S>,
+    /// Not 0 if there are several.
+    several: u64,
+    /// Where in its block objects begin before it.
+    begun: u64,
+    /// Where in a block before that one they do.
+    begins: mask8x32<S>,
+    escapes: mask8x32<S>,
     /// Where the block begins.
     at: u64,
 }
 
 impl<S: Simd> Look<S> {
+    /// Adds a block of which the first `skipped` bytes were looked at; `next` is the block a byte further on.
     #[inline(always)]
-    fn add(&mut self, block: &[u8; BLOCK], next: &[u8; BLOCK]) {
-        let bytes = u8x64::from_slice(self.simd, block);
-        let pairs = self.pairs(bytes, next);
-        self.escapes = self.escapes.min(self.unlike(bytes, b'\\'));
-        if pairs == 0 {
-            if self.place == 0 {
-                self.begins = self.begins.min(self.unlike(bytes, b'{'));
-            }
-            self.ends = self.ends.min(self.unlike(bytes, b'}'));
-        } else {
-            self.add_pairs(bytes, pairs, 0);
-        }
-        self.at += 64;
-    }
-
-    /// Adds a block without its first `skipped` bytes, at the end.
-    #[inline(always)]
-    fn add_last(&mut self, block: &[u8; BLOCK], next: &[u8; BLOCK], skipped: usize) {
-        let bytes = u8x64::from_slice(self.simd, block);
-        let pairs = self.pairs(bytes, next) >> skipped;
-        self.escapes = self.escapes.min(self.unlike(bytes, b'\\'));
+    fn add(&mut self, block: &[u8; BLOCK], next: &[u8; BLOCK], skipped: usize) {
+        let bytes = u8x32::from_slice(self.simd, block);
+        let next = u8x32::from_slice(self.simd, next);
+        let pairs = (self.is(bytes, b'x') & self.is(next, b'p')).to_bitmask() >> skipped;
+        let begins = self.is(bytes, b'{');
+        self.escapes |= self.is(bytes, b'\\');
         if pairs != 0 {
-            self.add_pairs(bytes, pairs, skipped);
-        } else if self.places(bytes, b'}') >> skipped != 0 {
-            self.ends = u8x64::splat(self.simd, 0);
+            self.several |= self.place | pairs & (pairs - 1);
+            self.begun = (begins.to_bitmask() >> skipped) & (pairs ^ (pairs - 1));
+            self.place = self.at + u64::from(pairs.trailing_zeros()) + 1;
+        } else if self.place == 0 {
+            self.begins |= begins;
         }
-    }
-
-    #[inline(always)]
-    fn add_pairs(&mut self, bytes: u8x64<S>, pairs: u64, skipped: usize) {
-        let first = pairs & pairs.wrapping_neg();
-        self.several = self.place > 0 || pairs != first;
-        self.place = self.at + u64::from(pairs.trailing_zeros()) + 1;
-        self.begun = (self.places(bytes, b'{') >> skipped) & (first - 1) != 0;
-        self.ended = (self.places(bytes, b'}') >> skipped) & !(first | (first - 1)) != 0;
-        self.ends = u8x64::splat(self.simd, u8::MAX);
     }
 
     #[inline(always)]
     fn seen(self, end: u8) -> Seen {
-        let mut seen = if self.several { SEVERAL } else { self.place };
-        let ends = || self.ended || end == b'}' || self.has_zero(self.ends);
-        let begins = || self.begun || self.has_zero(self.begins);
-        if !self.several && self.place > 0 && ends() && begins() {
-            seen |= WITHIN;
+        let doubtful = self.several != 0 || end == b'\\' || self.escapes.any_true();
+        if doubtful {
+            return Seen(DOUBTFUL);
         }
-        if end == b'\\' || self.has_zero(self.escapes) {
-            seen |= ESCAPES;
-        }
-        Seen(seen)
-    }
-
-    /// A bit for each `x` before a `p`; `next` is the block a byte further on.
-    #[inline(always)]
-    fn pairs(&self, bytes: u8x64<S>, next: &[u8; BLOCK]) -> u64 {
-        let next = u8x64::from_slice(self.simd, next);
-        let unlike = self.unlike(bytes, b'x') | self.unlike(next, b'p');
-        is(self.simd, unlike, 0).to_bitmask()
-    }
-
-    /// A bit for each such byte, the lowest for the first.
-    #[inline(always)]
-    fn places(&self, bytes: u8x64<S>, byte: u8) -> u64 {
-        is(self.simd, bytes, byte).to_bitmask()
+        let begun = self.place > 0 && (self.begun != 0 || self.begins.any_true());
+        Seen(if begun { self.place | BEHIND_BRACE } else { self.place })
     }
 
     #[inline(always)]
-    fn unlike(&self, bytes: u8x64<S>, byte: u8) -> u8x64<S> {
-        bytes ^ u8x64::splat(self.simd, byte)
-    }
-
-    #[inline(always)]
-    fn has_zero(&self, bytes: u8x64<S>) -> bool {
-        is(self.simd, bytes, 0).any_true()
+    fn is(&self, bytes: u8x32<S>, byte: u8) -> mask8x32<S> {
+        bytes.simd_eq(u8x32::splat(self.simd, byte))
     }
 }
 
@@ -182,25 +131,19 @@ mod tests {
     use crate::blocks::every_level;
 
     /// The same, byte by byte.
-    fn plainly(text: &[u8]) -> Option<Seen> {
-        let places = |wanted: &[u8]| -> Vec<usize> {
-            let windows = text.windows(wanted.len()).enumerate();
-            windows.filter(|(_, window)| *window == wanted).map(|(at, _)| at).collect()
-        };
-        let pairs = places(b"xp");
-        let mut seen = match *pairs {
+    fn plainly(text: &[u8]) -> Seen {
+        let pairs: Vec<usize> =
+            (1..text.len()).filter(|at| text[at - 1..].starts_with(b"xp")).collect();
+        let seen = match *pairs {
+            _ if text.len() <= BLOCK || text.contains(&b'\\') => DOUBTFUL,
             [] => 0,
             [only] => {
-                let begins = places(b"{").iter().any(|at| *at < only);
-                let ends = places(b"}").iter().any(|at| *at > only);
-                u64::try_from(only + 1).unwrap() | if begins && ends { WITHIN } else { 0 }
+                let begun = text[..only].contains(&b'{');
+                u64::try_from(only).unwrap() | if begun { BEHIND_BRACE } else { 0 }
             }
-            _ => SEVERAL,
+            _ => DOUBTFUL,
         };
-        if text.contains(&b'\\') {
-            seen |= ESCAPES;
-        }
-        (text.len() > BLOCK).then_some(Seen(seen))
+        Seen(seen)
     }
 
     proptest! {
