@@ -36,28 +36,29 @@ impl Life {
     #[inline]
     pub fn of_payload(payload: &[u8]) -> Self {
         match payload {
-            [b'{', inner @ .., b'}'] => at_a_glance(inner),
+            [b'{', inside @ ..] if inside.last() == Some(&b'}') => at_a_glance(inside),
             _ => None,
         }
         .unwrap_or_else(|| of_text(payload.trim_ascii()))
     }
 }
 
-/// The life of an object as nearly all are written: nothing is escaped, and if there is the name `exp` it stands there
-/// once, with ten digits behind it, as the seconds of the years 2001 to 2286 have. `None`: look closer.
+/// The life of an object, behind its first byte, as nearly all are written: nothing is escaped, and if there is the name
+/// `exp` it stands there once, with ten digits behind it, as the seconds of the years 2001 to 2286 have. `None`: look
+/// closer.
 #[inline(always)]
-fn at_a_glance(inner: &[u8]) -> Option<Life> {
-    let seen = look_at(inner);
-    if !seen.is_plain() && may_be_inner(inner, seen) {
+fn at_a_glance(inside: &[u8]) -> Option<Life> {
+    let seen = look_at(inside);
+    if !seen.is_plain() && may_be_inner(inside, seen) {
         return None;
     }
     if seen.place() == 0 {
         return Some(Life::Open);
     }
-    let from = inner.get(seen.place().checked_sub(3)?..)?;
-    let (name, digits) = from.first_chunk::<16>()?.split_first_chunk::<6>()?;
-    let (head, [ninth, tenth]) = digits.split_first_chunk::<8>()? else { return None };
-    if name != b"\"exp\":" || !are_digits(*head) || !matches!(from.get(16), None | Some(b',')) {
+    let from = inside.get(seen.place().checked_sub(3)?..)?;
+    let (name, rest) = from.first_chunk::<17>()?.split_first_chunk::<6>()?;
+    let (head, [ninth, tenth, b',' | b'}']) = rest.split_first_chunk::<8>()? else { return None };
+    if name != b"\"exp\":" || !are_digits(*head) {
         return None;
     }
     Some(Life::Until(eight_digits(*head) * 100 + one_digit(*ninth)? * 10 + one_digit(*tenth)?))
@@ -65,7 +66,8 @@ fn at_a_glance(inner: &[u8]) -> Option<Life> {
 
 /// Whether what was seen may stand in an inner object: one ends behind it.
 #[inline(never)]
-fn may_be_inner(inner: &[u8], seen: Seen) -> bool {
+fn may_be_inner(inside: &[u8], seen: Seen) -> bool {
+    let [inner @ .., _] = inside else { return true };
     let behind = || inner.get(seen.place()..).is_some_and(|behind| memchr(b'}', behind).is_some());
     seen.is_doubtful() || behind()
 }

@@ -291,13 +291,12 @@ impl KeyUsage {
     /// # Errors
     /// As [`KeyUsage::before_signing`].
     pub fn before_signing_payload(&self, payload: &[u8], otherwise: Life) -> Result<()> {
-        if self.0.is_none() {
-            return Ok(());
-        }
-        match Life::of_payload(payload) {
-            Life::Open => self.before_signing(otherwise),
-            known => self.before_signing(known),
-        }
+        let Some(handle) = self.0.as_deref() else { return Ok(()) };
+        let life = match Life::of_payload(payload) {
+            Life::Open => otherwise,
+            known => known,
+        };
+        handle.before(Act::Signed, life, false)
     }
 
     /// Something is about to be encrypted; its end is the label's `max_token_lifetime` from now. With
@@ -332,23 +331,9 @@ impl KeyUsage {
         self.count(Act::Decrypted);
     }
 
+    #[inline]
     fn before(&self, act: Act, life: Life, random_nonce: bool) -> Result<()> {
-        let Some(handle) = self.0.as_deref() else { return Ok(()) };
-        let core = &*handle.book.core;
-        let now = core.clock.coarse_secs();
-        if let (false, Some(ledger)) = (handle.state.cover(life, now), &core.ledger) {
-            let _writer = core.writer();
-            handle.state.extend(ledger, life, now, handle.retirement)?;
-        }
-        if random_nonce && !handle.budget.spend_own() {
-            let _writer = core.writer();
-            if handle.budget.spend(core.ledger.as_ref(), now)? {
-                handle.warn_of_half();
-            }
-        }
-        handle.state.count(act, now);
-        handle.book.write_now_and_then(now);
-        Ok(())
+        self.0.as_deref().map_or(Ok(()), |handle| handle.before(act, life, random_nonce))
     }
 
     /// What is known of the key under its label; `None` of a key that nobody counts.
@@ -362,10 +347,9 @@ impl KeyUsage {
     }
 
     fn count(&self, act: Act) {
-        let Some(handle) = self.0.as_deref() else { return };
-        let now = handle.book.core.clock.coarse_secs();
-        handle.state.count(act, now);
-        handle.book.write_now_and_then(now);
+        if let Some(handle) = self.0.as_deref() {
+            handle.count(act, handle.book.core.clock.coarse_secs());
+        }
     }
 }
 
@@ -376,6 +360,46 @@ impl fmt::Debug for KeyUsage {
 }
 
 impl Handle {
+    // What is rare is out of line: the stack that it takes would be paid for each time.
+    #[inline(always)]
+    fn before(&self, act: Act, life: Life, random_nonce: bool) -> Result<()> {
+        let now = self.book.core.clock.coarse_secs();
+        if !self.state.cover(life, now) {
+            self.extend(life, now)?;
+        }
+        if random_nonce && !self.budget.spend_own() {
+            self.spend(now)?;
+        }
+        self.count(act, now);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn count(&self, act: Act, now: u64) {
+        self.state.count(act, now);
+        self.book.write_now_and_then(now);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn extend(&self, life: Life, now: u64) -> Result<()> {
+        let core = &*self.book.core;
+        let Some(ledger) = &core.ledger else { return Ok(()) };
+        let _writer = core.writer();
+        self.state.extend(ledger, life, now, self.retirement)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn spend(&self, now: u64) -> Result<()> {
+        let core = &*self.book.core;
+        let _writer = core.writer();
+        if self.budget.spend(core.ledger.as_ref(), now)? {
+            self.warn_of_half();
+        }
+        Ok(())
+    }
+
     #[cold]
     fn warn_of_half(&self) {
         let label = self.state.subject.label.as_ref().map_or("", LabelName::as_str);

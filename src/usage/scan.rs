@@ -34,7 +34,7 @@ impl Seen {
     }
 }
 
-/// Looks at a text. One that is no longer than a block is doubtful.
+/// Looks at an object behind its first byte; the last one ends it. What is no longer than a block is doubtful.
 #[inline(always)]
 pub(super) fn look_at(text: &[u8]) -> Seen {
     let level = Level::new();
@@ -54,15 +54,14 @@ fn look_elsewhere(level: Level, text: &[u8]) -> Seen {
 // What runs with wider instructions has to be inlined where they are switched on.
 #[inline(always)]
 fn look_with<S: Simd>(simd: S, text: &[u8]) -> Seen {
-    let [before @ .., end] = text else { return Seen(DOUBTFUL) };
-    let [_, behind @ ..] = text else { return Seen(DOUBTFUL) };
-    let (Some(last), Some(last_behind)) = (before.last_chunk(), behind.last_chunk()) else {
+    let ([inner @ .., _], [_, behind @ ..]) = (text, text) else { return Seen(DOUBTFUL) };
+    let (Some(last), Some(last_behind)) = (inner.last_chunk(), behind.last_chunk()) else {
         return Seen(DOUBTFUL);
     };
     let nowhere = mask8x32::splat(simd, false);
     let mut look =
         Look { simd, place: 0, several: 0, begun: 0, begins: nowhere, escapes: nowhere, at: 0 };
-    let (blocks, rest) = before.as_chunks::<BLOCK>();
+    let (blocks, rest) = inner.as_chunks::<BLOCK>();
     for (block, next) in blocks.iter().zip(behind.as_chunks::<BLOCK>().0) {
         look.add(block, next, 0);
         look.at += 32;
@@ -71,7 +70,7 @@ fn look_with<S: Simd>(simd: S, text: &[u8]) -> Seen {
         // The last block overlaps the one before it.
         look.add(last, last_behind, BLOCK - rest.len());
     }
-    look.seen(*end)
+    look.seen()
 }
 
 struct Look<S: Simd> {
@@ -108,8 +107,8 @@ impl<S: Simd> Look<S> {
     }
 
     #[inline(always)]
-    fn seen(self, end: u8) -> Seen {
-        let doubtful = self.several != 0 || end == b'\\' || self.escapes.any_true();
+    fn seen(self) -> Seen {
+        let doubtful = self.several != 0 || self.escapes.any_true();
         if doubtful {
             return Seen(DOUBTFUL);
         }
@@ -135,7 +134,7 @@ mod tests {
         let pairs: Vec<usize> =
             (1..text.len()).filter(|at| text[at - 1..].starts_with(b"xp")).collect();
         let seen = match *pairs {
-            _ if text.len() <= BLOCK || text.contains(&b'\\') => DOUBTFUL,
+            _ if text.len() <= BLOCK || text[..text.len() - 1].contains(&b'\\') => DOUBTFUL,
             [] => 0,
             [only] => {
                 let begun = text[..only].contains(&b'{');
