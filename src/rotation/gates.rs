@@ -2,7 +2,7 @@
 //!
 //! A new gate is a function here and a line in [`closed`].
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde::Serialize;
 
@@ -62,7 +62,8 @@ impl Situation<'_> {
 
     /// What a verdict about a key rests on.
     fn terms(&self, key: &MappedKey, report: &KeyReport) -> Terms {
-        life::terms(self.config, self.set, (&self.spans(key), report), self.now)
+        let known = (self.history, &*self.spans(key), report);
+        life::terms(self.config, self.set, known, self.now)
     }
 
     /// The places that a key had in the mapping.
@@ -120,6 +121,9 @@ impl Gate {
     }
 }
 
+/// What helps where a journal proves nothing.
+const BROKEN: &str = "`claviger history --verify` says more; bring the journal back from a backup, or put it aside: a \
+                      new one begins then, and every wait with it";
 const NOW: &str = "--now";
 const FORCE: &str = "--force";
 
@@ -174,6 +178,16 @@ fn not_announced(situation: &Situation<'_>) -> Option<Gate> {
             override_with: NOW,
         })
     };
+    if let Some(broken) = &history.broken {
+        return gate(
+            format!(
+                "nobody knows since when alias \"{alias}\" is known: the journal breaks at line {}",
+                broken.line
+            ),
+            format!("{BROKEN}; or, and caches that are older refuse its tokens: {command} {NOW}"),
+            None,
+        );
+    }
     let Some(Announcement { since, first_seen, ready }) = known else {
         return gate(
             format!("nobody knows since when alias \"{alias}\" stands behind label \"{label}\""),
@@ -279,6 +293,9 @@ fn not_proven(situation: &Situation<'_>, gone: &MappedKey, report: &KeyReport) -
                         "set max_token_lifetime = \"…\" in [labels.\"{label}\"]; or, and what is alive is refused: \
                          {command} {FORCE}"
                     ),
+                    Doubt::JournalBroken => {
+                        format!("{BROKEN}; or, and what is alive is refused: {command} {FORCE}")
+                    }
                     _ => format!("what is alive is refused then: {command} {FORCE}"),
                 },
                 None,
@@ -436,20 +453,29 @@ fn is_past_by_kind(label: &crate::label::LabelName) -> bool {
     catalogue::find(label).is_some_and(|found| found.spec.rotation == RotationMode::ActiveOnly)
 }
 
-/// Until when what a key made may live, as far as the label says.
-pub(super) fn lives_until(situation: &Situation<'_>, key: &MappedKey) -> Option<SystemTime> {
+/// What of all that a key made is alive when it goes.
+pub(super) enum LeftAlive {
+    Nothing,
+    Unknown,
+    Until(SystemTime),
+}
+
+/// Whether what a key made is alive, and until when, as far as its uses and the label say.
+pub(super) fn left_alive(situation: &Situation<'_>, key: &MappedKey) -> LeftAlive {
     if let Some(Ok(report)) = &situation.usage
         && report.durable
         && let Ok(after) = report.safe_after(&situation.terms(key, report))
     {
-        return after.map(life::time);
+        let alive = after.map(life::time).filter(|after| *after > situation.now);
+        return alive.map_or(LeftAlive::Nothing, LeftAlive::Until);
     }
-    let settings = situation.config.labels.get(&situation.mapping.label)?;
-    let lifetime: Duration = settings.value.max_token_lifetime?;
+    let settings = situation.config.labels.get(&situation.mapping.label);
+    let lifetime = settings.and_then(|settings| settings.value.max_token_lifetime);
     let last = match last_use(situation, key) {
         LastUse::At(time) => time,
-        LastUse::Never => return None,
+        LastUse::Never => return LeftAlive::Unknown,
         LastUse::StillPublished | LastUse::Unknown => situation.now,
     };
-    Some(last + lifetime + situation.config.policy.clock_skew)
+    let until = lifetime.map(|lifetime| last + lifetime + situation.config.policy.clock_skew);
+    until.map_or(LeftAlive::Unknown, LeftAlive::Until)
 }

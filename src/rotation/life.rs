@@ -123,7 +123,7 @@ impl Lives {
         let (label, realm) = (set.label(), key.realm.as_ref());
         let report = self.report(label, realm, key.key.thumbprint());
         let spans = self.history.spans(label, realm, &mapped(set, key), self.now);
-        let terms = terms(&self.config, set, (&spans, &report), self.now);
+        let terms = terms(&self.config, set, (&self.history, &spans, &report), self.now);
         let safe_after = report.safe_after(&terms).map(|after| after.map(time));
         KeyLife {
             phase: self.phase(set, key, &spans, &report),
@@ -187,7 +187,7 @@ impl Lives {
 pub(super) fn terms(
     config: &Config,
     set: &KeySet,
-    (spans, report): (&[Span], &KeyReport),
+    (history, spans, report): (&History, &[Span], &KeyReport),
     now: SystemTime,
 ) -> Terms {
     let settings = config.labels.get(set.label());
@@ -202,6 +202,7 @@ pub(super) fn terms(
         lifetime: settings.and_then(|one| one.value.max_token_lifetime),
         grace: config.policy.clock_skew,
         made_elsewhere: made_elsewhere(set),
+        journal_broken: history.broken.is_some(),
         unrecorded_until: before.filter(|_| leaves_tokens(set)),
     }
 }

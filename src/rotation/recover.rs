@@ -18,6 +18,12 @@ impl Rotation {
             self.notes.push("nothing is recorded: add state_dir = \"state\" to [keyring]".into());
             return Ok(());
         }
+        if let Some(broken) = &self.history.broken {
+            self.notes.push(format!(
+                "the chain of the journal breaks at line {}, so that it opens no gate: {}",
+                broken.line, broken.reason
+            ));
+        }
         if let Some(torn) = &self.history.torn {
             self.notes.push(format!(
                 "line {} of the journal was cut short by a crash; it said nothing that was done",

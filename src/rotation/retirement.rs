@@ -176,7 +176,7 @@ impl Rotation {
         let set = self.keyring.snapshot().find(realm.as_ref(), label)?.clone();
         let spans = self.history.spans(label, realm.as_ref(), &leaving.key, now);
         let report = leaving.report.as_ref()?;
-        let terms = terms(&self.keyring.config(), &set, (&spans, report), now);
+        let terms = terms(&self.keyring.config(), &set, (&self.history, &spans, report), now);
         if report.verdict(&terms, now) != Verdict::Safe {
             return None;
         }

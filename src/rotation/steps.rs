@@ -143,7 +143,8 @@ pub(super) fn last_step<'r>(
         .iter()
         .rev()
         .find(|record| record.took_effect() && touches(record));
-    let Some(last) = last.filter(|record| record.event == Event::Done) else {
+    let by_hand = last.is_some_and(|record| record.action == Action::EditedByHand);
+    let Some(last) = last.filter(|record| by_hand || record.event == Event::Done) else {
         let text = format!("there is no step of label \"{}\" to take back", name.label);
         return Err(
             refuse(text).with_help(format!("`claviger history --label {}` lists them", name.label))
@@ -156,7 +157,7 @@ pub(super) fn last_step<'r>(
     }
     let change = last.changes.iter().find(|change| change.mapping == *name);
     match change {
-        Some(change) if change.after == mapping.keys => Ok(last),
+        Some(change) if change.after == mapping.keys && !by_hand => Ok(last),
         _ => {
             let text = format!("label \"{}\" was changed since its last step", name.label);
             Err(refuse(text).with_help(format!(

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::announce;
-use super::gates::{self, Gate, Situation};
+use super::gates::{self, Gate, LeftAlive, Situation};
 use super::mappings::Mapping;
 use super::request::quoted;
 use super::steps::position;
@@ -20,11 +20,17 @@ pub(super) fn consequences(
 ) -> Vec<String> {
     let mut lines = Vec::new();
     for key in situation.gone() {
-        let until = gates::lives_until(situation, key).map_or_else(
-            || "for as long as any of it lives".to_owned(),
-            |time| format!("until {} at the latest", rfc3339(time)),
-        );
-        lines.push(format!("breaks: what \"{}\" made is refused, {until}", key.alias));
+        let alias = &key.alias;
+        lines.push(match gates::left_alive(situation, key) {
+            LeftAlive::Nothing => format!("nothing that \"{alias}\" made under the label is alive"),
+            LeftAlive::Unknown => {
+                format!("breaks: what \"{alias}\" made is refused, for as long as any of it lives")
+            }
+            LeftAlive::Until(time) => {
+                let time = rfc3339(time);
+                format!("breaks: what \"{alias}\" made is refused, until {time} at the latest")
+            }
+        });
     }
     if let Some((_, new)) = situation.change_of_active() {
         lines.push(format!("new tokens are made with \"{}\"", new.alias));

@@ -44,6 +44,8 @@ pub enum Horizon {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Doubt {
+    /// The journal is not as it was written: since when the key stood behind its label is not known.
+    JournalBroken,
     /// It may have made something before it was first seen behind its label, or before records of its uses were lost,
     /// and the label has no `max_token_lifetime`.
     MadeBefore,
@@ -62,6 +64,7 @@ impl Doubt {
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
+            Self::JournalBroken => "journal_broken",
             Self::MadeBefore => "made_before",
             Self::MadeElsewhere => "made_elsewhere",
             Self::NoLifetime => "no_lifetime",
@@ -74,6 +77,9 @@ impl Doubt {
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
+            Self::JournalBroken => {
+                "the chain of the journal breaks, so that it does not prove since when the key stood there"
+            }
             Self::MadeBefore => {
                 "what it made before it was first seen there, or before records of it were lost, is not known, and the \
                  label has no max_token_lifetime"
@@ -98,6 +104,8 @@ pub struct Terms {
     pub grace: Duration,
     /// Whether others make what the label reads.
     pub made_elsewhere: bool,
+    /// Whether the chain of the journal breaks, which says since when the key stood behind its label.
+    pub journal_broken: bool,
     /// Of a key that stood behind the label when the journal began, when a mapping that was written whole by hand was
     /// first seen, or when records of its uses were lost: what it made until then is not in the report.
     pub unrecorded_until: Option<u64>,
@@ -139,6 +147,9 @@ impl KeyReport {
     pub fn horizon_by(&self, terms: &Terms) -> Horizon {
         if !self.durable {
             return Horizon::Unknown(Doubt::NoStateDirectory);
+        }
+        if terms.journal_broken {
+            return Horizon::Unknown(Doubt::JournalBroken);
         }
         let open = match (self.latest_open, terms.unrecorded_until, terms.lifetime) {
             (None, None, _) => None,

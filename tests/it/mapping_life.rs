@@ -394,6 +394,56 @@ fn tampering_with_the_tombstones_is_told_and_does_not_help() {
 }
 
 #[test]
+fn a_journal_that_breaks_opens_no_gate() {
+    let shop = Workshop::new();
+    shop.begin_without_keys();
+    shop.apply(stage("c"), ES256).unwrap();
+    let journal = shop.path().join("state/journal.jsonl");
+    // As if every key had been known for a year.
+    let text = std::fs::read_to_string(&journal).unwrap();
+    std::fs::write(&journal, text.replace("2027-01-15T", "2026-01-15T")).unwrap();
+    let refused = shop.apply(promote("c"), ES256).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NotAnnounced);
+    assert!(refused.message().contains("the journal breaks at line 1"), "{refused}");
+    let refused = shop.apply(retire("b"), ES256).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::StillInUse);
+    assert!(refused.message().contains("the chain of the journal breaks"), "{refused}");
+    let told = shop.run(&["stage", ES256, "d", "--dry-run"]);
+    assert!(String::from_utf8(told.stderr).unwrap().contains("so that it opens no gate"));
+    let status: Value = serde_json::from_slice(&shop.run(&["status", "--json"]).stdout).unwrap();
+    let aliases = &status["keys"].as_array().unwrap().iter().find(|one| one["label"] == ES256);
+    assert_eq!(aliases.unwrap()["aliases"][0]["not_provable_because"], "journal_broken");
+    // What is forced leaves no receipt.
+    shop.apply_over(retire("b"), ES256, FORCE).unwrap();
+    assert!(!shop.path().join("state/receipts").exists());
+    // Put aside, a new one begins, and every wait with it.
+    std::fs::rename(&journal, journal.with_extension("broken")).unwrap();
+    let refused = shop.apply(promote("c"), ES256).unwrap_err();
+    assert!(refused.message().contains("is seen since 2027-01-15T08:00:00Z"), "{refused}");
+    shop.wait(ANNOUNCED);
+    shop.apply(promote("c"), ES256).unwrap();
+}
+
+#[test]
+fn undo_says_that_a_label_was_edited_by_hand_since_its_last_step() {
+    let shop = Workshop::new();
+    let plan = shop.apply(stage("c"), ES256).unwrap();
+    assert!(!plan.to_string().contains("breaks"), "{plan}");
+    shop.edit("\"b\"", "\"d\"");
+    let refused = shop.apply(Step::Undo, ES256).unwrap_err();
+    assert!(refused.message().contains("was changed since its last step"), "{refused}");
+    shop.edit("\"d\"", "\"b\"");
+    shop.apply(stage("d"), ES256).unwrap();
+    // What was only staged made nothing.
+    let plan = shop.apply(Step::Undo, ES256).unwrap();
+    assert!(
+        plan.to_string().contains("nothing that \"d\" made under the label is alive"),
+        "{plan}"
+    );
+    assert!(!plan.to_string().contains("breaks"), "{plan}");
+}
+
+#[test]
 fn a_hand_edit_under_a_clock_that_was_behind_shortens_no_wait() {
     let shop = Workshop::new();
     shop.configure("jwks_max_age = \"5m\"", "");

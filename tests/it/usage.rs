@@ -68,6 +68,7 @@ fn what_is_not_known_is_not_provable() {
         grace: Duration::from_secs(60),
         made_elsewhere: false,
         unrecorded_until: None,
+        journal_broken: false,
     };
     let doubt = |report: &KeyReport, terms: &Terms| match report.verdict(terms, time(NOW)) {
         Verdict::NotProvable(doubt) => Some(doubt.code()),
