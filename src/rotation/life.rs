@@ -197,7 +197,9 @@ pub(super) fn terms(
         first.is_none_or(|first| to_unix(first) >= until && first <= now)
     };
     let lost = report.lost_until.filter(|until| !is_later(*until));
-    let before = unrecorded_until(spans).map(to_unix).max(lost);
+    // The journal has not seen it yet: the next step does, and counts it as one that stood there before.
+    let unseen = spans.is_empty().then(|| to_unix(now));
+    let before = unrecorded_until(spans).map(to_unix).max(lost).max(unseen);
     Terms {
         lifetime: settings.and_then(|one| one.value.max_token_lifetime),
         grace: config.policy.clock_skew,

@@ -275,6 +275,22 @@ fn a_process_that_missed_a_retirement_lets_nothing_out() {
 }
 
 #[test]
+fn nothing_is_proven_before_the_journal_begins() {
+    let shop = Workshop::new();
+    let safe_after = || {
+        let keyring = keyring(&shop);
+        let lives = Lives::read(&keyring).unwrap();
+        let set = keyring.label(ES256).unwrap().keys().unwrap();
+        lives.of_key(&set, &set.keys()[1]).safe_after.unwrap()
+    };
+    // Nobody recorded what "b" made elsewhere: as the first step will have it.
+    let told = Some(shop.now() + Duration::from_secs(7_200 + 60));
+    assert_eq!(safe_after(), told);
+    drop(shop.rotation());
+    assert_eq!(safe_after(), told);
+}
+
+#[test]
 fn what_a_lost_record_of_uses_held_is_never_taken_for_nothing() {
     let shop = Workshop::new();
     shop.begin_without_keys();
