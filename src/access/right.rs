@@ -79,7 +79,7 @@ rights! {
     Encrypt = "encrypt", Label;
     /// Make a key and stage it.
     Generate = "generate", Label;
-    /// Read published keys and SAML metadata.
+    /// Read published keys.
     Keys = "keys", Realm;
     /// Read the figures of the service.
     Metrics = "metrics", Service;
@@ -103,7 +103,7 @@ rights! {
     Rewrap = "rewrap", Label;
     /// Open and check SAML messages.
     SamlOpen = "saml-open", Realm;
-    /// Sign and encrypt SAML messages.
+    /// Sign and encrypt SAML messages, and write our metadata.
     SamlSign = "saml-sign", Realm;
     /// Open client-side sessions.
     SessionOpen = "session-open", Realm;

@@ -9,6 +9,8 @@ use std::os::unix::net::{UnixListener as StdUnix, UnixStream};
 use std::path::{Path, PathBuf};
 
 use listenfd::ListenFd;
+use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 
@@ -71,8 +73,7 @@ impl Listener {
         let failed = |error: io::Error| cannot_listen(&listen.address, &error);
         let socket = match &listen.address {
             ListenAddress::Tcp(address) => {
-                // SO_REUSEADDR is set: a restart does not wait for connections that linger.
-                let socket = StdTcp::bind(address).map_err(failed)?;
+                let socket = bind_tcp(*address).map_err(failed)?;
                 Socket::Tcp(registered_tcp(socket).map_err(failed)?)
             }
             ListenAddress::Unix(path) => {
@@ -202,6 +203,24 @@ fn shown(socket: &Socket, tls: bool) -> String {
     }
 }
 
+/// SO_REUSEADDR is set: a restart does not wait for connections that linger. An IPv6 address is one of IPv6 alone, so that
+/// `0.0.0.0` and `[::]` stand side by side whatever the system prefers.
+fn bind_tcp(address: SocketAddr) -> io::Result<StdTcp> {
+    let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    set_socket_reuseaddr(&socket, true)?;
+    if address.is_ipv6() {
+        set_ipv6_v6only(&socket, true)?;
+    }
+    bind(&socket, &address)?;
+    listen(&socket, BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Connections that wait to be accepted; the system may keep fewer (net.core.somaxconn). The 128 of std are few where
+/// thousands come back at once.
+const BACKLOG: i32 = 4_096;
+
 fn registered_tcp(socket: StdTcp) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     TcpListener::from_std(socket)
@@ -264,7 +283,7 @@ fn cannot_listen(address: &ListenAddress, error: &io::Error) -> Error {
         ),
         io::ErrorKind::AddrNotAvailable => (
             "the address is none of this machine".to_owned(),
-            "`ip address` shows them; 0.0.0.0 and [::] are all",
+            "`ip address` shows them; 0.0.0.0 is all of IPv4, [::] all of IPv6",
         ),
         io::ErrorKind::PermissionDenied => (
             error.to_string(),

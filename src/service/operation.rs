@@ -92,17 +92,18 @@ pub(crate) fn batch<O: Operation>(call: &Call<'_>, bytes: &[u8]) -> Result<Answe
     let max = call.service.0.limits.max_batch_items;
     let tell = |result| told::<O>(call, result);
     let act = |item| O::act(call, &keys, item).map_err(Problem::from);
-    let mut results = Written::of(bytes.len());
+    let mut results = Written::of(bytes.len(), call.service.0.limits.max_body_bytes);
     let alone = json::lone_texts(bytes, "items", "token", max);
     let alone = alone.and_then(|tokens| {
         tokens.into_iter().map(|token| O::of_token(Token::Compact(token.into()))).collect()
     });
     match alone.map_or_else(|| items::<O::Item<'_>>(bytes, max), Ok) {
-        Ok(items) => results.put_all(items, |item| tell(act(item))),
+        Ok(items) => results.put_all(items, act, tell),
         // Once more, so that those of the right form are done.
         Err(_) => {
             let items = items::<&RawValue>(bytes, max)?;
-            results.put_all(items, |item| tell(body::parse(item.get().as_bytes()).and_then(act)));
+            let read = |item| body::parse(RawValue::get(item).as_bytes()).and_then(act);
+            results.put_all(items, read, tell);
         }
     }
     Ok(Answer::of("application/json", results.end()))
@@ -129,27 +130,37 @@ fn told<'k, O: Operation>(
 const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// The answer of a batch, written as its results come.
-struct Written(Vec<u8>);
+struct Written {
+    text: Vec<u8>,
+    /// How long it may grow.
+    most: usize,
+}
 
 impl Written {
-    /// For a body of `size` bytes.
-    fn of(size: usize) -> Self {
+    /// For a body of `size` bytes, where bodies may have `max`.
+    fn of(size: usize, max: usize) -> Self {
         let mut text = Vec::with_capacity(size.saturating_mul(2));
         text.extend_from_slice(b"{\"results\":[");
-        Self(text)
+        Self { text, most: max.saturating_mul(GROWTH) }
     }
 
-    fn put_all<I, T: ToJson>(&mut self, items: Vec<I>, act: impl Fn(I) -> Result<T, Problem>) {
+    fn put_all<I, T: ToJson>(
+        &mut self,
+        items: Vec<I>,
+        act: impl Fn(I) -> Result<T, Problem>,
+        tell: impl Fn(Result<T, Problem>) -> Result<T, Problem>,
+    ) {
         let started = Instant::now();
         let mut items = items.into_iter();
         let mut put = |item| {
-            if !self.0.ends_with(b"[") {
-                self.0.push(b',');
+            if !self.text.ends_with(b"[") {
+                self.text.push(b',');
             }
-            match act(item) {
-                Ok(done) => done.write_json(&mut self.0),
+            let result = if self.text.len() < self.most { act(item) } else { Err(too_long()) };
+            match tell(result) {
+                Ok(done) => done.write_json(&mut self.text),
                 Err(problem) => {
-                    let mut refused = ObjectWriter::new(&mut self.0);
+                    let mut refused = ObjectWriter::new(&mut self.text);
                     refused.value("problem", &problem);
                     refused.end();
                 }
@@ -163,9 +174,18 @@ impl Written {
     }
 
     fn end(mut self) -> Vec<u8> {
-        self.0.extend_from_slice(b"]}");
-        self.0
+        self.text.extend_from_slice(b"]}");
+        self.text
     }
+}
+
+/// How many times the largest body an answer may be. Only what was compressed is as much longer than its token.
+const GROWTH: usize = 16;
+
+fn too_long() -> Problem {
+    let text = "the answer to the items before this one is as long as it may be";
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "limit_exceeded", text)
+        .with_help("send it again in another batch")
 }
 
 /// The items of a body, no more than `max`: small ones would grow to many times the size of the body.

@@ -1,9 +1,11 @@
 //! Batches: order, problems of single items, bounds.
 
 use claviger::access::Right;
+use claviger::jose::jwe::{self, EncryptOptions};
 use serde_json::{Value, json};
 
 use super::running::{Running, granting};
+use super::shop::Shop;
 
 const LABEL: &str = "/v1/labels/am.services.oauth2.jwt.authenticity.signing";
 const KEY: Option<&str> = Some("the key of portal");
@@ -123,5 +125,31 @@ fn a_batch_needs_the_right_of_its_operation() {
     for (what, expected) in [("sign", 200), ("verify", 403), ("encrypt", 403), ("rewrap", 403)] {
         let (status, answer) = running.post(&format!("{LABEL}/{what}/batch"), KEY, &body);
         assert_eq!(status, expected, "{answer}");
+    }
+}
+
+/// A token of some hundred bytes may hold 256,000, and a batch has room for thousands.
+#[test]
+fn an_answer_does_not_grow_without_end_from_compressed_tokens() {
+    let more = "[stores.zipped]\nkind = \"keystore\"\npath = \"keys.jwks\"\nintegrity = \"none\"\n\
+                [stores.zipped.mappings]\n\"app.zipped\" = [\"t\"]\n\
+                [labels.\"app.zipped\"]\nuse = \"encrypt\"\nalgorithms = [\"A256GCMKW\", \"A256GCM\"]\nzip = true\n\
+                [service]\nplain_http = true\nmax_body_bytes = 65536\n";
+    let shop = Shop::with(&["decrypt"], more);
+    let keys = shop.service.keyring().label("app.zipped").unwrap().keys().unwrap();
+    let options = EncryptOptions { zip: true, ..EncryptOptions::default() };
+    let token = jwe::encrypt(&keys, &[b'a'; 200_000], &options).unwrap();
+    assert!(token.len() < 1_000);
+    for more in [json!({}), json!({"header": true})] {
+        let mut item = json!({"token": token, "as": "text"});
+        item.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let items = vec![item; 50];
+        let results = shop.done("app.zipped", "decrypt/batch", &json!({ "items": items }));
+        let results = results["results"].as_array().unwrap();
+        let done = results.iter().take_while(|one| one["text"].is_string()).count();
+        assert_eq!((results.len(), done), (50, 6));
+        for refused in results.iter().skip(done) {
+            assert_eq!(refused["problem"]["code"], json!("limit_exceeded"), "{refused}");
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! Where and how the service listens: sockets, HTTP versions, TLS versions, certificates; curl and openssl are the peers.
 
 use std::fs;
+use std::net::TcpListener;
 use std::process::Command;
 
-use crate::process::{BOTH, Home, PLAIN};
+use crate::process::{BOTH, Home, PLAIN, Served};
 
 #[test]
 fn both_versions_of_http_are_spoken_on_every_kind_of_socket() {
@@ -78,7 +79,7 @@ fn a_client_certificate_of_another_authority_is_refused() {
 }
 
 /// The serial number of the certificate that is shown.
-fn serial(home: &Home, served: &crate::process::Served) -> String {
+fn serial(home: &Home, served: &Served) -> String {
     let said = home.handshake(served, &[]);
     let pem = said.split_once("-----BEGIN").unwrap().1.split_once("-----END").unwrap().0;
     pem.to_owned()
@@ -111,6 +112,22 @@ fn a_renewed_certificate_serves_without_a_restart() {
     let client = ["--cacert", "trusted.pem", "--cert", "client.pem", "--key", "client.key"];
     assert_eq!(home.curl(&[&client[..], &[&url]].concat()), "");
     assert_eq!(home.curl(&["--cacert", "trusted.pem", &url]), "ok\n");
+}
+
+#[test]
+fn all_addresses_of_both_families_stand_side_by_side() {
+    let home = Home::new(BOTH);
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut command = home.command();
+    for all in ["0.0.0.0", "[::]"] {
+        command.args(["--listen", &format!("{all}:{port}")]);
+    }
+    let _served = Served::start(command);
+    let url = format!("https://localhost:{port}/healthz");
+    for host in ["127.0.0.1", "[::1]"] {
+        let to = format!("::{host}:{port}");
+        assert_eq!(home.curl(&["--connect-to", &to, &url]), "ok\n", "{host}");
+    }
 }
 
 #[test]
