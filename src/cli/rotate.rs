@@ -49,7 +49,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         require_schedules(&rotation)?;
         let steps = rotation.due();
         let mut notes = notes(&rotation);
-        let mut told = rotation.notes().to_vec();
+        let mut told = rotation.notes();
         for step in &steps {
             let why = rotation.waits_for(step).unwrap_or_else(|error| Some(error.message().into()));
             if let Some(why) = why {

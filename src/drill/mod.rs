@@ -23,7 +23,7 @@ use serde::Serialize;
 use crate::label::{Alias, LabelName, Realm};
 
 pub use exercise::{Exercise, exercise};
-pub use rehearse::{Rehearsal, rehearse};
+pub use rehearse::{Rehearsal, rehearse, rehearse_in};
 pub use replay::{Broken, Replay, Why, replay};
 
 /// What became of the tokens of a line at a step.

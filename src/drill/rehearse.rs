@@ -59,14 +59,24 @@ pub fn rehearse(
     };
     // Where the label is not mapped another one may stand in for it.
     let scopes = if scopes.is_empty() { vec![None] } else { scopes };
-    let one = |realm: Option<&Realm>| {
-        let set = snapshot.keys(realm, label)?;
-        let scope = Scope { label: label.clone(), realm: realm.cloned() };
-        let joined = joined_by(config, label, realm);
-        let global = joined.then(|| snapshot.find(None, set.label())).flatten();
-        rehearse_set(config, scope, set, global.map(|set| &**set))
-    };
-    scopes.into_iter().map(one).collect()
+    scopes.into_iter().map(|realm| rehearse_in(config, snapshot, label, realm)).collect()
+}
+
+/// The same as one realm sees the label, or globally.
+///
+/// # Errors
+/// As [`rehearse`].
+pub fn rehearse_in(
+    config: &Config,
+    snapshot: &Snapshot,
+    label: &LabelName,
+    realm: Option<&Realm>,
+) -> Result<Rehearsal> {
+    let set = snapshot.keys(realm, label)?;
+    let scope = Scope { label: label.clone(), realm: realm.cloned() };
+    let joined = joined_by(config, label, realm);
+    let global = joined.then(|| snapshot.find(None, set.label())).flatten();
+    rehearse_set(config, scope, set, global.map(|set| &**set))
 }
 
 /// The set of each step, with the same algorithms and bounds as the label.

@@ -44,7 +44,9 @@ use crate::crypto::sha256;
 use crate::error::{Error, ErrorKind, Result};
 pub use crate::journal;
 use crate::journal::tombstones::Tombstones;
-use crate::journal::{Action, Actor, ConfigHashes, Event, History, Journal, Record, Refusal};
+use crate::journal::{
+    Action, Actor, ConfigHashes, Event, History, Journal, MappingChange, Record, Refusal,
+};
 use crate::keyring::Keyring;
 use crate::label::{LabelName, Realm};
 
@@ -78,6 +80,10 @@ pub struct Rotation {
     journal: Option<Journal>,
     history: History,
     notes: Vec<String>,
+    /// What was edited by hand.
+    edited: Vec<MappingChange>,
+    /// What stands there is not as the journal has it, and was only looked at.
+    behind: bool,
     lock: Option<Lock>,
 }
 
@@ -195,14 +201,31 @@ impl Rotation {
             journal,
             history,
             notes: Vec::new(),
+            edited: Vec::new(),
+            behind: false,
             lock: None,
         })
     }
 
     /// What the operator should know: edits by hand that were found, steps that a crash cut short.
     #[must_use]
-    pub fn notes(&self) -> &[String] {
-        &self.notes
+    pub fn notes(&self) -> Vec<String> {
+        self.notes_for(&Origin::Here)
+    }
+
+    /// Those that are for who asks: nobody elsewhere is told of mappings that it does not reach.
+    fn notes_for(&self, origin: &Origin) -> Vec<String> {
+        let edited = self.edited.iter().filter(|change| origin.reaches(&change.mapping));
+        let edited: Vec<&MappingChange> = edited.collect();
+        let told = (!edited.is_empty()).then(|| recover::edited_by_hand(&edited));
+        self.notes.iter().cloned().chain(told).collect()
+    }
+
+    /// Whether the journal has yet to learn what stands there, by the next command that changes something: it was not begun,
+    /// mappings were edited by hand, or a step was cut short.
+    #[must_use]
+    pub const fn is_behind(&self) -> bool {
+        self.behind
     }
 
     /// The journal as far as it goes.

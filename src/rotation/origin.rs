@@ -28,18 +28,24 @@ impl Origin {
         matches!(self, Self::Here)
     }
 
+    pub(super) fn reaches(&self, name: &MappingName) -> bool {
+        match self {
+            Self::Elsewhere(reaches) => reaches(name),
+            Self::Here => true,
+        }
+    }
+
     /// # Errors
     /// [`ErrorKind::NotGranted`], which does not say which mapping it is.
     pub(super) fn require(&self, name: &MappingName) -> Result<()> {
-        match self {
-            Self::Elsewhere(reaches) if !reaches(name) => {
-                let text = "the step reaches other labels or realms, for which the caller has no such right";
-                Err(Error::new(ErrorKind::NotGranted, text).with_help(
-                    "its key stands or stood behind them too; whoever has the right to all of them can take it",
-                ))
-            }
-            _ => Ok(()),
+        if self.reaches(name) {
+            return Ok(());
         }
+        let text =
+            "the step reaches other labels or realms, for which the caller has no such right";
+        Err(Error::new(ErrorKind::NotGranted, text).with_help(
+            "its key stands or stood behind them too; whoever has the right to all of them can take it",
+        ))
     }
 
     /// Refuses changes that reach too far.

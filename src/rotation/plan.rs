@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::fresh::Fresh;
 use super::gates::{self, Gate, Overrides, Situation};
 use super::mappings::{self, Mapping};
+use super::origin::Origin;
 use super::request::{Request, Step};
 use super::retirement::Leaving;
 use super::versions::FileChange;
@@ -48,6 +49,8 @@ pub struct Plan {
     pub(super) revoked: Option<MappedKey>,
     #[serde(skip)]
     pub(super) leaving: Vec<Leaving>,
+    #[serde(skip)]
+    pub(super) origin: Origin,
 }
 
 impl Plan {
@@ -138,6 +141,7 @@ pub(super) fn plan(rotation: &Rotation, request: &Request, fresh: &mut Fresh) ->
         mapping: name.clone(),
         consequences,
         leaving: rotation.leaving(&changes),
+        origin: request.origin.clone(),
         changes,
         diff,
         gates,
@@ -187,6 +191,7 @@ fn revoked_only(
         diff: Diff::between(&rotation.keyring.snapshot(), &after.snapshot()),
         idle: changes.is_empty() && wanted.revoked.is_none(),
         leaving: rotation.leaving(&changes),
+        origin: request.origin.clone(),
         changes,
         consequences,
         gates: Vec::new(),

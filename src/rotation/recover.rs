@@ -44,6 +44,7 @@ impl Rotation {
             }
             return self.restore_tombstones();
         }
+        self.behind = !records.is_empty();
         for mut record in records {
             record.seq = self.history.next_seq().ok_or_else(Journal::uncountable)?;
             self.history.records.push(record);
@@ -133,8 +134,8 @@ impl Rotation {
             return None;
         }
         let action = if first { beginning } else { Action::EditedByHand };
-        if !first && !changes.is_empty() {
-            self.notes.push(format!("edited by hand, and recorded now: {}", told(&changes)));
+        if !first {
+            self.edited.clone_from(&changes);
         }
         let mut record = noticed(action, &self.actor, self.now());
         record.changes = changes;
@@ -159,7 +160,8 @@ fn last_max_age(history: &History) -> Option<u64> {
     history.records.iter().rev().find_map(|record| record.max_age_secs)
 }
 
-fn told(changes: &[MappingChange]) -> String {
+/// What is told of edits by hand.
+pub(super) fn edited_by_hand(changes: &[&MappingChange]) -> String {
     let list = |keys: &[MappedKey]| {
         let names = keys.iter().map(|key| format!("\"{}\"", key.alias));
         format!("[{}]", names.collect::<Vec<_>>().join(", "))
@@ -167,9 +169,9 @@ fn told(changes: &[MappingChange]) -> String {
     let one = |change: &MappingChange| {
         format!("{} {} → {}", change.mapping.label, list(&change.before), list(&change.after))
     };
-    let mut lines: Vec<String> = changes.iter().take(5).map(one).collect();
+    let mut lines: Vec<String> = changes.iter().take(5).copied().map(one).collect();
     if changes.len() > lines.len() {
         lines.push(format!("and {} more", changes.len() - lines.len()));
     }
-    lines.join("; ")
+    format!("edited by hand, and recorded now: {}", lines.join("; "))
 }

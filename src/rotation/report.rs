@@ -34,9 +34,9 @@ impl Rotation {
             done: !plan.is_done(),
             dry_run: false,
             stopped_by: None,
+            notes: self.notes_for(&plan.origin),
             plan,
             head: Some(self.history().head()),
-            notes: self.notes().to_vec(),
         }
     }
 
@@ -44,7 +44,7 @@ impl Rotation {
     #[must_use]
     pub fn report_preview(&self, plan: Plan, overrides: Overrides) -> Report {
         let stopped_by = plan.stopped_by(overrides).map(|gate| gate.code);
-        let notes = self.notes().to_vec();
+        let notes = self.notes_for(&plan.origin);
         Report { done: false, dry_run: true, stopped_by, plan, head: None, notes }
     }
 }

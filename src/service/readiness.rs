@@ -16,7 +16,7 @@ pub(super) enum Reason {
     ReloadRefused,
     /// A store was not read again in time.
     StoreStale,
-    /// A step of a schedule has been due for a day.
+    /// A step of a schedule has been due for a day, or nobody has run them for one since something changed.
     RotationOverdue,
 }
 

@@ -26,11 +26,14 @@ pub(super) struct Lateness {
 struct Reckoned {
     at: SystemTime,
     late: bool,
+    /// Since when nobody has written down what stands there, as `rotate --due` does whenever it runs. Until then nothing is
+    /// known to be due.
+    behind_since: Option<SystemTime>,
 }
 
 impl Lateness {
-    /// Whether a step of any schedule should have been done a day ago. Configurations without `[rotation]` are
-    /// never late; of one that does not load the status tells. One reckons; whoever asks meanwhile gets the answer before.
+    /// Whether a step of any schedule should have been done a day ago, or nobody does them. Configurations without
+    /// `[rotation]` are never late; of one that does not load the status tells. One reckons; whoever asks meanwhile gets the answer before.
     pub(super) fn is_late(&self, keyring: &Keyring, clock: &Clock) -> bool {
         if keyring.config().rotation.is_empty() {
             return false;
@@ -46,16 +49,30 @@ impl Lateness {
             Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
             Err(TryLockError::WouldBlock) => return last.as_ref().is_some_and(|known| known.late),
         };
-        let late = match Rotation::watching(keyring) {
-            Ok(rotation) => is_late(&rotation, now),
+        let behind_since = last.as_ref().and_then(|known| known.behind_since);
+        let reckoned = match Rotation::watching(keyring) {
+            Ok(rotation) => {
+                let behind_since = rotation.is_behind().then(|| behind_since.unwrap_or(now));
+                let late = is_late(&rotation, now) || is_unattended(behind_since, now);
+                Reckoned { at: now, late, behind_since }
+            }
             Err(error) => {
                 log::warn!("whether a rotation is late is not known: {error}");
-                false
+                Reckoned { at: now, late: false, behind_since }
             }
         };
-        self.last.store(Some(Arc::new(Reckoned { at: now, late })));
-        late
+        self.last.store(Some(Arc::new(reckoned)));
+        reckoned.late
     }
+}
+
+fn is_unattended(behind_since: Option<SystemTime>, now: SystemTime) -> bool {
+    let since =
+        behind_since.filter(|since| now.duration_since(*since).is_ok_and(|by| by > LATE_AFTER));
+    if let Some(since) = since {
+        log::warn!("`claviger rotate --due` has not run since {}", rfc3339(since));
+    }
+    since.is_some()
 }
 
 fn is_late(rotation: &Rotation, now: SystemTime) -> bool {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::shop::{ES256, SEAL, Shop};
+use super::shop::{ES256, KEY, SEAL, Shop};
 
 const OTHER: &str = "app.other.seal";
 const ALPHA: &str = "app.alpha.seal";
@@ -21,7 +21,7 @@ fn shop(grants: &str) -> Shop {
         "[stores.others]\nkind = \"keystore\"\npath = \"keys.jwks\"\nintegrity = \"none\"\n\
          [stores.others.mappings]\n\"{OTHER}\" = [\"t\", \"s\"]\n\
          [stores.alphas]\nkind = \"keystore\"\npath = \"keys.jwks\"\nintegrity = \"none\"\nrealm = \"alpha\"\n\
-         [stores.alphas.mappings]\n\"{ALPHA}\" = [\"t\", \"s\"]\n\
+         [stores.alphas.mappings]\n\"{ALPHA}\" = [\"t\", \"s\"]\n\"{SEAL}\" = [\"t\"]\n\
          [stores.values]\nkind = \"volume\"\ndirectory = \"values\"\nformat = \"base64\"\nversion_suffix = \".v\"\n\
          [stores.signs]\nkind = \"keystore\"\npath = \"keys.jwks\"\nintegrity = \"none\"\n\
          [stores.signs.mappings]\n\"app.sign\" = [\"c\"]\n\
@@ -163,4 +163,36 @@ fn no_label_is_told_of_to_who_has_no_right_to_it() {
             assert!(!problem["help"].to_string().contains("mean"), "{problem}");
         }
     }
+}
+
+#[test]
+fn nothing_of_another_realm_is_told() {
+    let shop = shop(&grant(&["drill", "read"], &[SEAL], &["/"]));
+    let drilled = shop.done(SEAL, "drill", &json!({}));
+    assert_eq!(drilled["labels"].as_array().unwrap().len(), 1, "{drilled}");
+    let get = |path: &str| shop.running().get(path, KEY);
+    let looks = ["", "/explain", "/history"].map(|what| get(&format!("/v1/labels/{SEAL}{what}")));
+    let told = looks.into_iter().chain([get("/v1/labels"), (200, drilled.to_string())]);
+    for (status, text) in told {
+        assert_eq!(status, 200, "{text}");
+        assert!(!text.contains("alpha") && !text.contains("\"t\""), "{text}");
+    }
+    // `s` and `t` are what alpha sees.
+    for path in ["", "/explain", "/history", "/jwks.json"] {
+        assert_eq!(get(&format!("/v1/labels/{SEAL}{path}?realm=alpha")).0, 403, "{path}");
+    }
+}
+
+#[test]
+fn what_was_edited_by_hand_is_told_of_the_labels_of_the_caller_alone() {
+    let shop = shop(&grant(&["generate"], &[SEAL], &["/"]));
+    let generate = |alias: &str| shop.done(SEAL, "generate", &json!({"alias": alias}));
+    generate("n1");
+    let lists = |text: &str| text.replace("[\"t\", \"s\"]", "[\"s\", \"t\"]");
+    shop.write(&lists(&shop.text()));
+    let told = generate("n2").to_string();
+    assert!(!told.contains(OTHER) && !told.contains(ALPHA), "{told}");
+    shop.write(&shop.text().replace("[\"s\", \"n1\", \"n2\"]", "[\"n2\", \"n1\", \"s\"]"));
+    let told = generate("n3");
+    assert!(told["notes"].to_string().contains("edited by hand"), "{told}");
 }

@@ -53,6 +53,32 @@ fn figures_tell_requests_keys_and_the_snapshot_but_no_secret() {
     assert!(!text.contains("invented"), "{text}");
 }
 
+/// Nobody runs `claviger rotate --due`.
+#[test]
+fn a_schedule_that_nobody_follows_is_not_ready() {
+    let schedule =
+        format!("[rotation.\"{LABEL}\"]\nperiod = \"30d\"\nalias = \"es256-{{date}}\"\n");
+    const DAY: u64 = 86_400;
+    let shop = Shop::with(&["metrics", "stage", "undo"], &schedule);
+    let ready = || shop.running().get("/readyz", None);
+    let overdue = r#"claviger_not_ready{reason="rotation_overdue"} 1"#;
+    let told = || shop.running().get("/metrics", KEY).1.lines().any(|line| line == overdue);
+    assert_eq!((ready().0, told()), (200, false));
+    // No command has written down yet what stands there.
+    shop.wait(DAY);
+    assert_eq!((ready().0, told()), (200, false));
+    shop.wait(3_600);
+    let (status, text) = ready();
+    assert_eq!((status, told()), (503, true), "{text}");
+    assert!(text.contains("rotation_overdue"), "{text}");
+    shop.done(LABEL, "stage", &json!({"alias": "c"}));
+    shop.wait(60);
+    assert_eq!((ready().0, told()), (200, false));
+    // It was promoted by nobody when it was due.
+    shop.wait(31 * DAY);
+    assert_eq!((ready().0, told()), (503, true));
+}
+
 #[test]
 fn the_figures_of_a_password_have_no_kid_from_which_it_could_be_guessed() {
     let folder = tempfile::tempdir().unwrap();

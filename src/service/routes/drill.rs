@@ -27,14 +27,15 @@ struct Drilled {
     verdict: &'static str,
     /// How many tokens were made and checked.
     tokens: usize,
-    /// What became of them, for each scope that maps the label.
+    /// What became of them: one, as the realm sees the label.
     #[schemars(with = "Vec<Map<String, Value>>")]
     labels: Vec<Rehearsal>,
 }
 
 fn rehearse(call: &Call<'_>, _: DrillRequest) -> Result<Drilled> {
     let (config, realm) = (call.snapshot.config(), call.asked.realm.as_ref());
-    let labels = drill::rehearse(config, &call.snapshot, call.label()?, realm)?;
+    // The right is to one realm: without a name it is to the global scope alone.
+    let labels = vec![drill::rehearse_in(config, &call.snapshot, call.label()?, realm)?];
     let breaks = labels.iter().any(|one| !one.breaks.is_empty());
     let tokens = labels.iter().map(|one| one.tokens).sum();
     Ok(Drilled { verdict: if breaks { "breaks" } else { "safe" }, tokens, labels })

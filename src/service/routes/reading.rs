@@ -73,7 +73,11 @@ fn lives(call: &Call<'_>) -> (Lives, Vec<String>) {
 struct Explained(#[schemars(with = "Map<String, Value>")] Explanation);
 
 fn explain(call: &Call<'_>) -> Result<Explained> {
-    call.keyring.explain(call.label()?, call.asked.realm.as_ref()).map(Explained)
+    let realm = &call.asked.realm;
+    let mut found = call.keyring.explain(call.label()?, realm.as_ref())?;
+    // Stores of other realms are not asked, and not for this one to know of.
+    found.steps.retain(|step| step.realm.is_none() || step.realm == *realm);
+    Ok(Explained(found))
 }
 
 /// Records of the journal.
