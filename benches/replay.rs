@@ -69,7 +69,7 @@ fn main() {
     let before = cpu();
     let trace = Trace::read(std::slice::from_ref(&path)).unwrap();
     let read = cpu() - before;
-    let found = drill::replay(&trace, &snapshot, (&config, &snapshot), at);
+    let found = drill::replay(&trace, (&config, &snapshot), (&config, &snapshot), at);
     let all = cpu() - before;
     assert_eq!(found.live + found.ended, u64::from(RECORDS));
     println!(

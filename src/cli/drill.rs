@@ -201,8 +201,9 @@ fn replay(context: &Context, args: &Args, keyring: &Keyring, plan: &Path) -> Res
         })?,
     };
     let trace = Trace::read(&files(args, keyring)?)?;
-    let config = future.config();
-    let found = drill::replay(&trace, &keyring.snapshot(), (&config, &future.snapshot()), at);
+    let (now, next) = (keyring.config(), future.config());
+    let (present, future) = (keyring.snapshot(), future.snapshot());
+    let found = drill::replay(&trace, (&now, &present), (&next, &future), at);
     Ok(tell_replay(&found))
 }
 
@@ -263,7 +264,7 @@ fn tell_replay(found: &Replay) -> Outcome {
     }
     notes.extend(found.damage.iter().map(|one| {
         format!(
-            "warning: {} cannot be read from byte {} to {}: what was recorded there is unknown, at most {} records",
+            "warning: {} cannot be read from byte {} to {}: what was recorded there is unknown, in {} records at most",
             one.file.display(),
             one.from,
             one.from + one.bytes,

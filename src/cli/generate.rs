@@ -37,7 +37,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     subject: Option<String>,
     /// How many days the certificate is valid
-    #[arg(long, default_value_t = 825)]
+    #[arg(long, default_value_t = 825, value_parser = clap::value_parser!(u32).range(1..=36_500))]
     days: u32,
     /// The keystore: PKCS#12, made if it is not there, or a PEM or JWK file; with --stage the name of the store,
     /// where several map the label, or none does yet

@@ -98,12 +98,13 @@ impl Why {
     }
 }
 
-/// Replays a trace against `future`, put in place at `at`. `now` only names aliases.
+/// Replays a trace against `future`, put in place at `at`. `now` names aliases; what was made under it lives as long as it
+/// says, or `future` if that is longer.
 #[must_use]
 pub fn replay(
     trace: &Trace,
-    now: &Snapshot,
-    (config, future): (&Config, &Snapshot),
+    (config, now): (&Config, &Snapshot),
+    (next, future): (&Config, &Snapshot),
     at: SystemTime,
 ) -> Replay {
     let mut found = Replay {
@@ -120,14 +121,16 @@ pub fn replay(
         damage: trace.damage.clone(),
     };
     let second = to_unix(at);
+    let skew = config.policy.clock_skew.max(next.policy.clock_skew);
     let mut last = Some(0);
     for (group, tally) in &trace.groups {
         let Some((label, role)) = group.label.as_ref().zip(role_of(group.outcome)) else {
             found.refused += tally.count;
             continue;
         };
-        let lifetime = config.labels.get(label).and_then(|one| one.value.max_token_lifetime);
-        let living = Living::of(tally, lifetime, config.policy.clock_skew, second);
+        let lifetime = |config: &Config| config.labels.get(label)?.value.max_token_lifetime;
+        let lifetime = lifetime(config).max(lifetime(next));
+        let living = Living::of(tally, lifetime, skew, second);
         found.live += living.count;
         found.ended += tally.count - living.count;
         let verdict = holds(now, future, group, role);

@@ -295,6 +295,13 @@ fn a_future_mapping_is_told_what_it_breaks_and_until_when() {
     std::fs::write(shop.path().join("cut"), &whole[..whole.len() - 7]).unwrap();
     let (code, text) = run(&["--trace", "cut"]);
     assert!(code == 1 && text.contains(" live tokens break"), "{text}");
+    // What was made lives as long as it was to, whatever the future says of its own tokens.
+    std::fs::remove_dir_all(shop.path().join("state/trace")).unwrap();
+    token("no end");
+    plan(&old.replace("\"a\", # first\n    \"b\", # second", "\"b\"").replace("\"2h\"", "\"1s\""));
+    let in_an_hour = claviger::clock::rfc3339(Clock::system().now() + Duration::from_secs(3_600));
+    let (code, text) = run(&["--at", &in_an_hour]);
+    assert!(code == 1 && text.contains("1 of 1 live tokens break"), "{text}");
 }
 
 /// A small generator: the same run every time.
@@ -597,11 +604,12 @@ fn world(dice: &mut Dice, pool: &Path, keys: &Value, number: usize) -> Option<Wo
     Some(World { keyring, tokens, trace })
 }
 
-/// The model: when a token ends, by its own word or by that of the configuration.
-fn lives(sent: &Sent, config: &Config, at: u64) -> bool {
-    let skew = config.policy.clock_skew.as_secs();
+/// The model: when a token ends, by its own word or by the longer one of both configurations.
+fn lives(sent: &Sent, configs: [&Config; 2], at: u64) -> bool {
+    let skew = configs.map(|config| config.policy.clock_skew.as_secs()).into_iter().max().unwrap();
     let label: LabelName = sent.label.parse().unwrap();
-    let lifetime = config.labels.get(&label).and_then(|one| one.value.max_token_lifetime);
+    let lifetimes = configs.map(|config| config.labels.get(&label)?.value.max_token_lifetime);
+    let lifetime = lifetimes.into_iter().flatten().max();
     match (sent.exp, lifetime) {
         (Some(exp), _) => exp.div_ceil(END_BUCKET_SECS) * END_BUCKET_SECS + skew > at,
         (None, Some(lifetime)) => START + lifetime.as_secs() + skew > at,
@@ -632,10 +640,10 @@ fn the_verdict_of_a_replay_is_what_happens_for_ten_thousand_pairs() {
         for after in &worlds {
             // Traffic against the new configuration is recorded as well, and not read.
             let at = START + 300 * u64::try_from(dice.roll(160)).unwrap();
-            let config = after.keyring.config();
+            let (now, config) = (before.keyring.config(), after.keyring.config());
             let mut real: BTreeMap<(&str, Option<&str>), u64> = BTreeMap::new();
             let mut living = 0;
-            for sent in before.tokens.iter().filter(|sent| lives(sent, &config, at)) {
+            for sent in before.tokens.iter().filter(|sent| lives(sent, [&now, &config], at)) {
                 living += 1;
                 if !opens(&after.keyring, sent.label, sent.realm, &sent.token) {
                     *real.entry((sent.label, sent.realm)).or_default() += 1;
@@ -643,7 +651,8 @@ fn the_verdict_of_a_replay_is_what_happens_for_ten_thousand_pairs() {
             }
             let time = UNIX_EPOCH + Duration::from_secs(at);
             let future = (&*config, &*after.keyring.snapshot());
-            let found = drill::replay(&before.trace, &before.keyring.snapshot(), future, time);
+            let present = (&*now, &*before.keyring.snapshot());
+            let found = drill::replay(&before.trace, present, future, time);
             let mut told: BTreeMap<(&str, Option<&str>), u64> = BTreeMap::new();
             for one in &found.breaks {
                 let realm = one.scope.realm.as_ref().map(Realm::as_str);

@@ -137,7 +137,7 @@ pub(crate) fn traces(bytes: &[u8]) {
         }
         let keyring = keyring();
         let (config, snapshot) = (keyring.config(), keyring.snapshot());
-        let replayed = replay(&trace, &snapshot, (&config, &snapshot), time(110));
+        let replayed = replay(&trace, (&config, &snapshot), (&config, &snapshot), time(110));
         assert!(replayed.broken <= replayed.live);
     }
     write(&path, bytes);
