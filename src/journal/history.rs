@@ -244,6 +244,12 @@ impl History {
         timed.filter_map(|(time, record)| Some((time, record.max_age_secs?)))
     }
 
+    /// Each time at which processes began to notice changes within this many seconds, or never (0), in the same way.
+    pub fn reloads(&self, now: SystemTime) -> impl Iterator<Item = (SystemTime, u64)> {
+        let timed = self.in_time(now);
+        timed.filter_map(|(time, record)| Some((time, record.reload_secs?)))
+    }
+
     /// Every record with its time: records follow one another, so that one with a time before that of an earlier one
     /// is of a clock that was behind, and has the earlier one's. What lies after `now` is of a clock that was ahead,
     /// and moves no other.

@@ -55,6 +55,9 @@ pub struct Record {
     /// The longest time that key sets are cached from now on, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age_secs: Option<u64>,
+    /// How late processes may notice a change from now on, in seconds; 0: they never do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reload_secs: Option<u64>,
     /// What only this action knows: a receipt, a count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<serde_json::Value>,
@@ -80,6 +83,7 @@ impl Record {
             compromised_at: None,
             config: None,
             max_age_secs: None,
+            reload_secs: None,
             detail: None,
         }
     }

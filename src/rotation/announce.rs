@@ -93,10 +93,12 @@ pub(super) fn ready(
     if let Some(propagation) = propagation.or(config.policy.propagation) {
         return Ready::At(since + propagation);
     }
-    let Some(reload) = reload_interval(config.keyring.reload) else {
+    let Some(reload) = noticed_within(config.keyring.reload) else {
         return Ready::ReloadUnknown;
     };
-    let noticed = reload + config.policy.clock_skew;
+    // Processes that were told to look less often do so until they have noticed that as well.
+    let noticed = longest(since + reload, history.reloads(now), since);
+    let noticed = noticed.duration_since(since).unwrap_or(reload) + config.policy.clock_skew;
     if !peers_must_know(set) {
         return Ready::At(since + noticed);
     }
@@ -142,7 +144,8 @@ fn peers_must_know(set: &KeySet) -> bool {
         && set.keys().iter().any(|key| key.key.public_parameters().is_some())
 }
 
-fn reload_interval(reload: Reload) -> Option<Duration> {
+/// How late a process may notice a change; `None`: it never does.
+pub(super) fn noticed_within(reload: Reload) -> Option<Duration> {
     match reload {
         Reload::Off => None,
         Reload::Poll(interval) => Some(interval),
@@ -158,8 +161,16 @@ fn caches_end(
     since: SystemTime,
     now: SystemTime,
 ) -> SystemTime {
-    let mut latest = since + config.policy.jwks_max_age;
-    let settings: Vec<(SystemTime, u64)> = history.max_ages(now).collect();
+    longest(since + config.policy.jwks_max_age, history.max_ages(now), since)
+}
+
+/// The latest of `latest` and of what each setting before `since` allows: it counts until the next one.
+fn longest(
+    mut latest: SystemTime,
+    settings: impl Iterator<Item = (SystemTime, u64)>,
+    since: SystemTime,
+) -> SystemTime {
+    let settings: Vec<(SystemTime, u64)> = settings.collect();
     for (index, (from, seconds)) in settings.iter().enumerate() {
         if *from > since {
             break;

@@ -1,7 +1,7 @@
 //! What a command finds before it begins: a step that a crash cut short, edits by hand, lost tombstones.
 
 use super::volume_steps::recorded_files;
-use super::{Rotation, mappings, noticed, versions};
+use super::{Rotation, announce, mappings, noticed, versions};
 use crate::error::Result;
 use crate::journal::tombstones::Tombstones;
 use crate::journal::{
@@ -119,7 +119,8 @@ impl Rotation {
         self.mappings.get(name).map_or(&[][..], |mapping| &mapping.keys) == keys
     }
 
-    /// What the mappings, or the time for which key sets are cached, have become without a step.
+    /// What the mappings, or the times for which key sets are cached and after which changes are noticed, have become
+    /// without a step.
     fn found_by_hand(&mut self, beginning: Action, ended: &[Record]) -> Option<Record> {
         // Refusals of a configuration that did not load may stand before.
         let first = last_max_age(&self.history).is_none();
@@ -130,7 +131,10 @@ impl Rotation {
         let changes = mappings::changes(&known, &self.mappings);
         let max_age = self.keyring.config().policy.jwks_max_age.as_secs();
         let same_age = last_max_age(&self.history) == Some(max_age);
-        if changes.is_empty() && same_age {
+        let reload = announce::noticed_within(self.keyring.config().keyring.reload);
+        let reload = reload.map_or(0, |within| within.as_secs());
+        let same_reload = last_reload(&self.history) == Some(reload);
+        if changes.is_empty() && same_age && same_reload {
             return None;
         }
         let action = if first { beginning } else { Action::EditedByHand };
@@ -140,6 +144,7 @@ impl Rotation {
         let mut record = noticed(action, &self.actor, self.now());
         record.changes = changes;
         record.max_age_secs = (!same_age).then_some(max_age);
+        record.reload_secs = (!same_reload).then_some(reload);
         record.config = Some(self.hashes(&self.text));
         Some(record)
     }
@@ -158,6 +163,10 @@ impl Rotation {
 
 fn last_max_age(history: &History) -> Option<u64> {
     history.records.iter().rev().find_map(|record| record.max_age_secs)
+}
+
+fn last_reload(history: &History) -> Option<u64> {
+    history.records.iter().rev().find_map(|record| record.reload_secs)
 }
 
 /// What is told of edits by hand.

@@ -444,6 +444,23 @@ fn undo_says_that_a_label_was_edited_by_hand_since_its_last_step() {
 }
 
 #[test]
+fn processes_that_looked_less_often_are_waited_for() {
+    let shop = Workshop::new();
+    shop.edit("state_dir", "reload = \"2h\"\nstate_dir");
+    drop(shop.rotation());
+    shop.wait(10);
+    shop.edit("reload = \"2h\"", "reload = \"30s\"");
+    shop.apply(stage("c"), ES256).unwrap();
+    let refused = shop.apply(promote("c"), ES256).unwrap_err();
+    assert!(refused.message().contains("2027-01-15T11:01:10Z"), "{refused}");
+    // Two hours later everybody looks every half minute.
+    shop.wait(7_200);
+    shop.apply(stage("d"), ES256).unwrap();
+    let refused = shop.apply(promote("d"), ES256).unwrap_err();
+    assert!(refused.message().contains("2027-01-15T11:01:40Z"), "{refused}");
+}
+
+#[test]
 fn a_hand_edit_under_a_clock_that_was_behind_shortens_no_wait() {
     let shop = Workshop::new();
     shop.configure("jwks_max_age = \"5m\"", "");
