@@ -283,8 +283,9 @@ async fn shake_hands(
 
 /// Requests of one HTTP/2 connection that run at once.
 const STREAMS: u32 = 128;
-/// Bytes of the head of a request.
-const HEAD: usize = 64 << 10;
+/// Bytes of the head of a request. Each connection may have as many before anybody is known: ten thousand of them are to
+/// leave room.
+const HEAD: usize = 16 << 10;
 
 fn http(version: Version) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
