@@ -50,6 +50,9 @@ pub(crate) struct Args {
     /// With --stage: show what would change, with a key that is thrown away; change nothing
     #[arg(long, requires = "stage")]
     dry_run: bool,
+    /// With --stage: let the key act before everybody knows it, where it is the first of a mapping
+    #[arg(long, requires = "stage")]
+    now: bool,
     /// With --stage: go past every gate
     #[arg(long, requires = "stage")]
     force: bool,
@@ -110,7 +113,7 @@ fn stage(context: &Context, args: &Args, label: &str) -> Result<Outcome> {
     request.realm = context.realm.as_deref().map(str::parse).transpose()?;
     request.store = args.store.as_ref().map(|name| name.to_string_lossy().parse()).transpose()?;
     request.reason.clone_from(&args.who.reason);
-    request.overrides = Overrides { now: false, force: args.force };
+    request.overrides = Overrides { now: args.now, force: args.force };
     let next = NextKey {
         key_type: args.key_type.as_deref(),
         bits: args.bits,

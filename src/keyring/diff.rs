@@ -73,18 +73,18 @@ impl Diff {
     /// What changes when `after` takes the place of `before`.
     #[must_use]
     pub fn between(before: &Snapshot, after: &Snapshot) -> Self {
-        let (before, after) = (before.labels(), after.labels());
+        let (known, wanted) = (before.labels(), after.labels());
         let scopes: BTreeSet<(&LabelName, Option<&Realm>)> =
-            before.keys().chain(after.keys()).copied().collect();
-        let labels = scopes
-            .into_iter()
-            .filter_map(|scope| {
-                let old = before.get(&scope).map(|set| &***set);
-                let new = after.get(&scope).map(|set| &***set);
-                LabelDiff::between(scope, old, new)
-            })
-            .collect();
-        Self { labels }
+            known.keys().chain(wanted.keys()).copied().collect();
+        // A realm without a mapping of its own has the global one.
+        let seen = |snapshot: &Snapshot, (label, realm): (&LabelName, Option<&Realm>)| {
+            snapshot.find(realm, label).cloned()
+        };
+        let changed = |scope| {
+            let (old, new) = (seen(before, scope), seen(after, scope));
+            LabelDiff::between(scope, old.as_deref(), new.as_deref())
+        };
+        Self { labels: scopes.into_iter().filter_map(changed).collect() }
     }
 
     /// Whether nothing changes.

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::announce::{self, Announcement, Ready};
 use super::life;
+use super::mappings::mapped;
 use crate::catalogue::{self, LabelUse, Rotation as RotationMode};
 use crate::clock::{rfc3339, spoken};
 use crate::config::Config;
@@ -31,6 +32,10 @@ pub(super) struct Situation<'a> {
     pub(super) renamed: &'a [(Alias, Alias)],
     /// Whether nothing stood behind the label before, in its scope or around it.
     pub(super) begins: bool,
+    /// The key that acted there until the mapping begins: that of the global list, or of the label that stood in.
+    pub(super) around: Option<&'a MappedKey>,
+    /// Those that the label was read with until then, and is not any more.
+    pub(super) left_out: &'a [MappedKey],
     /// The command as it was given, for help.
     pub(super) command: &'a str,
     /// What is known of the uses of the key that goes.
@@ -56,7 +61,7 @@ impl Situation<'_> {
 
     /// The keys that act before and after, if they differ.
     pub(super) fn change_of_active(&self) -> Option<(&MappedKey, &MappedKey)> {
-        let (old, new) = (self.before.first()?, self.after.first()?);
+        let (old, new) = (self.before.first().or(self.around)?, self.after.first()?);
         (!self.same(old, new)).then_some((old, new))
     }
 
@@ -165,21 +170,29 @@ fn must_not_rotate(situation: &Situation<'_>) -> Option<Gate> {
 fn not_announced(situation: &Situation<'_>) -> Option<Gate> {
     let (_, new) = situation.change_of_active()?;
     let Situation { config, set, history, mapping, now, command, .. } = situation;
-    let scope = (&mapping.label, mapping.realm.as_ref());
-    let known = announce::announcement(config, set, history, scope, situation.as_before(new), *now);
-    let (alias, label) = (&new.alias, &mapping.label);
-    let gate = |message: String, help: String, opens_at: Option<SystemTime>| {
-        Some(Gate {
-            code: ErrorKind::NotAnnounced.code(),
-            kind: ErrorKind::NotAnnounced,
-            message,
-            help,
-            opens_at: opens_at.map(rfc3339),
-            override_with: NOW,
-        })
+    let known = match situation.around {
+        Some(_) => known_around(situation, new),
+        None => {
+            let scope = (&mapping.label, mapping.realm.as_ref());
+            announce::announcement(config, set, history, scope, situation.as_before(new), *now)
+        }
     };
+    let (alias, label) = (&new.alias, &mapping.label);
+    if let (None, Some(old)) = (&known, situation.around) {
+        return not_yet(
+            format!(
+                "alias \"{alias}\" would act at once, in place of \"{}\", and nobody knows it",
+                old.alias
+            ),
+            format!(
+                "begin with a key that is known there, then stage this one and promote it; or, and caches that are \
+                 older refuse its tokens: {command} {NOW}"
+            ),
+            None,
+        );
+    }
     if let Some(broken) = &history.broken {
-        return gate(
+        return not_yet(
             format!(
                 "nobody knows since when alias \"{alias}\" is known: the journal breaks at line {}",
                 broken.line
@@ -188,8 +201,8 @@ fn not_announced(situation: &Situation<'_>) -> Option<Gate> {
             None,
         );
     }
-    let Some(Announcement { since, first_seen, ready }) = known else {
-        return gate(
+    let Some(known) = known else {
+        return not_yet(
             format!("nobody knows since when alias \"{alias}\" stands behind label \"{label}\""),
             format!(
                 "add state_dir = \"state\" to [keyring], so that steps are recorded; or: {command} {NOW}"
@@ -197,12 +210,20 @@ fn not_announced(situation: &Situation<'_>) -> Option<Gate> {
             None,
         );
     };
+    not_ready(situation, new, known)
+}
+
+/// As long as somebody may not know the key.
+fn not_ready(situation: &Situation<'_>, new: &MappedKey, known: Announcement) -> Option<Gate> {
+    let Situation { mapping, now, command, .. } = situation;
+    let (alias, label) = (&new.alias, &mapping.label);
+    let Announcement { since, first_seen, ready } = known;
     match ready {
         Ready::At(time) if time <= *now => None,
         Ready::At(time) => {
             let left = spoken(time.duration_since(*now).unwrap_or_default());
             let seen = if first_seen { "is seen" } else { "has been known" };
-            gate(
+            not_yet(
                 format!(
                     "alias \"{alias}\" {seen} since {} only; everybody knows it at {}, in {left}",
                     rfc3339(since),
@@ -214,14 +235,14 @@ fn not_announced(situation: &Situation<'_>) -> Option<Gate> {
                 Some(time),
             )
         }
-        Ready::ReloadUnknown => gate(
+        Ready::ReloadUnknown => not_yet(
             "nobody knows when every process has loaded the key: `reload` is off".into(),
             format!(
                 "set propagation = \"…\" in [labels.\"{label}\"] or [policy]; or: {command} {NOW}"
             ),
             None,
         ),
-        Ready::Unpublished => gate(
+        Ready::Unpublished => not_yet(
             format!(
                 "peers cannot know alias \"{alias}\" before: the key set of the label shows the active key alone"
             ),
@@ -232,6 +253,25 @@ fn not_announced(situation: &Situation<'_>) -> Option<Gate> {
             None,
         ),
     }
+}
+
+fn not_yet(message: String, help: String, opens_at: Option<SystemTime>) -> Option<Gate> {
+    Some(Gate {
+        code: ErrorKind::NotAnnounced.code(),
+        kind: ErrorKind::NotAnnounced,
+        message,
+        help,
+        opens_at: opens_at.map(rfc3339),
+        override_with: NOW,
+    })
+}
+
+/// What is known of a key in the list that serves where its mapping is to begin.
+fn known_around(situation: &Situation<'_>, new: &MappedKey) -> Option<Announcement> {
+    let Situation { config, set, history, now, .. } = situation;
+    let key = set.keys().iter().find(|key| mapped(set, key).is(new))?;
+    let scope = (set.label(), key.realm.as_ref());
+    announce::announcement(config, set, history, scope, &mapped(set, key), *now)
 }
 
 /// Until when somebody may not know the key that is to act, whatever passes the gate.
@@ -248,10 +288,13 @@ pub(super) fn unknown_until(situation: &Situation<'_>, new: &MappedKey) -> Optio
 
 /// A key goes only once nothing is alive that it alone opens.
 fn still_in_use(situation: &Situation<'_>) -> Option<Gate> {
-    let gone = situation.gone().next()?;
     if !leaves_tokens(situation.set) || is_past_by_kind(&situation.mapping.label) {
         return None;
     }
+    if let Some(key) = situation.left_out.first() {
+        return read_no_more(situation, key);
+    }
+    let gone = situation.gone().next()?;
     match &situation.usage {
         Some(Ok(report)) if report.durable => not_proven(situation, gone, report),
         Some(Err(error)) => in_use(
@@ -261,6 +304,25 @@ fn still_in_use(situation: &Situation<'_>) -> Option<Gate> {
         ),
         _ => not_past(situation, gone),
     }
+}
+
+/// With a mapping of its own a label is no longer read with the keys of the one that stood in, nor, with
+/// `valid = "realm-only"`, a realm with the global ones.
+fn read_no_more(situation: &Situation<'_>, key: &MappedKey) -> Option<Gate> {
+    let (alias, command) = (&key.alias, situation.command);
+    let all = situation.set.keys().iter().map(|key| format!("\"{}\"", key.alias));
+    let all = all.collect::<Vec<_>>().join(", ");
+    in_use(
+        format!(
+            "what alias \"{alias}\" made would be refused: with a mapping of its own the label is read with that alone"
+        ),
+        format!(
+            "begin with all that are read now, in the configuration: \"{}\" = [{all}]; or, and what is alive is \
+             refused: {command} {FORCE}",
+            situation.mapping.label
+        ),
+        None,
+    )
 }
 
 fn in_use(message: String, help: String, opens_at: Option<SystemTime>) -> Option<Gate> {

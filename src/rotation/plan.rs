@@ -113,7 +113,17 @@ pub(super) fn plan(rotation: &Rotation, request: &Request, fresh: &mut Fresh) ->
     let after_keys = &after_mappings.get(name).unwrap_or(&empty).keys;
     let renamed: Vec<(Alias, Alias)> = wanted.files.iter().flat_map(FileChange::renamed).collect();
     let command = fresh.command.clone().unwrap_or_else(|| request.command());
+    // What a realm or a label had from around acts no more once there is a mapping of its own.
+    let around = (begins.is_some() && !begins_label).then(|| mappings::mapped(&set, set.active()));
+    let left_out = around.as_ref().map(|_| keys(&after)).transpose()?.map(|own| {
+        let stays =
+            |key: &MappedKey| own.keys().iter().any(|one| mappings::mapped(&own, one).is(key));
+        set.keys().iter().map(|key| mappings::mapped(&set, key)).filter(|key| !stays(key)).collect()
+    });
+    let left_out: Vec<MappedKey> = left_out.unwrap_or_default();
     let situation = Situation {
+        around: around.as_ref(),
+        left_out: &left_out,
         renamed: &renamed,
         action: request.step.action(),
         mapping: name,

@@ -21,6 +21,10 @@ pub(super) fn consequences(
     let mut lines = Vec::new();
     for key in situation.gone() {
         let alias = &key.alias;
+        if !gates::leaves_tokens(situation.set) {
+            lines.push(format!("breaks: whoever still uses \"{alias}\" is refused"));
+            continue;
+        }
         lines.push(match gates::left_alive(situation, key) {
             LeftAlive::Nothing => format!("nothing that \"{alias}\" made under the label is alive"),
             LeftAlive::Unknown => {

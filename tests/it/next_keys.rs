@@ -238,6 +238,47 @@ fn a_label_begins_in_the_store_that_is_named() {
     assert!(told.contains(&format!("did you mean \"{ES256}\"?")), "{told}");
 }
 
+/// Where a realm or a label has keys from around, one of its own would act at once.
+#[test]
+fn a_mapping_begins_with_no_key_that_nobody_knows_and_leaves_no_token_behind() {
+    let shop = Workshop::new();
+    let store = "[stores.alpha]\nkind = \"keystore\"\nrealm = \"alpha\"\npath = \"keys.jwks\"\nintegrity = \"none\"\n";
+    shop.configure("", store);
+    shop.begin_without_keys();
+    let begin = |alias: &str, more: &[&str], code: i32| {
+        let begin = ["stage", ES256, alias, "--store", "alpha"];
+        run(&shop, &[&begin, more].concat(), code)
+    };
+    let told = begin("c", &[], 1);
+    assert!(told.contains("alias \"c\" would act at once, in place of \"a\""), "{told}");
+    // What acts globally is known to everybody, and goes on acting.
+    let told = begin("a", &["--dry-run"], 0);
+    assert!(!told.contains("acts:") && !told.contains("closed:"), "{told}");
+    let told = begin("c", &["--now"], 0);
+    assert!(told.contains("acts: \"c\" instead of \"a\"") && told.contains("passed: "), "{told}");
+    let told = run(&shop, &["undo", ES256, "--realm", "alpha"], 0);
+    assert!(told.contains("acts: \"a\" instead of \"c\""), "{told}");
+    shop.edit(
+        &format!("[labels.\"{ES256}\"]\n"),
+        &format!("[labels.\"{ES256}\"]\nvalid = \"realm-only\"\n"),
+    );
+    let told = begin("c", &["--now"], 1);
+    assert!(told.contains("what alias \"a\" made would be refused"), "{told}");
+
+    // The same of a label that another one stands in for.
+    let shop = Workshop::new();
+    let generic = "am.global.services.session.clientbased.signing";
+    let own = format!("{generic}.ES256");
+    shop.configure("", &format!("[labels.\"{generic}\"]\nmax_token_lifetime = \"2h\"\n"));
+    shop.edit(&format!("\"{SEAL}\" = "), &format!("\"{generic}\" = [\"c\"]\n\"{SEAL}\" = "));
+    let told = run(&shop, &["generate", "e", "--stage", &own, "--store", "keys", "--now"], 1);
+    assert!(told.contains("what alias \"c\" made would be refused"), "{told}");
+    assert!(told.contains(&format!("\"{own}\" = [\"c\"]")), "{told}");
+    run(&shop, &["stage", &own, "c", "--store", "keys"], 0);
+    run(&shop, &["generate", "e", "--stage", &own], 0);
+    assert_eq!(shop.aliases(&own), ["c", "e"]);
+}
+
 /// Without a key to be like, the label says what its first one is; where it takes several types, which.
 #[test]
 fn the_first_key_of_a_label_is_of_the_type_that_the_label_takes() {
