@@ -250,6 +250,16 @@ impl History {
         timed.filter_map(|(time, record)| Some((time, record.reload_secs?)))
     }
 
+    /// Each time at which tokens of a label that carry no `exp` began to live for this many seconds, in the same way.
+    pub fn lifetimes<'h>(
+        &'h self,
+        label: &'h LabelName,
+        now: SystemTime,
+    ) -> impl Iterator<Item = (SystemTime, u64)> + 'h {
+        let timed = self.in_time(now);
+        timed.filter_map(|(time, record)| Some((time, *record.lifetimes.get(label)?)))
+    }
+
     /// Every record with its time: records follow one another, so that one with a time before that of an earlier one
     /// is of a clock that was behind, and has the earlier one's. What lies after `now` is of a clock that was ahead,
     /// and moves no other.

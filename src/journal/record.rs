@@ -1,5 +1,6 @@
 //! What one line of the journal says: who did what to which mapping, when, why, and how it ended.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,9 @@ pub struct Record {
     /// How late processes may notice a change from now on, in seconds; 0: they never do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reload_secs: Option<u64>,
+    /// How long tokens without an `exp` live from now on, in seconds, of labels for which that changed; 0: nobody says.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lifetimes: BTreeMap<LabelName, u64>,
     /// What only this action knows: a receipt, a count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<serde_json::Value>,
@@ -84,6 +88,7 @@ impl Record {
             config: None,
             max_age_secs: None,
             reload_secs: None,
+            lifetimes: BTreeMap::new(),
             detail: None,
         }
     }

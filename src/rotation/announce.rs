@@ -165,7 +165,7 @@ fn caches_end(
 }
 
 /// The latest of `latest` and of what each setting before `since` allows: it counts until the next one.
-fn longest(
+pub(super) fn longest(
     mut latest: SystemTime,
     settings: impl Iterator<Item = (SystemTime, u64)>,
     since: SystemTime,

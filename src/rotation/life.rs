@@ -5,10 +5,11 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+use super::announce;
 use super::gates::leaves_tokens;
 use super::mappings::mapped;
 use crate::catalogue::LabelUse;
-use crate::clock::to_unix;
+use crate::clock::{later, to_unix};
 use crate::config::Config;
 use crate::error::Result;
 use crate::journal::{History, Journal, MappedKey, Span, unrecorded_until};
@@ -200,8 +201,15 @@ pub(super) fn terms(
     // The journal has not seen it yet: the next step does, and counts it as one that stood there before.
     let unseen = spans.is_empty().then(|| to_unix(now));
     let before = unrecorded_until(spans).map(to_unix).max(lost).max(unseen);
+    // What was made under a longer lifetime lives for that.
+    let last = report.latest_open.max(before).map(time);
+    let lifetime = settings.and_then(|one| one.value.max_token_lifetime).map(|own| {
+        let Some(last) = last else { return own };
+        let end = announce::longest(later(last, own), history.lifetimes(set.label(), now), last);
+        end.duration_since(last).unwrap_or(own)
+    });
     Terms {
-        lifetime: settings.and_then(|one| one.value.max_token_lifetime),
+        lifetime,
         grace: config.policy.clock_skew,
         made_elsewhere: made_elsewhere(set),
         journal_broken: history.broken.is_some(),

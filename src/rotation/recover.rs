@@ -1,5 +1,7 @@
 //! What a command finds before it begins: a step that a crash cut short, edits by hand, lost tombstones.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::volume_steps::recorded_files;
 use super::{Rotation, announce, mappings, noticed, versions};
 use crate::error::Result;
@@ -7,7 +9,7 @@ use crate::journal::tombstones::Tombstones;
 use crate::journal::{
     Action, Event, History, Journal, MappedKey, MappingChange, MappingName, Record, Refusal,
 };
-use crate::label::StoreName;
+use crate::label::{LabelName, StoreName};
 use crate::stores::StoreConfig;
 
 impl Rotation {
@@ -119,8 +121,8 @@ impl Rotation {
         self.mappings.get(name).map_or(&[][..], |mapping| &mapping.keys) == keys
     }
 
-    /// What the mappings, or the times for which key sets are cached and after which changes are noticed, have become
-    /// without a step.
+    /// What the mappings, or the times for which key sets are cached, after which changes are noticed and for which
+    /// tokens live, have become without a step.
     fn found_by_hand(&mut self, beginning: Action, ended: &[Record]) -> Option<Record> {
         // Refusals of a configuration that did not load may stand before.
         let first = last_max_age(&self.history).is_none();
@@ -134,7 +136,8 @@ impl Rotation {
         let reload = announce::noticed_within(self.keyring.config().keyring.reload);
         let reload = reload.map_or(0, |within| within.as_secs());
         let same_reload = last_reload(&self.history) == Some(reload);
-        if changes.is_empty() && same_age && same_reload {
+        let lifetimes = self.new_lifetimes();
+        if changes.is_empty() && same_age && same_reload && lifetimes.is_empty() {
             return None;
         }
         let action = if first { beginning } else { Action::EditedByHand };
@@ -145,8 +148,31 @@ impl Rotation {
         record.changes = changes;
         record.max_age_secs = (!same_age).then_some(max_age);
         record.reload_secs = (!same_reload).then_some(reload);
+        record.lifetimes = lifetimes;
         record.config = Some(self.hashes(&self.text));
         Some(record)
+    }
+
+    /// The lifetimes of labels that are not as the journal has them.
+    fn new_lifetimes(&self) -> BTreeMap<LabelName, u64> {
+        let records = self.history.records.iter();
+        let known: BTreeMap<&LabelName, u64> = records
+            .flat_map(|record| &record.lifetimes)
+            .map(|(label, secs)| (label, *secs))
+            .collect();
+        let config = self.keyring.config();
+        let of_label = |label: &LabelName| {
+            let lifetime = config.labels.get(label)?.value.max_token_lifetime;
+            lifetime.map(|lifetime| lifetime.as_secs())
+        };
+        let labels: BTreeSet<&LabelName> =
+            config.labels.keys().chain(known.keys().copied()).collect();
+        labels
+            .into_iter()
+            .map(|label| (label, of_label(label).unwrap_or(0)))
+            .filter(|(label, secs)| known.get(label).copied().unwrap_or(0) != *secs)
+            .map(|(label, secs)| (label.clone(), secs))
+            .collect()
     }
 
     /// Writes the tombstones again that the journal has and the file lacks.

@@ -275,6 +275,21 @@ fn a_process_that_missed_a_retirement_lets_nothing_out() {
 }
 
 #[test]
+fn what_was_made_under_a_longer_lifetime_lives_for_that() {
+    let shop = Workshop::new();
+    shop.begin_without_keys();
+    keyring(&shop).label(ES256).unwrap().sign(b"without an end").unwrap();
+    shop.apply_over(promote("b"), ES256, NOW).unwrap();
+    shop.wait(60);
+    shop.edit("max_token_lifetime = \"2h\"", "max_token_lifetime = \"30s\"");
+    shop.wait(60);
+    let refused = shop.apply(retire("a"), ES256).unwrap_err();
+    assert!(refused.message().contains("2027-01-15T10:01:00Z"), "{refused}");
+    shop.wait(7_140);
+    shop.apply(retire("a"), ES256).unwrap();
+}
+
+#[test]
 fn nothing_is_proven_before_the_journal_begins() {
     let shop = Workshop::new();
     let safe_after = || {
