@@ -117,6 +117,23 @@ fn yesterdays_metadata_is_served_until_the_old_alias_goes() {
     assert_eq!(fails(root, "saml decrypt --role sp --in staged.enc"), (1, "not_decrypted".into()));
 }
 
+/// Who wants the keys alone gets them, and is told what the schema asks for.
+#[test]
+fn metadata_without_the_service_of_its_role_say_so() {
+    let folder = providers();
+    let root = folder.path();
+    for (role, service) in [("idp", "SingleSignOnService"), ("sp", "AssertionConsumerService")] {
+        let write = format!("saml metadata write --role {role} --entity-id https://x");
+        let told = |line: &str| {
+            let output = claviger(root, line);
+            assert!(output.status.success(), "{line}");
+            String::from_utf8(output.stderr).unwrap().contains(&format!("it has no {service}"))
+        };
+        assert!(told(&write));
+        assert!(!told(&format!("{write} --endpoint {service}=HTTP-POST@https://x/y")));
+    }
+}
+
 /// Metadata shows a staged key, and peers may keep the old ones: it acts once those have ended.
 #[test]
 fn a_staged_key_acts_only_when_old_metadata_have_ended() {

@@ -7,6 +7,7 @@ use claviger::clock::{from_unix, rfc3339};
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::profiles::saml::metadata::{
     Endpoint, KeyDescriptorOptions, MetadataOptions, PeerMetadata, PeerRole, PublishedEncryption,
+    missing_service,
 };
 use claviger::profiles::saml::{self, Expect, SamlEntity, SamlUse};
 use claviger::rotation::Rotation;
@@ -126,6 +127,9 @@ fn write(context: &Context, args: &WriteArgs) -> Result<Outcome> {
         Some(until) => format!("valid until {}, kept for {}s", rfc3339(until), cache.as_secs()),
         None => format!("valid without end, kept for {}s", cache.as_secs()),
     }];
+    notes.extend(missing_service(entity.scope().role, &endpoints).map(|service| {
+        format!("it has no {service}, and peers that go by the schema refuse it: add --endpoint {service}=BINDING@URL")
+    }));
     let mut signer = None;
     if args.sign {
         let signed = entity.sign_metadata(xml.as_bytes(), &SignOptions::default())?;

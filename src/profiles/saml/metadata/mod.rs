@@ -6,5 +6,6 @@ mod write;
 
 pub use read::{EncryptionMethod, PeerMetadata, PeerRole};
 pub use write::{
-    Endpoint, KeyDescriptorOptions, MetadataOptions, PublishedEncryption, key_descriptors, write,
+    Endpoint, KeyDescriptorOptions, MetadataOptions, PublishedEncryption, key_descriptors,
+    missing_service, write,
 };

@@ -121,6 +121,18 @@ pub fn write(
     ))
 }
 
+/// The service that the schema asks of a role and that is not among the endpoints (metadata §2.4.3, §2.4.4). A document
+/// without it tells keys, and some peers refuse it.
+#[must_use]
+pub fn missing_service(role: SamlRole, endpoints: &[Endpoint<'_>]) -> Option<&'static str> {
+    let service = match role {
+        SamlRole::Idp => "SingleSignOnService",
+        SamlRole::Sp => "AssertionConsumerService",
+    };
+    let is_there = endpoints.iter().any(|endpoint| endpoint.service == service);
+    (!is_there).then_some(service)
+}
+
 /// What this role signs with, for peers that choose by it (metadata profile for algorithm support §2.3, §2.4).
 fn algorithm_support(signing: &KeySet) -> String {
     let fits = |row: &&&'static Algorithm| {
