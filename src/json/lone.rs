@@ -1,53 +1,84 @@
-//! The bodies that are asked with most: an object of one text, and a list of such; read without a parser.
+//! The bodies that are asked with most: an object of one member, and a list of such; read without a parser.
 
 use memchr::memchr;
 
 use super::marks::quotation_marks;
+use super::once::is_flat;
 
-/// The text of `{"name":"text"}`, written just so and without escapes; `None` of anything else, sound or not.
-pub(crate) fn lone_text<'t>(json: &'t [u8], name: &str) -> Option<&'t str> {
-    let (text, rest) = Beginning::of(name).read(std::str::from_utf8(json).ok()?)?;
-    rest.is_empty().then_some(text)
+/// The only member of an object: its name, and what its value is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lone {
+    /// An object of plain members that names each once.
+    Object(&'static str),
+    /// A text.
+    Text(&'static str),
 }
 
-/// The texts of `{"list":[{"name":"text"},…]}`, at most `max`; `None` as of [`lone_text`].
-pub(crate) fn lone_texts<'t>(
+/// The value of the only member, written without spaces around it and without escapes: what stands between the quotation
+/// marks of a text, the whole of an object. `None` of anything else, sound or not.
+pub(crate) fn lone_value(json: &[u8], member: Lone) -> Option<&str> {
+    let (value, rest) = Reader::of(member).read(std::str::from_utf8(json).ok()?)?;
+    rest.is_empty().then_some(value)
+}
+
+/// The values of `{"list":[{"name":value},…]}`, at most `max`; `None` as of [`lone_value`].
+pub(crate) fn lone_values<'t>(
     json: &'t [u8],
     list: &str,
-    name: &str,
+    member: Lone,
     max: usize,
 ) -> Option<Vec<&'t str>> {
     let json = std::str::from_utf8(json).ok()?;
     let mut rest = json.strip_prefix("{\"")?.strip_prefix(list)?.strip_prefix("\":[")?;
-    let beginning = Beginning::of(name);
-    let mut texts = Vec::with_capacity(max.min(128));
-    while texts.len() < max {
-        let (text, behind) = beginning.read(rest)?;
-        texts.push(text);
+    let reader = Reader::of(member);
+    let mut values = Vec::with_capacity(max.min(128));
+    while values.len() < max {
+        let (value, behind) = reader.read(rest)?;
+        values.push(value);
         match behind.strip_prefix(',') {
             Some(next) => rest = next,
-            None => return (behind == "]}").then_some(texts),
+            None => return (behind == "]}").then_some(values),
         }
     }
     None
 }
 
-/// `{"name":"`
-struct Beginning(String);
+struct Reader {
+    /// `{"name":`
+    beginning: String,
+    member: Lone,
+}
 
-impl Beginning {
-    fn of(name: &str) -> Self {
-        Self(["{\"", name, "\":\""].concat())
+impl Reader {
+    fn of(member: Lone) -> Self {
+        let (Lone::Object(name) | Lone::Text(name)) = member;
+        Self { beginning: ["{\"", name, "\":"].concat(), member }
     }
 
-    /// A text, and what stands behind its object.
+    /// A value, and what stands behind the object around it.
     fn read<'t>(&self, json: &'t str) -> Option<(&'t str, &'t str)> {
-        let behind = json.strip_prefix(self.0.as_str())?;
-        let (text, rest) = behind.split_at_checked(memchr(b'"', behind.as_bytes())?)?;
-        // Nothing is escaped, and nothing is there that no text has.
-        quotation_marks(text.as_bytes(), &mut [])?;
-        Some((text, rest.strip_prefix("\"}")?))
+        let behind = json.strip_prefix(self.beginning.as_str())?;
+        let (value, rest) = match self.member {
+            Lone::Object(_) => object(behind),
+            Lone::Text(_) => text(behind),
+        }?;
+        Some((value, rest.strip_prefix('}')?))
     }
+}
+
+fn text(json: &str) -> Option<(&str, &str)> {
+    let inner = json.strip_prefix('"')?;
+    let (text, rest) = inner.split_at_checked(memchr(b'"', inner.as_bytes())?)?;
+    // Nothing is escaped, and nothing is there that no text has.
+    quotation_marks(text.as_bytes(), &mut [])?;
+    Some((text, rest.strip_prefix('"')?))
+}
+
+/// An object with nothing inside it ends with the first brace; where that one stands in a text, what is before it is none.
+fn object(json: &str) -> Option<(&str, &str)> {
+    let end = memchr(b'}', json.as_bytes())? + 1;
+    let (object, rest) = json.split_at_checked(end)?;
+    is_flat(object).then_some((object, rest))
 }
 
 #[cfg(test)]
@@ -59,7 +90,7 @@ mod tests {
 
     #[test]
     fn only_one_plain_text_is_read() {
-        let read = |json: &str| lone_text(json.as_bytes(), "token").map(str::to_owned);
+        let read = |json: &str| lone_value(json.as_bytes(), Lone::Text("token")).map(str::to_owned);
         for (json, text) in [
             (r#"{"token":"a.b-c_d"}"#, Some("a.b-c_d")),
             (r#"{"token":""}"#, Some("")),
@@ -76,13 +107,35 @@ mod tests {
         ] {
             assert_eq!(read(json).as_deref(), text, "{json}");
         }
-        assert_eq!(lone_text(b"{\"token\":\"\xff\"}", "token"), None);
+        assert_eq!(lone_value(b"{\"token\":\"\xff\"}", Lone::Text("token")), None);
+    }
+
+    #[test]
+    fn only_one_plain_object_is_read() {
+        let read =
+            |json: &str| lone_value(json.as_bytes(), Lone::Object("claims")).map(str::to_owned);
+        for (json, object) in [
+            (r#"{"claims":{"a":"b","c":[1,"d"]}}"#, Some(r#"{"a":"b","c":[1,"d"]}"#)),
+            (r#"{"claims":{"a":"}"}}"#, None),
+            (r#"{"claims":{"a":"}}"}}"#, None),
+            (r#"{"claims":{"a":1,"a":2}}"#, None),
+            (r#"{"claims":{"a":{}}}"#, None),
+            (r#"{"claims":{"a":1}"#, None),
+            (r#"{"claims":{"a":1}},"#, None),
+            (r#"{"claims":{"a":1},"alg":"ES256"}"#, None),
+            (r#"{"claims":{"a":1} }"#, None),
+            (r#"{"claims": {"a":1}}"#, None),
+            (r#"{"claims":"a"}"#, None),
+            (r#"{"claims":[1}}"#, None),
+        ] {
+            assert_eq!(read(json).as_deref(), object, "{json}");
+        }
     }
 
     #[test]
     fn only_a_list_of_plain_texts_is_read() {
         fn read(json: &str) -> Option<Vec<&str>> {
-            lone_texts(json.as_bytes(), "items", "token", 3)
+            lone_values(json.as_bytes(), "items", Lone::Text("token"), 3)
         }
         let one = r#"{"token":"a"}"#;
         assert_eq!(read(&format!(r#"{{"items":[{one}]}}"#)), Some(vec!["a"]));
@@ -114,11 +167,37 @@ mod tests {
             for text in [json!({ "items": objects }).to_string(), format!("{{\"items\":[{}]}}", raw.join(",")),
                 format!("{{\"items\":[{}", pieces.concat()), raw.concat(), objects[0].to_string(), pieces.concat()] {
                 let parsed = || serde_json::from_str::<Value>(&text).unwrap();
-                if let Some(read) = lone_text(text.as_bytes(), "token") {
+                if let Some(read) = lone_value(text.as_bytes(), Lone::Text("token")) {
                     prop_assert_eq!(parsed(), json!({ "token": read }));
                 }
-                if let Some(read) = lone_texts(text.as_bytes(), "items", "token", 9) {
+                if let Some(read) = lone_values(text.as_bytes(), "items", Lone::Text("token"), 9) {
                     let items: Vec<Value> = read.iter().map(|text| json!({ "token": text })).collect();
+                    prop_assert_eq!(parsed(), json!({ "items": items }));
+                }
+            }
+        }
+
+        #[test]
+        fn what_is_read_of_objects_is_what_a_parser_reads(
+            objects in prop::collection::vec(prop::collection::vec(prop::sample::select(vec![
+                "\"a\":1", "\"b\":\"c\"", "\"b\":\"}\"", "\"d\":[true,\"]\"]", "\"e\":{}", "\"a\":null", "", " \"f\":2",
+                "\"g\":\"}},{\"", "\"h\":\"\\\"\"",
+            ]), 0..5), 1..4),
+            pieces in prop::collection::vec(prop::sample::select(vec![
+                "{\"claims\":", "{\"a\":1", "\"b\":[", "}", "}", "]}", ",", "]", "\"", " ", "{\"items\":[",
+            ]), 0..12),
+        ) {
+            let objects: Vec<String> = objects.iter().map(|members| format!("{{\"claims\":{{{}}}}}", members.join(","))).collect();
+            for text in [format!("{{\"items\":[{}]}}", objects.join(",")), objects[0].clone(),
+                format!("{{\"items\":[{}", pieces.concat()), pieces.concat()] {
+                let parsed = || serde_json::from_str::<Value>(&text).unwrap();
+                let object = |read: &str| json!({ "claims": serde_json::from_str::<Value>(read).unwrap() });
+                if let Some(read) = lone_value(text.as_bytes(), Lone::Object("claims")) {
+                    prop_assert_eq!(parsed(), object(read));
+                    prop_assert_eq!(crate::json::require_object(read), Ok(()));
+                }
+                if let Some(read) = lone_values(text.as_bytes(), "items", Lone::Object("claims"), 9) {
+                    let items: Vec<Value> = read.iter().copied().map(object).collect();
                     prop_assert_eq!(parsed(), json!({ "items": items }));
                 }
             }

@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 pub(crate) use apart::parse_strict_apart;
 #[cfg(feature = "service")]
-pub(crate) use lone::{lone_text, lone_texts};
+pub(crate) use lone::{Lone, lone_value, lone_values};
 #[cfg(feature = "service")]
 pub(crate) use object::ObjectWriter;
 #[cfg(feature = "service")]

@@ -35,6 +35,12 @@ pub(crate) fn require_object(text: &str) -> Result<(), Flaw> {
     })
 }
 
+/// Whether a text is one object of plain members, as [`require_object`] takes it; of few other texts that is said, too, sound
+/// or not.
+pub(super) fn is_flat(text: &str) -> bool {
+    flat(text.as_bytes()).is_some()
+}
+
 /// Reads one object of plain members, which most claims are: texts without escapes, whole numbers, literals, and lists of
 /// such. `None` of anything else, sound or not.
 fn flat(text: &[u8]) -> Option<()> {

@@ -69,9 +69,42 @@ impl JsonSchema for Text<'_> {
     }
 }
 
+/// A value of a body that should be a JSON object, as it stands there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Object<'b> {
+    text: &'b str,
+    /// It is one, and names every member once.
+    strict: bool,
+}
+
+impl<'b> Object<'b> {
+    /// A text of which [`json::require_object`] holds.
+    pub(crate) const fn strict(text: &'b str) -> Self {
+        Self { text, strict: true }
+    }
+
+    /// Its octets, if it is an object.
+    fn into_bytes(self) -> Result<&'b [u8]> {
+        if !self.strict {
+            if !self.text.starts_with('{') {
+                return Err(Error::new(ErrorKind::Malformed, "\"claims\" is no JSON object"));
+            }
+            json::require_object(self.text).map_err(|_| not_strict(self.text))?;
+        }
+        Ok(self.text.as_bytes())
+    }
+}
+
+impl<'de: 'b, 'b> Deserialize<'de> for Object<'b> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&RawValue>::deserialize(deserializer)?.get();
+        Ok(Self { text, strict: false })
+    }
+}
+
 /// The input of an operation: exactly one of three members.
 pub(crate) struct Input<'b> {
-    pub(crate) claims: Option<&'b RawValue>,
+    pub(crate) claims: Option<Object<'b>>,
     pub(crate) payload: Option<Text<'b>>,
     pub(crate) text: Option<Text<'b>>,
 }
@@ -94,13 +127,7 @@ impl<'b> Input<'b> {
         match (self.claims, self.payload, self.text) {
             (None, None, None) => Ok(None),
             // As it stands: what is signed is what was sent, octet for octet.
-            (Some(claims), None, None) if claims.get().starts_with('{') => {
-                json::require_object(claims.get()).map_err(|_| not_strict(claims))?;
-                Ok(Some(claims.get().as_bytes().into()))
-            }
-            (Some(_), None, None) => {
-                Err(Error::new(ErrorKind::Malformed, "\"claims\" is no JSON object"))
-            }
+            (Some(claims), None, None) => Ok(Some(claims.into_bytes()?.into())),
             (None, Some(payload), None) => Ok(Some(decoded("payload", &payload.0)?.into())),
             (None, None, Some(text)) => Ok(Some(text.into_bytes())),
             _ => Err(Error::new(ErrorKind::Usage, "there is more than one input").with_help(ONE)),
@@ -110,8 +137,8 @@ impl<'b> Input<'b> {
 
 /// What is wrong with claims that name a member twice, or are no JSON that everybody reads.
 #[cold]
-fn not_strict(claims: &RawValue) -> Error {
-    let found = json::parse_strict(claims.get().as_bytes(), MAX_DEPTH);
+fn not_strict(claims: &str) -> Error {
+    let found = json::parse_strict(claims.as_bytes(), MAX_DEPTH);
     let other = || Error::new(ErrorKind::Malformed, "not strict JSON");
     found.err().unwrap_or_else(other).about("\"claims\"")
 }

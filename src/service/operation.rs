@@ -12,10 +12,9 @@ use serde_json::value::RawValue;
 
 use super::answer::{Answer, ToJson};
 use super::call::Call;
-use super::content::Token;
 use super::{Problem, body};
 use crate::error::Result;
-use crate::json::{self, ObjectWriter};
+use crate::json::{self, Lone, ObjectWriter};
 use crate::ops::KeySet;
 
 /// What is done with the keys of a label.
@@ -31,8 +30,11 @@ pub(crate) trait Operation: 'static {
     /// As the operation has them; each becomes a problem.
     fn act<'k>(call: &Call<'_>, keys: &'k KeySet, item: Self::Item<'_>) -> Result<Self::Done<'k>>;
 
-    /// What a body asks for that is a token alone, as most are; it is read without a parser. `None`: read it with one.
-    fn of_token<'b>(_: Token<'b>) -> Option<Self::Item<'b>> {
+    /// The only member that most bodies have: those are read without a parser.
+    const LONE: Option<Lone> = None;
+
+    /// What a body asks for that has that member alone. `None`: read it with a parser.
+    fn of_lone(_: &str) -> Option<Self::Item<'_>> {
         None
     }
 
@@ -75,8 +77,8 @@ pub(crate) enum OneResult<T> {
 /// Answers one item.
 pub(crate) fn once<O: Operation>(call: &Call<'_>, bytes: &[u8]) -> Result<Answer, Problem> {
     let keys = call.keys()?;
-    let alone = json::lone_text(bytes, "token").map(|token| Token::Compact(token.into()));
-    let item = match alone.and_then(O::of_token) {
+    let alone = O::LONE.and_then(|member| json::lone_value(bytes, member));
+    let item = match alone.and_then(O::of_lone) {
         Some(item) => item,
         None => body::parse(bytes)?,
     };
@@ -93,10 +95,8 @@ pub(crate) fn batch<O: Operation>(call: &Call<'_>, bytes: &[u8]) -> Result<Answe
     let tell = |result| told::<O>(call, result);
     let act = |item| O::act(call, &keys, item).map_err(Problem::from);
     let mut results = Written::of(bytes.len(), call.service.0.limits.max_body_bytes);
-    let alone = json::lone_texts(bytes, "items", "token", max);
-    let alone = alone.and_then(|tokens| {
-        tokens.into_iter().map(|token| O::of_token(Token::Compact(token.into()))).collect()
-    });
+    let alone = O::LONE.and_then(|member| json::lone_values(bytes, "items", member, max));
+    let alone = alone.and_then(|values| values.into_iter().map(O::of_lone).collect());
     match alone.map_or_else(|| items::<O::Item<'_>>(bytes, max), Ok) {
         Ok(items) => results.put_all(items, act, tell),
         // Once more, so that those of the right form are done.

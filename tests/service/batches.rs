@@ -1,5 +1,7 @@
 //! Batches: order, problems of single items, bounds.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claviger::access::Right;
 use claviger::jose::jwe::{self, EncryptOptions};
 use serde_json::{Value, json};
@@ -37,6 +39,53 @@ fn each_item_has_its_result_in_its_place() {
             _ => assert_eq!(result["claims"], json!({"n": at}), "{result}"),
         }
     }
+}
+
+/// Claims alone are read without a parser: whatever they are, they are signed as they stand, as beside other members.
+#[test]
+fn claims_alone_are_signed_as_others_are() {
+    let running = Running::new(granting(&[Right::Sign, Right::Verify]));
+    let claims = [
+        r#"{"sub":"alice","exp":4102444800,"aud":["a","b"]}"#,
+        r#"{ "sub" : "é" , "n" : -1 }"#,
+        r#"{"a":{"b":{}}}"#,
+        r#"{"a":"}"}"#,
+        r#"{"a":"b"}"#,
+        "{}",
+        r#"{"a":1,"a":2}"#,
+        r#"{"a":"b}"#,
+        r#"{"a":01}"#,
+        r#"["a"]"#,
+    ];
+    let payload = |made: &Value| {
+        let payload = made["token"].as_str()?.split('.').nth(1)?.to_owned();
+        String::from_utf8(URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+    };
+    let sign = |body: &str| running.post_text(&format!("{LABEL}/sign"), KEY, body);
+    for text in claims {
+        let (status, alone) = sign(&format!(r#"{{"claims":{text}}}"#));
+        assert!(status == 400 || payload(&alone).as_deref() == Some(text), "{text}: {alone}");
+        for spelled in
+            [format!(r#"{{ "claims":{text}}}"#), format!(r#"{{"claims":{text},"detached":false}}"#)]
+        {
+            let (again, other) = sign(&spelled);
+            assert_eq!((again, payload(&other)), (status, payload(&alone)), "{text}");
+            assert_eq!(other["code"], alone["code"], "{text}");
+        }
+    }
+    // Those that can be read at all stand in one list.
+    let sound = claims.get(..7).unwrap();
+    let list = |spaces: &str| {
+        let items: Vec<_> =
+            sound.iter().map(|text| format!(r#"{{{spaces}"claims":{text}}}"#)).collect();
+        let body = format!(r#"{{"items":[{}]}}"#, items.join(","));
+        let (status, answer) = running.post_text(&format!("{LABEL}/sign/batch"), KEY, &body);
+        let results = answer["results"].as_array().unwrap();
+        (status, results.iter().map(payload).collect::<Vec<_>>())
+    };
+    let (status, payloads) = list("");
+    assert_eq!((status, payloads.len(), &payloads[6]), (200, 7, &None));
+    assert_eq!((status, payloads), list(" "));
 }
 
 /// Tokens alone are read without a parser: whatever they are, they are answered as they are beside other members.

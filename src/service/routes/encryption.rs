@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::signing::Made;
@@ -12,12 +11,12 @@ use crate::access::Right;
 use crate::error::{Error, ErrorKind, Result};
 use crate::jose::Serialization;
 use crate::jose::jwe::{self, EncryptOptions, RewrapOptions};
-use crate::json::ObjectWriter;
+use crate::json::{Lone, ObjectWriter};
 use crate::ops::{KeySet, LabelKey};
 use crate::service::answer::ToJson;
 use crate::service::call::Call;
 use crate::service::content::{
-    Content, Form, Input, KeyNames, MadeToken, Text, Token, Written, decoded, put_names,
+    Content, Form, Input, KeyNames, MadeToken, Object, Text, Token, Written, decoded, put_names,
 };
 use crate::service::operation::Operation;
 use crate::service::route::Route;
@@ -40,13 +39,13 @@ pub(super) fn routes() -> Vec<Route> {
 struct Encrypt;
 
 /// What is to be encrypted: one of `claims`, `payload` and `text`.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct EncryptRequest<'b> {
     /// A JSON object, encrypted as it stands in the request.
     #[serde(borrow)]
     #[schemars(with = "Option<Map<String, Value>>")]
-    claims: Option<&'b RawValue>,
+    claims: Option<Object<'b>>,
     /// Bytes in base64url.
     payload: Option<Text<'b>>,
     /// Text, encrypted as UTF-8.
@@ -78,6 +77,12 @@ struct EncryptRequest<'b> {
 impl Operation for Encrypt {
     type Item<'b> = EncryptRequest<'b>;
     type Done<'k> = Made<'k>;
+
+    const LONE: Option<Lone> = Some(Lone::Object("claims"));
+
+    fn of_lone(claims: &str) -> Option<EncryptRequest<'_>> {
+        Some(EncryptRequest { claims: Some(Object::strict(claims)), ..EncryptRequest::default() })
+    }
 
     fn act<'k>(_: &Call<'_>, keys: &'k KeySet, item: EncryptRequest<'_>) -> Result<Made<'k>> {
         let EncryptRequest { claims, payload, text, .. } = item;
@@ -159,6 +164,8 @@ impl Operation for Decrypt {
     type Item<'b> = DecryptRequest<'b>;
     type Done<'k> = Decrypted;
 
+    const LONE: Option<Lone> = Some(Lone::Text("token"));
+
     fn act(_: &Call<'_>, keys: &KeySet, item: DecryptRequest<'_>) -> Result<Decrypted> {
         let opened = match &item.token {
             Token::Compact(token) => jwe::decrypt(keys, token),
@@ -177,7 +184,8 @@ impl Operation for Decrypt {
         })
     }
 
-    fn of_token(token: Token<'_>) -> Option<DecryptRequest<'_>> {
+    fn of_lone(token: &str) -> Option<DecryptRequest<'_>> {
+        let token = Token::Compact(token.into());
         Some(DecryptRequest { token, typ: None, form: Form::default(), header: false })
     }
 

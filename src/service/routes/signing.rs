@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::access::Right;
@@ -14,12 +13,13 @@ use crate::alg::Hash;
 use crate::error::{Error, ErrorKind, Result};
 use crate::jose::claims::{self, ClaimRules};
 use crate::jose::jws::{self, SignOptions, VerifyOptions};
-use crate::json::ObjectWriter;
+use crate::json::{Lone, ObjectWriter};
 use crate::ops::{self, GivenDigest, KeySet, LabelKey};
 use crate::service::answer::ToJson;
 use crate::service::call::Call;
 use crate::service::content::{
-    Content, Form, Input, KeyNames, MadeToken, Text, Token, Written, decoded, encoded, put_names,
+    Content, Form, Input, KeyNames, MadeToken, Object, Text, Token, Written, decoded, encoded,
+    put_names,
 };
 use crate::service::operation::Operation;
 use crate::service::route::Route;
@@ -47,13 +47,13 @@ pub(super) fn routes() -> Vec<Route> {
 struct Sign;
 
 /// What is to be signed: one of `claims`, `payload` and `text`.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct SignRequest<'b> {
     /// A JSON object, signed as it stands in the request.
     #[serde(borrow)]
     #[schemars(with = "Option<Map<String, Value>>")]
-    claims: Option<&'b RawValue>,
+    claims: Option<Object<'b>>,
     /// Bytes in base64url.
     payload: Option<Text<'b>>,
     /// Text, signed as UTF-8.
@@ -114,6 +114,12 @@ impl Operation for Sign {
     type Item<'b> = SignRequest<'b>;
     type Done<'k> = Made<'k>;
 
+    const LONE: Option<Lone> = Some(Lone::Object("claims"));
+
+    fn of_lone(claims: &str) -> Option<SignRequest<'_>> {
+        Some(SignRequest { claims: Some(Object::strict(claims)), ..SignRequest::default() })
+    }
+
     fn act<'k>(_: &Call<'_>, keys: &'k KeySet, item: SignRequest<'_>) -> Result<Made<'k>> {
         let SignRequest { claims, payload, text, .. } = item;
         let payload = Input { claims, payload, text }.required()?;
@@ -147,7 +153,7 @@ struct VerifyRequest<'b> {
     token: Token<'b>,
     /// The detached payload: a JSON object, as it stands in the request.
     #[schemars(with = "Option<Map<String, Value>>")]
-    claims: Option<&'b RawValue>,
+    claims: Option<Object<'b>>,
     /// The detached payload in base64url.
     payload: Option<Text<'b>>,
     /// The detached payload as text.
@@ -211,6 +217,8 @@ impl Operation for Verify {
     type Item<'b> = VerifyRequest<'b>;
     type Done<'k> = Verified;
 
+    const LONE: Option<Lone> = Some(Lone::Text("token"));
+
     fn act(call: &Call<'_>, keys: &KeySet, item: VerifyRequest<'_>) -> Result<Verified> {
         let VerifyRequest { claims, payload, text, .. } = item;
         let detached = Input { claims, payload, text }.given()?;
@@ -243,7 +251,8 @@ impl Operation for Verify {
         })
     }
 
-    fn of_token(token: Token<'_>) -> Option<VerifyRequest<'_>> {
+    fn of_lone(token: &str) -> Option<VerifyRequest<'_>> {
+        let token = Token::Compact(token.into());
         let (claims, payload, text, typ, checks) = (None, None, None, None, None);
         let (form, header) = (Form::default(), false);
         Some(VerifyRequest { token, claims, payload, text, typ, checks, form, header })
