@@ -227,7 +227,7 @@ fn killed_while_schedules_run_everything_is_whole_and_no_receipt_comes_too_soon(
     // Several rotations of both, however fast this machine is: time has to pass for them.
     let start = std::time::Instant::now();
     while receipts(&shop, &tokens) < 3 || rounds < 150 {
-        assert!(start.elapsed() < Duration::from_secs(120), "{rounds} rounds: {}", shop.text());
+        assert!(start.elapsed() < Duration::from_secs(600), "{rounds} rounds: {}", shop.text());
         for label in [ES256, TOKENS] {
             tokens.push(token(&shop, label, rounds % 3));
         }
