@@ -137,10 +137,7 @@ impl Budget {
 
     fn write_reservation(&self, ledger: &Ledger, wanted: u64, now: u64) -> Result<Reserved> {
         let mut session = ledger.lock()?;
-        let mut record = match session.find(&self.subject)? {
-            Some(known) => known,
-            None => session.fresh(&self.subject, now)?,
-        };
+        let mut record = session.record(&self.subject, now)?;
         let before = record.messages();
         let granted = self.granted(wanted, before);
         if granted == 0 {

@@ -68,7 +68,7 @@ impl KeyState {
             return Ok(());
         }
         let mut session = ledger.lock()?;
-        let mut record = self.record(&mut session, now)?;
+        let mut record = session.record(&self.subject, now)?;
         if record.fence > fence {
             return Err(retired(&self.subject));
         }
@@ -119,13 +119,6 @@ impl KeyState {
         (tally, self.exp.exact(), self.open.exact())
     }
 
-    fn record(&self, session: &mut Session<'_>, now: u64) -> Result<Record> {
-        match session.find(&self.subject)? {
-            Some(known) => Ok(known),
-            None => session.fresh(&self.subject, now),
-        }
-    }
-
     /// What was counted since the last write, and the exact marks.
     fn fold(&self, record: &mut Record, written: &Written) -> Tally {
         let tally = self.counters.tally();
@@ -165,7 +158,7 @@ impl<'a> Pending<'a> {
             state.exp.suspend();
             state.open.suspend();
         }
-        let mut record = state.record(session, now)?;
+        let mut record = session.record(&state.subject, now)?;
         self.written.tally = state.fold(&mut record, &self.written);
         if self.release {
             record.take_reservation(ledger.owner());

@@ -24,7 +24,8 @@ const FILE: &str = "usage";
 const DAMAGED: &str = "usage.damaged";
 /// And what it is called then.
 const TAKEN_OVER: &str = "usage.taken-over";
-/// What begins after the usage file: where it is and that is not, the usage file was lost.
+/// The journal, which begins after the usage file: where it is and that is not, the usage file was lost. It stands above
+/// this layer, so its name is written once more.
 const JOURNAL: &str = "journal.jsonl";
 /// For how long processes may go on with what they had reserved in a file that was lost.
 const RESERVED: u64 = 2 * BLOCK;
@@ -154,8 +155,11 @@ impl Session<'_> {
         }
     }
 
-    /// A record of a subject that has none yet.
-    pub(super) fn fresh(&mut self, subject: &Subject, since: u64) -> Result<Record> {
+    /// The record of a subject; one that it has from now on if it has none yet.
+    pub(super) fn record(&mut self, subject: &Subject, since: u64) -> Result<Record> {
+        if let Some(known) = self.find(subject)? {
+            return Ok(known);
+        }
         let of_file = self.find(&Subject::default())?.unwrap_or_default();
         let subject = subject.clone();
         Ok(Record { subject, since, lost_until: of_file.lost_until, ..Record::default() })
@@ -567,9 +571,7 @@ mod tests {
         let lost_until = |key: &str| {
             let ledger = ledger_in(folder.path());
             let mut session = ledger.lock().unwrap();
-            let subject = record(key, 0).subject;
-            let found = session.find(&subject).unwrap();
-            let found = found.unwrap_or_else(|| session.fresh(&subject, 1).unwrap());
+            let found = session.record(&record(key, 0).subject, 1).unwrap();
             (found.exp, found.lost_until)
         };
         assert_eq!(

@@ -251,10 +251,7 @@ impl Held<'_> {
         })?;
         for (label, realm, thumbprint) in keys {
             let subject = subject(label, realm, thumbprint);
-            let mut record = match self.session.find(&subject)? {
-                Some(known) => known,
-                None => self.session.fresh(&subject, self.core.clock.coarse_secs())?,
-            };
+            let mut record = self.session.record(&subject, self.core.clock.coarse_secs())?;
             record.fence = of_file.fence;
             self.session.put(&record)?;
         }
