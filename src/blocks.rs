@@ -1,20 +1,14 @@
 //! Blocks of 64 bytes, which are looked at at once with the widest instructions that the processor has.
 
-#[cfg(any(feature = "saml", feature = "service", test))]
-use fearless_simd::Simd;
-#[cfg(any(feature = "saml", feature = "service"))]
 use fearless_simd::prelude::*;
-#[cfg(any(feature = "saml", feature = "service"))]
-use fearless_simd::{mask8x64, u8x64};
+use fearless_simd::{Simd, mask8x64, u8x64};
 
 /// Bytes of a block: a bit of a `u64` for each.
-#[cfg(any(feature = "saml", feature = "service"))]
 pub(crate) const BLOCK: usize = 64;
 
 /// Where a block has such a byte.
 // What runs with wider instructions has to be inlined where they are switched on.
 #[inline(always)]
-#[cfg(any(feature = "saml", feature = "service"))]
 pub(crate) fn is<S: Simd>(simd: S, bytes: u8x64<S>, byte: u8) -> mask8x64<S> {
     bytes.simd_eq(u8x64::splat(simd, byte))
 }

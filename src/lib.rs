@@ -73,6 +73,7 @@
 pub mod access;
 pub mod alg;
 pub mod atomic;
+#[cfg(any(feature = "saml", feature = "service"))]
 mod blocks;
 pub mod catalogue;
 #[cfg(feature = "client")]

@@ -35,8 +35,8 @@ pub(crate) fn require_object(text: &str) -> Result<(), Flaw> {
     })
 }
 
-/// Whether a text is one object of plain members, as [`require_object`] takes it; of few other texts that is said, too, sound
-/// or not.
+/// Whether a text is one object of plain members and names each once: then [`require_object`] takes it, which takes others
+/// as well.
 pub(super) fn is_flat(text: &str) -> bool {
     flat(text.as_bytes()).is_some()
 }

@@ -33,7 +33,8 @@ struct Reckoned {
 
 impl Lateness {
     /// Whether a step of any schedule should have been done a day ago, or nobody does them. Configurations without
-    /// `[rotation]` are never late; of one that does not load the status tells. One reckons; whoever asks meanwhile gets the answer before.
+    /// `[rotation]` are never late; of one that does not load the status tells. One reckons; whoever asks meanwhile gets
+    /// the answer before.
     pub(super) fn is_late(&self, keyring: &Keyring, clock: &Clock) -> bool {
         if keyring.config().rotation.is_empty() {
             return false;

@@ -91,8 +91,8 @@ impl Trace {
         Ok(trace)
     }
 
-    /// Reads frames to the end; how many were whole. A body is looked at once, whatever the file holds: one in which another frame begins is no body, and after
-    /// any other the next frame can only begin behind it.
+    /// Reads frames to the end; how many were whole. A body is looked at once, whatever the file holds: one in which
+    /// another frame begins is no body, and after any other the next frame can only begin behind it.
     fn add_frames(&mut self, window: &mut Window<impl Read>) -> std::io::Result<u64> {
         let mut frames = 0;
         let mut in_damage = false;

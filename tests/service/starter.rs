@@ -45,13 +45,18 @@ fn the_starter_serves_its_administrator_and_nobody_else() {
     }
 }
 
+/// The first commands of a section of the README.
+fn commands_of_readme(section: &str) -> String {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let section = readme.split(&format!("\n## {section}\n")).nth(1).unwrap();
+    section.split("```sh\n").nth(1).unwrap().split("```").next().unwrap().to_owned()
+}
+
 /// The commands of the README, with an API key and with a token that the label of an issuer signed.
 #[test]
 fn the_readmes_curl_proves_a_caller_by_key_and_by_token() {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = std::fs::read_to_string(readme).unwrap();
-    let section = readme.split("\n## Clients\n").nth(1).unwrap();
-    let block = section.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let block = commands_of_readme("Clients");
     let folder = tempfile::tempdir().unwrap();
     let claviger = env!("CARGO_BIN_EXE_claviger");
     run(claviger, &["init", "demo"], folder.path());
@@ -94,17 +99,14 @@ fn the_readmes_curl_proves_a_caller_by_key_and_by_token() {
 /// The commands of the README that renew the certificate of the server and make one of a caller.
 #[test]
 fn the_readmes_openssl_renews_the_server_and_lets_a_caller_in() {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = std::fs::read_to_string(readme).unwrap();
-    let section = readme.split("\n## Running the service\n").nth(1).unwrap();
-    let block = section.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let block = commands_of_readme("Running the service");
     let folder = tempfile::tempdir().unwrap();
     let claviger = env!("CARGO_BIN_EXE_claviger");
     run(claviger, &["init", "demo"], folder.path());
     let demo = folder.path().join("demo");
     let pem = |name: &str| std::fs::read(demo.join(format!("tls/{name}.pem"))).unwrap();
     let before = pem("server");
-    run("sh", &["-ec", block], folder.path());
+    run("sh", &["-ec", &block], folder.path());
     assert_ne!(pem("server"), before);
     let verify = ["verify", "-x509_strict", "-CAfile", "tls/ca.pem", "-purpose"];
     for (purpose, leaf) in [("sslserver", "tls/server.pem"), ("sslclient", "tls/portal.pem")] {
