@@ -183,7 +183,8 @@ pub struct ServiceLimits {
     pub max_batch_items: usize,
     /// Requests that are worked on at once; default 1,024.
     pub max_requests: usize,
-    /// Connections at once; default 10,240. Further ones wait until one ends.
+    /// Connections at once; default 10,240. For a further one the longest silent is closed; if all are being answered, it
+    /// waits.
     pub max_connections: usize,
     /// For the TLS handshake; default 10 s.
     pub handshake_timeout: Duration,

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Limits;
@@ -21,6 +22,8 @@ pub(super) struct Activity {
     start_millis: u64,
     header_timeout: Duration,
     idle_timeout: Duration,
+    /// When hands were shaken: requests may come.
+    ready: AtomicU64,
     /// Requests that are worked on.
     running: AtomicUsize,
     /// When the last request was answered.
@@ -29,20 +32,56 @@ pub(super) struct Activity {
     head: AtomicU64,
     /// HTTP/2 sends frames that are no requests: its heads are not told apart.
     multiplexed: AtomicBool,
+    /// Another connection needs its place.
+    gives_up: AtomicBool,
+    told: Notify,
 }
 
 impl Activity {
-    pub(super) fn new(limits: &Limits, multiplexed: bool) -> Self {
+    /// Of a connection that has just come.
+    pub(super) fn new(limits: &Limits) -> Self {
         Self {
             start: Instant::now(),
             start_millis: coarse_millis(),
             header_timeout: limits.header_timeout,
             idle_timeout: limits.idle_timeout,
+            ready: AtomicU64::new(0),
             running: AtomicUsize::new(0),
             answered: AtomicU64::new(0),
             head: AtomicU64::new(0),
-            multiplexed: AtomicBool::new(multiplexed),
+            multiplexed: AtomicBool::new(false),
+            gives_up: AtomicBool::new(false),
+            told: Notify::new(),
         }
+    }
+
+    /// Hands were shaken, by TLS or without.
+    pub(super) fn shaken(&self, multiplexed: bool) {
+        self.multiplexed.store(multiplexed, Ordering::Relaxed);
+        self.ready.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// Since when nothing was answered, in milliseconds of the machine: whatever is no whole request is silence. `None`
+    /// while a request is worked on, and of one that gives up its place already.
+    pub(super) fn silent_since(&self) -> Option<u64> {
+        let busy = self.running.load(Ordering::Relaxed) > 0 || self.gives_up();
+        (!busy).then(|| self.start_millis + self.answered.load(Ordering::Relaxed))
+    }
+
+    /// Tells the connection to end.
+    pub(super) fn give_up(&self) {
+        self.gives_up.store(true, Ordering::Relaxed);
+        self.told.notify_one();
+    }
+
+    /// Whether it was told to.
+    pub(super) fn gives_up(&self) -> bool {
+        self.gives_up.load(Ordering::Relaxed)
+    }
+
+    /// Until that is so.
+    pub(super) async fn is_told(&self) {
+        self.told.notified().await;
     }
 
     /// A request has come; it runs until the guard is dropped.
@@ -61,7 +100,7 @@ impl Activity {
             (self.answered.load(Ordering::Relaxed), self.head.load(Ordering::Relaxed));
         if answered == 0 {
             // The first request comes soon, or its client wants nothing from us.
-            return Some(self.start + self.header_timeout);
+            return Some(at(self.ready.load(Ordering::Relaxed)) + self.header_timeout);
         }
         if head > 0 && !self.multiplexed.load(Ordering::Relaxed) {
             return Some(at(head) + self.header_timeout);

@@ -12,13 +12,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::activity::{Activity, Watched};
 use super::identity::Peer;
 use super::listen::{Listener, PeerAddress, Stream};
+use super::places::Place;
 use super::tls::ServerTls;
 use super::{Service, dispatch};
 use crate::tls::Admission;
@@ -30,26 +31,28 @@ pub async fn serve(service: Service, listener: Listener, stop: impl Future<Outpu
     let mut stop = pin!(stop);
     let mut backoff = Backoff::default();
     loop {
-        // Who comes when all places are taken waits in the queue of the socket.
+        // Who comes while the first of them waits for a place waits in the queue of the socket.
         let next = async {
-            let slots = Arc::clone(&service.0.connections);
-            let place = slots.acquire_owned().await.ok();
-            (place, listener.accept().await)
+            let accepted = listener.accept().await?;
+            let activity = Arc::new(Activity::new(&service.0.limits));
+            let place = service.0.places.take(&activity).await;
+            Ok((accepted, activity, place))
         };
-        let (place, accepted) = tokio::select! {
+        let next = tokio::select! {
             next = next => next,
             () = &mut stop => break,
         };
-        match accepted {
-            Ok(accepted) => {
+        match next {
+            Ok((accepted, activity, place)) => {
                 backoff = Backoff::default();
+                let (service, phase) = (service.clone(), watched.clone());
                 let tls = listener.tls().cloned();
-                let task = connection(service.clone(), accepted, tls, watched.clone(), place);
-                tokio::spawn(task);
+                tokio::spawn(connection(service, accepted, activity, tls, phase, place));
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 // No descriptors or no memory: they come back as connections end.
+                service.0.places.make_room();
                 let pause = backoff.next();
                 log::error!("{}: no connection is accepted: {error}", listener.shown());
                 tokio::select! {
@@ -110,9 +113,10 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 async fn connection(
     service: Service,
     accepted: (Box<dyn Stream>, PeerAddress),
+    activity: Arc<Activity>,
     tls: Option<ServerTls>,
     mut phase: watch::Receiver<Phase>,
-    _place: Option<OwnedSemaphorePermit>,
+    _place: Option<Place>,
 ) {
     let limits = &service.0.limits;
     let hands = timeout(limits.handshake_timeout, shake_hands(accepted, tls));
@@ -123,9 +127,10 @@ async fn connection(
         },
         // Nothing has been asked yet.
         _ = phase.changed() => return,
+        () = activity.is_told() => return,
     };
     let peer = Arc::new(peer);
-    let activity = Arc::new(Activity::new(limits, version == Version::Http2));
+    activity.shaken(version == Version::Http2);
     let http = http(version);
     let answer = {
         let (service, activity) = (service.clone(), Arc::clone(&activity));
@@ -143,11 +148,12 @@ async fn connection(
     let stream = TokioIo::new(Watched { stream, activity: Arc::clone(&activity) });
     let mut served = pin!(http.serve_connection(stream, answer));
     let mut patience = Patience::new(&activity, limits.header_timeout);
-    let mut certificate_counts = true;
+    let (mut certificate_counts, mut keeps_its_place) = (true, true);
     let glance = phase.clone();
     loop {
         let next = patience.watch(served.as_mut());
         let ends = seldom(peer.ends(), || peer.counts_no_more());
+        let told = seldom(activity.is_told(), || activity.gives_up());
         // An error: the other side is gone.
         let changed = seldom(phase.changed(), || glance.has_changed().unwrap_or(true));
         tokio::select! {
@@ -156,6 +162,15 @@ async fn connection(
             () = ends, if certificate_counts => {
                 certificate_counts = false;
                 served.as_mut().graceful_shutdown();
+            }
+            () = told, if keeps_its_place => {
+                keeps_its_place = false;
+                served.as_mut().graceful_shutdown();
+                // A goodbye that goes out at once goes out; a request that came meanwhile is answered.
+                let over = poll_fn(|cx| Poll::Ready(served.as_mut().poll(cx).is_ready())).await;
+                if over || activity.deadline().is_some() {
+                    return;
+                }
             }
             changed = changed => match (changed, *phase.borrow_and_update()) {
                 (Ok(()), Phase::Draining) => served.as_mut().graceful_shutdown(),

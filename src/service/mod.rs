@@ -30,6 +30,7 @@ mod operation;
 #[cfg(feature = "otel")]
 mod otlp;
 mod page;
+mod places;
 mod problem;
 mod published;
 mod rates;
@@ -82,8 +83,7 @@ struct Inner {
     /// Written when somebody asks for it.
     description: OnceLock<Description>,
     slots: Semaphore,
-    /// Places for connections.
-    connections: Arc<Semaphore>,
+    places: Arc<places::Places>,
     answers: idempotency::Answers,
     ended: ended::Ended,
     published: published::KeySets,
@@ -112,14 +112,14 @@ impl Service {
             });
         }
         let slots = Semaphore::new(limits.max_requests);
-        let connections = Arc::new(Semaphore::new(limits.max_connections));
+        let places = Arc::new(places::Places::new(limits.max_connections));
         let config = keyring.config();
         let state_dir = config.keyring.state_dir.as_deref();
         let routes = dispatch::Table::new();
         let readiness = Arc::new(Readiness::of(keyring.clone(), clock.clone(), audit.clone()));
         Self(Arc::new(Inner {
             issuers: issuers::Issuers::default(),
-            metrics: Metrics::new(&keyring, routes.routes(), &readiness, audit.as_ref()),
+            metrics: Metrics::new(&keyring, routes.routes(), &places, &readiness, audit.as_ref()),
             readiness,
             description: OnceLock::new(),
             keyring,
@@ -127,7 +127,7 @@ impl Service {
             limits,
             routes,
             slots,
-            connections,
+            places,
             answers: idempotency::Answers::default(),
             ended: ended::Ended::of(state_dir),
             published: published::KeySets::default(),

@@ -180,20 +180,6 @@ fn what_is_no_handshake_ends_the_connection() {
 }
 
 #[test]
-fn connections_beyond_the_bound_wait_until_one_ends() {
-    let home = Home::new(&format!("{PLAIN}max_connections = 2\nheader_timeout = \"1h\"\n"));
-    let served = home.serve();
-    let (first, _second) = (served.connect(), served.connect());
-    let mut third = served.connect();
-    third.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
-    third.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
-    assert_eq!(rest(&mut third), "", "it is not served yet");
-    third.set_read_timeout(Some(LONG)).unwrap();
-    drop(first);
-    assert!(rest(&mut third).starts_with("HTTP/1.1 200 "));
-}
-
-#[test]
 fn requests_beyond_the_bound_are_told_when_to_come_again() {
     let home = Home::new(&format!("{PLAIN}max_requests = 1\nbody_timeout = \"1h\"\n"));
     let served = home.serve();

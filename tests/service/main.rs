@@ -29,6 +29,7 @@ mod oidc;
 mod one_snapshot;
 #[cfg(feature = "otel")]
 mod otel;
+mod places;
 mod process;
 mod python_client;
 mod rate_limits;

@@ -17,6 +17,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::Audit;
+use super::places::Places;
 use super::readiness::Readiness;
 use super::route::Route;
 use super::seen::Seen;
@@ -66,6 +67,7 @@ impl Metrics {
     pub(super) fn new(
         keyring: &Keyring,
         routes: &[Route],
+        places: &Places,
         readiness: &Arc<Readiness>,
         audit: Option<&Arc<Audit>>,
     ) -> Self {
@@ -88,6 +90,9 @@ impl Metrics {
         let routes = routes.iter().map(of_route).collect();
         let working = Gauge::default();
         registry.register("requests_in_flight", "Requests that are worked on", working.clone());
+        registry.register("connections", "Connections that are open", places.open.clone());
+        let help = "Connections that were closed to make room for others";
+        registry.register("connections_given_up", help, places.given_up.clone());
         register_reloads(&mut registry, keyring);
         let figures = keyring::Figures::new(keyring.clone(), Arc::clone(readiness));
         registry.register_collector(Box::new(figures));
