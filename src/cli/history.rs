@@ -6,7 +6,7 @@ use claviger::clock::{parse_rfc3339, rfc3339};
 use claviger::config::Config;
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::journal::{self, Action, History, Journal, MappedKey, Record};
-use claviger::label::LabelName;
+use claviger::label::{LabelName, Realm};
 use serde_json::json;
 
 use super::output::{self, escape};
@@ -19,7 +19,7 @@ use super::{Context, Outcome};
                   claviger history --verify"
 )]
 pub(crate) struct Args {
-    /// Records of one label
+    /// Records of one label; with --realm those that a realm sees, its own and the global ones
     #[arg(long, value_name = "LABEL")]
     label: Option<String>,
     /// Records from this time on, in RFC 3339
@@ -59,10 +59,14 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         Some(label) => history.of_label(label).collect(),
         None => history.records.iter().collect(),
     };
-    let records: Vec<&Record> =
-        records.into_iter().filter(|one| since.is_none_or(|since| one.time >= since)).collect();
+    let realm: Option<Realm> = context.realm.as_deref().map(str::parse).transpose()?;
+    let shown = |one: &&Record| {
+        since.is_none_or(|since| one.time >= since)
+            && (realm.is_none() || one.concerns(label.as_ref(), realm.as_ref()))
+    };
+    let records: Vec<&Record> = records.into_iter().filter(shown).collect();
     let rows: Vec<Vec<String>> = records.iter().map(|record| row(&history, record)).collect();
-    let head = ["SEQ", "TIME", "WHO", "EVENT", "ACTION", "LABEL", "ALIASES", "WHY"];
+    let head = ["SEQ", "TIME", "WHO", "EVENT", "ACTION", "LABEL", "REALM", "ALIASES", "WHY"];
     let json = json!({ "records": records, "broken": history.broken, "torn": history.torn });
     let notes = trouble(&history).into_iter().map(|text| format!("warning: {text}"));
     Ok(Outcome::new(json, output::table(&head, &rows)).with_notes(notes))
@@ -128,6 +132,10 @@ fn row(history: &History, record: &Record) -> Vec<String> {
         (None, []) => String::new(),
         (None, several) => format!("{} labels", several.len()),
     };
+    let realm = match record.changes.as_slice() {
+        [one] => one.mapping.realm.as_ref(),
+        _ => record.realm.as_ref(),
+    };
     vec![
         record.seq.to_string(),
         rfc3339(record.time),
@@ -135,6 +143,7 @@ fn row(history: &History, record: &Record) -> Vec<String> {
         word(&record.event),
         word(&record.action),
         label,
+        realm.map(ToString::to_string).unwrap_or_default(),
         aliases(record),
         why.join("; "),
     ]

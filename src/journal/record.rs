@@ -28,6 +28,9 @@ pub struct Record {
     /// The label that was asked for; absent where the whole configuration is meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<LabelName>,
+    /// The realm of the mapping that was asked for; absent: global, or not told, as by earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub realm: Option<Realm>,
     /// The alias that the step is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alias: Option<Alias>,
@@ -79,6 +82,7 @@ impl Record {
             who,
             begin: None,
             label: None,
+            realm: None,
             alias: None,
             changes: Vec::new(),
             reason: None,
@@ -91,6 +95,38 @@ impl Record {
             lifetimes: BTreeMap::new(),
             detail: None,
         }
+    }
+
+    /// Whether it is about a label, or any, as a realm sees it: about its own mapping or the global one. What changed says
+    /// that; where nothing did, what was asked for.
+    #[must_use]
+    pub fn concerns(&self, label: Option<&LabelName>, realm: Option<&Realm>) -> bool {
+        if self.changes.is_empty() {
+            (label.is_none() || self.label.as_ref() == label)
+                && (self.realm.is_none() || self.realm.as_ref() == realm)
+        } else {
+            self.changes.iter().any(|change| change.concerns(label, realm))
+        }
+    }
+
+    /// What it says of a label as a realm sees it. Of a step that reached further the rest is left out, and for which
+    /// label it was asked.
+    #[must_use]
+    pub fn told_of(&self, label: &LabelName, realm: Option<&Realm>) -> Option<Self> {
+        if !self.concerns(Some(label), realm) {
+            return None;
+        }
+        let mut told = self.clone();
+        told.changes.retain(|change| change.concerns(Some(label), realm));
+        told.lifetimes.retain(|one, _| one == label);
+        if told.changes.len() < self.changes.len() {
+            told.detail = None;
+        }
+        let elsewhere = self.realm.is_some() && self.realm.as_ref() != realm;
+        if elsewhere || self.label.as_ref() != Some(label) {
+            (told.label, told.realm, told.alias) = (None, None, None);
+        }
+        Some(told)
     }
 
     /// Whether the mappings are as `changes` says from this record on.
@@ -224,6 +260,14 @@ pub struct MappingChange {
     pub before: Vec<MappedKey>,
     /// Its keys after.
     pub after: Vec<MappedKey>,
+}
+
+impl MappingChange {
+    fn concerns(&self, label: Option<&LabelName>, realm: Option<&Realm>) -> bool {
+        let mapping = &self.mapping;
+        label.is_none_or(|label| mapping.label == *label)
+            && (mapping.realm.is_none() || mapping.realm.as_ref() == realm)
+    }
 }
 
 /// A mapping: a label in a store.

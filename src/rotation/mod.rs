@@ -387,7 +387,11 @@ impl Rotation {
 
     /// A record of a request with nothing of its outcome.
     fn record(&self, event: Event, request: &Request) -> Record {
-        record_of(request, event, self.actor.clone(), self.now())
+        let mut record = record_of(request, event, self.actor.clone(), self.now());
+        if let Ok((name, _)) = mappings::target(&self.mappings, request) {
+            record.realm.clone_from(&name.realm);
+        }
+        record
     }
 
     /// Appends a record, where there is a journal; its number comes back.
@@ -475,6 +479,7 @@ fn edited_meanwhile(file: &Path) -> Error {
 fn record_of(request: &Request, event: Event, actor: Actor, now: SystemTime) -> Record {
     let mut record = Record::new(event, request.step.action(), actor, now);
     record.label = Some(request.label.clone());
+    record.realm.clone_from(&request.realm);
     record.alias = request.step.alias().cloned();
     record.reason.clone_from(&request.reason);
     if let Step::Revoke { compromised_at, .. } = &request.step {

@@ -23,8 +23,8 @@ pub(super) fn is_repeated(history: &History, refused: &Record) -> bool {
     since.any(|old| {
         old.event == Event::Refused
             && is_scheduled(old)
-            && (old.action, &old.label, &old.alias)
-                == (refused.action, &refused.label, &refused.alias)
+            && (old.action, &old.label, &old.realm, &old.alias)
+                == (refused.action, &refused.label, &refused.realm, &refused.alias)
             && old.refusal == refused.refusal
     })
 }

@@ -248,3 +248,25 @@ fn records_of_several_writers_make_one_chain() {
     let history = journal.read().unwrap();
     assert_eq!((history.broken, history.records.len()), (None, 200));
 }
+
+#[test]
+fn a_refusal_says_its_realm_and_one_of_an_earlier_version_none() {
+    let shop = Workshop::new();
+    shop.apply(stage("c"), ES256).unwrap();
+    let mut refused = Record::new(Event::Refused, Action::Stage, Actor::default(), UNIX_EPOCH);
+    refused.label = Some(ES256.parse().unwrap());
+    let of_alpha = Record { realm: Some("alpha".parse().unwrap()), ..refused.clone() };
+    assert!(!serde_json::to_string(&refused).unwrap().contains("realm"));
+    let journal = Journal::of(&shop.path().join("state"));
+    journal.append(vec![refused, of_alpha]).unwrap();
+    assert_eq!(shop.run(&["history", "--verify"]).status.code(), Some(0));
+    let shown = |more: &[&str]| {
+        let output = shop.run(&[&["--json", "history", "--label", ES256], more].concat());
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let records = told["records"].as_array().unwrap().clone();
+        records.into_iter().filter(|one| one["event"] == "refused").collect::<Vec<_>>()
+    };
+    assert_eq!((shown(&[]).len(), shown(&["--realm", "alpha"]).len()), (2, 2));
+    let beta = shown(&["--realm", "beta"]);
+    assert_eq!((beta.len(), &beta[0]["realm"]), (1, &serde_json::Value::Null));
+}

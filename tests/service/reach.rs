@@ -183,6 +183,63 @@ fn nothing_of_another_realm_is_told() {
     }
 }
 
+/// What was refused changed no mapping that would say whose it is.
+#[test]
+fn what_was_refused_in_a_realm_is_told_in_that_one_alone() {
+    let boss = "[[callers]]\nname = \"boss\"\napi_key_sha256 = ";
+    let grants = [
+        grant(&["read", "stage", "promote"], &[SEAL], &["/"]),
+        format!("{boss}\"{}\"\n", Shop::hash("the key of boss")),
+        grant(&["read", "stage"], &[SEAL], &["alpha"]).replace("portal", "boss"),
+    ];
+    let shop = shop(&grants.concat());
+    let key = Some("the key of boss");
+    let stage = format!("/v1/labels/{SEAL}/stage?realm=alpha");
+    let body = json!({"alias": "of-alpha", "reason": "the plans of alpha"});
+    assert_eq!(shop.running().post(&stage, key, &body).1["code"], json!("unknown_alias"));
+    shop.refused(
+        SEAL,
+        "stage",
+        &json!({"alias": "of-all", "reason": "of all"}),
+        (404, "unknown_alias"),
+    );
+    let told = |key, realm: &str| {
+        let (status, text) = shop.running().get(&format!("/v1/labels/{SEAL}/history{realm}"), key);
+        assert_eq!(status, 200, "{text}");
+        text
+    };
+    let everywhere = told(KEY, "");
+    assert!(everywhere.contains("of-all"), "{everywhere}");
+    assert!(!everywhere.contains("alpha"), "{everywhere}");
+    let alpha = told(key, "?realm=alpha");
+    assert!(alpha.contains("the plans of alpha") && alpha.contains("of-all"), "{alpha}");
+}
+
+/// A revocation takes the key out of every mapping, whichever label it was asked for.
+#[test]
+fn of_a_step_that_reached_further_a_label_is_told_its_own_part() {
+    let grants = [
+        grant(&["revoke"], &["*"], &["*"]),
+        format!("[[callers]]\nname = \"auditor\"\napi_key_sha256 = \"{}\"\n", Shop::hash("k")),
+        grant(&["read"], &[OTHER], &["/"]).replace("portal", "auditor"),
+    ];
+    let shop = shop(&grants.concat());
+    let stage = shop.text().replace("[\"t\"]", "[\"s\", \"t\"]");
+    shop.write(&stage);
+    shop.service.keyring().reload().unwrap();
+    let path = format!("/v1/labels/{SEAL}/revoke?realm=alpha");
+    let body = json!({"alias": "t", "force": true});
+    let (status, done) = shop.running().post(&path, KEY, &body);
+    assert_eq!(status, 200, "{done}");
+    let history = format!("/v1/labels/{OTHER}/history");
+    let (status, text) = shop.running().get(&history, Some("k"));
+    assert_eq!(status, 200, "{text}");
+    assert!(text.contains("revoke"), "{text}");
+    for hidden in ["alpha", SEAL] {
+        assert!(!text.contains(hidden), "{hidden}: {text}");
+    }
+}
+
 #[test]
 fn what_was_edited_by_hand_is_told_of_the_labels_of_the_caller_alone() {
     let shop = shop(&grant(&["generate"], &[SEAL], &["/"]));

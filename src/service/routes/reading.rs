@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::access::Right;
 use crate::clock::parse_rfc3339;
 use crate::error::{Error, ErrorKind, Result};
-use crate::journal::{self, Break, Journal, MappingChange, Record, Torn, Verdict};
+use crate::journal::{self, Break, Journal, Record, Torn, Verdict};
 use crate::keyring::{Explanation, Status};
 use crate::rotation::{LabelFacts, Lives};
 use crate::service::call::Call;
@@ -104,19 +104,9 @@ fn history(call: &Call<'_>) -> Result<Records> {
     };
     let (_, history) = journal(call)?;
     let label = call.label()?;
-    // A record of other realms alone is not for this one.
-    let here = |change: &MappingChange| {
-        change.mapping.label == *label
-            && (change.mapping.realm.is_none() || change.mapping.realm == call.asked.realm)
-    };
-    let records = history.of_label(label).filter(|record| {
-        since.is_none_or(|since| record.time >= since)
-            && (record.changes.is_empty() || record.changes.iter().any(here))
-    });
-    let records = records.cloned().map(|record| Record {
-        changes: record.changes.iter().filter(|change| here(change)).cloned().collect(),
-        ..record
-    });
+    let records =
+        history.of_label(label).filter(|record| since.is_none_or(|since| record.time >= since));
+    let records = records.filter_map(|record| record.told_of(label, call.asked.realm.as_ref()));
     Ok(Records { records: records.collect(), broken: history.broken.clone(), torn: history.torn })
 }
 
