@@ -56,6 +56,36 @@ pub(crate) fn all(bytes: usize) -> Vec<Attack> {
     ]
 }
 
+/// Messages of this size that make a verifier search: none holds a signature that could hold.
+pub(crate) fn on_signatures(bytes: usize) -> Vec<Attack> {
+    let open = "<p:Response xmlns:p=\"urn:oasis:names:tc:SAML:2.0:protocol\" ID=\"_r\" \
+         xmlns=\"urn:oasis:names:tc:SAML:2.0:assertion\" xmlns:d=\"http://www.w3.org/2000/09/xmldsig#\">";
+    let close = "</p:Response>";
+    let with = |inside: &str| format!("{open}{inside}");
+    let signed = "<Assertion><d:Signature/></Assertion>";
+    vec![
+        ("assertions that are all signed", fill(bytes, open, |_| signed.into(), close)),
+        (
+            "assertions in a signed message",
+            fill(bytes, &with("<d:Signature/>"), |_| "<Assertion/>".into(), close),
+        ),
+        (
+            "signatures beside a signed assertion",
+            fill(bytes, &with(signed), |_| "<c><d:Signature/></c>".into(), close),
+        ),
+        (
+            "signatures of one assertion",
+            fill(
+                bytes,
+                &with("<Assertion>"),
+                |_| "<d:Signature/>".into(),
+                "</Assertion></p:Response>",
+            ),
+        ),
+        ("elements of one ID", fill(bytes, &with(signed), |_| "<c ID=\"_r\"/>".into(), close)),
+    ]
+}
+
 /// `open`, as many of `one` as there is room for, `close`.
 fn fill(bytes: usize, open: &str, one: impl Fn(usize) -> String, close: &str) -> String {
     let mut text = String::with_capacity(bytes);

@@ -1,16 +1,21 @@
 //! Attacks on XML signatures, made with a key that is trusted: the profile refuses them, not luck.
 
+use std::time::{Duration, Instant};
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use claviger::alg::Algorithm;
 use claviger::catalogue::LabelUse;
 use claviger::crypto::generate::{KeySpec, generate};
 use claviger::crypto::{Key, certificate, sha256};
+use claviger::error::ErrorKind;
 use claviger::formats::JwkHints;
 use claviger::ops::{KeySet, KeySetPolicy, LabelKey, sign_raw};
 use claviger::profiles::saml::{self, Expect};
 use claviger::usage::KeyUsage;
 use claviger::xmlsec::{PeerKeys, PeerPolicy, Trust, XmlLimits};
+
+use crate::xml_attacks;
 
 const DS: &str = "http://www.w3.org/2000/09/xmldsig#";
 const EXCLUSIVE: &str = "http://www.w3.org/2001/10/xml-exc-c14n#";
@@ -221,6 +226,20 @@ fn wrapped_elements_never_come_out() {
         }
         // Whoever asks for whatever is signed gets nothing where something stands beside it.
         house.refuses(what, document);
+    }
+}
+
+/// Figures are in `benches/src/xml_attacks.rs`; here nothing hangs.
+#[test]
+fn what_would_cost_a_verifier_much_is_refused() {
+    let house = House::rsa();
+    let (trust, policy) = (Trust::Certificates(&house.peer), PeerPolicy::default());
+    for (name, text) in xml_attacks::on_signatures(1 << 20) {
+        let start = Instant::now();
+        let limits = XmlLimits::METADATA;
+        let found = saml::verify(text.as_bytes(), Expect::Any, trust, &policy, &limits);
+        assert_eq!(found.unwrap_err().kind(), ErrorKind::NotVerified, "{name}");
+        assert!(start.elapsed() < Duration::from_secs(4), "{name}: {:?}", start.elapsed());
     }
 }
 
