@@ -7,8 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use claviger::crypto::generate::{KeySpec, generate};
 use claviger::crypto::{Key, certificate};
 use claviger::error::{Error, ErrorKind, Result};
+use claviger::profiles::saml::metadata::PeerMetadata;
 use claviger::profiles::saml::{KnownPeer, SamlRole};
-use claviger::xmlsec::PeerPolicy;
+use claviger::xmlsec::{PeerPolicy, XmlLimits};
 
 const SAML2: &str = "urn:oasis:names:tc:SAML:2.0:protocol";
 const SAML1: &str = "urn:oasis:names:tc:SAML:1.1:protocol";
@@ -163,4 +164,44 @@ fn metadata_without_a_usable_certificate_say_why() {
     }
     let peer = known(&entity(&idp(SAML2, "", "")), None).unwrap();
     assert!(told(&peer.signing_keys().unwrap_err()).2.starts_with("have its metadata"));
+}
+
+/// Metadata §2.3: who publishes metadata of many lets each of them write its own Extensions.
+#[test]
+fn an_entity_stands_where_metadata_has_entities() {
+    let (own, forged) = (rsa(), rsa());
+    let role = |certificate: &str| idp(SAML2, "", &descriptor(certificate, "", ""));
+    let named = |id: &str, inside: &str| entity(inside).replace("https://peer", id);
+    let many = |inside: &str| {
+        format!(
+            "<e:EntitiesDescriptor xmlns:e=\"urn:oasis:names:tc:SAML:2.0:metadata\">{inside}</e:EntitiesDescriptor>"
+        )
+    };
+    let inside = format!("<Extensions>{}</Extensions>", named("https://bank", &role(&forged)));
+    let smuggler = named("https://mall", &format!("{inside}{}", role(&own)));
+    let bank = named("https://bank", &role(&own));
+    let read = |metadata: &str, id: &str| {
+        let found = PeerMetadata::read(metadata.as_bytes(), Some(id), &XmlLimits::METADATA)?;
+        Ok::<_, Error>(STANDARD.encode(found.roles[0].signing[0].certificate()))
+    };
+    assert_eq!(
+        told(&read(&many(&smuggler), "https://bank").unwrap_err()),
+        (
+            ErrorKind::Usage,
+            "the metadata has no entity \"https://bank\"",
+            "name one of its entity IDs: \"https://mall\""
+        )
+    );
+    // Nor does it keep the other from being read.
+    let both = many(&format!("{smuggler}{}", many(&bank)));
+    assert_eq!(read(&both, "https://bank").unwrap(), own);
+    assert!(read(&format!("<a>{bank}</a>"), "https://bank").is_err());
+    assert_eq!(
+        told(&read(&many(&format!("{bank}{bank}")), "https://bank").unwrap_err()),
+        (
+            ErrorKind::Usage,
+            "the metadata has \"https://bank\" twice",
+            "which of the two counts nobody says: have metadata that name it once"
+        )
+    );
 }

@@ -81,11 +81,10 @@ impl PeerMetadata {
         let text = XmlText::read(document, limits)?;
         let tree = text.parse()?;
         let root = tree.root_element();
-        let all = root.descendants().filter(|node| md("EntityDescriptor").is(*node));
         let fits = |node: &Node<'_, '_>| {
             entity_id.is_none_or(|wanted| attribute(*node, "entityID") == Some(wanted))
         };
-        let mut found = all.filter(fits);
+        let mut found = entities(root).filter(fits);
         let (Some(entity), None) = (found.next(), found.next()) else {
             return Err(not_one(root, entity_id));
         };
@@ -317,14 +316,25 @@ fn require_before(
         .with_help("fetch the peer's metadata again; what has ended is not believed"))
 }
 
+/// The entities of a document: where metadata §2.3 has them, and nowhere else. In the Extensions of an entity everybody
+/// who registers that could speak for others.
+fn entities<'a, 'i>(root: Node<'a, 'i>) -> impl Iterator<Item = Node<'a, 'i>> {
+    let is_in_place = |node: &Node<'_, '_>| {
+        let mut around = node.ancestors().skip(1);
+        around.all(|above| md("EntitiesDescriptor").is(above))
+    };
+    root.descendants().filter(|node| md("EntityDescriptor").is(*node)).filter(is_in_place)
+}
+
 /// There is not exactly one entity, or none of this ID.
 fn not_one(root: Node<'_, '_>, entity_id: Option<&str>) -> Error {
     const SHOWN: usize = 5;
-    let entities = root.descendants().filter(|node| md("EntityDescriptor").is(*node));
-    let known: Vec<&str> = entities.filter_map(|one| attribute(one, "entityID")).collect();
+    let known: Vec<&str> = entities(root).filter_map(|one| attribute(one, "entityID")).collect();
     let text = match entity_id {
         Some(id) if known.contains(&id) => {
-            format!("the metadata has \"{}\" twice", id.escape_debug())
+            let text = format!("the metadata has \"{}\" twice", id.escape_debug());
+            return Error::new(ErrorKind::Usage, text)
+                .with_help("which of the two counts nobody says: have metadata that name it once");
         }
         Some(id) => format!("the metadata has no entity \"{}\"", id.escape_debug()),
         None if known.is_empty() => "the metadata has no entity".to_owned(),
