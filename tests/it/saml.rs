@@ -267,6 +267,129 @@ fn every_element_that_saml_encrypts_comes_back_in_every_algorithm() {
     assert_eq!(made.unwrap_err().kind(), ErrorKind::AlgorithmNotAllowed);
 }
 
+/// SAML core §6.2: what changes under a signature no longer verifies, so nothing is changed there.
+#[test]
+fn nothing_is_signed_or_encrypted_under_a_signature() {
+    let key = rsa();
+    let set = label(&SIGNS, &SIGNATURES, &[("a", &key)]);
+    let peer = PeerKeys::from_file(&key.chain()[0]).unwrap();
+    let sign = |xml: &str, what| saml::sign(&set, xml.as_bytes(), what, &SignOptions::default());
+    let encrypt = |xml: &str, kind| {
+        let to = Recipient::Certificate(&peer.keys()[0]);
+        Ok(saml::encrypt(to, xml.as_bytes(), kind, &EncryptOptions::default())?.0)
+    };
+    let refused = |result: Result<String, claviger::Error>| {
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(error.message().ends_with("an element around it is signed"), "{error}");
+    };
+    let message = sign(RESPONSE, Signing::Message).unwrap().xml;
+    refused(sign(&message, Signing::Assertion(None)).map(|signed| signed.xml));
+    refused(encrypt(&message, Encryptable::Assertion));
+    refused(encrypt(&message, Encryptable::Id));
+    let assertion = sign(RESPONSE, Signing::Assertion(None)).unwrap().xml;
+    refused(encrypt(&assertion, Encryptable::Id));
+    let named = sign(&encrypt(RESPONSE, Encryptable::Id).unwrap(), Signing::Assertion(None));
+    let sealed = encrypt(&named.unwrap().xml, Encryptable::Assertion).unwrap();
+    sign(&sealed, Signing::Message).unwrap();
+}
+
+/// A list is written into the signature: what would make that unreadable is refused, and what nobody would read.
+#[test]
+fn a_prefix_list_names_prefixes() {
+    let key = rsa();
+    let set = label(&SIGNS, &SIGNATURES, &[("a", &key)]);
+    let sign = |prefix_list: &str| {
+        let options = SignOptions { prefix_list, ..Default::default() };
+        saml::sign(&set, RESPONSE.as_bytes(), Signing::Message, &options)
+    };
+    let many = |count: usize| (0..count).map(|one| format!(" p{one}")).collect::<String>();
+    for list in ["", " ", "saml", " xs\t#default\nxsi ", "é", &many(64)] {
+        let signed = sign(list).unwrap();
+        let (trust, policy) = (Trust::Label(&set), PeerPolicy::default());
+        let xml = signed.xml.as_bytes();
+        assert!(saml::verify(xml, Expect::Message, trust, &policy, &LIMITS).is_ok(), "{list:?}");
+    }
+    for list in ["\u{1}", "a\u{ffff}", "1a", "a:b", "a\u{a0}b", "\"", "a>", "#all", &many(65)] {
+        assert_eq!(sign(list).unwrap_err().kind(), ErrorKind::Usage, "{list:?}");
+    }
+}
+
+/// An element is encrypted with the namespaces that it stands in: never with more than are read of one element.
+#[test]
+fn what_is_encrypted_can_be_read_again() {
+    let key = rsa();
+    let set = label(&[LabelUse::Decrypt], &ENCRYPTIONS, &[("a", &key)]);
+    let peer = PeerKeys::from_file(&key.chain()[0]).unwrap();
+    let declared = |from: usize, to: usize| {
+        (from..to).map(|one| format!(" xmlns:n{one}=\"urn:n\"")).collect::<String>()
+    };
+    for (count, fits) in [(30, true), (31, false)] {
+        let xml = RESPONSE
+            .replacen(" ID=", &format!("{} ID=", declared(0, 20)), 1)
+            .replace("<saml:Assertion", &format!("<saml:Assertion{}", declared(20, count)));
+        let to = Recipient::Certificate(&peer.keys()[0]);
+        let kind = Encryptable::Assertion;
+        let made = saml::encrypt(to, xml.as_bytes(), kind, &EncryptOptions::default());
+        match made {
+            Ok((xml, _)) => {
+                assert!(fits);
+                saml::decrypt(&set, xml.as_bytes(), kind, &PeerPolicy::default()).unwrap();
+            }
+            Err(error) => assert_eq!((error.kind(), fits), (ErrorKind::LimitExceeded, false)),
+        }
+    }
+}
+
+/// XML-Enc §3.5: the keys of several readers may stand beside the data, each named by a RetrievalMethod.
+#[test]
+fn an_encrypted_key_stands_inside_or_beside_or_is_retrieved() {
+    let (key, other) = (rsa(), rsa());
+    let set = label(&[LabelUse::Decrypt], &ENCRYPTIONS, &[("a", &key)]);
+    let encrypted = |key: &Key| {
+        let peer = PeerKeys::from_file(&key.chain()[0]).unwrap();
+        let to = Recipient::Certificate(&peer.keys()[0]);
+        let kind = Encryptable::Assertion;
+        saml::encrypt(to, RESPONSE.as_bytes(), kind, &EncryptOptions::default()).unwrap().0
+    };
+    let part = |xml: &str| {
+        let end = "</xenc:EncryptedKey>";
+        xml[xml.find("<xenc:EncryptedKey>").unwrap()..xml.find(end).unwrap() + end.len()].to_owned()
+    };
+    let ours = encrypted(&key);
+    let (own, foreign) = (part(&ours), part(&encrypted(&other)));
+    let named = |key: &str, id: &str| key.replacen('>', &format!(" Id=\"{id}\">"), 1);
+    let retrieved = |ids: &[&str]| {
+        let one = |id: &&str| format!("<ds:RetrievalMethod URI=\"#{id}\"/>");
+        ids.iter().map(one).collect::<String>()
+    };
+    let beside = |inside: &str, keys: &[String]| {
+        let end = "</saml:EncryptedAssertion>";
+        let keys = keys.concat();
+        let keys = keys.replace(
+            "<xenc:EncryptedKey",
+            "<xenc:EncryptedKey xmlns:xenc=\"http://www.w3.org/2001/04/xmlenc#\" \
+             xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\"",
+        );
+        ours.replace(&own, inside).replace(end, &format!("{keys}{end}"))
+    };
+    let both = [named(&foreign, "k1"), named(&own, "k2")];
+    for (what, xml, opens) in [
+        ("inside, behind another's", ours.replace(&own, &format!("{foreign}{own}")), true),
+        ("beside", beside("", &both), true),
+        ("retrieved", beside(&retrieved(&["k2"]), &both), true),
+        ("both retrieved", beside(&retrieved(&["k1", "k2"]), &both), true),
+        ("another's retrieved", beside(&retrieved(&["k1"]), &both), false),
+        ("one that is not there", beside(&retrieved(&["k3"]), &both), false),
+        ("one of them elsewhere", beside(&retrieved(&["k2"]).replace('#', "urn:"), &both), false),
+        ("many", beside(&retrieved(&["k2"; 9]), &both), false),
+    ] {
+        let found =
+            saml::decrypt(&set, xml.as_bytes(), Encryptable::Assertion, &PeerPolicy::default());
+        assert_eq!(found.is_ok(), opens, "{what}: {found:?}");
+    }
+}
+
 /// The promise on SAML: a peer with yesterday's metadata accepts what is signed today, and what it encrypts is
 /// still read, until the old alias is retired.
 #[test]

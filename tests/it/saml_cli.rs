@@ -270,7 +270,7 @@ fn wrong_input_is_told_with_the_next_step() {
         ("saml encrypt --metadata idp.xml --in signed.xml", 2, "usage"),
         ("saml encrypt --in signed.xml", 2, "usage"),
         (
-            "saml encrypt --role sp --content tripledes-cbc --allow cbc,3des --in signed.xml",
+            "saml encrypt --role sp --content tripledes-cbc --allow cbc,3des --in response.xml",
             2,
             "algorithm_not_allowed",
         ),
@@ -320,12 +320,48 @@ fn help_names_what_would_work() {
     let folder = providers();
     let root = folder.path();
     done(root, "saml metadata write --role sp --entity-id https://sp --out sp.xml");
+    done(root, "saml sign --role idp --in response.xml --out signed.xml");
+    let response = std::fs::read_to_string(root.join("response.xml")).unwrap();
+    let (from, to) =
+        (response.find("<saml:Assertion").unwrap(), response.find("</samlp:").unwrap());
+    let twin = response[from..to].replace("ID=\"", "ID=\"_twin");
+    std::fs::write(
+        root.join("twins.xml"),
+        response.replace("</samlp:", &format!("{twin}</samlp:")),
+    )
+    .unwrap();
     for (arguments, message, help) in [
         (
             "saml sign --role idp --alg ecdsa-sha256 --in response.xml",
             "alias \"sign-1\" does not sign XML with ecdsa-sha256",
             "alias \"sign-1\" signs XML with rsa-sha256, rsa-sha384, rsa-sha512, sha256-rsa-MGF1, sha384-rsa-MGF1, \
              sha512-rsa-MGF1",
+        ),
+        (
+            "saml sign --role idp --what assertion --in twins.xml",
+            "there are several such elements, and no ID was asked for",
+            "name the one by its ID",
+        ),
+        (
+            "saml sign --role idp --what assertion --in signed.xml",
+            "an element around it is signed",
+            "sign what is inside first: what changes under a signature no longer verifies",
+        ),
+        (
+            "saml encrypt --role sp --in signed.xml",
+            "an element around it is signed",
+            "encrypt it first, then sign what is around it (SAML core §6.2)",
+        ),
+        (
+            "saml encrypt --role sp --mgf sha256 --in response.xml",
+            "--mgf is for rsa-oaep alone",
+            "say --key-transport rsa-oaep as well; rsa-oaep-mgf1p has SHA-1 by its name",
+        ),
+        (
+            "saml encrypt --role sp --key-transport RSA-OAEP --in response.xml",
+            "XML is not encrypted with RSA-OAEP here",
+            "aes128-gcm, aes192-gcm and aes256-gcm, rsa-oaep-mgf1p and rsa-oaep always work; AES-CBC and rsa-1_5 are \
+             switches of the peer",
         ),
         (
             "saml metadata read --in sp.xml --entity https://other",

@@ -1,5 +1,6 @@
 //! `saml encrypt`: an element encrypted in its place, for a peer or one of our labels.
 
+use claviger::alg::Algorithm;
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::profiles::saml::{self, Encryptable, SamlUse};
 use claviger::xmlsec::enc::{EncryptOptions, Recipient};
@@ -11,10 +12,12 @@ use crate::cli::{Context, Outcome};
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Sign first, then encrypt: what is encrypted keeps its signature.\n\
+#[command(
+    after_help = "An assertion is signed first, then encrypted; a name or attribute is encrypted first, then what holds it is signed.\n\
     Examples:\n  claviger saml encrypt --metadata sp.xml --in signed.xml --out encrypted.xml\n  \
-    claviger saml encrypt --metadata sp.xml --kind id --in signed.xml\n  \
-    claviger saml encrypt --role sp --content aes128-cbc --allow cbc --in signed.xml")]
+    claviger saml encrypt --metadata sp.xml --kind id --in response.xml\n  \
+    claviger saml encrypt --role sp --content aes128-cbc --allow cbc --in signed.xml"
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     own: Own,
@@ -78,6 +81,12 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         recipient: peer.as_ref().and_then(saml::KnownPeer::entity_id),
         policy,
     };
+    let transport = options.key_transport.map(Algorithm::named).transpose()?;
+    if args.mgf.is_some() && transport.is_none_or(|row| row.name != "rsa-oaep") {
+        return Err(Error::new(ErrorKind::Usage, "--mgf is for rsa-oaep alone").with_help(
+            "say --key-transport rsa-oaep as well; rsa-oaep-mgf1p has SHA-1 by its name",
+        ));
+    }
     let document = args.files.read()?;
     // EXPOSE: into the cipher.
     let plain = document.expose_secret();

@@ -161,7 +161,8 @@ impl Encryptable {
 /// child) and puts the encrypted element in its place.
 ///
 /// # Errors
-/// Those of [`enc::encrypt`]; [`crate::error::ErrorKind::Usage`] if there is not exactly one such element.
+/// Those of [`enc::encrypt`]; [`crate::error::ErrorKind::Usage`] if there is not exactly one such element, or one
+/// around it is signed: names and attributes are encrypted first, then signed with what holds them (SAML core §6.2).
 pub fn encrypt(
     recipient: Recipient<'_>,
     document: &[u8],

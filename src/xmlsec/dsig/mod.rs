@@ -35,6 +35,13 @@ pub enum Target<'a> {
     },
 }
 
+const SEVERAL: &str = "there are several such elements, and no ID was asked for";
+
+/// Whether an element around this one is signed: its signature holds no longer once anything inside changes.
+pub(crate) fn is_covered(node: Node<'_, '_>) -> bool {
+    node.ancestors().skip(1).any(shape::has_signature)
+}
+
 impl Target<'_> {
     /// The elements, or why there is none.
     fn find<'a, 'i>(&self, tree: &'a Tree<'i>) -> Result<Vec<Node<'a, 'i>>, &'static str> {
@@ -52,7 +59,7 @@ impl Target<'_> {
                 match (found.next(), found.next()) {
                     (Some(one), None) => Ok(vec![one]),
                     (None, _) => Err("the element is not there"),
-                    _ => Err("there are several such elements, and no ID was asked for"),
+                    _ => Err(SEVERAL),
                 }
             }
             Self::Signed { child } => signed_elements(root, *child),

@@ -13,7 +13,7 @@ use crate::xmlsec::{
 };
 
 /// Prefixes of a list: it is gone through before anybody knows who wrote it.
-const MAX_PREFIXES: usize = 64;
+pub(super) const MAX_PREFIXES: usize = 64;
 
 type Refused = &'static str;
 

@@ -1,7 +1,7 @@
 //! Signs with the active alias: enveloped, exclusive canonicalization, the signature where the schema wants it.
 
-use super::Target;
-use super::shape::has_signature;
+use super::shape::{MAX_PREFIXES, has_signature};
+use super::{SEVERAL, Target, is_covered};
 use crate::alg::{Algorithm, Family, Hash, Operation};
 use crate::crypto::{Role, digest};
 use crate::error::{Error, ErrorKind, Result};
@@ -9,7 +9,7 @@ use crate::ops::KeySet;
 use crate::xmlsec::c14n::Canonicalization;
 use crate::xmlsec::input::{ElementName, count_of_id};
 use crate::xmlsec::names::{DSIG, ENVELOPED, EXC_C14N, digest_uri};
-use crate::xmlsec::tree::{Node, Tree};
+use crate::xmlsec::tree::{Node, Tree, is_name};
 use crate::xmlsec::{XmlLimits, XmlText, attribute, encode_base64, is_plain_id, raw};
 
 /// What a signature says of its key.
@@ -65,7 +65,7 @@ pub struct Signed {
 ///
 /// # Errors
 /// [`ErrorKind::LimitExceeded`] and [`ErrorKind::Malformed`] for the XML; [`ErrorKind::Usage`] if the element
-/// is not there, has no plain `ID` of its own or is signed already; [`ErrorKind::WrongUse`],
+/// is not there, has no plain `ID` of its own, is signed already or stands under a signature; [`ErrorKind::WrongUse`],
 /// [`ErrorKind::AlgorithmNotAllowed`].
 pub fn sign(
     set: &KeySet,
@@ -93,16 +93,15 @@ pub(crate) fn sign_until(
     let algorithm = choose(set, options.algorithm, options.peer_algorithms)?;
     let text = XmlText::read(document, limits)?;
     let tree = text.parse()?;
-    let node = target.find(&tree).map_err(|why| unfit((why, ELSEWHERE)))?;
+    let node = target.find(&tree).map_err(|why| {
+        unfit((why, if why == SEVERAL { "name the one by its ID" } else { ELSEWHERE }))
+    })?;
     let node = *node.first().ok_or_else(|| unfit(("nothing to sign", ELSEWHERE)))?;
     if !signable.is_empty() && !signable.iter().any(|name| name.is(node)) {
         return Err(unfit(("the element is none that is signed here", ELSEWHERE)));
     }
     let id = signable_id(&tree, node).map_err(unfit)?;
-    if options.prefix_list.contains(['"', '<', '&']) {
-        let why = "the prefix list has characters that no prefix has";
-        return Err(unfit((why, "write prefixes with spaces between them, as xs xsi")));
-    }
+    require_prefixes(options.prefix_list).map_err(unfit)?;
     let hash = options.digest.unwrap_or_else(|| choose_digest(algorithm, options.peer_digests));
     let content = Canonicalization::exclusive(options.prefix_list).octets(node, None);
     let value = encode_base64(&digest(hash, &content));
@@ -178,6 +177,20 @@ fn choose_digest(algorithm: &Algorithm, preferred: &[String]) -> Hash {
     common.into_iter().find(|hash| *hash != Hash::Sha1).unwrap_or(own)
 }
 
+/// Nobody verifies what a list makes unreadable, or so long that it is refused unread.
+fn require_prefixes(list: &str) -> Result<(), Refused> {
+    let is_prefix = |one: &str| one == "#default" || is_name(one);
+    if !list.split_ascii_whitespace().all(is_prefix) {
+        let why = "the prefix list has characters that no prefix has";
+        return Err((why, "write prefixes with spaces between them, as xs xsi"));
+    }
+    if list.split_ascii_whitespace().nth(MAX_PREFIXES).is_some() {
+        let why = "the prefix list names more than can be in scope";
+        return Err((why, "name those that values use alone"));
+    }
+    Ok(())
+}
+
 fn signable_id<'a>(tree: &Tree<'_>, node: Node<'a, '_>) -> Result<&'a str, Refused> {
     const OWN: &str = "give it an ID of its own, as ID=\"_5f3a9c\"";
     if has_signature(node) {
@@ -187,9 +200,16 @@ fn signable_id<'a>(tree: &Tree<'_>, node: Node<'a, '_>) -> Result<&'a str, Refus
             "give it the element without: what is signed once more no longer verifies",
         ));
     }
+    if is_covered(node) {
+        let why = "an element around it is signed";
+        return Err((
+            why,
+            "sign what is inside first: what changes under a signature no longer verifies",
+        ));
+    }
     let id = attribute(node, "ID").ok_or(("the element has no ID", OWN))?;
     if !is_plain_id(id) {
-        let why = "the ID has other characters than letters, digits, \"_\", \"-\" and \".\"";
+        let why = "the ID is not a letter or \"_\" with letters, digits, \"_\", \"-\" and \".\" behind it";
         return Err((why, OWN));
     }
     if count_of_id(tree, id) == 1 { Ok(id) } else { Err(("the ID is not unique", OWN)) }

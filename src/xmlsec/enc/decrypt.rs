@@ -198,30 +198,41 @@ impl Opener<'_> {
     }
 }
 
-/// The EncryptedKeys inside the EncryptedData, and those beside it. A RetrievalMethod names one of the latter.
+/// The EncryptedKeys inside the EncryptedData, and those beside it. RetrievalMethods name some of the latter.
 fn encrypted_keys(
     wrapper: Node<'_, '_>,
     data: Node<'_, '_>,
 ) -> Result<Vec<Transported>, &'static str> {
     let key_info = children_named(data, ds("KeyInfo")).next();
     let inside = key_info.into_iter().flat_map(|info| children_named(info, xenc("EncryptedKey")));
-    let retrieved = key_info.and_then(|info| children_named(info, ds("RetrievalMethod")).next());
-    let wanted = match retrieved {
-        None => None,
-        Some(method) if attribute(method, "Type").is_none_or(|uri| uri == ENCRYPTED_KEY_TYPE) => {
-            let uri = attribute(method, "URI").unwrap_or_default();
-            Some(uri.strip_prefix('#').ok_or("a RetrievalMethod leads out of the document")?)
-        }
-        Some(_) => return Err("a RetrievalMethod names something else than a key"),
-    };
+    let retrieved: Vec<&str> = key_info
+        .into_iter()
+        .flat_map(|info| children_named(info, ds("RetrievalMethod")))
+        .take(MAX_ENCRYPTED_KEYS + 1)
+        .map(retrieved_id)
+        .collect::<Result<_, _>>()?;
+    if retrieved.len() > MAX_ENCRYPTED_KEYS {
+        return Err("there are too many RetrievalMethods");
+    }
+    let is_retrieved =
+        |node: &Node<'_, '_>| attribute(*node, "Id").is_some_and(|id| retrieved.contains(&id));
     let beside = children_named(wrapper, xenc("EncryptedKey"))
-        .filter(|node| wanted.is_none() || attribute(*node, "Id") == wanted);
+        .filter(|node| retrieved.is_empty() || is_retrieved(node));
     let nodes: Vec<Node<'_, '_>> = inside.chain(beside).take(MAX_ENCRYPTED_KEYS + 1).collect();
     if nodes.len() > MAX_ENCRYPTED_KEYS {
         return Err("there are too many EncryptedKeys");
     }
     let read: Vec<Transported> = nodes.into_iter().filter_map(transported).collect();
     if read.is_empty() { Err("there is no EncryptedKey that can be read") } else { Ok(read) }
+}
+
+/// The Id of the EncryptedKey that a RetrievalMethod names.
+fn retrieved_id<'a>(method: Node<'a, '_>) -> Result<&'a str, &'static str> {
+    if attribute(method, "Type").is_some_and(|uri| uri != ENCRYPTED_KEY_TYPE) {
+        return Err("a RetrievalMethod names something else than a key");
+    }
+    let uri = attribute(method, "URI").unwrap_or_default();
+    uri.strip_prefix('#').ok_or("a RetrievalMethod leads out of the document")
 }
 
 /// An EncryptedKey with its parameters; `None` for algorithms that are not known.

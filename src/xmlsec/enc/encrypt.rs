@@ -8,6 +8,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ops::KeySet;
 use crate::secret::SecretBytes;
 use crate::xmlsec::c14n::Canonicalization;
+use crate::xmlsec::dsig::is_covered;
+use crate::xmlsec::limits::beyond;
 use crate::xmlsec::names::{DSIG, ELEMENT_TYPE, OAEP_MGF1P, XENC, XENC11, digest_uri, mgf_uri};
 use crate::xmlsec::tree::Node;
 use crate::xmlsec::trust::PeerKey;
@@ -111,7 +113,7 @@ pub fn encrypt(
 ///
 /// # Errors
 /// Those of [`encrypt`]; [`ErrorKind::LimitExceeded`] and [`ErrorKind::Malformed`] for the document,
-/// [`ErrorKind::Usage`] if there is not exactly one such element.
+/// [`ErrorKind::Usage`] if there is not exactly one such element, or one around it is signed.
 pub fn encrypt_in(
     recipient: Recipient<'_>,
     document: &[u8],
@@ -132,8 +134,19 @@ pub fn encrypt_in(
     let (Some(element), true) = (found.pop(), found.is_empty()) else {
         return Err(not_one(count, wanted));
     };
+    if is_covered(element) {
+        let text = "cannot encrypt: an element around it is signed";
+        return Err(Error::new(ErrorKind::Usage, text)
+            .with_help("encrypt it first, then sign what is around it (SAML core §6.2)"));
+    }
     // With every namespace in scope, so that it stands alone when it comes out.
-    let prefixes = element.namespaces().into_iter().map(|one| one.prefix).collect();
+    let prefixes: Vec<&str> = element.namespaces().into_iter().map(|one| one.prefix).collect();
+    if prefixes.len() > limits.max_namespaces {
+        let most = limits.max_namespaces;
+        return Err(beyond(&format!(
+            "more than {most} namespaces are in scope of what is encrypted"
+        )));
+    }
     let form = Canonicalization { comments: true, prefixes, ..Canonicalization::default() };
     let made = encrypt(recipient, &form.octets(element, None), options)?;
     let (name, declared) = name_in(element.ancestors().nth(1), wanted.wrapper);
@@ -185,7 +198,8 @@ fn row_of(
         None => {
             let text = format!("XML is not encrypted with {row} here");
             Err(Error::new(ErrorKind::AlgorithmNotAllowed, text).with_help(
-                "AES-GCM with RSA-OAEP always works; CBC and RSA 1.5 are switches of the peer",
+                "aes128-gcm, aes192-gcm and aes256-gcm, rsa-oaep-mgf1p and rsa-oaep always work; AES-CBC and rsa-1_5 are \
+                 switches of the peer",
             ))
         }
     }

@@ -163,6 +163,11 @@ fn read_bytes<'t>(text: &'t str, decoded: &'t [Zeroizing<String>], piece: Piece)
     }
 }
 
+/// Whether it is an NCName (Namespaces in XML §3).
+pub(crate) fn is_name(text: &str) -> bool {
+    !text.is_empty() && chars::name_end(text, 0) == text.len()
+}
+
 impl<'i> Tree<'i> {
     /// The document element.
     pub(crate) const fn root_element(&self) -> Node<'_, 'i> {
