@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::xmlsec::tree::{Attribute, Namespace, Node, Written};
+use crate::xmlsec::tree::{Attribute, Namespace, Node, Uses, Written};
 
 /// What is written, and how.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +45,7 @@ impl<'p> Canonicalization<'p> {
             out,
             run: 0..0,
             rendered: Vec::with_capacity(16),
+            declared: Uses::default(),
             scoped: self.kind == Kind::Inclusive || !self.prefixes.is_empty(),
             scope: Vec::new(),
             needed: Vec::with_capacity(16),
@@ -87,6 +88,8 @@ struct Writer<'w, 'a, 'i> {
     run: Range<usize>,
     /// Namespace declarations written on the way down, by number, the nearest last.
     rendered: Vec<u32>,
+    /// What may be used because it is declared there.
+    declared: Uses,
     /// What is in scope matters, used or not.
     scoped: bool,
     /// Namespaces in scope, the nearest last.
@@ -99,7 +102,14 @@ struct Writer<'w, 'a, 'i> {
 struct Open<'a> {
     id: u32,
     written: Written<'a>,
+    around: Around,
+}
+
+/// What is declared around an element.
+#[derive(Clone, Copy)]
+struct Around {
     rendered: usize,
+    declared: Uses,
     scope: usize,
 }
 
@@ -114,8 +124,7 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
         let (mut id, end) = (apex.id(), apex.id_after());
         loop {
             while let Some(last) = open.pop_if(|last| last.written.after() == id) {
-                self.rendered.truncate(last.rendered);
-                self.scope.truncate(last.scope);
+                self.leave(last.around);
                 match last.written.end() {
                     Some(end) => self.copy(end),
                     None => self.other_end_tag(apex.other(last.id)),
@@ -131,9 +140,17 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
             }
             match node.written() {
                 Some(written) => {
-                    let (rendered, scope) = (self.rendered.len(), self.scope.len());
+                    let around = self.around();
                     self.start_tag(node, written, open.is_empty());
-                    open.push(Open { id, written, rendered, scope });
+                    let after = written.after();
+                    let whole = left_out.is_none_or(|out| !(id..after).contains(&out));
+                    if whole && written.inside().stand_under(self.declared) {
+                        self.copy(written.content());
+                        self.leave(around);
+                        id = after;
+                        continue;
+                    }
+                    open.push(Open { id, written, around });
                 }
                 None => match node.canonical_text() {
                     Some(text) => self.copy(text),
@@ -142,6 +159,17 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
             }
             id += 1;
         }
+    }
+
+    fn around(&self) -> Around {
+        let (rendered, scope) = (self.rendered.len(), self.scope.len());
+        Around { rendered, declared: self.declared, scope }
+    }
+
+    fn leave(&mut self, around: Around) {
+        self.rendered.truncate(around.rendered);
+        self.declared = around.declared;
+        self.scope.truncate(around.scope);
     }
 
     /// Copies a part of the source, together with what was copied before it if that ends there.
@@ -179,11 +207,9 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
             self.scope.extend(node.declared_ids());
         }
         let declares = is_apex || declares;
-        if self.method.kind == Kind::Exclusive {
+        if self.method.kind == Kind::Exclusive && !written.own().stand_under(self.declared) {
             self.need(written.namespace());
-            if written.qualified() {
-                self.need_qualified(node);
-            }
+            self.need_qualified(node);
         }
         // Where nothing is declared the parent has written them.
         if declares {
@@ -308,6 +334,7 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
         if !(written && id != Namespace::NO_DEFAULT || self.is_said(id)) {
             self.needed.push(id);
         }
+        self.declared.declare(id);
     }
 
     fn is_said(&self, id: u32) -> bool {

@@ -7,12 +7,13 @@ use zeroize::Zeroize;
 
 use crate::error::Result;
 use crate::xmlsec::limits::{XmlLimits, beyond, refused};
-use crate::xmlsec::tree::{Node, Tree};
+use crate::xmlsec::tree::{Node, Seen, Tree};
 
 /// A text, as the tree borrows it.
 #[derive(Debug)]
 pub(crate) struct XmlText<'a> {
     text: Cow<'a, str>,
+    seen: Seen,
     limits: &'a XmlLimits,
 }
 
@@ -23,18 +24,19 @@ impl<'a> XmlText<'a> {
             return Err(beyond(&format!("it has more than {} bytes", limits.max_bytes)));
         }
         let document = document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document);
-        let text = std::str::from_utf8(document).map_err(|_| refused("it is not UTF-8"))?;
+        let text = simdutf8::basic::from_utf8(document).map_err(|_| refused("it is not UTF-8"))?;
+        let seen = Seen::of(text);
         // XML 1.0 §2.11, before parsing.
-        let text = match memchr(b'\r', document) {
-            None => Cow::Borrowed(text),
-            Some(_) => Cow::Owned(with_line_feeds(text)),
-        };
-        Ok(Self { text, limits })
+        if seen.control && memchr(b'\r', document).is_some() {
+            let text = with_line_feeds(text);
+            return Ok(Self { seen: Seen::of(&text), text: Cow::Owned(text), limits });
+        }
+        Ok(Self { text: Cow::Borrowed(text), seen, limits })
     }
 
     /// The tree. Entities other than the five of XML do not exist, since no DTD does.
     pub(crate) fn parse(&self) -> Result<Tree<'_>> {
-        Tree::parse(&self.text, self.limits)
+        Tree::parse(&self.text, &self.seen, self.limits)
     }
 
     /// The text that the tree borrows; ranges of nodes are into it.

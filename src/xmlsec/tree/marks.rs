@@ -13,29 +13,42 @@ use crate::blocks::{BLOCK, is};
 
 /// A bit for each byte, the lowest for the first. Behind the text stand spaces.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct Block {
+struct Block {
     /// Anything but what may stand in an ASCII name without a colon.
     not_in_name: u64,
     /// `<`, `>`, `&`, `"` and what stands before the space in ASCII: tabs and line feeds.
     marks: u64,
 }
 
-impl Block {
-    /// The blocks of a text; `None` if it has a character that XML has nowhere, not even as a reference.
-    pub(super) fn all(text: &str) -> Option<Vec<Self>> {
+/// What one look at a text shows.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct Seen {
+    blocks: Vec<Block>,
+    /// Something stands before the space in ASCII, white or not.
+    pub(crate) control: bool,
+    beyond_ascii: bool,
+}
+
+impl Seen {
+    /// Looks at `text`.
+    pub(crate) fn of(text: &str) -> Self {
+        dispatch!(Level::new(), simd => look_with(simd, text.as_bytes()))
+    }
+
+    /// Whether `text`, which this was seen of, has only characters that XML has, be it as a reference.
+    pub(super) fn are_characters(&self, text: &str) -> bool {
         let bytes = text.as_bytes();
-        let (blocks, Rare { control, beyond_ascii }) =
-            dispatch!(Level::new(), simd => look_with(simd, bytes));
         // Without short cuts, so that the compiler looks at many bytes at once.
         let white = |byte: u8| (byte == b'\t') | (byte == b'\n') | (byte == b'\r');
         let refused = |some: bool, byte: &u8| some | ((*byte < b' ') & !white(*byte));
-        if control && bytes.iter().fold(false, refused) {
-            return None;
-        }
         let no_character = |one: &[u8; 3]| memmem::find(bytes, one).is_some();
         // U+FFFE and U+FFFF; UTF-8 has no surrogates.
-        let none = beyond_ascii && (no_character(b"\xef\xbf\xbe") || no_character(b"\xef\xbf\xbf"));
-        (!none).then_some(blocks)
+        let none = || no_character(b"\xef\xbf\xbe") || no_character(b"\xef\xbf\xbf");
+        !(self.control && bytes.iter().fold(false, refused) || self.beyond_ascii && none())
+    }
+
+    pub(super) fn marks(&self) -> Marks<'_> {
+        Marks { blocks: &self.blocks }
     }
 }
 
@@ -45,11 +58,7 @@ pub(super) struct Marks<'b> {
     blocks: &'b [Block],
 }
 
-impl<'b> Marks<'b> {
-    pub(super) const fn new(blocks: &'b [Block]) -> Self {
-        Self { blocks }
-    }
-
+impl Marks<'_> {
     /// The first byte at `from` or behind it that stands in no ASCII name without a colon; maybe where the text
     /// ends.
     #[inline(always)]
@@ -82,24 +91,16 @@ impl<'b> Marks<'b> {
     }
 }
 
-/// What few texts have.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-struct Rare {
-    /// What stands before the space in ASCII, white or not.
-    control: bool,
-    beyond_ascii: bool,
-}
-
 // What runs with wider instructions has to be inlined where they are switched on.
 #[inline(always)]
-fn look_with<S: Simd>(simd: S, text: &[u8]) -> (Vec<Block>, Rare) {
+fn look_with<S: Simd>(simd: S, text: &[u8]) -> Seen {
     let (whole, rest) = text.as_chunks::<BLOCK>();
     let mut last = [b' '; BLOCK];
     if let Some(part) = last.get_mut(..rest.len()) {
         part.copy_from_slice(rest);
     }
-    let mut blocks = vec![Block::default(); whole.len() + 1];
     let mut look = Look { simd, control: 0, all: u8x64::splat(simd, 0) };
+    let mut blocks = vec![Block::default(); whole.len() + 1];
     let mut free = blocks.iter_mut();
     for (block, free) in whole.iter().zip(&mut free) {
         *free = look.at(block);
@@ -108,7 +109,7 @@ fn look_with<S: Simd>(simd: S, text: &[u8]) -> (Vec<Block>, Rare) {
         *free = look.at(&last);
     }
     let beyond_ascii = look.all.simd_ge(u8x64::splat(simd, 0x80)).to_bitmask() != 0;
-    (blocks, Rare { control: look.control != 0, beyond_ascii })
+    Seen { blocks, control: look.control != 0, beyond_ascii }
 }
 
 struct Look<S: Simd> {
@@ -158,10 +159,9 @@ mod tests {
         let mut ways: Vec<_> = every_level().into_iter().map(look).collect();
         ways.dedup();
         assert_eq!(ways.len(), 1, "{text:?}");
-        let blocks = Block::all(text);
-        assert_eq!(blocks.is_some(), text.chars().all(is_character), "{text:?}");
-        let Some(blocks) = blocks else { return };
-        let marks = Marks::new(&blocks);
+        let seen = Seen::of(text);
+        assert_eq!(seen.are_characters(text), text.chars().all(is_character), "{text:?}");
+        let marks = seen.marks();
         let bytes = text.as_bytes();
         for from in 0..=bytes.len() {
             let plainly = |stops: fn(u8) -> bool| {

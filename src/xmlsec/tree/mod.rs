@@ -10,13 +10,16 @@ mod node;
 mod order;
 mod parse;
 mod tag;
+mod uses;
 
 use std::ops::Range;
 
 use zeroize::Zeroizing;
 
+pub(crate) use marks::Seen;
 pub(in crate::xmlsec) use node::Written;
 pub(crate) use node::{Attribute, Namespace, Node};
+pub(in crate::xmlsec) use uses::Uses;
 
 /// No index: no namespace, no parent, no text of its own.
 const NONE: u32 = u32::MAX;
@@ -74,8 +77,19 @@ struct ElementData {
     declared: (u32, u32),
     /// The start tag stands in canonical text as it does in the source, namespaces apart; it declares none.
     canonical: bool,
-    /// An attribute has a namespace.
-    qualified: bool,
+    /// What its name and its attributes use.
+    own: Uses,
+    /// What its content uses, and whether that and the end tag stand in canonical text as they do in the source.
+    inside: Uses,
+}
+
+impl ElementData {
+    /// What all of it uses.
+    #[inline(always)]
+    const fn whole(&self) -> Uses {
+        let all = self.own.and(self.inside);
+        if self.canonical { all } else { all.and(Uses::ALTERED) }
+    }
 }
 
 /// A qualified name in the text.

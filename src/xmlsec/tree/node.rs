@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::tag::LONG;
 use super::{
-    AttributeData, Binding, ElementData, Kind, NONE, NodeData, Piece, Tree, XML, span, wide,
+    AttributeData, Binding, ElementData, Kind, NONE, NodeData, Piece, Tree, Uses, XML, span, wide,
 };
 
 /// A place in a tree.
@@ -347,9 +347,19 @@ impl Written<'_> {
         self.element.namespace
     }
 
-    /// Whether attributes need other namespaces.
-    pub(in crate::xmlsec) const fn qualified(self) -> bool {
-        self.element.qualified
+    /// What name and attributes use.
+    pub(in crate::xmlsec) const fn own(self) -> Uses {
+        self.element.own
+    }
+
+    /// What the content uses; [`Written::content`] is in one piece if it stands under what is declared.
+    pub(in crate::xmlsec) const fn inside(self) -> Uses {
+        self.element.inside
+    }
+
+    /// From behind the start tag to behind the end tag.
+    pub(in crate::xmlsec) fn content(self) -> Range<usize> {
+        span((self.element.content, self.node.end))
     }
 
     /// Whether it declares namespaces itself.

@@ -79,14 +79,19 @@ impl Order<'_> {
 /// The first eight bytes of a name as a number that is in the order of the names; behind its end stand zeros,
 /// which no name has.
 #[inline(always)]
-pub(super) fn beginning(text: &[u8], name: Piece) -> u64 {
-    let start = wide(name.start);
-    let bytes = match text.get(start..).and_then(<[u8]>::first_chunk) {
+fn beginning(text: &[u8], name: Piece) -> u64 {
+    let behind = u64::MAX.checked_shr(8 * u32::min(name.end - name.start, 8)).unwrap_or(0);
+    first_eight(text, name.start) & !behind
+}
+
+/// The eight bytes from `start` on as a number, the first the highest; behind the text stand zeros.
+#[inline(always)]
+pub(super) fn first_eight(text: &[u8], start: u32) -> u64 {
+    let start = wide(start);
+    u64::from_be_bytes(match text.get(start..).and_then(<[u8]>::first_chunk) {
         Some(bytes) => *bytes,
         None => last_bytes(text, start),
-    };
-    let behind = u64::MAX.checked_shr(8 * u32::min(name.end - name.start, 8)).unwrap_or(0);
-    u64::from_be_bytes(bytes) & !behind
+    })
 }
 
 #[cold]

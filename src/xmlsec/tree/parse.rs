@@ -5,8 +5,8 @@
 use memchr::{memchr, memchr3, memmem};
 
 use super::chars::{decode, is_space, name_end};
-use super::marks::{Block, Marks};
-use super::{Kind, NONE, NodeData, Piece, Tree, small, wide};
+use super::marks::{Marks, Seen};
+use super::{Kind, NONE, NodeData, Piece, Tree, Uses, small, wide};
 use crate::error::{Error, Result};
 use crate::xmlsec::limits::{XmlLimits, beyond, refused};
 
@@ -25,6 +25,8 @@ pub(super) struct Parser<'i, 'l> {
     pub(super) parent: u32,
     /// How many elements did not end yet.
     pub(super) depth: usize,
+    /// What that element holds so far.
+    pub(super) inside: Uses,
     /// Namespaces in scope, the nearest last.
     pub(super) scope: Vec<Scoped>,
 }
@@ -48,16 +50,17 @@ pub(super) fn no(why: &str) -> Box<Error> {
 }
 
 impl<'i> Tree<'i> {
-    /// The tree of `text`, whose line ends are normalized.
+    /// The tree of `text`, whose line ends are normalized; `seen` is of it.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::LimitExceeded`], [`crate::error::ErrorKind::Malformed`].
-    pub(crate) fn parse(text: &'i str, limits: &XmlLimits) -> Result<Self> {
+    pub(crate) fn parse(text: &'i str, seen: &Seen, limits: &XmlLimits) -> Result<Self> {
         if text.len() >= wide(super::XML) {
             return Err(beyond("it has 4 GiB or more"));
         }
-        let blocks =
-            Block::all(text).ok_or_else(|| refused("it has a character that XML has not"))?;
+        if !seen.are_characters(text) {
+            return Err(refused("it has a character that XML has not"));
+        }
         let tree = Self {
             text,
             nodes: Vec::with_capacity(text.len() / 64),
@@ -65,9 +68,18 @@ impl<'i> Tree<'i> {
             bindings: Vec::with_capacity(8),
             decoded: Vec::with_capacity(8),
         };
-        let marks = Marks::new(&blocks);
         let scope = Vec::with_capacity(16);
-        let mut parser = Parser { tree, text, at: 0, limits, marks, parent: NONE, depth: 0, scope };
+        let mut parser = Parser {
+            tree,
+            text,
+            at: 0,
+            limits,
+            marks: seen.marks(),
+            parent: NONE,
+            depth: 0,
+            inside: Uses::default(),
+            scope,
+        };
         let read = parser.document();
         let at = parser.at;
         read.map_err(|error| error.with_source(format!("at byte {at}")))?;
@@ -225,8 +237,8 @@ impl<'i> Parser<'i, '_> {
         match self.byte(1) {
             b'/' => self.end_tag(),
             b'!' if self.starts_with(b"<![CDATA[") => self.cdata(),
-            b'!' => self.comment().and_then(|kind| self.node(start, kind)).map(drop),
-            b'?' => self.instruction().and_then(|kind| self.node(start, kind)).map(drop),
+            b'!' => self.comment().and_then(|kind| self.altered(start, kind)),
+            b'?' => self.instruction().and_then(|kind| self.altered(start, kind)),
             _ => self.start_tag(),
         }
     }
@@ -247,7 +259,18 @@ impl<'i> Parser<'i, '_> {
             return Err(no("a text has \"]]>\""));
         }
         self.at = wide(end);
-        self.node(from, Kind::Text { piece, canonical: canonical && !brackets }).map(drop)
+        let kind = Kind::Text { piece, canonical: canonical && !brackets };
+        match kind {
+            Kind::Text { canonical: true, .. } => self.node(from, kind).map(drop),
+            _ => self.altered(from, kind),
+        }
+    }
+
+    /// Appends a node that canonical text has otherwise or not at all.
+    #[inline(never)]
+    fn altered(&mut self, start: usize, kind: Kind) -> Read<()> {
+        self.inside = self.inside.and(Uses::ALTERED);
+        self.node(start, kind).map(drop)
     }
 
     #[inline(never)]
@@ -259,7 +282,7 @@ impl<'i> Parser<'i, '_> {
             (self.piece(self.at, self.at + len), self.rest().get(..len).unwrap_or_default());
         let canonical = memchr3(b'&', b'<', b'>', raw).is_none();
         self.at += len + 3;
-        self.node(start, Kind::Text { piece, canonical }).map(drop)
+        self.altered(start, Kind::Text { piece, canonical })
     }
 
     #[inline(never)]
@@ -311,6 +334,12 @@ impl<'i> Parser<'i, '_> {
         }
         self.at = from + 2 + name.len() + spaces + 1;
         element.end_tag = small(from);
+        // Until here it kept what stands before it.
+        let before = std::mem::replace(&mut element.inside, self.inside);
+        if spaces > 0 {
+            element.inside = Uses::ALTERED;
+        }
+        self.inside = before.and(element.whole());
         (node.after, node.end) = (after, small(self.at));
         (self.parent, self.depth) = (node.parent, self.depth - 1);
         let (first, end) = element.declared;

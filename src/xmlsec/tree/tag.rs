@@ -4,11 +4,11 @@ use memchr::{memchr, memchr2, memchr3};
 
 use super::chars::name_end;
 use super::marks::Marks;
-use super::order::{Order, beginning};
+use super::order::{Order, first_eight};
 use super::parse::{Parser, Read, Scoped, no};
 use super::{
-    AttributeData, Binding, ElementData, Kind, NONE, Name, Piece, Tree, XML, XML_URI, XMLNS_URI,
-    read_bytes, small, wide,
+    AttributeData, Binding, ElementData, Kind, NONE, Name, Piece, Tree, Uses, XML, XML_URI,
+    XMLNS_URI, read_bytes, small, wide,
 };
 use crate::error::Error;
 use crate::xmlsec::limits::beyond;
@@ -19,19 +19,22 @@ const MAX_URI_BYTES: usize = 512;
 /// The [`prefix_key`] of a long prefix: no text has these bytes.
 pub(super) const LONG: u64 = u64::MAX;
 
+/// Behind it each attribute may stand out of order: no name begins with this byte.
+const PREFIXED: u8 = u8::MAX;
+
 /// What is known of a tag whose end is not read yet.
 #[derive(Clone, Copy)]
 struct Tag {
-    /// How many attributes and declarations it has.
-    count: usize,
     /// The first of its declarations in the tree.
     declared: usize,
     /// Everything so far stands as in canonical text.
     canonical: bool,
-    /// An attribute has a prefix, or begins no later in the alphabet than the one before it.
+    /// Its attributes may stand in another order than in canonical text, or the prefix of one has no meaning yet.
     unsettled: bool,
-    /// The first byte of the last attribute.
+    /// The first byte of the last attribute, [`PREFIXED`] if that has a prefix.
     last: u8,
+    /// What its attributes use.
+    uses: Uses,
     /// It is its own end tag.
     empty: bool,
 }
@@ -50,13 +53,23 @@ impl Parser<'_, '_> {
         };
         self.at = wide(name.end);
         let (attributes, declared) = (self.tree.attributes.len(), self.tree.bindings.len());
-        let mut tag =
-            Tag { count: 0, declared, canonical: true, unsettled: false, last: 0, empty: false };
+        let mut tag = Tag {
+            declared,
+            canonical: true,
+            unsettled: false,
+            last: 0,
+            uses: Uses::default(),
+            empty: false,
+        };
         self.plain_attributes(&mut tag)?;
         if self.byte(0) == b'>' {
             self.at += 1;
         } else {
             tag = self.other_attributes(tag)?;
+        }
+        let declarations = self.tree.bindings.len() - declared;
+        if self.tree.attributes.len() - attributes + declarations > self.limits.max_attributes {
+            return Err(too_many_attributes(self.limits.max_attributes));
         }
         if self.scope.len() > self.limits.max_namespaces_in_scope {
             return Err(too_many_in_scope(self.limits.max_namespaces_in_scope));
@@ -66,10 +79,13 @@ impl Parser<'_, '_> {
             Some(meaning) => meaning,
             None => self.namespaces().look_up(name)?,
         };
-        let Settled { sorted, qualified } = match tag.unsettled {
-            true => self.settle_attributes(attributes)?,
-            false => Settled { sorted: true, qualified: false },
-        };
+        // What the tag itself declares may mean something else.
+        if tag.unsettled || declarations > 0 && tag.uses != Uses::default() {
+            let Settled { sorted, uses } = self.settle_attributes(attributes)?;
+            tag.canonical &= sorted;
+            tag.uses = uses;
+        }
+        tag.canonical &= !tag.empty;
         let range = |from: usize, to: usize| (small(from), small(to));
         let id = self.node(
             start,
@@ -80,13 +96,17 @@ impl Parser<'_, '_> {
                 end_tag: small(self.at),
                 attributes: range(attributes, self.tree.attributes.len()),
                 declared: range(declared, self.tree.bindings.len()),
-                canonical: tag.canonical && sorted && !tag.empty,
-                qualified,
+                canonical: tag.canonical,
+                own: Uses::of(namespace).and(tag.uses),
+                // Until its end tag, what stands before it.
+                inside: if tag.empty { Uses::ALTERED } else { self.inside },
             }),
         )?;
         if tag.empty {
+            self.inside = self.inside.and(Uses::ALTERED);
             self.leave_scope(small(declared));
         } else {
+            self.inside = Uses::default();
             (self.parent, self.depth) = (id, self.depth + 1);
         }
         Ok(())
@@ -193,10 +213,6 @@ impl Parser<'_, '_> {
     /// Notes an attribute or namespace declaration. Within a tag nothing is called: that is a tenth of the time.
     #[inline(always)]
     fn keep(&mut self, name: Name, value: Piece, canonical: bool, tag: &mut Tag) -> Read<()> {
-        tag.count += 1;
-        if tag.count > self.limits.max_attributes {
-            return Err(too_many_attributes(self.limits.max_attributes));
-        }
         let first = self.text.as_bytes().get(wide(name.start)).copied().unwrap_or(0);
         if first == b'x'
             && let Some(prefix) = self.declared_prefix(name)
@@ -206,9 +222,19 @@ impl Parser<'_, '_> {
             return self.declare(Binding { prefix, key, uri: value, canonical }, tag.declared);
         }
         tag.canonical &= canonical;
-        tag.unsettled |= name.prefix > 0 || first <= tag.last;
+        let mut namespace = NONE;
+        let mut first = first;
+        if name.prefix > 0 {
+            match nearest(&self.scope, prefix_key(self.text.as_bytes(), name.prefix())) {
+                Some(meaning) => (namespace, tag.uses) = (meaning, tag.uses.and(Uses::of(meaning))),
+                None => tag.unsettled = true,
+            }
+            tag.unsettled |= tag.last > 0;
+            first = PREFIXED;
+        }
+        tag.unsettled |= first <= tag.last;
         tag.last = first;
-        self.tree.attributes.push(AttributeData { name, namespace: NONE, value, canonical });
+        self.tree.attributes.push(AttributeData { name, namespace, value, canonical });
         Ok(())
     }
 
@@ -302,16 +328,16 @@ impl Parser<'_, '_> {
         let Tree { attributes, bindings, decoded, .. } = &mut self.tree;
         let namespaces = Namespaces { text: self.text, bindings, scope: &self.scope };
         let own = attributes.get_mut(first..).unwrap_or_default();
-        let mut qualified = false;
+        let mut uses = Uses::default();
         for one in &mut *own {
             if one.name.prefix > 0 {
                 one.namespace = namespaces.resolve(one.name)?;
-                qualified |= one.namespace != NONE;
+                uses = uses.and(Uses::of(one.namespace));
             }
         }
         let sorted = Order { text: self.text, bindings, decoded }.sort(own);
         let sorted = sorted.ok_or_else(|| no("an element has an attribute twice"))?;
-        Ok(Settled { sorted, qualified })
+        Ok(Settled { sorted, uses })
     }
 }
 
@@ -319,8 +345,7 @@ impl Parser<'_, '_> {
 struct Settled {
     /// They stood in canonical order.
     sorted: bool,
-    /// One has a namespace.
-    qualified: bool,
+    uses: Uses,
 }
 
 /// The namespaces in scope, and what declares them.
@@ -390,7 +415,8 @@ fn nearest(scope: &[Scoped], key: u64) -> Option<u32> {
 /// A prefix as a number, so that none is compared byte by byte; [`LONG`] if it has more than seven bytes.
 #[inline(always)]
 fn prefix_key(text: &[u8], prefix: Piece) -> u64 {
-    if prefix.end - prefix.start > 7 { LONG } else { beginning(text, prefix) }
+    let len = prefix.end - prefix.start;
+    if len > 7 { LONG } else { first_eight(text, prefix.start) & !(u64::MAX >> (8 * len)) }
 }
 
 #[cold]
