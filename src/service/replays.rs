@@ -1,4 +1,4 @@
-//! Tokens that count once: which were used. With `state_dir` a restart and every other process know.
+//! Tokens that count once: which were used, in which realm. With `state_dir` a restart and every other process know.
 //!
 //! The file has a line for each, appended before the token is accepted, and is written anew once most of it has ended.
 //! It is not forced to disk: what is killed loses nothing, a machine without power its last seconds.
@@ -13,13 +13,19 @@ use std::time::SystemTime;
 
 use crate::atomic;
 use crate::clock::to_unix;
+use crate::crypto::sha256;
 use crate::error::{Error, ErrorKind, Result};
+use crate::label::Realm;
 use crate::profiles::oidc::JtiUse;
+use crate::profiles::refused;
 
 /// The file in `state_dir`.
 const FILE: &str = "used-tokens";
-/// How many are remembered, in some 20 MB; with more that have not ended, no further one is accepted.
+/// How many are remembered, in some 20 MB. A realm has as many of them as are free at most: callers of one, who choose ids
+/// and keys of their tokens, take no room from the others.
 const MAX_TOKENS: usize = 400_000;
+/// How many seconds ahead a token may end, so that what fills the memory is gone some day.
+const MAX_AHEAD: u64 = 86_400;
 /// How many are remembered before it is looked which have ended.
 const FEW: usize = 1_024;
 /// For how many seconds a token is remembered beyond its end: clocks may go back.
@@ -36,10 +42,19 @@ pub(crate) struct Replays {
     known: Mutex<Known>,
 }
 
+/// What stands for a token: whose it is, and what tells it from every other of that realm.
+type Id = [u8; 32];
+/// What an id begins with: it stands for the realm.
+type Tag = [u8; 4];
+
 #[derive(Debug, Default)]
 struct Known {
-    /// The end of each, in seconds since 1970, by [`JtiUse::digest`].
-    tokens: HashMap<[u8; 32], u64>,
+    /// The end of each, in seconds since 1970.
+    tokens: HashMap<Id, u64>,
+    /// How many are of each realm.
+    of_realm: HashMap<Tag, usize>,
+    /// None of them ends before.
+    first_end: u64,
     /// With how many it is looked again which have ended.
     many: usize,
     opened: Option<Opened>,
@@ -60,12 +75,22 @@ impl Replays {
         Self { file: state_dir.map(|folder| folder.join(FILE)), known: Mutex::default() }
     }
 
-    /// Remembers a use; whether it is the first.
+    /// Remembers a use in a realm; whether it is the first there.
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`] if too many are remembered, [`ErrorKind::Io`]: the token is not accepted then.
-    pub(crate) fn is_first(&self, token: &JtiUse<'_>, now: SystemTime) -> Result<bool> {
-        let (id, end, now) = (token.digest(), to_unix(token.until).saturating_add(1), to_unix(now));
+    /// [`ErrorKind::Busy`] if too many are remembered, [`ErrorKind::Io`], [`ErrorKind::TokenRefused`] if it lives for too
+    /// long: the token is not accepted then.
+    pub(crate) fn is_first(
+        &self,
+        realm: Option<&Realm>,
+        token: &JtiUse<'_>,
+        now: SystemTime,
+    ) -> Result<bool> {
+        let (id, end, now) =
+            (id_in(realm, token), to_unix(token.until).saturating_add(1), to_unix(now));
+        if end > now.saturating_add(MAX_AHEAD) {
+            return Err(refused("exp is too far ahead"));
+        }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.tokens.contains_key(&id) {
             return Ok(false);
@@ -105,7 +130,7 @@ impl Known {
         &mut self,
         opened: &mut Opened,
         path: &Path,
-        (id, end): ([u8; 32], u64),
+        (id, end): (Id, u64),
         now: u64,
     ) -> Result<bool> {
         let failed = |error| atomic::failed(path, error);
@@ -115,7 +140,7 @@ impl Known {
         }
         let text = format!("{}{}", if torn { "\n" } else { "" }, record(&id, end));
         if let Err(error) = opened.file.write_all(text.as_bytes()) {
-            self.tokens.remove(&id);
+            self.forget(|one, _| *one != id);
             return Err(failed(error));
         }
         if opened.lines > 2 * self.tokens.len() + FEW {
@@ -140,31 +165,72 @@ impl Known {
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             opened.lines += 1;
             // What was cut off in its midst was not accepted.
-            self.tokens.extend(parsed(line));
+            if let Some((id, end)) = parsed(line) {
+                self.insert(id, end);
+            }
         }
         opened.bytes += u64::try_from(whole).unwrap_or_default();
         Ok(!tail.is_empty())
     }
 
     /// Remembers one; whether it was not yet.
-    fn add(&mut self, id: [u8; 32], end: u64, now: u64) -> Result<bool> {
+    fn add(&mut self, id: Id, end: u64, now: u64) -> Result<bool> {
         if self.tokens.contains_key(&id) {
             return Ok(false);
         }
         if self.tokens.len() >= self.many.max(FEW) {
-            self.tokens.retain(|_, end| end.saturating_add(BEYOND) > now);
-            if self.tokens.len() >= MAX_TOKENS {
-                self.tokens.retain(|_, end| *end > now);
-            }
-            if self.tokens.len() >= MAX_TOKENS {
-                return Err(Error::new(ErrorKind::Busy, "too many tokens are remembered")
-                    .with_help("send it again once some of them have ended"));
-            }
-            self.many = (2 * self.tokens.len()).min(MAX_TOKENS);
+            self.forget(|_, end| end.saturating_add(BEYOND) > now);
+            self.many = 2 * self.tokens.len();
         }
-        self.tokens.insert(id, end);
+        if !self.has_room(&id) && self.first_end <= now {
+            self.forget(|_, end| end > now);
+        }
+        if !self.has_room(&id) {
+            return Err(Error::new(ErrorKind::Busy, "too many tokens are remembered")
+                .with_help("send it again once some of them have ended"));
+        }
+        self.insert(id, end);
         Ok(true)
     }
+
+    fn has_room(&self, id: &Id) -> bool {
+        let taken = self.of_realm.get(&tag(id)).copied().unwrap_or_default();
+        taken < MAX_TOKENS.saturating_sub(self.tokens.len())
+    }
+
+    fn insert(&mut self, id: Id, end: u64) {
+        if self.tokens.insert(id, end).is_none() {
+            *self.of_realm.entry(tag(&id)).or_default() += 1;
+        }
+        self.first_end = self.first_end.min(end);
+    }
+
+    /// Keeps those of which this is true.
+    fn forget(&mut self, stays: impl Fn(&Id, u64) -> bool) {
+        self.tokens.retain(|id, end| stays(id, *end));
+        self.of_realm.clear();
+        self.first_end = u64::MAX;
+        for (id, end) in &self.tokens {
+            *self.of_realm.entry(tag(id)).or_default() += 1;
+            self.first_end = self.first_end.min(*end);
+        }
+    }
+}
+
+/// The registration by which a token was believed is its caller's to write: who may open tokens in one realm is not to use
+/// up those of another.
+fn id_in(realm: Option<&Realm>, token: &JtiUse<'_>) -> Id {
+    let mut id = token.digest();
+    let realm = realm.map_or([0; 32], |realm| sha256(realm.as_str().as_bytes()));
+    for (byte, of_realm) in id.iter_mut().zip(tag(&realm)) {
+        *byte = of_realm;
+    }
+    id
+}
+
+const fn tag(id: &Id) -> Tag {
+    let [a, b, c, d, ..] = *id;
+    [a, b, c, d]
 }
 
 impl Opened {
@@ -181,11 +247,11 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)
 }
 
-fn record(id: &[u8; 32], end: u64) -> String {
+fn record(id: &Id, end: u64) -> String {
     format!("{} {end}\n", hex::encode(id))
 }
 
-fn parsed(line: &[u8]) -> Option<([u8; 32], u64)> {
+fn parsed(line: &[u8]) -> Option<(Id, u64)> {
     let (digits, end) = std::str::from_utf8(line).ok()?.trim_end().split_once(' ')?;
     let mut id = [0; 32];
     hex::decode_to_slice(digits, &mut id).ok()?;
@@ -199,9 +265,20 @@ mod tests {
     use super::*;
 
     fn first(replays: &Replays, jti: &str, until: u64, now: u64) -> bool {
+        first_in(None, replays, jti, until, now).unwrap()
+    }
+
+    fn first_in(
+        realm: Option<&str>,
+        replays: &Replays,
+        jti: &str,
+        until: u64,
+        now: u64,
+    ) -> Result<bool> {
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         let token = JtiUse { issuer: "https://issuer.example", jti, until: at(until) };
-        replays.is_first(&token, at(now)).unwrap()
+        let realm = realm.map(|realm| realm.parse().unwrap());
+        replays.is_first(realm.as_ref(), &token, at(now))
     }
 
     #[test]
@@ -261,20 +338,41 @@ mod tests {
     }
 
     #[test]
+    fn each_realm_has_its_own_and_none_lives_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let one = Replays::of(Some(folder.path()));
+        for realm in [None, Some("alpha"), Some("beta")] {
+            assert!(first_in(realm, &one, "a", 100, 0).unwrap(), "{realm:?}");
+        }
+        let again = Replays::of(Some(folder.path()));
+        for realm in [None, Some("alpha"), Some("beta")] {
+            assert!(!first_in(realm, &again, "a", 100, 0).unwrap(), "{realm:?}");
+        }
+        for until in [MAX_AHEAD + 100, u64::MAX >> 2] {
+            let error = first_in(None, &one, "b", until, 50).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::TokenRefused);
+        }
+        assert!(first_in(None, &one, "b", MAX_AHEAD, 50).unwrap());
+    }
+
+    #[test]
     fn too_many_that_live_are_refused_and_those_that_ended_make_room() {
         let replays = Replays::of(None);
-        let id = |n: usize| {
-            let mut id = [0; 32];
-            id.split_at_mut(8).0.copy_from_slice(&n.to_le_bytes());
+        let id = |realm: u8, n: usize| {
+            let mut id = [realm; 32];
+            id.split_at_mut(4).1.split_at_mut(8).0.copy_from_slice(&n.to_le_bytes());
             id
         };
         let mut known = replays.known.lock().unwrap();
-        for n in 0..MAX_TOKENS {
-            assert!(known.add(id(n), 100, 0).unwrap());
-        }
-        assert_eq!(known.add(id(MAX_TOKENS), 100, 0).unwrap_err().kind(), ErrorKind::Busy);
-        assert!(!known.add(id(0), 100, 0).unwrap());
-        assert!(known.add(id(MAX_TOKENS), 200, 100).unwrap());
-        assert_eq!(known.tokens.len(), 1);
+        let fill = |known: &mut Known, realm: u8, end: u64| {
+            (0..MAX_TOKENS).position(|n| known.add(id(realm, n), end, 0).is_err()).unwrap()
+        };
+        // Who comes first leaves as much to the others, and they to those after them.
+        assert_eq!([fill(&mut known, 1, 100), fill(&mut known, 2, 200)], [200_000, 100_000]);
+        assert!(known.add(id(3, 0), 100, 0).unwrap());
+        assert_eq!(known.add(id(1, MAX_TOKENS), 100, 0).unwrap_err().kind(), ErrorKind::Busy);
+        assert!(!known.add(id(1, 0), 100, 0).unwrap());
+        assert!(known.add(id(1, MAX_TOKENS), 200, 100).unwrap());
+        assert_eq!(known.tokens.len(), 100_001);
     }
 }

@@ -14,7 +14,7 @@ use crate::oidc_house::{
 };
 
 const LOGOUT: LogoutTokenRules<'_> =
-    LogoutTokenRules { untyped: Untyped::Refused, replay: &NoReplayCheck };
+    LogoutTokenRules { untyped: Untyped::Refused, max_lifetime: None, replay: &NoReplayCheck };
 
 const SIGNATURES: [&str; 10] =
     ["ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA"];

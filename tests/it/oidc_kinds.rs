@@ -113,7 +113,11 @@ fn logout_token(name: &str, sides: Sides) -> Kind {
         sides.provider.issue_logout_token(&sides.client, &given(), &LogoutTokenOptions::default())
     };
     kind(name, sides, make, |sides, token| {
-        let rules = LogoutTokenRules { untyped: Untyped::Accepted, replay: &NoReplayCheck };
+        let rules = LogoutTokenRules {
+            untyped: Untyped::Accepted,
+            max_lifetime: None,
+            replay: &NoReplayCheck,
+        };
         let keys = verifying(sides);
         sides.relying_party.verify_logout_token(keys.as_ref(), token, &rules).map(drop)
     })

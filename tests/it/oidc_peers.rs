@@ -186,7 +186,8 @@ fn access_and_logout_tokens_are_read_by_peers_and_theirs_by_us() {
     ];
     let rules =
         AccessTokenRules { audience: Some("https://api"), scopes: &["read"], ..Default::default() };
-    let logout_rules = LogoutTokenRules { untyped: Untyped::Refused, replay: &NoReplayCheck };
+    let logout_rules =
+        LogoutTokenRules { untyped: Untyped::Refused, max_lifetime: None, replay: &NoReplayCheck };
     for (name, command) in commands {
         let answers = exchange(command, &tasks);
         assert!(

@@ -62,7 +62,11 @@ const USES: [Use; 9] = [
             house.provider().issue_logout_token(&registered(alg), &given, &options).unwrap()
         },
         open: |house, alg, label, token| {
-            let rules = LogoutTokenRules { untyped: Untyped::Refused, replay: &NoReplayCheck };
+            let rules = LogoutTokenRules {
+                untyped: Untyped::Refused,
+                max_lifetime: None,
+                replay: &NoReplayCheck,
+            };
             let rp = house.relying_party(&registered(alg));
             let keys = house.published_by(label, &[alg]);
             rp.verify_logout_token(Some(&keys), token, &rules).map(drop)

@@ -17,7 +17,7 @@ use crate::oidc_house::{
 use crate::oidc_id_tokens::changed;
 
 const LOGOUT: LogoutTokenRules<'_> =
-    LogoutTokenRules { untyped: Untyped::Refused, replay: &NoReplayCheck };
+    LogoutTokenRules { untyped: Untyped::Refused, max_lifetime: None, replay: &NoReplayCheck };
 
 #[test]
 fn a_logout_token_says_who_is_logged_out_and_counts_once() {
@@ -92,7 +92,7 @@ fn each_claim_of_a_logout_token_counts() {
         let error = verify(typed(), name, value.clone(), &LOGOUT).unwrap_err();
         assert!(!reason(&error).is_empty(), "{name} {value:?}");
     }
-    let older = LogoutTokenRules { untyped: Untyped::Accepted, ..LOGOUT };
+    let older = LogoutTokenRules { untyped: Untyped::Accepted, max_lifetime: None, ..LOGOUT };
     for (header, strict, lenient) in [
         (json!({}), false, true),
         (json!({ "typ": "JWT" }), false, true),

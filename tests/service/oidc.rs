@@ -175,6 +175,41 @@ fn a_used_assertion_stays_used_after_a_restart_and_in_every_process() {
     assert_eq!(kept.lines().count(), 3, "{kept}");
 }
 
+/// Who may open tokens in a realm writes the registration that they are believed by: it uses up none of another realm.
+#[test]
+fn what_counts_once_does_so_in_each_realm_and_no_longer_than_a_day() {
+    let shop = shop(&ALL);
+    let client = client(json!({"jwks": jwks(&shop, "/v1/rp/jwks.json")}));
+    let assertion = json!({"issuer": ISSUER, "client": client, "lifetime": 200_000});
+    let long = done(&shop, "client-assertion/issue", &assertion)["token"].clone();
+    let assertion = json!({"issuer": ISSUER, "client": client});
+    let token = done(&shop, "client-assertion/issue", &assertion)["token"].clone();
+    let ask = json!({"issuer": ISSUER, "client": client, "token": token});
+    for realm in ["", "?realm=alpha", "?realm=beta"] {
+        let verify = format!("client-assertion/verify{realm}");
+        assert_eq!([post(&shop, &verify, &ask).0, post(&shop, &verify, &ask).0], [200, 422]);
+    }
+    let mut ask =
+        json!({"issuer": ISSUER, "client": client, "token": long, "max_lifetime": u64::MAX});
+    let refused = post(&shop, "client-assertion/verify", &ask);
+    assert_eq!((refused.0, &refused.1["code"]), (422, &json!("token_refused")));
+    // As long as it may be where nobody says more.
+    let sub = json!({"sub": "alice"});
+    let logout = |lifetime| {
+        let body = json!({"issuer": ISSUER, "client": client, "claims": sub, "lifetime": lifetime});
+        done(&shop, "logout-token/issue", &body)["token"].clone()
+    };
+    ask["provider_jwks"] = jwks(&shop, "/.well-known/jwks.json");
+    ask.as_object_mut().unwrap().remove("max_lifetime");
+    for (lifetime, status) in [(120, 200), (7_200, 422), (200_000, 422)] {
+        ask["token"] = logout(lifetime);
+        assert_eq!(post(&shop, "logout-token/verify", &ask).0, status, "{lifetime}");
+    }
+    ask["token"] = logout(7_200);
+    ask["max_lifetime"] = json!(7_200);
+    done(&shop, "logout-token/verify", &ask);
+}
+
 #[test]
 fn a_clients_secret_is_in_no_answer_and_mistakes_are_the_callers() {
     let shop = shop(&ALL);

@@ -75,7 +75,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Outcome> {
             let provider_keys = args.provider_keys.read(client.id_token().signing)?;
             let replay = replay_file::guard(args.replay.as_deref(), &context.clock);
             let untyped = if args.accept_untyped { Untyped::Accepted } else { Untyped::Refused };
-            let rules = LogoutTokenRules { untyped, replay: &*replay };
+            let rules = LogoutTokenRules { untyped, max_lifetime: None, replay: &*replay };
             let rp = args.issuer.relying_party(context, &client)?;
             let token = args.files.read_token()?;
             let found = rp.verify_logout_token(provider_keys.as_ref(), &token, &rules)?;

@@ -41,6 +41,8 @@ impl Default for LogoutTokenOptions {
 pub struct LogoutTokenRules<'a> {
     /// Whether it may come without its typ, as those of older providers do.
     pub untyped: Untyped,
+    /// How far ahead `exp` may be, and how long ago the token made; `None`: however far.
+    pub max_lifetime: Option<Duration>,
     /// Remembers the tokens that were seen.
     pub replay: &'a dyn ReplayGuard,
 }
@@ -118,6 +120,9 @@ pub(super) fn check(
     }
     if text(claims, "sub").is_none() && text(claims, "sid").is_none() {
         return Err(refused("the token names neither subject nor session"));
+    }
+    if let Some(most) = rules.max_lifetime {
+        rules::check_lifetime(claims, now.time, most.saturating_add(now.skew()))?;
     }
     JtiUse::of(claims, now.skew())?.first(rules.replay)?;
     Ok(accepted)

@@ -92,7 +92,8 @@ struct VerifyRequest {
     /// Whether `aud` of an assertion may be a list.
     #[serde(default)]
     audience_list: bool,
-    /// How many seconds ahead `exp` may be; absent: an hour, of an assertion ten minutes.
+    /// How many seconds ahead `exp` may be; absent: an hour, of an assertion ten minutes. Of what counts once, a day at
+    /// most.
     max_lifetime: Option<u64>,
 }
 
@@ -119,7 +120,12 @@ fn verify_logout(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
     let client = client(&body.client)?;
     let keys = provider_keys(body.provider_jwks.as_deref(), client.id_token().signing)?;
     let guard = |token: &JtiUse<'_>| first(call, token);
-    let rules = LogoutTokenRules { untyped: body.untyped(Untyped::Refused), replay: &guard };
+    let max_lifetime = lifetime(body.max_lifetime, Duration::from_secs(3_600));
+    let rules = LogoutTokenRules {
+        untyped: body.untyped(Untyped::Refused),
+        max_lifetime: Some(max_lifetime),
+        replay: &guard,
+    };
     let party = relying_party(call, client, &body.issuer);
     let token = party.verify_logout_token(keys.as_ref(), &body.token, &rules);
     Accepted::with(call, party.client(), token)
@@ -195,7 +201,7 @@ fn verify_assertion(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
 
 fn first(call: &Call<'_>, token: &JtiUse<'_>) -> Result<bool> {
     let service = &call.service.0;
-    service.replays.is_first(token, service.clock.now())
+    service.replays.is_first(call.asked.realm.as_ref(), token, service.clock.now())
 }
 
 fn issue_userinfo(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
