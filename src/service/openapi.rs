@@ -210,7 +210,8 @@ fn parameters(route: &Route) -> Vec<Value> {
     });
     let once = route.once.then(|| {
         json!({ "name": "Idempotency-Key", "in": "header",
-            "description": "Does the step once, however often it is sent within a day: a new one for each step",
+            "description": "Does the step once, however often it is sent within a day: a new one for each step. The process keeps \
+                the last 64 answers of each caller until it ends",
             "schema": { "type": "string", "pattern": idempotency::PATTERN } })
     });
     let known = route.kept.then(|| {

@@ -3,6 +3,7 @@
 use claviger::journal::Event;
 use serde_json::json;
 
+use super::running::Running;
 use super::shop::{ES256, KEY, SEAL, Shop};
 
 const STEPS: [&str; 7] = ["stage", "generate", "promote", "reorder", "retire", "revoke", "undo"];
@@ -179,4 +180,31 @@ fn the_same_request_is_done_once() {
     assert_eq!(send("promote", "k3", promote.clone()).0, 409);
     assert_eq!(send("promote", "k4", promote).0, 200);
     assert_eq!(send("stage", "a b", stage).0, 400);
+}
+
+/// Answers under an `Idempotency-Key` do not outlive their process: what is sent again after a restart is carried out.
+#[test]
+fn what_is_sent_again_after_a_restart_finds_its_work_done() {
+    let shop = Shop::new(&["stage", "generate", "promote", "reorder", "retire", "revoke"]);
+    for (what, body, again) in [
+        ("stage", json!({"alias": "c"}), 409),
+        ("generate", json!({"alias": "g"}), 400),
+        ("promote", json!({"alias": "c", "force": true}), 200),
+        ("reorder", json!({"aliases": ["a", "b", "c", "g"], "force": true}), 200),
+        ("retire", json!({"alias": "b", "force": true}), 404),
+        ("revoke", json!({"alias": "c", "force": true}), 200),
+    ] {
+        let ask = |running: &Running| {
+            let headers = [("idempotency-key", what)];
+            let path = format!("/v1/labels/{ES256}/{what}");
+            running.post_with(&path, KEY, &headers, &body.to_string())
+        };
+        let first = ask(shop.running());
+        assert_eq!((first.0, &first.1["done"]), (200, &json!(true)), "{what}: {}", first.1);
+        assert_eq!(ask(shop.running()), first);
+        let (text, restarted) = (shop.text(), shop.another());
+        let (status, answer) = ask(&restarted);
+        assert_eq!((status, shop.text()), (again, text), "{what}: {answer}");
+        assert_ne!(answer["done"], json!(true), "{what}: {answer}");
+    }
 }
