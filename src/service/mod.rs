@@ -9,6 +9,7 @@
 //! `routes` says path, right and body, and the grants, the limits and the OpenAPI document follow from it.
 
 mod activity;
+mod advice;
 mod answer;
 mod asked;
 mod audit;

@@ -6,6 +6,7 @@ use std::error::Error as _;
 use hyper::StatusCode;
 use serde::Serialize;
 
+use super::advice::over_http;
 use crate::access::{Right, Scope};
 use crate::error::{Error, ErrorKind};
 use crate::problem::Severity;
@@ -132,11 +133,10 @@ impl From<Error> for Problem {
             // What is mapped beside it is for who may read that.
             if error.kind() == ErrorKind::UnknownLabel {
                 return problem.with_help(
-                    "GET /v1/labels lists what the caller may read; `claviger explain LABEL` shows an \
-                     administrator which stores were asked",
+                    "GET /v1/labels lists what the caller may read, GET /v1/labels/{label}/explain which stores were asked",
                 );
             }
-            return Self { help: error.help().map(|help| help.to_owned().into()), ..problem };
+            return Self { help: error.help().map(|help| over_http(help).into()), ..problem };
         }
         // Paths and reasons of the surroundings are for operators.
         log::error!("{}: {}", error.kind().code(), in_full(&error));

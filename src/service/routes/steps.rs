@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{Actor, MappingName};
 use crate::rotation::{NextKey, Origin, Overrides, Report, Request, Rotation, Step};
 use crate::service::Problem;
+use crate::service::advice::over_http;
 use crate::service::call::Call;
 use crate::service::route::{Change, Route};
 
@@ -334,7 +335,7 @@ fn take(
             Some(next) => rotation.plan_generated(&request, next)?,
             None => rotation.plan(&request)?,
         };
-        let report = rotation.report_preview(plan, request.overrides);
+        let report = rotation.report_preview(plan, request.overrides).advising(over_http);
         return Ok(Stepped { report, generation: call.snapshot.generation(), not_taken: None });
     }
     let actor = Actor::of_this_process(call.asked.caller.as_ref().map(ToString::to_string));
@@ -345,7 +346,7 @@ fn take(
         None => rotation.apply(&request),
     };
     let plan = plan.map_err(|error| refusal(&rotation, &request, error))?;
-    let report = rotation.report_done(plan);
+    let report = rotation.report_done(plan).advising(over_http);
     call.note(|noted| noted.journal = report.head.clone().flatten());
     // The step is done whatever comes of this: a failure must not look like one of the step.
     let not_taken = service.keyring.reload().err().map(Problem::of_files);
