@@ -82,8 +82,8 @@ pub struct Rotation {
     notes: Vec<String>,
     /// What was edited by hand.
     edited: Vec<MappingChange>,
-    /// What stands there is not as the journal has it, and was only looked at.
-    behind: bool,
+    /// When it was seen that what stands there is not as the journal has it; it was only looked at.
+    behind: Option<SystemTime>,
     lock: Option<Lock>,
 }
 
@@ -202,7 +202,7 @@ impl Rotation {
             history,
             notes: Vec::new(),
             edited: Vec::new(),
-            behind: false,
+            behind: None,
             lock: None,
         })
     }
@@ -225,7 +225,7 @@ impl Rotation {
     /// mappings were edited by hand, or a step was cut short.
     #[must_use]
     pub const fn is_behind(&self) -> bool {
-        self.behind
+        self.behind.is_some()
     }
 
     /// The journal as far as it goes.
@@ -431,7 +431,8 @@ impl Rotation {
     }
 
     /// The next time at which something of what a label publishes may change: when a staged key may act, or
-    /// the next step of a schedule.
+    /// the next step of a schedule. A key of which the journal does not know yet may act at no time: its wait begins
+    /// with the record of it.
     /// A key set that is cached no longer than until then is never a step behind.
     #[must_use]
     pub fn next_step(&self, label: &LabelName, realm: Option<&Realm>) -> Option<SystemTime> {
@@ -447,8 +448,9 @@ impl Rotation {
             .filter_map(|(name, key)| {
                 let scope = (&name.label, name.realm.as_ref());
                 let known = announce::announcement(&config, set, &self.history, scope, key, now)?;
+                let is_recorded = self.behind.is_none_or(|seen| known.since < seen);
                 match known.ready {
-                    Ready::At(time) => Some(time),
+                    Ready::At(time) if is_recorded => Some(time),
                     _ => None,
                 }
             })

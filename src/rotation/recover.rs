@@ -46,7 +46,7 @@ impl Rotation {
             }
             return self.restore_tombstones();
         }
-        self.behind = !records.is_empty();
+        self.behind = records.first().map(|record| record.time);
         for mut record in records {
             record.seq = self.history.next_seq().ok_or_else(Journal::uncountable)?;
             self.history.records.push(record);
