@@ -97,6 +97,11 @@ fn mistakes_are_told_and_old_metadata_are_refused() {
         .output()
         .unwrap();
     let elliptic = json!({"certificates": String::from_utf8(elliptic.stdout).unwrap()});
+    let chosen = |by: &str, what: &str| {
+        let mut peer = elliptic.clone();
+        peer[by] = json!(what);
+        peer
+    };
     let metadata = |entity_id: &str, location: &str| {
         let endpoint = json!({"service": "SingleSignOnService", "binding": "HTTP-POST",
             "location": location});
@@ -115,6 +120,8 @@ fn mistakes_are_told_and_old_metadata_are_refused() {
         ("sign", json!({"role": "idp", "xml": "<a/>"})),
         ("sign", json!({"role": "both", "xml": RESPONSE})),
         ("verify", json!({"peer": {}, "xml": RESPONSE})),
+        ("verify", json!({"peer": chosen("role", "idp"), "xml": RESPONSE})),
+        ("verify", json!({"peer": chosen("entity_id", "https://i"), "xml": RESPONSE})),
         ("verify", json!({"peer": idp, "xml": RESPONSE, "allow": ["everything"]})),
         ("encrypt", json!({"peer": idp, "xml": REQUEST})),
     ] {

@@ -71,7 +71,7 @@ struct EncryptRequest {
     content: Option<String>,
     /// The key transport by its XML name; absent: what the peer prefers.
     key_transport: Option<String>,
-    /// What is allowed though it is weak: cbc, rsa1_5, 3des.
+    /// What is allowed though it is weak: cbc, rsa1_5.
     #[serde(default)]
     allow: Vec<String>,
 }

@@ -68,6 +68,11 @@ impl Peer {
                 self.role.map(Into::into),
                 call.service.0.clock.now(),
             ),
+            (None, Some(_)) if self.entity_id.is_some() || self.role.is_some() => {
+                let text = "\"entity_id\" and \"role\" choose among what metadata have";
+                Err(Error::new(ErrorKind::Usage, text)
+                    .with_help("leave them out beside \"certificates\", which are one peer's"))
+            }
             (None, Some(certificates)) => KnownPeer::from_certificates(certificates.as_bytes()),
             _ => Err(Error::new(ErrorKind::Usage, "the peer is not said, or twice")
                 .with_help("send one of \"metadata\" and \"certificates\"")),
