@@ -202,10 +202,8 @@ pub(super) fn target<'m>(
     };
     let places = |all: &[(&MappingName, &Mapping)]| {
         let place = |name: &MappingName| match &name.realm {
-            Some(realm) if request.origin.is_here() => {
-                format!("\"{}\" (--realm {realm})", name.store)
-            }
-            _ => format!("\"{}\"", name.store),
+            Some(realm) => format!("\"{}\" (--realm {realm})", name.store),
+            None => format!("\"{}\"", name.store),
         };
         all.iter().map(|(name, _)| place(name)).collect::<Vec<_>>().join(", ")
     };

@@ -26,16 +26,6 @@ pub struct Report {
     pub notes: Vec<String>,
 }
 
-impl Report {
-    /// The same with its advice in other words.
-    pub(crate) fn advising(mut self, told: impl Fn(&str) -> String) -> Self {
-        let gates = self.plan.gates.iter_mut().map(|gate| &mut gate.help);
-        let texts = gates.chain(&mut self.plan.consequences).chain(&mut self.notes);
-        texts.for_each(|text| *text = told(text));
-        self
-    }
-}
-
 impl Rotation {
     /// Of a step that was done.
     #[must_use]

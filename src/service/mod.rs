@@ -9,7 +9,6 @@
 //! `routes` says path, right and body, and the grants, the limits and the OpenAPI document follow from it.
 
 mod activity;
-mod advice;
 mod answer;
 mod asked;
 mod audit;

@@ -6,7 +6,6 @@ use std::error::Error as _;
 use hyper::StatusCode;
 use serde::Serialize;
 
-use super::advice::over_http;
 use crate::access::{Right, Scope};
 use crate::error::{Error, ErrorKind};
 use crate::problem::Severity;
@@ -21,7 +20,7 @@ pub struct Problem {
     pub code: &'static str,
     /// One sentence on this very request.
     pub detail: Cow<'static, str>,
-    /// What to do next.
+    /// What to do next. A command of the command line is the route of that name as well, with its options as members.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<Cow<'static, str>>,
     /// When the same request would be granted, in RFC 3339; absent: nobody knows.
@@ -136,7 +135,7 @@ impl From<Error> for Problem {
                     "GET /v1/labels lists what the caller may read, GET /v1/labels/{label}/explain which stores were asked",
                 );
             }
-            return Self { help: error.help().map(|help| over_http(help).into()), ..problem };
+            return Self { help: error.help().map(|help| help.to_owned().into()), ..problem };
         }
         // Paths and reasons of the surroundings are for operators.
         log::error!("{}: {}", error.kind().code(), in_full(&error));

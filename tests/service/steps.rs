@@ -208,34 +208,3 @@ fn what_is_sent_again_after_a_restart_finds_its_work_done() {
         assert_ne!(answer["done"], json!(true), "{what}: {answer}");
     }
 }
-
-/// Who asks over HTTP cannot type commands.
-#[test]
-fn advice_names_routes_where_the_command_line_names_commands() {
-    let shop = Shop::new(&STEPS);
-    let told = shop.done(ES256, "stage", &json!({"alias": "c"}));
-    let mut advice = vec![told["plan"]["consequences"].clone()];
-    for (what, body, code) in [
-        ("stage", json!({"alias": "c"}), (409, "step_refused")),
-        ("generate", json!({"alias": "c"}), (400, "usage")),
-        ("promote", json!({"alias": "c"}), (409, "not_announced")),
-        ("promote", json!({"alias": "x"}), (404, "unknown_alias")),
-        ("retire", json!({"alias": "a"}), (409, "step_refused")),
-        ("retire", json!({"alias": "cc"}), (404, "unknown_alias")),
-        ("revoke", json!({"alias": "x"}), (404, "unknown_alias")),
-        ("reorder", json!({"aliases": ["a"]}), (409, "step_refused")),
-    ] {
-        advice.push(shop.refused(ES256, what, &body, code)["help"].clone());
-    }
-    advice.push(
-        shop.refused(SEAL, "revoke", &json!({"alias": "s"}), (409, "step_refused"))["help"].clone(),
-    );
-    for one in &advice {
-        let text = one.to_string();
-        assert!(!text.contains("claviger") && !text.contains("--"), "{text}");
-    }
-    let promote = r#"POST /v1/labels/{label}/promote {"alias":"c"}"#;
-    for at in [0, 1] {
-        assert!(advice[at].to_string().replace('\\', "").contains(promote), "{advice:?}");
-    }
-}

@@ -13,7 +13,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{Actor, MappingName};
 use crate::rotation::{NextKey, Origin, Overrides, Report, Request, Rotation, Step};
 use crate::service::Problem;
-use crate::service::advice::over_http;
 use crate::service::call::Call;
 use crate::service::route::{Change, Route};
 
@@ -335,7 +334,7 @@ fn take(
             Some(next) => rotation.plan_generated(&request, next)?,
             None => rotation.plan(&request)?,
         };
-        let report = rotation.report_preview(plan, request.overrides).advising(over_http);
+        let report = rotation.report_preview(plan, request.overrides);
         return Ok(Stepped { report, generation: call.snapshot.generation(), not_taken: None });
     }
     let actor = Actor::of_this_process(call.asked.caller.as_ref().map(ToString::to_string));
@@ -346,7 +345,7 @@ fn take(
         None => rotation.apply(&request),
     };
     let plan = plan.map_err(|error| refusal(&rotation, &request, error))?;
-    let report = rotation.report_done(plan).advising(over_http);
+    let report = rotation.report_done(plan);
     call.note(|noted| noted.journal = report.head.clone().flatten());
     // The step is done whatever comes of this: a failure must not look like one of the step.
     let not_taken = service.keyring.reload().err().map(Problem::of_files);
