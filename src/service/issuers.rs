@@ -13,7 +13,7 @@ use crate::access::{Credential, KeySetUrl, TokenKeys};
 use crate::config::{Config, Policy, TokenLimits, UnknownKid};
 use crate::error::{Error, ErrorKind, Result};
 use crate::keyring::Snapshot;
-use crate::ops::{KeySet, KeySetPolicy, PeerRules};
+use crate::ops::{KeySet, PeerRules};
 use crate::remote::{RemoteKeys, RemoteOptions, Roots};
 
 /// All of them.
@@ -117,17 +117,10 @@ fn names(config: &Config, url: &KeySetUrl) -> bool {
 
 fn rules(policy: &Policy, url: &KeySetUrl) -> Result<PeerRules> {
     let names: Vec<&str> = url.algorithms.iter().map(|row| row.name).collect();
-    let rules = PeerRules::verify(&names)?;
-    Ok(PeerRules {
-        policy: KeySetPolicy {
-            limits: policy.limits.clone(),
-            // Who names a kid means it: a stranger is not to cost a try with every key.
-            unknown_kid: UnknownKid::Reject,
-            ..rules.policy.clone()
-        },
-        min_rsa_bits: policy.min_rsa_bits,
-        ..rules
-    })
+    let mut rules = PeerRules::verify(&names)?.under(policy);
+    // Who names a kid means it: a stranger is not to cost a try with every key.
+    rules.policy.unknown_kid = UnknownKid::Reject;
+    Ok(rules)
 }
 
 fn options(service: &Service, url: &KeySetUrl) -> Result<RemoteOptions> {

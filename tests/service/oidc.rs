@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::running::Running;
-use super::shop::{ES256, KEY, Shop};
+use super::shop::{ES256, KEY, Shop, jwk};
 
 const ISSUER: &str = "https://op.example";
 
@@ -274,6 +274,43 @@ fn keys_that_are_unfit_are_whose_they_are() {
     let body = json!({"issuer": ISSUER, "client": registration, "claims": {"sub": "alice"}});
     let (status, problem) = post(&mapped, "id-token/issue", &body);
     assert_eq!((status, &problem["code"]), (500, &json!("key_unfit")), "{problem}");
+}
+
+/// The bounds of the configuration hold for keys that come with a request as for others.
+#[test]
+fn keys_of_a_body_are_under_the_policy() {
+    let shop = shop(&ALL);
+    let mut key: Value = serde_json::from_str(&jwk("r", "rsa")).unwrap();
+    for private in ["d", "p", "q", "dp", "dq", "qi"] {
+        key.as_object_mut().unwrap().remove(private);
+    }
+    let body = json!({"issuer": ISSUER, "client": client(json!({"id_token_signed_response_alg": "RS256"})),
+        "token": "a.b.c", "as_client": true, "provider_jwks": {"keys": [key]}});
+    assert_eq!(post(&shop, "id-token/verify", &body).0, 422);
+    shop.write(&shop.text().replace("[policy]\n", "[policy]\nmin_rsa_bits = 8192\n"));
+    shop.service.keyring().reload().unwrap();
+    let (status, problem) = post(&shop, "id-token/verify", &body);
+    assert_eq!((status, &problem["code"]), (400, &json!("malformed")), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().starts_with("\"provider_jwks\": "), "{problem}");
+}
+
+#[test]
+fn times_that_no_verifier_knows_are_refused() {
+    let shop = shop(&ALL);
+    let issue = |lifetime: u64| {
+        let body = json!({"issuer": ISSUER, "client": client(json!({})), "lifetime": lifetime,
+            "claims": {"sub": "alice", "auth_time": 1_800_003_600}});
+        post(&shop, "id-token/issue", &body)
+    };
+    for lifetime in [0, 253_402_300_800 - 1_800_000_000, 1 << 63, u64::MAX] {
+        assert_eq!(issue(lifetime).1["code"], json!("usage"), "{lifetime}");
+    }
+    let token = issue(600).1["token"].clone();
+    let mut ask = json!({"issuer": ISSUER, "client": client(json!({})), "token": token});
+    done(&shop, "id-token/verify", &ask);
+    // The user is still to authenticate.
+    ask["max_age"] = json!(60);
+    assert_eq!(post(&shop, "id-token/verify", &ask).0, 422);
 }
 
 #[test]

@@ -78,6 +78,17 @@ impl PeerRules {
         Self { name, ..self }
     }
 
+    /// The same rules under the policy of a configuration: its bounds on tokens and keys.
+    #[must_use]
+    pub fn under(self, policy: &Policy) -> Self {
+        let set = KeySetPolicy {
+            limits: policy.limits.clone(),
+            short_hmac_keys: policy.allow_short_hmac_keys,
+            ..self.policy
+        };
+        Self { policy: set, min_rsa_bits: policy.min_rsa_bits, ..self }
+    }
+
     fn admit(&self, key: &LabelKey) -> Result<()> {
         if let KeyKind::Rsa { bits } = key.key.kind()
             && bits < self.min_rsa_bits

@@ -378,9 +378,12 @@ impl<'c> Found<'c> {
         let auth_time = date(claims, "auth_time")
             .map_err(refused_by)?
             .ok_or_else(|| refused("auth_time is missing"))?;
-        let now = Duration::from_secs(now).as_secs_f64();
-        if auth_time + max_age.as_secs_f64() + skew.as_secs_f64() < now {
+        let (now, skew) = (Duration::from_secs(now).as_secs_f64(), skew.as_secs_f64());
+        if auth_time + max_age.as_secs_f64() + skew < now {
             return Err(refused("the user authenticated too long ago"));
+        }
+        if auth_time > now + skew {
+            return Err(refused("auth_time is in the future"));
         }
         Ok(())
     }

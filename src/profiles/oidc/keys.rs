@@ -12,7 +12,7 @@ use crate::catalogue::LabelUse;
 use crate::error::{Error, ErrorKind, Result};
 use crate::keyring::Place;
 use crate::label::{LabelName, Realm};
-use crate::ops::{KeySet, KeySetPolicy, PeerKeySet, PeerRules};
+use crate::ops::{KeySet, PeerKeySet, PeerRules};
 
 /// The keys of one side of a token.
 #[derive(Clone, Debug)]
@@ -340,16 +340,7 @@ impl Now<'_> {
 
     /// The rules under the policy of this keyring.
     fn here(&self, rules: &PeerRules) -> PeerRules {
-        let policy = &self.snapshot.config().policy;
-        PeerRules {
-            policy: KeySetPolicy {
-                limits: policy.limits.clone(),
-                short_hmac_keys: policy.allow_short_hmac_keys,
-                ..KeySetPolicy::default()
-            },
-            min_rsa_bits: policy.min_rsa_bits,
-            ..rules.clone()
-        }
+        rules.clone().under(&self.snapshot.config().policy)
     }
 }
 
@@ -369,8 +360,6 @@ fn both_ways(agreed: Encryption) -> Result<PeerRules> {
 pub(super) fn required(keys: Option<&Arc<KeySet>>) -> Result<Keys> {
     keys.map(|set| Keys::of(Arc::clone(set))).ok_or_else(|| {
         let text = "the keys of the provider are needed";
-        Error::new(ErrorKind::Usage, text).with_help(
-            "give its JWK set: `provider_jwks`, on the command line --provider-jwks FILE",
-        )
+        Error::new(ErrorKind::Usage, text).with_help("give its JWK set: --provider-jwks")
     })
 }

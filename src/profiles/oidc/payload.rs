@@ -10,6 +10,7 @@ use crate::clock::to_unix;
 use crate::error::Result;
 use crate::profiles::claims::generate_id;
 use crate::profiles::members::Members;
+use crate::profiles::times::NEVER;
 
 /// Claims as they are signed.
 pub(super) struct Payload {
@@ -52,9 +53,9 @@ impl<'c> Draft<'c> {
     /// Sets `iat` and `exp`.
     pub(super) fn set_times(&mut self, now: SystemTime, lifetime: Duration) -> Result<()> {
         let iat = to_unix(now);
-        let exp = iat.checked_add(lifetime.as_secs()).filter(|exp| *exp > iat);
-        let exp =
-            exp.ok_or_else(|| usage("a lifetime is at least one second, and ends some day"))?;
+        let exp = iat.checked_add(lifetime.as_secs()).filter(|exp| (iat + 1..NEVER).contains(exp));
+        let text = "a lifetime is at least one second, and ends before the year 9999";
+        let exp = exp.ok_or_else(|| usage(text))?;
         self.set("iat", &iat)?;
         self.set("exp", &exp)?;
         self.expires = Some(exp);

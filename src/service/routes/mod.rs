@@ -20,6 +20,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::call::Call;
 use super::route::Route;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json;
@@ -49,8 +50,14 @@ pub(crate) fn all() -> Vec<Route> {
 }
 
 /// The keys of somebody else, in a JWK set that is a member of a body.
-fn peer_keys(member: &str, jwks: &RawValue, rules: &PeerRules) -> Result<Arc<KeySet>> {
-    let set = PeerKeySet::from_jwks(jwks.get().as_bytes(), rules);
+fn peer_keys(
+    call: &Call<'_>,
+    member: &str,
+    jwks: &RawValue,
+    rules: PeerRules,
+) -> Result<Arc<KeySet>> {
+    let rules = rules.under(&call.snapshot.config().policy);
+    let set = PeerKeySet::from_jwks(jwks.get().as_bytes(), &rules);
     let keys = set.and_then(|set| set.keys().cloned());
     keys.map_err(|error| callers(error).about(format_args!("\"{member}\"")))
 }

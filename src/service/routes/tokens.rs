@@ -61,7 +61,7 @@ fn seal(call: &Call<'_>, body: SealRequest) -> Result<SealedToken> {
     let profile = tokens.profile();
     if let Some(peer) = &body.peer {
         tokens.require_peers()?;
-        tokens = tokens.with_peer(peer_keys("peer", peer, &profile.peer_encrypts()?)?)?;
+        tokens = tokens.with_peer(peer_keys(call, "peer", peer, profile.peer_encrypts()?)?)?;
     }
     let token = tokens.seal(&claims(&body.claims)?)?;
     note_acting(call, || tokens.acting());
@@ -114,7 +114,7 @@ fn open(call: &Call<'_>, body: OpenRequest) -> Result<OpenedToken> {
     let profile = tokens.profile();
     if let Some(peer) = &body.peer {
         tokens.require_peers()?;
-        tokens = tokens.with_peer(peer_keys("peer", peer, &profile.peer_signs()?)?)?;
+        tokens = tokens.with_peer(peer_keys(call, "peer", peer, profile.peer_signs()?)?)?;
     }
     match (body.issuer, body.audience) {
         (Some(issuer), Some(audience)) => {

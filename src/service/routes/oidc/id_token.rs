@@ -134,7 +134,7 @@ fn verify(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
         let token = provider.verify_id_token(&client, &body.token, &rules);
         return Accepted::with(call, &client, token);
     }
-    let keys = provider_keys(body.provider_jwks.as_deref(), client.id_token().signing)?;
+    let keys = provider_keys(call, body.provider_jwks.as_deref(), client.id_token().signing)?;
     let party = relying_party(call, client, &body.issuer);
     let token = party.verify_id_token(keys.as_ref(), &body.token, &rules);
     Accepted::with(call, party.client(), token)

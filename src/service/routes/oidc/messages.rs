@@ -118,7 +118,7 @@ fn issue_logout(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
 
 fn verify_logout(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
     let client = client(&body.client)?;
-    let keys = provider_keys(body.provider_jwks.as_deref(), client.id_token().signing)?;
+    let keys = provider_keys(call, body.provider_jwks.as_deref(), client.id_token().signing)?;
     let guard = |token: &JtiUse<'_>| first(call, token);
     let max_lifetime = lifetime(body.max_lifetime, Duration::from_secs(3_600));
     let rules = LogoutTokenRules {
@@ -136,7 +136,7 @@ fn issue_request(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
     let keys = match (&body.provider_jwks, client.request_object().encryption) {
         (Some(jwks), Some(agreed)) => {
             let rules = PeerRules::encrypt(&[agreed.alg.name, agreed.enc.name])?;
-            Some(peer_keys("provider_jwks", jwks, &rules)?)
+            Some(peer_keys(call, "provider_jwks", jwks, rules)?)
         }
         _ => None,
     };
@@ -238,7 +238,7 @@ struct Userinfo {
 fn open_userinfo(call: &Call<'_>, body: UserinfoRequest) -> Result<Userinfo> {
     let client = client(&body.client)?;
     let keys = match client.userinfo().signing {
-        Some(algorithm) => provider_keys(body.provider_jwks.as_deref(), Some(algorithm))?,
+        Some(algorithm) => provider_keys(call, body.provider_jwks.as_deref(), Some(algorithm))?,
         None => None,
     };
     let party = relying_party(call, client, &body.issuer);

@@ -113,13 +113,15 @@ fn client(registration: &RawValue) -> Result<Client> {
 
 /// The provider's keys that verify what a client registered; none are needed where the client's secret does.
 fn provider_keys(
+    call: &Call<'_>,
     jwks: Option<&RawValue>,
     algorithm: Option<&'static Algorithm>,
 ) -> Result<Option<Arc<KeySet>>> {
     let algorithm = algorithm.map_or_else(|| Algorithm::named("RS256"), Ok)?;
     match jwks {
         Some(jwks) if !matches!(algorithm.family, Family::Hmac(_)) => {
-            peer_keys("provider_jwks", jwks, &PeerRules::verify(&[algorithm.name])?).map(Some)
+            let rules = PeerRules::verify(&[algorithm.name])?;
+            peer_keys(call, "provider_jwks", jwks, rules).map(Some)
         }
         _ => Ok(None),
     }
