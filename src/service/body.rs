@@ -16,16 +16,21 @@ use serde::de::IgnoredAny;
 use super::{Limits, Problem};
 use crate::json;
 
-/// The whole body.
+/// The whole body. `waits` is asked for what is held while it is waited for.
 ///
 /// # Errors
-/// 413 if it is too large, 408 if it takes too long, 400 if the connection breaks off.
-pub(crate) async fn collect(body: &mut Incoming, limits: &Limits) -> Result<Bytes, Problem> {
+/// 413 if it is too large, 408 if it takes too long, 400 if the connection breaks off; those of `waits`.
+pub(crate) async fn collect<W>(
+    body: &mut Incoming,
+    limits: &Limits,
+    waits: impl FnOnce() -> Result<W, Problem>,
+) -> Result<Bytes, Problem> {
     let mut whole = pin!(whole(body, limits.max_body_bytes));
     // Most come together with their head.
     if let Poll::Ready(collected) = poll_fn(|cx| Poll::Ready(whole.as_mut().poll(cx))).await {
         return collected;
     }
+    let _waits = waits()?;
     tokio::time::timeout(limits.body_timeout, whole).await.unwrap_or_else(|_| {
         let text = "the body did not come in time";
         Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", text)

@@ -122,15 +122,16 @@ async fn respond(
     content: &mut Incoming,
     seen: &mut Seen,
 ) -> Result<Answer, Problem> {
-    let _slot = service.0.slots.try_acquire().map_err(|_| {
-        let text = "too many requests are worked on";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", text).with_retry_after(1)
-    })?;
+    let _slot = service.0.slots.take()?;
     require_host(head)?;
     let call = admit(service, peer, id, head, seen).await?;
     // What takes no body waits for none: for some of that nobody has to prove who it is, and each that waits has a place.
     let content = match call.request.route.body {
-        Some(_) => body::collect(content, &service.0.limits).await?,
+        Some(_) => {
+            let waits =
+                || call.asked.caller.as_ref().map(|one| service.0.slots.wait(one)).transpose();
+            body::collect(content, &service.0.limits, waits).await?
+        }
         None => Bytes::new(),
     };
     let answer = match call.request.route.pace {

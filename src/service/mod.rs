@@ -41,6 +41,7 @@ mod route;
 mod routes;
 mod schedule;
 mod seen;
+mod slots;
 mod span;
 mod systemd;
 mod tls;
@@ -49,7 +50,6 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -82,7 +82,7 @@ struct Inner {
     readiness: Arc<Readiness>,
     /// Written when somebody asks for it.
     description: OnceLock<Description>,
-    slots: Semaphore,
+    slots: slots::Slots,
     places: Arc<places::Places>,
     answers: idempotency::Answers,
     ended: ended::Ended,
@@ -111,7 +111,7 @@ impl Service {
                 }
             });
         }
-        let slots = Semaphore::new(limits.max_requests);
+        let slots = slots::Slots::new(limits.max_requests);
         let places = Arc::new(places::Places::new(limits.max_connections));
         let config = keyring.config();
         let state_dir = config.keyring.state_dir.as_deref();

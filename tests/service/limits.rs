@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::process::{BOTH, Home, LONG, PLAIN, Served};
+use crate::shop::Shop;
 use crate::tls_client::Http2Client;
 
 /// Everything until the server closes.
@@ -197,6 +198,61 @@ fn requests_beyond_the_bound_are_told_when_to_come_again() {
     assert!(text.contains("retry-after: 1"), "{text}");
     first.write_all(b"x").unwrap();
     while !served.is_well() {
+        assert!(Instant::now() < until);
+    }
+}
+
+#[test]
+fn a_caller_whose_bodies_do_not_come_leaves_room_for_the_others() {
+    let hash = Shop::hash("the key of portal");
+    let home = Home::new(&format!(
+        "{PLAIN}max_requests = 8\nbody_timeout = \"1h\"\n\n[[callers]]\nname = \"portal\"\n\
+         api_key_sha256 = \"{hash}\"\n\n[[grants]]\ncallers = [\"portal\"]\nrights = [\"sign\"]\nlabels = [\"*\"]\n"
+    ));
+    let served = home.serve();
+    let head = |key: &str| {
+        format!(
+            "POST /v1/labels/am.services.oauth2.oidc.signing.ES256/sign HTTP/1.1\r\nhost: x\r\n{key}\
+             content-length: 13\r\nexpect: 100-continue\r\n\r\n"
+        )
+    };
+    let portal = head("authorization: Bearer the key of portal\r\n");
+    // What comes first: that the body is waited for, or that it is not.
+    let told = |stream: &mut TcpStream| {
+        let mut told = [0; 12];
+        stream.read_exact(&mut told).unwrap();
+        String::from_utf8_lossy(&told).into_owned()
+    };
+    let begin = |head: &str| {
+        let mut stream = served.connect();
+        stream.write_all(head.as_bytes()).unwrap();
+        let told = told(&mut stream);
+        (stream, told)
+    };
+    let held: Vec<_> = (0..4).map(|_| begin(&portal)).collect();
+    assert!(held.iter().all(|(_, told)| told == "HTTP/1.1 100"), "{held:?}");
+    let text = served.exchange(portal.as_bytes());
+    assert!(text.contains("HTTP/1.1 503 "), "{text}");
+    assert!(text.contains("of this caller"), "{text}");
+    // Who is somebody else may wait as well, and both are answered if their bodies are there.
+    let other = begin(&head(""));
+    assert_eq!(other.1, "HTTP/1.1 100");
+    for key in ["", "authorization: Bearer the key of portal\r\n"] {
+        let whole = head(key).replace("expect", "connection: close\r\nx");
+        let text = served.exchange(format!("{whole}{{\"claims\":{{}}}}").as_bytes());
+        assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+    }
+    drop(held);
+    let until = Instant::now() + LONG;
+    let whole = portal.replace("expect", "connection: close\r\nx");
+    // One byte, then the rest: it is waited for.
+    while {
+        let mut stream = served.connect();
+        stream.write_all(format!("{whole}{{").as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        drop(stream.write_all(br#""claims":{}}"#));
+        !rest(&mut stream).starts_with("HTTP/1.1 200 ")
+    } {
         assert!(Instant::now() < until);
     }
 }
