@@ -8,6 +8,7 @@ mod c14n;
 pub mod dsig;
 pub mod enc;
 mod input;
+mod key_value;
 mod limits;
 pub mod names;
 mod policy;
@@ -26,6 +27,7 @@ pub(crate) use input::{
     XmlText, attribute, children_named, element_content, full_text, is_plain_id, only_child,
     only_text,
 };
+pub(crate) use key_value::public_keys;
 pub use limits::XmlLimits;
 pub use policy::PeerPolicy;
 pub(crate) use tree::Node;

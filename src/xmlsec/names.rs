@@ -5,6 +5,8 @@ use crate::xmlsec::input::ElementName;
 
 /// XML signatures.
 pub const DSIG: &str = "http://www.w3.org/2000/09/xmldsig#";
+/// XML signatures 1.1.
+pub const DSIG11: &str = "http://www.w3.org/2009/xmldsig11#";
 /// XML encryption 1.0.
 pub const XENC: &str = "http://www.w3.org/2001/04/xmlenc#";
 /// XML encryption 1.1.
@@ -26,6 +28,11 @@ pub(crate) const OAEP11: &str = "http://www.w3.org/2009/xmlenc11#rsa-oaep";
 /// `ds:` elements.
 pub(crate) const fn ds(local: &'static str) -> ElementName {
     ElementName::new(DSIG, local)
+}
+
+/// `dsig11:` elements.
+pub(crate) const fn dsig11(local: &'static str) -> ElementName {
+    ElementName::new(DSIG11, local)
 }
 
 /// `xenc:` elements.

@@ -9,15 +9,15 @@ use crate::xmlsec::{PeerPolicy, decode_base64};
 /// Keys tried for one signature at most.
 const MAX_TRIES: usize = 16;
 
-/// Certificates of somebody else, each prepared once.
+/// Keys of somebody else, each prepared once.
 #[derive(Clone, Debug)]
 pub struct PeerKeys(Vec<PeerKey>);
 
-/// One certificate of somebody else.
+/// One key of somebody else: in a certificate, or alone.
 #[derive(Clone, Debug)]
 pub struct PeerKey {
     sha256: String,
-    certificate: Vec<u8>,
+    certificate: Option<Vec<u8>>,
     key: Key,
 }
 
@@ -29,19 +29,28 @@ impl PeerKey {
     pub fn from_certificate(der: Vec<u8>) -> Result<Self> {
         let sha256 = hex::encode(crate::crypto::sha256(&der));
         let key = Key::from_certificates(vec![der.clone()])?;
-        Ok(Self { sha256, certificate: der, key })
+        Ok(Self { sha256, certificate: Some(der), key })
     }
 
-    /// SHA-256 over the certificate, in hex.
+    /// From a SubjectPublicKeyInfo in DER.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`], [`ErrorKind::KeyUnfit`], [`ErrorKind::Unsupported`].
+    pub fn from_public(spki: &[u8]) -> Result<Self> {
+        let sha256 = hex::encode(crate::crypto::sha256(spki));
+        Ok(Self { sha256, certificate: None, key: Key::from_public(spki)? })
+    }
+
+    /// SHA-256 in hex: over the certificate, or over the SubjectPublicKeyInfo of a key that stands alone.
     #[must_use]
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
 
-    /// The certificate in DER.
+    /// The certificate in DER; `None` for a key that stands alone.
     #[must_use]
-    pub fn certificate(&self) -> &[u8] {
-        &self.certificate
+    pub fn certificate(&self) -> Option<&[u8]> {
+        self.certificate.as_deref()
     }
 
     /// The public key.
@@ -57,17 +66,17 @@ impl PeerKey {
         row.is_ok_and(|row| self.key.fits(row, Role::Encrypt).is_ok())
     }
 
-    /// What the certificate says.
+    /// What the certificate says; `None` for a key that stands alone.
     ///
     /// # Errors
     /// [`ErrorKind::Damaged`].
-    pub fn facts(&self) -> Result<certificate::CertificateFacts> {
-        certificate::facts(&self.certificate)
+    pub fn facts(&self) -> Result<Option<certificate::CertificateFacts>> {
+        self.certificate().map(certificate::facts).transpose()
     }
 }
 
 impl PeerKeys {
-    /// These certificates in this order, equal ones once.
+    /// These keys in this order, equal ones once.
     ///
     /// # Errors
     /// [`ErrorKind::Usage`] if there is none.
@@ -79,7 +88,7 @@ impl PeerKeys {
             }
         }
         if all.is_empty() {
-            return Err(Error::new(ErrorKind::Usage, "there is no certificate to trust"));
+            return Err(Error::new(ErrorKind::Usage, "there is no key to trust"));
         }
         Ok(Self(all))
     }
@@ -103,7 +112,7 @@ impl PeerKeys {
         Self::new(keys).map_err(|_| Error::new(ErrorKind::Damaged, "the file has no certificate"))
     }
 
-    /// The certificates, in order.
+    /// The keys, in order.
     #[must_use]
     pub fn keys(&self) -> &[PeerKey] {
         &self.0
@@ -114,7 +123,7 @@ impl PeerKeys {
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "own labels and peers; there is no third")]
 pub enum Trust<'a> {
-    /// The certificates of a peer.
+    /// The certificates of a peer, and those of its keys that have none.
     Certificates(&'a PeerKeys),
     /// Every valid alias of a label.
     Label(&'a KeySet),
@@ -124,10 +133,12 @@ pub enum Trust<'a> {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Signer {
-    /// The alias of the label; `None` for a peer's certificate.
+    /// The alias of the label; `None` for a peer's key.
     pub alias: Option<String>,
     /// SHA-256 of the certificate in hex; `None` for a key without one.
     pub certificate_sha256: Option<String>,
+    /// SHA-256 of the SubjectPublicKeyInfo in hex; only of a peer's key without a certificate.
+    pub key_sha256: Option<String>,
 }
 
 /// A key to try.
@@ -238,13 +249,23 @@ impl Candidate<'_> {
     /// The key made a signature that holds: its use is counted and recorded.
     pub(crate) fn signer(&self, row: &'static Algorithm) -> Signer {
         match self.of {
-            Of::Peer(peer) => Signer { alias: None, certificate_sha256: Some(peer.sha256.clone()) },
+            Of::Peer(peer) => {
+                let (certificate, key) = match peer.certificate {
+                    Some(_) => (Some(peer.sha256.clone()), None),
+                    None => (None, Some(peer.sha256.clone())),
+                };
+                Signer { alias: None, certificate_sha256: certificate, key_sha256: key }
+            }
             Of::Label(set, one) => {
                 one.usage.verified();
                 set.witness_held(one, row);
                 let sha256 =
                     self.key.chain().first().map(|leaf| hex::encode(crate::crypto::sha256(leaf)));
-                Signer { alias: Some(one.alias.to_string()), certificate_sha256: sha256 }
+                Signer {
+                    alias: Some(one.alias.to_string()),
+                    certificate_sha256: sha256,
+                    key_sha256: None,
+                }
             }
         }
     }

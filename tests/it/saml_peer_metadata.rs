@@ -4,14 +4,16 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use claviger::alg::Curve;
 use claviger::crypto::generate::{KeySpec, generate};
-use claviger::crypto::{Key, certificate};
+use claviger::crypto::{Key, PublicParameters, certificate, sha256};
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::profiles::saml::metadata::PeerMetadata;
 use claviger::profiles::saml::{KnownPeer, SamlRole};
 use claviger::xmlsec::{PeerPolicy, XmlLimits};
 
 const SAML2: &str = "urn:oasis:names:tc:SAML:2.0:protocol";
+const DSIG11: &str = "http://www.w3.org/2009/xmldsig11#";
 const SAML1: &str = "urn:oasis:names:tc:SAML:1.1:protocol";
 
 /// A new certificate in base64.
@@ -104,17 +106,17 @@ fn a_descriptor_of_another_protocol_gives_no_keys() {
 /// A key for any use may be one that signs alone: then the next one is encrypted to.
 #[test]
 fn the_first_key_that_takes_it_is_encrypted_to() {
-    let (ec, fit) = (certificate(KeySpec::Curve(claviger::alg::Curve::P256)), rsa());
+    let (ec, fit) = (certificate(KeySpec::Curve(Curve::P256)), rsa());
     let both = descriptor(&ec, "", "") + &descriptor(&fit, " use=\"encryption\"", "");
     let peer = known(&entity(&idp(SAML2, "", &both)), None).unwrap();
-    assert_eq!(STANDARD.encode(peer.encryption_key().unwrap().certificate()), fit);
+    assert_eq!(STANDARD.encode(peer.encryption_key().unwrap().certificate().unwrap()), fit);
     let pem =
         |one: &str| format!("-----BEGIN CERTIFICATE-----\n{one}\n-----END CERTIFICATE-----\n");
     let peer = KnownPeer::from_certificates((pem(&ec) + &pem(&fit)).as_bytes()).unwrap();
-    assert_eq!(STANDARD.encode(peer.encryption_key().unwrap().certificate()), fit);
+    assert_eq!(STANDARD.encode(peer.encryption_key().unwrap().certificate().unwrap()), fit);
     // Alone it is what the error speaks of.
     let peer = known(&entity(&idp(SAML2, "", &descriptor(&ec, "", ""))), None).unwrap();
-    assert_eq!(STANDARD.encode(peer.encryption_key().unwrap().certificate()), ec);
+    assert_eq!(STANDARD.encode(peer.encryption_key().unwrap().certificate().unwrap()), ec);
 }
 
 /// A digest that is not known is no SHA-1: the peer could not decrypt.
@@ -148,7 +150,7 @@ fn metadata_without_a_usable_certificate_say_why() {
     let bare = "<KeyDescriptor use=\"signing\"><d:KeyInfo><d:KeyName>x</d:KeyName></d:KeyInfo></KeyDescriptor>";
     let odd = descriptor(&rsa(), " use=\"Signing\"", "");
     for (inside, reason) in [
-        (bare.to_owned(), "a KeyDescriptor has no X509Certificate"),
+        (bare.to_owned(), "a KeyDescriptor has no certificate and no key"),
         (descriptor("AAAA", " use=\"signing\"", ""), "a certificate is not valid DER"),
         (descriptor("!", "", ""), "a certificate is not base64"),
         (odd, "its use \"Signing\" is neither signing nor encryption"),
@@ -158,12 +160,103 @@ fn metadata_without_a_usable_certificate_say_why() {
         for error in &refused {
             let (kind, text, help) = told(error);
             assert_eq!(kind, ErrorKind::Usage);
-            assert!(text.starts_with("the peer's IDPSSODescriptor has no certificate "), "{text}");
+            assert!(text.starts_with("the peer's IDPSSODescriptor has no key "), "{text}");
             assert_eq!(help, format!("left out: {reason}"));
         }
     }
     let peer = known(&entity(&idp(SAML2, "", "")), None).unwrap();
     assert!(told(&peer.signing_keys().unwrap_err()).2.starts_with("have its metadata"));
+}
+
+/// XML-DSig 1.1 §4.5.2 and §4.5.10, under other prefixes and in lines as others write them.
+#[test]
+fn keys_stand_alone_in_each_form_that_xml_has() {
+    let key = |spec| Key::from_private(&generate(spec).unwrap(), Vec::new()).unwrap();
+    let lines = |bytes: &[u8]| {
+        let text = STANDARD.encode(bytes);
+        let lines: Vec<&str> =
+            text.as_bytes().chunks(64).map(|one| str::from_utf8(one).unwrap()).collect();
+        format!("\n{}\n", lines.join("&#13;\n"))
+    };
+    let der = |key: &Key| {
+        let spki = lines(key.spki().unwrap());
+        format!("<v:DEREncodedKeyValue xmlns:v=\"{DSIG11}\">{spki}</v:DEREncodedKeyValue>")
+    };
+    let value = |key: &Key| match key.public_parameters().unwrap() {
+        PublicParameters::Rsa { n, e } => format!(
+            "<d:KeyValue> <d:RSAKeyValue><d:Modulus>{}</d:Modulus><d:Exponent>{}</d:Exponent></d:RSAKeyValue></d:KeyValue>",
+            lines(n),
+            lines(e)
+        ),
+        PublicParameters::Ec { curve, x, y } => format!(
+            "<d:KeyValue><v:ECKeyValue xmlns:v=\"{DSIG11}\"><v:NamedCurve URI=\"urn:oid:{}\"/><v:PublicKey>{}</v:PublicKey>\
+             </v:ECKeyValue></d:KeyValue>",
+            match curve {
+                Curve::P256 => "1.2.840.10045.3.1.7",
+                Curve::P384 => "1.3.132.0.34",
+                _ => "1.3.132.0.35",
+            },
+            lines(&[&[4][..], x, y].concat())
+        ),
+        PublicParameters::Okp { .. } => unreachable!("none is asked for"),
+    };
+    let info = |inside: &str| {
+        let inside = format!("<KeyDescriptor><d:KeyInfo>{inside}</d:KeyInfo></KeyDescriptor>");
+        known(&entity(&idp(SAML2, "", &inside)), None).unwrap()
+    };
+    let specs = [Curve::P256, Curve::P384, Curve::P521].map(KeySpec::Curve);
+    for spec in specs.into_iter().chain([KeySpec::Rsa { bits: 2048 }]) {
+        let key = key(spec);
+        for inside in [value(&key), der(&key)] {
+            let keys = info(&inside).signing_keys().unwrap();
+            let [found] = keys.keys() else { panic!("{inside}") };
+            assert_eq!(found.key().spki(), key.spki(), "{inside}");
+            assert!(found.certificate().is_none() && found.facts().unwrap().is_none());
+            assert_eq!(found.sha256(), hex::encode(sha256(key.spki().unwrap())));
+        }
+    }
+    // A certificate is the key's own; what stands beside it is not looked at.
+    let (certificate, other) = (rsa(), value(&key(KeySpec::Rsa { bits: 2048 })));
+    let both = format!(
+        "{other}<d:X509Data><d:X509Certificate>{certificate}</d:X509Certificate></d:X509Data>"
+    );
+    let keys = info(&both).signing_keys().unwrap();
+    assert_eq!(keys.keys().len(), 1);
+    assert_eq!(keys.keys()[0].certificate(), Some(&*STANDARD.decode(&certificate).unwrap()));
+
+    let ec = value(&key(KeySpec::Curve(Curve::P256)));
+    for (inside, reason) in [
+        (
+            "<d:KeyValue><d:DSAKeyValue/></d:KeyValue>".to_owned(),
+            "a KeyValue is neither an RSAKeyValue nor an ECKeyValue",
+        ),
+        (
+            ec.replace(":7\"", ":8\"").replace("3.1.7", "3.1.1"),
+            "the curve of an ECKeyValue is none of P-256, P-384 and P-521 by name",
+        ),
+        (
+            ec.replace("1.2.840.10045.3.1.7", "1.3.132.0.34"),
+            "the point of an ECKeyValue is not written in full",
+        ),
+        (value_of_rsa("!", "AQAB"), "a public key is not base64"),
+        (value_of_rsa("", "AQAB"), "the RSA public key"),
+        (format!("<v:DEREncodedKeyValue xmlns:v=\"{DSIG11}\">AAAA</v:DEREncodedKeyValue>"), "DER"),
+        (
+            "<d:KeyValue><d:RSAKeyValue/></d:KeyValue>".to_owned(),
+            "a KeyValue has not each of its parts once",
+        ),
+    ] {
+        let error = info(&inside).signing_keys().unwrap_err();
+        let (kind, _, help) = told(&error);
+        assert_eq!(kind, ErrorKind::Usage, "{inside}");
+        assert!(help.starts_with("left out: ") && help.contains(reason), "{inside}: {help}");
+    }
+}
+
+fn value_of_rsa(n: &str, e: &str) -> String {
+    format!(
+        "<d:KeyValue><d:RSAKeyValue><d:Modulus>{n}</d:Modulus><d:Exponent>{e}</d:Exponent></d:RSAKeyValue></d:KeyValue>"
+    )
 }
 
 /// Metadata §2.3: who publishes metadata of many lets each of them write its own Extensions.
@@ -182,7 +275,7 @@ fn an_entity_stands_where_metadata_has_entities() {
     let bank = named("https://bank", &role(&own));
     let read = |metadata: &str, id: &str| {
         let found = PeerMetadata::read(metadata.as_bytes(), Some(id), &XmlLimits::METADATA)?;
-        Ok::<_, Error>(STANDARD.encode(found.roles[0].signing[0].certificate()))
+        Ok::<_, Error>(STANDARD.encode(found.roles[0].signing[0].certificate().unwrap()))
     };
     assert_eq!(
         told(&read(&many(&smuggler), "https://bank").unwrap_err()),

@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::UNIX_EPOCH;
 
 use claviger::alg::{Algorithm, Family, Hash};
 use claviger::catalogue::LabelUse;
 use claviger::crypto::generate::KeySpec;
 use claviger::error::ErrorKind;
 use claviger::profiles::saml::metadata::{self, MetadataOptions};
-use claviger::profiles::saml::{self, Encryptable, Expect, SamlRole, Signing};
+use claviger::profiles::saml::{self, Encryptable, Expect, KnownPeer, SamlRole, Signing};
 use claviger::xmlsec::dsig::SignOptions;
 use claviger::xmlsec::enc::{EncryptOptions, Recipient};
 use claviger::xmlsec::names::{DSIG, EXC_C14N, XENC};
@@ -184,6 +185,44 @@ fn what_xmlsec1_signs_verifies_here_and_what_is_signed_here_there() {
     println!("interop: {cases} signatures with xmlsec1; it does not know {unknown:?}");
     assert_eq!(cases, 2 * (SIGNATURES.len() - unknown.len()));
     assert!(unknown.iter().all(|name| name.ends_with("MGF1")), "{unknown:?}");
+}
+
+/// XML-DSig lets a KeyInfo hold the key itself, and metadata has KeyInfo.
+#[test]
+fn a_key_that_xmlsec1_writes_without_certificate_verifies_and_is_encrypted_to() {
+    let Some(program) = Xmlsec1::find() else { return };
+    let one = pair(KeySpec::Rsa { bits: 2048 }, SIGNS.to_vec());
+    let template = signature_template(uri("rsa-sha256"), &digest_uri("rsa-sha256"))
+        .replace("<ds:X509Data/>", "<ds:KeyValue/>");
+    let unsigned = RESPONSE.replacen("</saml:Issuer>", &format!("</saml:Issuer>{template}"), 1);
+    let (key, _) = program.keys(&one);
+    let arguments = ["--sign", "--privkey-pem", &key, "--id-attr:ID", "Response"];
+    let signed = program.run(&arguments, &program.file("unsigned.xml", &unsigned)).unwrap();
+    let (_, value) = signed.split_once("<ds:KeyInfo>").unwrap();
+    let (value, _) = value.split_once("</ds:KeyInfo>").unwrap();
+    assert!(value.contains("<ds:RSAKeyValue>"), "{value}");
+    let metadata = format!(
+        "<EntityDescriptor xmlns=\"urn:oasis:names:tc:SAML:2.0:metadata\" xmlns:ds=\"{DSIG}\" entityID=\"https://idp\">\
+         <IDPSSODescriptor protocolSupportEnumeration=\"urn:oasis:names:tc:SAML:2.0:protocol\"><KeyDescriptor>\
+         <ds:KeyInfo>{value}</ds:KeyInfo></KeyDescriptor></IDPSSODescriptor></EntityDescriptor>"
+    );
+    let peer = KnownPeer::from_metadata(metadata.as_bytes(), None, None, UNIX_EPOCH).unwrap();
+    let keys = peer.signing_keys().unwrap();
+    let (trust, policy) = (Trust::Certificates(&keys), PeerPolicy::default());
+    let verify = |xml: &str| {
+        saml::verify(xml.as_bytes(), Expect::Message, trust, &policy, &XmlLimits::MESSAGE)
+    };
+    let signer = verify(&signed).unwrap().swap_remove(0).signer;
+    assert_eq!((signer.alias, signer.certificate_sha256), (None, None));
+    assert_eq!(signer.key_sha256.as_deref(), Some(keys.keys()[0].sha256()));
+    assert!(verify(&signed.replace("alice", "admin")).is_err());
+    let to = peer.encryption_key().unwrap();
+    let to = Recipient::Certificate(&to);
+    let options = EncryptOptions { content: Some("A256GCM"), ..Default::default() };
+    let (ours, _) =
+        saml::encrypt(to, RESPONSE.as_bytes(), Encryptable::Assertion, &options).unwrap();
+    assert!(!ours.contains("alice"), "{ours}");
+    assert!(program.decrypt(&one, &ours).unwrap().contains("alice"));
 }
 
 /// The policy that a peer needs for these.

@@ -13,7 +13,7 @@ use crate::xml_hostile::{House, Parts, RSA_SHA256, assertion, response, usual, w
 #[test]
 fn a_public_key_is_no_secret() {
     let house = House::rsa();
-    let der = house.peer.keys()[0].certificate();
+    let der = house.peer.keys()[0].certificate().unwrap();
     let x509 = openssl::x509::X509::from_der(der).unwrap();
     let spki = x509.public_key().unwrap();
     let hmac = "http://www.w3.org/2001/04/xmldsig-more#hmac-sha256";
@@ -39,7 +39,7 @@ fn a_public_key_is_no_secret() {
 fn key_info_only_orders() {
     let (house, evil) = (House::rsa(), House::rsa());
     let info = |peer: &PeerKeys| {
-        let der = STANDARD.encode(peer.keys()[0].certificate());
+        let der = STANDARD.encode(peer.keys()[0].certificate().unwrap());
         format!(
             "<ds:KeyInfo><ds:X509Data><ds:X509Certificate>{der}</ds:X509Certificate></ds:X509Data></ds:KeyInfo>"
         )

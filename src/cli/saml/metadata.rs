@@ -224,7 +224,7 @@ fn read(context: &Context, args: &ReadArgs) -> Result<Outcome> {
         if role.is_expired(now) && !expired {
             said.push("it has ended: fetch it again".to_owned());
         }
-        said.extend(role.unusable.iter().map(|why| format!("a certificate is left out: {why}")));
+        said.extend(role.unusable.iter().map(|why| format!("a key is left out: {why}")));
         said.extend(role.encryption_methods.iter().filter(|one| !one.is_known).map(|one| {
             format!(
                 "nothing is encrypted with {}: its digest or mask is not known",
@@ -252,7 +252,7 @@ fn read(context: &Context, args: &ReadArgs) -> Result<Outcome> {
 fn role_json(role: &PeerRole, now: SystemTime) -> Value {
     let keys = |keys: &[PeerKey]| -> Vec<Value> {
         let key = |key: &PeerKey| {
-            let facts = key.facts().ok();
+            let facts = key.facts().ok().flatten();
             json!({
                 "sha256": key.sha256(),
                 "key": key.key().kind().to_string(),
@@ -292,7 +292,7 @@ fn text_of(metadata: &PeerMetadata) -> String {
     for role in &metadata.roles {
         for (usage, keys) in [("signing", &role.signing), ("encryption", &role.encryption)] {
             rows.extend(keys.iter().map(|key| {
-                let facts = key.facts().ok();
+                let facts = key.facts().ok().flatten();
                 vec![
                     role.descriptor.clone(),
                     usage.to_owned(),

@@ -139,6 +139,7 @@ fn verify(context: &Context, args: &VerifyArgs) -> Result<Outcome> {
         "relay_state": verified.relay_state,
         "alias": verified.signer.alias,
         "certificate_sha256": verified.signer.certificate_sha256,
+        "key_sha256": verified.signer.key_sha256,
         "algorithm": verified.algorithm.xml_name(),
         "xml": verified.message,
     });

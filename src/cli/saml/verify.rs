@@ -112,12 +112,13 @@ fn sentence(one: &VerifiedElement) -> String {
     ))
 }
 
-/// The alias of ours, or the fingerprint of a peer's certificate.
+/// The alias of ours, or the fingerprint of a peer's certificate or key.
 pub(super) fn who(signer: &Signer) -> String {
-    match (&signer.alias, &signer.certificate_sha256) {
-        (Some(alias), _) => format!("alias \"{alias}\""),
-        (None, Some(sha256)) => format!("certificate {sha256}"),
-        (None, None) => "a key without certificate".into(),
+    match (&signer.alias, &signer.certificate_sha256, &signer.key_sha256) {
+        (Some(alias), ..) => format!("alias \"{alias}\""),
+        (None, Some(sha256), _) => format!("certificate {sha256}"),
+        (None, None, Some(sha256)) => format!("key {sha256}"),
+        (None, None, None) => "a key without certificate".into(),
     }
 }
 
@@ -128,6 +129,7 @@ fn facts(one: &VerifiedElement) -> Value {
         "name": one.local_name,
         "alias": one.signer.alias,
         "certificate_sha256": one.signer.certificate_sha256,
+        "key_sha256": one.signer.key_sha256,
         "algorithm": one.algorithm.xml_name(),
         "digest": one.digest.name(),
     })

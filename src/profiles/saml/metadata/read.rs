@@ -11,7 +11,7 @@ use crate::xmlsec::enc::EncryptOptions;
 use crate::xmlsec::names::{digest_of, ds, mgf_of};
 use crate::xmlsec::{
     ElementName, Node, PeerKey, PeerKeys, PeerPolicy, XmlLimits, XmlText, attribute,
-    children_named, decode_base64, full_text, names,
+    children_named, decode_base64, full_text, names, public_keys,
 };
 
 /// The metadata profile for algorithm support.
@@ -41,9 +41,9 @@ pub struct PeerRole {
     pub protocols: Vec<String>,
     /// Until when it may be used: the earliest of its own and those around it.
     pub valid_until: Option<SystemTime>,
-    /// Certificates that verify its signatures, in order.
+    /// What verifies its signatures, in order.
     pub signing: Vec<PeerKey>,
-    /// Certificates to encrypt to, in order.
+    /// What to encrypt to, in order.
     pub encryption: Vec<PeerKey>,
     /// What it decrypts, in order of preference.
     pub encryption_methods: Vec<EncryptionMethod>,
@@ -51,7 +51,7 @@ pub struct PeerRole {
     pub signing_methods: Vec<String>,
     /// URIs of digests it prefers, in order.
     pub digest_methods: Vec<String>,
-    /// Why certificates were left out.
+    /// Why keys were left out.
     pub unusable: Vec<String>,
     /// Whether it wants what it gets signed: `WantAuthnRequestsSigned` or `WantAssertionsSigned`.
     pub wants_signed: bool,
@@ -188,16 +188,12 @@ impl PeerRole {
             self.unusable.push(text);
             return;
         }
-        let known = (self.signing.len(), self.encryption.len(), self.unusable.len());
-        let info = children_named(descriptor, ds("KeyInfo"));
-        let data = info.flat_map(|info| children_named(info, ds("X509Data")));
-        // The first certificate of each X509Data is the key's; the others lead to its issuer.
-        let leaves = data.filter_map(|data| children_named(data, ds("X509Certificate")).next());
-        for certificate in leaves {
-            let der = decode_base64(&full_text(certificate));
-            let der =
-                der.ok_or_else(|| Error::new(ErrorKind::Damaged, "a certificate is not base64"));
-            match der.and_then(PeerKey::from_certificate) {
+        let keys = keys_of(descriptor);
+        if keys.is_empty() {
+            self.unusable.push("a KeyDescriptor has no certificate and no key".to_owned());
+        }
+        for key in keys {
+            match key {
                 Ok(key) => {
                     if usage != Some("encryption") {
                         self.signing.push(key.clone());
@@ -209,16 +205,13 @@ impl PeerRole {
                 Err(error) => self.unusable.push(error.message().to_owned()),
             }
         }
-        if known == (self.signing.len(), self.encryption.len(), self.unusable.len()) {
-            self.unusable.push("a KeyDescriptor has no X509Certificate".to_owned());
-        }
         if usage != Some("signing") {
             let methods = children_named(descriptor, md("EncryptionMethod"));
             self.encryption_methods.extend(methods.filter_map(EncryptionMethod::read));
         }
     }
 
-    /// The certificates that verify its signatures.
+    /// What verifies its signatures.
     ///
     /// # Errors
     /// [`ErrorKind::Usage`] if there is none.
@@ -229,8 +222,7 @@ impl PeerRole {
         PeerKeys::new(self.signing.iter().cloned())
     }
 
-    /// What to encrypt to: the first certificate whose key can be encrypted to. One for any use may be of a key that
-    /// signs alone.
+    /// What to encrypt to: the first key that can be encrypted to. One for any use may be one that signs alone.
     ///
     /// # Errors
     /// [`ErrorKind::Usage`] if there is none.
@@ -241,10 +233,9 @@ impl PeerRole {
     }
 
     fn without(&self, what: &str) -> Error {
-        let text =
-            format!("the peer's {} has no certificate {what}", self.descriptor.escape_debug());
+        let text = format!("the peer's {} has no key {what}", self.descriptor.escape_debug());
         let help = match self.unusable.as_slice() {
-            [] => "have its metadata with the certificates, or name those themselves".to_owned(),
+            [] => "have its metadata with its keys, or name its certificates themselves".to_owned(),
             reasons => format!("left out: {}", reasons.join("; ")),
         };
         Error::new(ErrorKind::Usage, text).with_help(help)
@@ -277,6 +268,24 @@ impl PeerRole {
             policy,
         }
     }
+}
+
+/// The certificates of a KeyDescriptor; if it has none, its keys that stand alone (metadata §2.4.1.1).
+fn keys_of(descriptor: Node<'_, '_>) -> Vec<Result<PeerKey>> {
+    let info = || children_named(descriptor, ds("KeyInfo"));
+    let data = info().flat_map(|info| children_named(info, ds("X509Data")));
+    // The first certificate of each X509Data is the key's; the others lead to its issuer.
+    let leaves = data.filter_map(|data| children_named(data, ds("X509Certificate")).next());
+    let certified = leaves.map(|certificate| {
+        let der = decode_base64(&full_text(certificate));
+        let der = der.ok_or_else(|| Error::new(ErrorKind::Damaged, "a certificate is not base64"));
+        der.and_then(PeerKey::from_certificate)
+    });
+    let certified: Vec<_> = certified.collect();
+    if !certified.is_empty() {
+        return certified;
+    }
+    info().flat_map(public_keys).map(|spki| PeerKey::from_public(&spki?)).collect()
 }
 
 impl EncryptionMethod {

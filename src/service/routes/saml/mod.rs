@@ -17,7 +17,6 @@ use crate::ops::KeySet;
 use crate::profiles::saml::{KnownPeer, SamlEntity, SamlRole, SamlScope, SamlUse};
 use crate::service::call::Call;
 use crate::service::route::Route;
-use crate::xmlsec::Signer;
 
 pub(super) fn routes() -> Vec<Route> {
     [encryption::routes(), metadata::routes(), redirect::routes(), signing::routes()]
@@ -101,9 +100,4 @@ fn note_alias_of(call: &Call<'_>, keys: Option<&KeySet>, alias: &str) {
     let mut keys = keys.into_iter().flat_map(KeySet::keys);
     let kid = keys.find(|key| key.alias.as_str() == alias).map(|key| key.kid.as_str());
     call.note_key(alias, kid);
-}
-
-/// The certificate of the key that signed, by its SHA-256 in hex.
-fn certificate(signer: &Signer) -> Option<String> {
-    signer.certificate_sha256.as_ref().map(ToString::to_string)
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Peer, Role, callers, certificate, entity, note_alias_of};
+use super::{Peer, Role, callers, entity, note_alias_of};
 use crate::access::Right;
 use crate::error::Result;
 use crate::profiles::saml::redirect::{self, MessageKind, RedirectOptions};
@@ -103,6 +103,9 @@ struct VerifiedQuery {
     /// The certificate of the key, by its SHA-256 in hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate_sha256: Option<String>,
+    /// The SubjectPublicKeyInfo of a key without certificate, by its SHA-256 in hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_sha256: Option<String>,
     /// The name of the algorithm.
     alg: &'static str,
 }
@@ -115,7 +118,8 @@ fn verify_query(call: &Call<'_>, body: VerifyQueryRequest) -> Result<VerifiedQue
     Ok(VerifiedQuery {
         parameter: found.kind.parameter(),
         relay_state: found.relay_state,
-        certificate_sha256: certificate(&found.signer),
+        certificate_sha256: found.signer.certificate_sha256,
+        key_sha256: found.signer.key_sha256,
         alg: found.algorithm.xml_name().unwrap_or_default(),
         xml: found.message,
     })

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Peer, Role, callers, certificate, entity, note_alias};
+use super::{Peer, Role, callers, entity, note_alias};
 use crate::access::Right;
 use crate::error::{Error, ErrorKind, Result};
 use crate::profiles::saml::{self, Expect, KnownPeer, SamlUse, Signing};
@@ -147,6 +147,9 @@ struct Element {
     /// The certificate of the key, by its SHA-256 in hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate_sha256: Option<String>,
+    /// The SubjectPublicKeyInfo of a key without certificate, by its SHA-256 in hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_sha256: Option<String>,
     /// The name of the algorithm.
     alg: &'static str,
 }
@@ -170,7 +173,8 @@ fn verify(call: &Call<'_>, body: VerifyRequest) -> Result<VerifiedDocument> {
         id: one.id,
         namespace: one.namespace,
         name: one.local_name,
-        certificate_sha256: certificate(&one.signer),
+        certificate_sha256: one.signer.certificate_sha256,
+        key_sha256: one.signer.key_sha256,
         alg: one.algorithm.xml_name().unwrap_or_default(),
     });
     Ok(VerifiedDocument { elements: elements.collect() })
