@@ -13,9 +13,11 @@ pub(super) fn date_time(when: SystemTime) -> Option<String> {
     when.format(&Rfc3339).ok()
 }
 
-/// The moment of a `dateTime` with a time zone.
+/// The moment of a `dateTime`; one without a time zone is of UTC (SAML core §1.3.3).
 pub(in crate::profiles::saml) fn parse_date_time(text: &str) -> Option<SystemTime> {
-    OffsetDateTime::parse(text.trim(), &Rfc3339).ok().map(SystemTime::from)
+    let text = text.trim();
+    let read = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
+    read(text).or_else(|| read(&format!("{text}Z"))).map(SystemTime::from)
 }
 
 /// `duration` in whole seconds.
@@ -54,6 +56,22 @@ fn fields(text: &str, units: &[(char, u64)]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_of_utc_where_they_name_no_zone() {
+        let at = |text| parse_date_time(text).map(|when| date_time(when).unwrap());
+        for text in [
+            "2027-01-15T08:00:00Z",
+            "2027-01-15T08:00:00",
+            " 2027-01-15T08:00:00.999 ",
+            "2027-01-15T10:00:00+02:00",
+        ] {
+            assert_eq!(at(text).as_deref(), Some("2027-01-15T08:00:00Z"), "{text}");
+        }
+        for text in ["", "Z", "soon", "2027-01-15", "2027-01-15T08:00", "2027-01-15T08:00:00ZZ"] {
+            assert_eq!(at(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn durations_come_back() {
