@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ops::{KeySet, LabelKey};
 use crate::xmlsec::{PeerPolicy, decode_base64};
 
-/// Keys tried for one signature at most.
+/// Keys of a peer tried for one signature at most; of a label as many as its `max_tries` lets.
 const MAX_TRIES: usize = 16;
 
 /// Keys of somebody else, each prepared once.
@@ -217,7 +217,10 @@ impl<'a> Trust<'a> {
         {
             found.sort_by_key(|one| one.key.chain().first() != Some(&hint));
         }
-        found.truncate(MAX_TRIES);
+        found.truncate(match self {
+            Self::Certificates(_) => MAX_TRIES,
+            Self::Label(set) => set.policy().limits.max_tries,
+        });
         found
     }
 }

@@ -31,6 +31,15 @@ fn pair(spec: KeySpec) -> Key {
 }
 
 fn label(uses: &[LabelUse], names: &[&str], keys: &[(&str, &Key)]) -> KeySet {
+    label_under(KeySetPolicy::default(), uses, names, keys)
+}
+
+fn label_under(
+    policy: KeySetPolicy,
+    uses: &[LabelUse],
+    names: &[&str],
+    keys: &[(&str, &Key)],
+) -> KeySet {
     let keys = keys.iter().map(|(alias, key)| LabelKey {
         alias: alias.parse().unwrap(),
         store: "test".parse().unwrap(),
@@ -42,7 +51,41 @@ fn label(uses: &[LabelUse], names: &[&str], keys: &[(&str, &Key)]) -> KeySet {
     });
     let rows = names.iter().map(|name| Algorithm::named(name).unwrap()).collect();
     let label = "app.saml".parse().unwrap();
-    KeySet::new(label, uses.to_vec(), keys.collect(), rows, KeySetPolicy::default()).unwrap()
+    KeySet::new(label, uses.to_vec(), keys.collect(), rows, policy).unwrap()
+}
+
+/// The last of 20 keys still counts if the label lets so many be tried, and the 16th if nothing is said.
+#[test]
+fn a_label_says_how_many_keys_are_tried() {
+    let keys: Vec<(String, Key)> =
+        (0..20).map(|at| (format!("k{at}"), pair(KeySpec::Rsa { bits: 2048 }))).collect();
+    let keys: Vec<(&str, &Key)> = keys.iter().map(|(alias, key)| (alias.as_str(), key)).collect();
+    let uses = [SIGNS.as_slice(), &[LabelUse::Encrypt, LabelUse::Decrypt]].concat();
+    let names = ["rsa-sha256", "rsa-oaep-mgf1p", "A256GCM"];
+    let all = |max_tries: Option<usize>| {
+        let mut policy = KeySetPolicy::default();
+        policy.limits.max_tries = max_tries.unwrap_or(policy.limits.max_tries);
+        label_under(policy, &uses, &names, &keys)
+    };
+    let options = SignOptions { key_info: KeyInfo::None, ..Default::default() };
+    for (at, max_tries, counts) in
+        [(15, None, true), (16, None, false), (19, Some(20), true), (19, Some(19), false)]
+    {
+        let (alone, all) = (label(&uses, &names, &keys[at..=at]), all(max_tries));
+        let signed = saml::sign(&alone, RESPONSE.as_bytes(), Signing::Message, &options).unwrap();
+        assert!(!signed.xml.contains("KeyInfo"), "{}", signed.xml);
+        let (trust, policy) = (Trust::Label(&all), PeerPolicy::default());
+        let found = saml::verify(signed.xml.as_bytes(), Expect::Message, trust, &policy, &LIMITS);
+        let signer = found.ok().and_then(|found| found[0].signer.alias.clone());
+        assert_eq!(signer, counts.then(|| format!("k{at}")), "{max_tries:?}");
+        let to = Recipient::Label(&alone);
+        let plain = RESPONSE.as_bytes();
+        let (sealed, _) =
+            saml::encrypt(to, plain, Encryptable::Assertion, &EncryptOptions::default()).unwrap();
+        let opened = saml::decrypt(&all, sealed.as_bytes(), Encryptable::Assertion, &policy);
+        let alias = opened.ok().map(|opened| opened[0].alias.clone());
+        assert_eq!(alias, counts.then(|| format!("k{at}")), "{max_tries:?}");
+    }
 }
 
 const SIGNS: [LabelUse; 2] = [LabelUse::Sign, LabelUse::Verify];

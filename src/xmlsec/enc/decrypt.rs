@@ -13,10 +13,12 @@ use crate::xmlsec::names::{self, ENCRYPTED_KEY_TYPE, XENC11, digest_of, ds, mgf_
 use crate::xmlsec::tree::Node;
 use crate::xmlsec::{PeerPolicy, XmlLimits, XmlText, attribute, attribute_value, decode_base64};
 
-/// EncryptedKeys, keys of ours, and encrypted elements of one document that are tried at most.
+/// EncryptedKeys of one element and encrypted elements of one document at most.
 const MAX_ENCRYPTED_KEYS: usize = 8;
-const MAX_KEYS: usize = 8;
 const MAX_ELEMENTS: usize = 16;
+/// Operations of private keys for one element at most. Of one EncryptedKey each key is tried that the label's
+/// `max_tries` lets.
+const MAX_TRIES: usize = 64;
 
 /// Where encrypted elements are looked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -122,26 +124,28 @@ impl Opener<'_> {
         if transports.is_empty() {
             return Err("the key transport is not allowed");
         }
-        for transported in transports {
-            for one in self.set.keys().iter().filter(|one| self.may_try(&one.key)).take(MAX_KEYS) {
-                let plain = self.session_key(&one.key, &transported, content).and_then(|cek| {
-                    // EXPOSE: into the cipher.
-                    cipher::open(content, cek.expose_secret(), iv, b"", ciphertext, tag).ok()
+        let most = self.set.policy().limits.max_tries;
+        let keys = self.set.keys().iter().filter(|one| self.may_try(&one.key)).take(most);
+        let tries =
+            keys.flat_map(|one| transports.iter().map(move |transported| (one, transported)));
+        for (one, transported) in tries.take(MAX_TRIES) {
+            let plain = self.session_key(&one.key, transported, content).and_then(|cek| {
+                // EXPOSE: into the cipher.
+                cipher::open(content, cek.expose_secret(), iv, b"", ciphertext, tag).ok()
+            });
+            // EXPOSE: a document to parse; what comes of it is a secret again.
+            let xml = plain.and_then(|plain| self.element(wrapper, plain.expose_secret()));
+            if let Some(xml) = xml {
+                one.usage.decrypted();
+                let rows = (transported.row, content);
+                // XML says nowhere how long it lives, and is no JSON.
+                self.set.witness_decrypted(None, one, rows, b"");
+                return Ok(Decrypted {
+                    xml: SecretBytes::from_vec(xml),
+                    alias: one.alias.to_string(),
+                    key_transport: transported.row,
+                    content,
                 });
-                // EXPOSE: a document to parse; what comes of it is a secret again.
-                let xml = plain.and_then(|plain| self.element(wrapper, plain.expose_secret()));
-                if let Some(xml) = xml {
-                    one.usage.decrypted();
-                    let rows = (transported.row, content);
-                    // XML says nowhere how long it lives, and is no JSON.
-                    self.set.witness_decrypted(None, one, rows, b"");
-                    return Ok(Decrypted {
-                        xml: SecretBytes::from_vec(xml),
-                        alias: one.alias.to_string(),
-                        key_transport: transported.row,
-                        content,
-                    });
-                }
             }
         }
         Err("no key decrypts it")
