@@ -360,6 +360,8 @@ fn both_ways(agreed: Encryption) -> Result<PeerRules> {
 pub(super) fn required(keys: Option<&Arc<KeySet>>) -> Result<Keys> {
     keys.map(|set| Keys::of(Arc::clone(set))).ok_or_else(|| {
         let text = "the keys of the provider are needed";
-        Error::new(ErrorKind::Usage, text).with_help("give its JWK set: --provider-jwks")
+        Error::new(ErrorKind::Usage, text).with_help(
+            "give its JWK set: `provider_jwks`, on the command line --provider-jwks FILE",
+        )
     })
 }
