@@ -1,6 +1,6 @@
 //! Metadata of peers: which of its roles, certificates and methods count, and what is said of those that do not.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -297,4 +297,27 @@ fn an_entity_stands_where_metadata_has_entities() {
             "which of the two counts nobody says: have metadata that name it once"
         )
     );
+}
+
+/// Who sends metadata chooses how many roles and algorithms they have: each is read once, and no more than anybody has.
+#[test]
+fn many_roles_and_algorithms_cost_no_more_than_their_text() {
+    let read = |metadata: &str| {
+        let start = Instant::now();
+        let found = PeerMetadata::read(metadata.as_bytes(), None, &XmlLimits::METADATA);
+        assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+        found
+    };
+    let of = |inside: &str, roles: usize| {
+        entity(&format!("<Extensions>{inside}</Extensions>{}", idp(SAML2, "", "").repeat(roles)))
+    };
+    let refused = read(&of(&"<a/>".repeat(100_000), 5_000)).unwrap_err();
+    assert_eq!(told(&refused).0, ErrorKind::LimitExceeded);
+    let method = "<SigningMethod xmlns=\"urn:oasis:names:tc:SAML:metadata:algsupport\" Algorithm=\"urn:x\"/>";
+    let found = read(&of(&method.repeat(20_000), 64)).unwrap();
+    assert_eq!((found.roles.len(), found.roles[63].signing_methods.len()), (64, 64));
+    let bad = entity(&idp(SAML2, "", &descriptor("AAAA", "", "").repeat(1_000)));
+    let role = read(&bad).unwrap().roles.remove(0);
+    let help = role.signing_keys().unwrap_err().help().unwrap().to_owned();
+    assert!(help.len() < 300 && help.ends_with("; …"), "{help}");
 }

@@ -17,6 +17,12 @@ use crate::xmlsec::{
 /// The metadata profile for algorithm support.
 const ALGORITHM_SUPPORT: &str = "urn:oasis:names:tc:SAML:metadata:algsupport";
 
+/// Roles of an entity, and algorithms that one prefers: nobody has so many, and each is kept for each.
+const MAX_ROLES: usize = 64;
+const MAX_ALGORITHMS: usize = 64;
+/// Of what is wrong with metadata, so much is told.
+const SHOWN: usize = 5;
+
 /// One entity.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -75,8 +81,8 @@ impl PeerMetadata {
     /// Reads an EntityDescriptor, or the one with `entity_id` among EntitiesDescriptors.
     ///
     /// # Errors
-    /// [`ErrorKind::LimitExceeded`], [`ErrorKind::Malformed`]; [`ErrorKind::Usage`] if there is not exactly one
-    /// such entity.
+    /// [`ErrorKind::LimitExceeded`] for the XML and for an entity of more than 64 roles, [`ErrorKind::Malformed`];
+    /// [`ErrorKind::Usage`] if there is not exactly one such entity.
     pub fn read(document: &[u8], entity_id: Option<&str>, limits: &XmlLimits) -> Result<Self> {
         let text = XmlText::read(document, limits)?;
         let tree = text.parse()?;
@@ -99,15 +105,20 @@ impl PeerMetadata {
             node.namespace() == Some(METADATA)
                 && attribute(*node, "protocolSupportEnumeration").is_some()
         };
+        let roles: Vec<Node<'_, '_>> =
+            entity.children().filter(is_role).take(MAX_ROLES + 1).collect();
+        if roles.len() > MAX_ROLES {
+            let text = format!("the entity has more than {MAX_ROLES} roles");
+            return Err(Error::new(ErrorKind::LimitExceeded, text));
+        }
+        // Read once: the Extensions of an entity count in each of its roles.
+        let supported = Supported::of(entity);
+        let role = |role| PeerRole::read(role, &supported, valid_until);
         Ok(Self {
             entity_id: id.to_owned(),
             valid_until,
             cache_duration: cached.filter_map(times::parse_duration).min(),
-            roles: entity
-                .children()
-                .filter(is_role)
-                .map(|role| PeerRole::read(entity, role, valid_until))
-                .collect::<Result<_>>()?,
+            roles: roles.into_iter().map(role).collect::<Result<_>>()?,
         })
     }
 
@@ -136,7 +147,9 @@ impl PeerMetadata {
 }
 
 impl PeerRole {
-    fn read(entity: Node<'_, '_>, role: Node<'_, '_>, around: Option<SystemTime>) -> Result<Self> {
+    fn read(role: Node<'_, '_>, by_entity: &Supported, around: Option<SystemTime>) -> Result<Self> {
+        let (own, of_entity) = (Supported::of(role), by_entity.clone());
+        let nearer = |own: Vec<String>, other| if own.is_empty() { other } else { own };
         let protocols = attribute(role, "protocolSupportEnumeration").unwrap_or_default();
         let mut read = Self {
             descriptor: role.local_name().to_owned(),
@@ -145,8 +158,8 @@ impl PeerRole {
             signing: Vec::new(),
             encryption: Vec::new(),
             encryption_methods: Vec::new(),
-            signing_methods: support(entity, role, "SigningMethod"),
-            digest_methods: support(entity, role, "DigestMethod"),
+            signing_methods: nearer(own.signing, of_entity.signing),
+            digest_methods: nearer(own.digest, of_entity.digest),
             unusable: Vec::new(),
             wants_signed: ["WantAuthnRequestsSigned", "WantAssertionsSigned"]
                 .iter()
@@ -236,7 +249,11 @@ impl PeerRole {
         let text = format!("the peer's {} has no key {what}", self.descriptor.escape_debug());
         let help = match self.unusable.as_slice() {
             [] => "have its metadata with its keys, or name its certificates themselves".to_owned(),
-            reasons => format!("left out: {}", reasons.join("; ")),
+            reasons => {
+                let more = if reasons.len() > SHOWN { "; …" } else { "" };
+                let some = reasons.get(..SHOWN).unwrap_or(reasons);
+                format!("left out: {}{more}", some.join("; "))
+            }
         };
         Error::new(ErrorKind::Usage, text).with_help(help)
     }
@@ -336,7 +353,6 @@ fn entities<'a, 'i>(root: Node<'a, 'i>) -> impl Iterator<Item = Node<'a, 'i>> {
 
 /// There is not exactly one entity, or none of this ID.
 fn not_one(root: Node<'_, '_>, entity_id: Option<&str>) -> Error {
-    const SHOWN: usize = 5;
     let known: Vec<&str> = entities(root).filter_map(|one| attribute(one, "entityID")).collect();
     let text = match entity_id {
         Some(id) if known.contains(&id) => {
@@ -358,15 +374,24 @@ fn not_one(root: Node<'_, '_>, entity_id: Option<&str>) -> Error {
     Error::new(ErrorKind::Usage, text).with_help(help)
 }
 
-/// The algorithms of the role's extensions, else of the entity's (profile for algorithm support §2.1).
-fn support(entity: Node<'_, '_>, role: Node<'_, '_>, local: &'static str) -> Vec<String> {
-    let of = |node: Node<'_, '_>| -> Vec<String> {
-        children_named(node, md("Extensions"))
-            .flat_map(|extensions| extensions.descendants())
-            .filter(|one| ElementName::new(ALGORITHM_SUPPORT, local).is(*one))
-            .filter_map(|one| attribute(one, "Algorithm").map(str::to_owned))
-            .collect()
-    };
-    let own = of(role);
-    if own.is_empty() { of(entity) } else { own }
+/// The algorithms in the Extensions of an entity or of a role, which go before those of its entity (profile for
+/// algorithm support §2.1).
+#[derive(Clone)]
+struct Supported {
+    signing: Vec<String>,
+    digest: Vec<String>,
+}
+
+impl Supported {
+    fn of(node: Node<'_, '_>) -> Self {
+        let named = |local: &'static str| -> Vec<String> {
+            children_named(node, md("Extensions"))
+                .flat_map(Node::descendants)
+                .filter(|one| ElementName::new(ALGORITHM_SUPPORT, local).is(*one))
+                .filter_map(|one| attribute(one, "Algorithm").map(str::to_owned))
+                .take(MAX_ALGORITHMS)
+                .collect()
+        };
+        Self { signing: named("SigningMethod"), digest: named("DigestMethod") }
+    }
 }
