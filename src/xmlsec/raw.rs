@@ -69,11 +69,14 @@ pub(crate) fn without_signature<T>(
 ) -> Result<(String, T)> {
     let text = XmlText::read(document, limits)?;
     let tree = text.parse()?;
-    let mut out = text.as_str().to_owned();
-    let signatures: Vec<_> = children_named(tree.root_element(), ds("Signature")).collect();
-    for signature in signatures.iter().rev() {
-        out.replace_range(signature.range(), "");
+    let (source, mut from) = (text.as_str(), 0);
+    let mut out = String::with_capacity(source.len());
+    for signature in children_named(tree.root_element(), ds("Signature")) {
+        let range = signature.range();
+        out.push_str(source.get(from..range.start).unwrap_or_default());
+        from = range.end;
     }
+    out.push_str(source.get(from..).unwrap_or_default());
     Ok((out, look(tree.root_element())))
 }
 

@@ -95,7 +95,7 @@ pub fn write(
     options: &MetadataOptions<'_>,
 ) -> Result<String> {
     let usage = |text: String| Error::new(ErrorKind::Usage, text);
-    if options.entity_id.is_empty() || options.entity_id.len() > 1024 {
+    if options.entity_id.is_empty() || options.entity_id.chars().nth(1024).is_some() {
         return Err(usage("an entity ID has 1 to 1024 characters".into())
             .with_help("a URI that names the provider, as https://sp.example"));
     }
