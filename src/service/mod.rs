@@ -35,7 +35,6 @@ mod problem;
 mod published;
 mod rates;
 mod readiness;
-mod replays;
 mod request_id;
 mod route;
 mod routes;
@@ -43,6 +42,7 @@ mod schedule;
 mod seen;
 mod slots;
 mod span;
+mod spent;
 mod systemd;
 mod tls;
 
@@ -56,6 +56,7 @@ use crate::config::Config;
 use crate::keyring::Keyring;
 use metrics::Metrics;
 use readiness::Readiness;
+use spent::{Disk, Spent};
 
 pub use crate::config::ServiceLimits as Limits;
 pub use audit::Audit;
@@ -67,6 +68,9 @@ pub use otlp::Exporting;
 pub use problem::Problem;
 pub use route::{RouteFacts, route_table};
 pub use tls::{ServerTls, Tls};
+
+/// The file in `state_dir` of the tokens that count once and were used.
+const USED_TOKENS: &str = "used-tokens";
 
 /// The service over a keyring. Cheap to clone.
 #[derive(Clone)]
@@ -85,9 +89,9 @@ struct Inner {
     slots: slots::Slots,
     places: Arc<places::Places>,
     answers: idempotency::Answers,
-    ended: ended::Ended,
+    ended_sessions: Arc<Spent>,
     published: published::KeySets,
-    replays: replays::Replays,
+    used_tokens: Spent,
     request_ids: request_id::RequestIds,
     rates: rates::Rates,
     audit: Option<Arc<Audit>>,
@@ -129,9 +133,9 @@ impl Service {
             slots,
             places,
             answers: idempotency::Answers::default(),
-            ended: ended::Ended::of(state_dir),
+            ended_sessions: Arc::new(Spent::of(state_dir, ended::FILE, Disk::Forced)),
             published: published::KeySets::default(),
-            replays: replays::Replays::of(state_dir),
+            used_tokens: Spent::of(state_dir, USED_TOKENS, Disk::Left),
             request_ids: request_id::RequestIds::new(),
             rates: rates::Rates::new(),
             audit,

@@ -1,5 +1,7 @@
 //! Client-side sessions over HTTP: their life, time-outs, ends that outlive the process, rights.
 
+use std::os::unix::fs::MetadataExt;
+
 use serde_json::{Value, json};
 
 use super::running::Running;
@@ -82,6 +84,26 @@ fn an_ended_session_stays_ended_after_a_restart_and_in_every_process() {
     assert_eq!(post(&beside, "end", &token).0, 200);
     assert_eq!(post(&beside, "end", &other).0, 200);
     assert_eq!(post(shop.running(), "open", &other).0, 422);
+}
+
+/// However many were ended, one more costs a line.
+#[test]
+fn ending_a_session_writes_nothing_of_the_others_again() {
+    let shop = shop(&["session-seal", "session-open"]);
+    let file = || {
+        let path = shop.path().join("state/ended-sessions");
+        (std::fs::metadata(&path).unwrap().ino(), std::fs::read_to_string(path).unwrap())
+    };
+    let mut before = (0, String::new());
+    for at in 0..5 {
+        let sealed = done(&shop, "seal", &json!({"claims": {}}));
+        done(&shop, "end", &json!({"token": sealed["token"]}));
+        let (inode, text) = file();
+        assert!(at == 0 || inode == before.0, "another file");
+        assert!(text.starts_with(&before.1), "{text}");
+        assert_eq!(text.lines().count(), at + 1, "{text}");
+        before = (inode, text);
+    }
 }
 
 #[test]

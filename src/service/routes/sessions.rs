@@ -16,6 +16,7 @@ use crate::ops::{KeySet, LabelKey};
 use crate::profiles::session::{CookieSize, Sealed, Sessions};
 use crate::profiles::{Accepted, Parts, Times};
 use crate::service::call::Call;
+use crate::service::ended::Ended;
 use crate::service::route::Route;
 
 pub(super) fn routes() -> Vec<Route> {
@@ -230,12 +231,16 @@ fn end(call: &Call<'_>, body: SessionRequest) -> Result<EndedSession> {
         return Err(Error::new(ErrorKind::TokenRefused, "the token is not accepted"));
     };
     // A shorter configuration may be taken back: the claim counts.
-    let service = &call.service.0;
-    service.ended.end(id, times.expires, service.clock.now())?;
+    ended(call).end(id, times.expires)?;
     Ok(EndedSession { id: id.to_owned(), until: shown(times.expires) })
 }
 
 /// The sessions of the realm of a call, without those that were ended.
 fn sessions(call: &Call<'_>) -> Sessions {
-    call.keyring.sessions_in(call.asked.realm.as_ref()).with_denylist(call.service.0.ended.clone())
+    call.keyring.sessions_in(call.asked.realm.as_ref()).with_denylist(ended(call))
+}
+
+fn ended(call: &Call<'_>) -> Ended {
+    let service = &call.service.0;
+    Ended::of(&service.ended_sessions, call.asked.realm.as_ref(), &service.clock)
 }

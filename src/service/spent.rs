@@ -1,14 +1,14 @@
-//! Tokens that count once: which were used, in which realm. With `state_dir` a restart and every other process know.
+//! Tokens that count no more before they end by themselves: those that count once and were used, sessions that were ended;
+//! each in its realm. With `state_dir` a restart and every other process know.
 //!
-//! The file has a line for each, appended before the token is accepted, and is written anew once most of it has ended.
-//! It is not forced to disk: what is killed loses nothing, a machine without power its last seconds.
+//! The file has a line for each, appended before anything is answered, and is written anew once most of it has ended.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use crate::atomic;
@@ -16,16 +16,10 @@ use crate::clock::to_unix;
 use crate::crypto::sha256;
 use crate::error::{Error, ErrorKind, Result};
 use crate::label::Realm;
-use crate::profiles::oidc::JtiUse;
-use crate::profiles::refused;
 
-/// The file in `state_dir`.
-const FILE: &str = "used-tokens";
 /// How many are remembered, in some 20 MB. A realm has as many of them as are free at most: callers of one, who choose ids
 /// and keys of their tokens, take no room from the others.
 const MAX_TOKENS: usize = 400_000;
-/// How many seconds ahead a token may end, so that what fills the memory is gone some day.
-const MAX_AHEAD: u64 = 86_400;
 /// How many are remembered before it is looked which have ended.
 const FEW: usize = 1_024;
 /// For how many seconds a token is remembered beyond its end: clocks may go back.
@@ -35,11 +29,21 @@ const MAX_TRIES: usize = 8;
 /// The largest file, in bytes.
 const MAX_BYTES: u64 = 128 << 20;
 
-/// The tokens that were used.
+/// Tokens of one kind.
 #[derive(Debug)]
-pub(crate) struct Replays {
+pub(crate) struct Spent {
     file: Option<PathBuf>,
+    disk: Disk,
     known: Mutex<Known>,
+}
+
+/// What is safe once it is answered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Disk {
+    /// It is on disk.
+    Forced,
+    /// The system has it: what is killed loses nothing, a machine without power its last seconds.
+    Left,
 }
 
 /// What stands for a token: whose it is, and what tells it from every other of that realm.
@@ -67,52 +71,110 @@ struct Opened {
     file: File,
     bytes: u64,
     lines: usize,
+    is_ours_to_write: bool,
 }
 
-impl Replays {
-    /// Those of a state directory; without one they are known to this process alone, until it ends.
-    pub(crate) fn of(state_dir: Option<&Path>) -> Self {
-        Self { file: state_dir.map(|folder| folder.join(FILE)), known: Mutex::default() }
+impl Spent {
+    /// Those of a file of a state directory; without one they are known to this process alone, until it ends.
+    pub(crate) fn of(state_dir: Option<&Path>, file: &str, disk: Disk) -> Self {
+        let file = state_dir.map(|folder| folder.join(file));
+        Self { file, disk, known: Mutex::default() }
     }
 
-    /// Remembers a use in a realm; whether it is the first there.
+    /// Remembers a token of a realm, by what tells it from every other one there, until its end in seconds since 1970.
+    /// Whether it was not known yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`] if too many are remembered, [`ErrorKind::Io`], [`ErrorKind::TokenRefused`] if it lives for too
-    /// long: the token is not accepted then.
-    pub(crate) fn is_first(
+    /// [`ErrorKind::Busy`] if too many are remembered, [`ErrorKind::Io`].
+    pub(crate) fn add(
         &self,
         realm: Option<&Realm>,
-        token: &JtiUse<'_>,
+        token: &[u8; 32],
+        end: u64,
         now: SystemTime,
     ) -> Result<bool> {
-        let (id, end, now) =
-            (id_in(realm, token), to_unix(token.until).saturating_add(1), to_unix(now));
-        if end > now.saturating_add(MAX_AHEAD) {
-            return Err(refused("exp is too far ahead"));
-        }
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let (id, now) = (id_in(realm, token), to_unix(now));
+        let mut known = self.lock();
         if known.tokens.contains_key(&id) {
             return Ok(false);
         }
         let Some(path) = &self.file else { return known.add(id, end, now) };
         let mut opened = known.opened(path)?;
-        let first = known.is_first(&mut opened, path, (id, end), now);
+        let added = known.append(&mut opened, path, (id, end), now);
         atomic::unlock(&opened.file);
+        // Others are not to wait for the disk.
+        let file = matches!((&added, self.disk), (Ok(true), Disk::Forced))
+            .then(|| opened.file.try_clone());
+        let is_new = opened.lines == 0;
         known.opened = Some(opened);
-        first
+        drop(known);
+        if let Some(file) = file {
+            let forced = file.and_then(|file| file.sync_data());
+            let forced =
+                forced.and_then(|()| if is_new { atomic::sync_folder(path) } else { Ok(()) });
+            forced.map_err(|error| atomic::failed(path, error))?;
+        }
+        added
+    }
+
+    /// Whether a token of a realm is known.
+    ///
+    /// # Errors
+    /// [`ErrorKind::StoreUnreadable`]: then nobody can tell.
+    pub(crate) fn has(
+        &self,
+        realm: Option<&Realm>,
+        token: &[u8; 32],
+        now: SystemTime,
+    ) -> Result<bool> {
+        let (id, now) = (id_in(realm, token), to_unix(now));
+        let unreadable = |path: &Path, error: io::Error| {
+            let text = "the file of ended tokens cannot be read";
+            Error::new(ErrorKind::StoreUnreadable, text).with_file(path).with_source(error)
+        };
+        let there = match self.file.as_ref().map(|path| (path, fs::metadata(path))) {
+            None => None,
+            Some((path, Ok(there))) => Some((path, there)),
+            Some((_, Err(error))) if error.kind() == io::ErrorKind::NotFound => None,
+            Some((path, Err(error))) => return Err(unreadable(path, error)),
+        };
+        let mut known = self.lock();
+        if let Some((path, there)) = there {
+            known.look(path, &there, now).map_err(|error| unreadable(path, error))?;
+        }
+        Ok(known.tokens.contains_key(&id))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Known {
+    /// Reads what has come to the file that is there since it was read. What is written meanwhile has no end of line yet.
+    fn look(&mut self, path: &Path, there: &Metadata, now: u64) -> io::Result<()> {
+        let known = self.opened.as_ref().map(|opened| opened.has_read(there)).transpose()?;
+        if known == Some(true) {
+            return Ok(());
+        }
+        let mut opened = match self.opened.take() {
+            Some(opened) if opened.is_at(path)? => opened,
+            _ => Opened::new(File::open(path)?, false),
+        };
+        self.catch_up(&mut opened)?;
+        self.opened = Some(opened);
+        self.tidy(now);
+        Ok(())
+    }
+
     /// The file, locked: processes take turns.
     fn opened(&mut self, path: &Path) -> Result<Opened> {
         let failed = |error| atomic::failed(path, error);
         atomic::create_folder(atomic::folder_of(path))?;
         for _ in 0..MAX_TRIES {
-            let opened = match self.opened.take() {
+            let opened = match self.opened.take().filter(|opened| opened.is_ours_to_write) {
                 Some(opened) => opened,
-                None => Opened { file: open(path).map_err(failed)?, bytes: 0, lines: 0 },
+                None => Opened::new(open(path).map_err(failed)?, true),
             };
             if !atomic::locked(&opened.file).map_err(failed)? {
                 break;
@@ -122,11 +184,11 @@ impl Known {
                 return Ok(opened);
             }
         }
-        let text = "another process keeps the file of used tokens";
+        let text = "another process keeps the file of used and ended tokens";
         Err(Error::new(ErrorKind::Busy, text).with_file(path).with_help("send it again"))
     }
 
-    fn is_first(
+    fn append(
         &mut self,
         opened: &mut Opened,
         path: &Path,
@@ -146,7 +208,7 @@ impl Known {
         if opened.lines > 2 * self.tokens.len() + FEW {
             let text: String = self.tokens.iter().map(|(id, end)| record(id, *end)).collect();
             if let Err(error) = atomic::replace(path, text.as_bytes()) {
-                log::warn!("the used tokens that have ended stay in their file: {error}");
+                log::warn!("the tokens that have ended stay in their file: {error}");
             }
         }
         Ok(true)
@@ -178,10 +240,7 @@ impl Known {
         if self.tokens.contains_key(&id) {
             return Ok(false);
         }
-        if self.tokens.len() >= self.many.max(FEW) {
-            self.forget(|_, end| end.saturating_add(BEYOND) > now);
-            self.many = 2 * self.tokens.len();
-        }
+        self.tidy(now);
         if !self.has_room(&id) && self.first_end <= now {
             self.forget(|_, end| end > now);
         }
@@ -191,6 +250,14 @@ impl Known {
         }
         self.insert(id, end);
         Ok(true)
+    }
+
+    /// Forgets those that ended long ago, now and then.
+    fn tidy(&mut self, now: u64) {
+        if self.tokens.len() >= self.many.max(FEW) {
+            self.forget(|_, end| end.saturating_add(BEYOND) > now);
+            self.many = 2 * self.tokens.len();
+        }
     }
 
     fn has_room(&self, id: &Id) -> bool {
@@ -217,10 +284,9 @@ impl Known {
     }
 }
 
-/// The registration by which a token was believed is its caller's to write: who may open tokens in one realm is not to use
-/// up those of another.
-fn id_in(realm: Option<&Realm>, token: &JtiUse<'_>) -> Id {
-    let mut id = token.digest();
+/// Who makes tokens of one realm is not to touch those of another.
+fn id_in(realm: Option<&Realm>, token: &[u8; 32]) -> Id {
+    let mut id = *token;
     let realm = realm.map_or([0; 32], |realm| sha256(realm.as_str().as_bytes()));
     for (byte, of_realm) in id.iter_mut().zip(tag(&realm)) {
         *byte = of_realm;
@@ -234,6 +300,16 @@ const fn tag(id: &Id) -> Tag {
 }
 
 impl Opened {
+    const fn new(file: File, is_ours_to_write: bool) -> Self {
+        Self { file, bytes: 0, lines: 0, is_ours_to_write }
+    }
+
+    /// Whether there is nothing in the file that is there besides what was read.
+    fn has_read(&self, there: &Metadata) -> io::Result<bool> {
+        let own = self.file.metadata()?;
+        Ok((there.dev(), there.ino()) == (own.dev(), own.ino()) && there.len() == self.bytes)
+    }
+
     /// Whether it is the file of this name, with all that was read of it.
     fn is_at(&self, path: &Path) -> io::Result<bool> {
         let (own, there) = (self.file.metadata()?, fs::metadata(path));
@@ -264,33 +340,30 @@ mod tests {
 
     use super::*;
 
-    fn first(replays: &Replays, jti: &str, until: u64, now: u64) -> bool {
-        first_in(None, replays, jti, until, now).unwrap()
+    const FILE: &str = "spent";
+
+    fn of(folder: Option<&Path>) -> Spent {
+        Spent::of(folder, FILE, Disk::Left)
     }
 
-    fn first_in(
-        realm: Option<&str>,
-        replays: &Replays,
-        jti: &str,
-        until: u64,
-        now: u64,
-    ) -> Result<bool> {
-        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
-        let token = JtiUse { issuer: "https://issuer.example", jti, until: at(until) };
-        let realm = realm.map(|realm| realm.parse().unwrap());
-        replays.is_first(realm.as_ref(), &token, at(now))
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn first(spent: &Spent, token: &str, end: u64, now: u64) -> bool {
+        spent.add(None, &sha256(token.as_bytes()), end, at(now)).unwrap()
     }
 
     #[test]
     fn a_token_counts_once_whoever_saw_it() {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("state");
-        let (one, other) = (Replays::of(Some(&state)), Replays::of(Some(&state)));
+        let (one, other) = (of(Some(&state)), of(Some(&state)));
         assert!(first(&one, "a", 100, 0) && !first(&one, "a", 100, 0));
         assert!(!first(&other, "a", 100, 0) && first(&other, "b", 100, 0));
         assert!(!first(&one, "b", 100, 0));
         // A restart; a clock that went back after the token had ended.
-        let again = Replays::of(Some(&state));
+        let again = of(Some(&state));
         assert!(!first(&again, "a", 100, 101) && !first(&again, "b", 100, 0));
         assert!(first(&again, "c", 100, 0) && !first(&one, "c", 100, 0));
         let mode = fs::metadata(state.join(FILE)).unwrap().mode();
@@ -300,26 +373,26 @@ mod tests {
     #[test]
     fn what_a_kill_left_of_a_line_spoils_no_other() {
         let folder = tempfile::tempdir().unwrap();
-        let one = Replays::of(Some(folder.path()));
+        let one = of(Some(folder.path()));
         assert!(first(&one, "a", 100, 0));
         let file = folder.path().join(FILE);
         let text = fs::read(&file).unwrap();
         for cut in 1..text.len() {
             let half = text.get(..cut).unwrap();
             fs::write(&file, [&text, half].concat()).unwrap();
-            let again = Replays::of(Some(folder.path()));
+            let again = of(Some(folder.path()));
             assert!(!first(&again, "a", 100, 0) && first(&again, "b", 100, 0), "{cut}");
-            let third = Replays::of(Some(folder.path()));
+            let third = of(Some(folder.path()));
             assert!(!first(&third, "a", 100, 0) && !first(&third, "b", 100, 0), "{cut}");
         }
         fs::write(&file, b"no line\n\xff\xff\n").unwrap();
-        assert!(first(&Replays::of(Some(folder.path())), "a", 100, 0));
+        assert!(first(&of(Some(folder.path())), "a", 100, 0));
     }
 
     #[test]
     fn memory_and_file_have_what_lives_and_processes_see_the_new_file() {
         let folder = tempfile::tempdir().unwrap();
-        let (one, other) = (Replays::of(Some(folder.path())), Replays::of(Some(folder.path())));
+        let (one, other) = (of(Some(folder.path())), of(Some(folder.path())));
         let many = u64::try_from(FEW).unwrap() * 4;
         for n in 0..many {
             assert!(first(&one, &format!("old-{n}"), 10, 0));
@@ -338,32 +411,45 @@ mod tests {
     }
 
     #[test]
-    fn each_realm_has_its_own_and_none_lives_for_ever() {
+    fn each_realm_has_its_own_and_who_only_asks_sees_what_others_added() {
         let folder = tempfile::tempdir().unwrap();
-        let one = Replays::of(Some(folder.path()));
-        for realm in [None, Some("alpha"), Some("beta")] {
-            assert!(first_in(realm, &one, "a", 100, 0).unwrap(), "{realm:?}");
+        let (one, asks) = (of(Some(folder.path())), of(Some(folder.path())));
+        let [alpha, beta] = ["alpha", "beta"].map(|realm| Some(realm.parse::<Realm>().unwrap()));
+        let token = sha256(b"a");
+        assert!(!asks.has(None, &token, at(0)).unwrap());
+        for realm in [None, alpha.as_ref()] {
+            assert!(one.add(realm, &token, 100, at(0)).unwrap());
+            assert!(
+                asks.has(realm, &token, at(0)).unwrap() && one.has(realm, &token, at(0)).unwrap()
+            );
         }
-        let again = Replays::of(Some(folder.path()));
-        for realm in [None, Some("alpha"), Some("beta")] {
-            assert!(!first_in(realm, &again, "a", 100, 0).unwrap(), "{realm:?}");
-        }
-        for until in [MAX_AHEAD + 100, u64::MAX >> 2] {
-            let error = first_in(None, &one, "b", until, 50).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::TokenRefused);
-        }
-        assert!(first_in(None, &one, "b", MAX_AHEAD, 50).unwrap());
+        assert!(!asks.has(beta.as_ref(), &token, at(0)).unwrap());
+        // Who has asked may add, and sees a file that was put in the place of the old one.
+        assert!(asks.add(beta.as_ref(), &token, 100, at(0)).unwrap());
+        assert!(!one.add(beta.as_ref(), &token, 100, at(0)).unwrap());
+        let text = format!("{}{}", record(&id_in(None, &sha256(b"b")), 100), "cut off");
+        fs::write(folder.path().join("aside"), text).unwrap();
+        fs::rename(folder.path().join("aside"), folder.path().join(FILE)).unwrap();
+        assert!(
+            asks.has(None, &sha256(b"b"), at(0)).unwrap() && asks.has(None, &token, at(0)).unwrap()
+        );
+        assert!(of(Some(folder.path())).has(None, &sha256(b"b"), at(0)).unwrap());
+        // A file that cannot be read tells nothing, and nobody takes that for a no.
+        fs::remove_file(folder.path().join(FILE)).unwrap();
+        fs::create_dir(folder.path().join(FILE)).unwrap();
+        let error = of(Some(folder.path())).has(None, &token, at(0)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::StoreUnreadable);
     }
 
     #[test]
     fn too_many_that_live_are_refused_and_those_that_ended_make_room() {
-        let replays = Replays::of(None);
+        let spent = of(None);
         let id = |realm: u8, n: usize| {
             let mut id = [realm; 32];
             id.split_at_mut(4).1.split_at_mut(8).0.copy_from_slice(&n.to_le_bytes());
             id
         };
-        let mut known = replays.known.lock().unwrap();
+        let mut known = spent.known.lock().unwrap();
         let fill = |known: &mut Known, realm: u8, end: u64| {
             (0..MAX_TOKENS).position(|n| known.add(id(realm, n), end, 0).is_err()).unwrap()
         };
