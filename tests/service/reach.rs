@@ -240,6 +240,31 @@ fn of_a_step_that_reached_further_a_label_is_told_its_own_part() {
     }
 }
 
+/// Whether the journal is whole concerns whoever may read any of it; what is missing may be anybody's.
+#[test]
+fn what_the_journal_lacks_is_named_to_nobody_over_http() {
+    let grants = [
+        grant(&["revoke"], &["*"], &["*"]),
+        format!("[[callers]]\nname = \"auditor\"\napi_key_sha256 = \"{}\"\n", Shop::hash("k")),
+        grant(&["read"], &[SEAL], &["/"]).replace("portal", "auditor"),
+    ];
+    let shop = shop(&grants.concat());
+    shop.done(OTHER, "revoke", &json!({"alias": "t", "replace": null, "force": true}));
+    std::fs::remove_file(shop.path().join("state/revoked.json")).unwrap();
+    let (status, text) = shop.running().get("/v1/history/verify", Some("k"));
+    assert_eq!(status, 200, "{text}");
+    let (first, told) = (text.clone(), serde_json::from_str::<Value>(&text).unwrap());
+    assert_eq!((&told["ok"], told["missing"].as_array().map(Vec::len)), (&json!(false), Some(1)));
+    for hidden in [OTHER, shop.path().to_str().unwrap()] {
+        assert!(!text.contains(hidden), "{hidden}: {text}");
+    }
+    // What the caller has kept itself is told.
+    let (_, text) = shop.running().get("/v1/history/verify?head=mine", Some("k"));
+    let told: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(told["missing"][0], serde_json::from_str::<Value>(&first).unwrap()["missing"][0]);
+    assert!(told["missing"][1].as_str().unwrap().contains("mine"), "{text}");
+}
+
 #[test]
 fn what_was_edited_by_hand_is_told_of_the_labels_of_the_caller_alone() {
     let shop = shop(&grant(&["generate"], &[SEAL], &["/"]));
