@@ -1,5 +1,6 @@
 //! `explain`: why a label resolves as it does, or which key a token asks for.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -65,8 +66,13 @@ fn shown(explanation: &Explanation) -> Result<Outcome> {
     text.push_str("\n\n");
     text.push_str(&output::table(&["STORE", "REALM", "LABEL", "OUTCOME", "FOUND"], &rows));
     let unusable = explanation.steps.iter().any(|step| step.outcome == "unusable");
+    let active = explanation.steps.iter().filter(|step| step.outcome == "active");
+    let of_roles: BTreeSet<_> = active.map(|step| &step.label).collect();
     text.push_str(&match &explanation.active {
         Some(alias) => format!("\n\"{}\" acts\n", output::escape(alias.as_str())),
+        None if of_roles.len() > 1 => format!(
+            "\nwhat acts for {label} depends on the role: claviger saml labels --role ROLE --identifier NAME\n"
+        ),
         None if unusable => format!("\nnothing acts for {label}: `claviger check` says why\n"),
         None => format!("\nnothing is mapped to {label}: map it in [stores.NAME.mappings]\n"),
     });

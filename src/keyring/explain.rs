@@ -32,7 +32,7 @@ pub struct Explanation {
     pub algorithms: Vec<&'static str>,
     /// Every store, in the order in which it was asked; then the fallbacks.
     pub steps: Vec<Step>,
-    /// The alias that acts, if any.
+    /// The alias that acts, if any; none where it depends on the role which of several fallbacks counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub active: Option<Alias>,
 }
@@ -74,7 +74,10 @@ pub fn explain(
         steps: Vec::new(),
         active: None,
     };
-    for asked in std::iter::once(label.clone()).chain(catalogue::fallbacks_of(&label)) {
+    let fallbacks = catalogue::fallbacks_of(&label);
+    let of_roles = fallbacks.len() > 1;
+    let mut acting = Vec::new();
+    for asked in std::iter::once(label.clone()).chain(fallbacks) {
         for of_realm in [true, false] {
             for (index, entry) in config.stores.iter().enumerate() {
                 if entry.realm.is_some() == of_realm {
@@ -83,11 +86,16 @@ pub fn explain(
                 }
             }
         }
-        // Mapped is mapped: a fallback never stands in for an alias that is broken.
-        if asking.steps.iter().any(|step| ["active", "unusable"].contains(&step.outcome)) {
+        acting.extend(asking.active.take());
+        // Mapped is mapped: a fallback never stands in for an alias that is broken. Those of roles are none of each
+        // other's.
+        let is_mapped = |step: &Step| ["active", "unusable"].contains(&step.outcome);
+        if asking.steps.iter().any(is_mapped) && !(of_roles && asked != label) {
             break;
         }
     }
+    // Several act for several roles, and none for whoever does not say which.
+    let active = acting.pop().filter(|_| acting.is_empty());
     Ok(Explanation {
         help: catalogue::find(&label).map(|found| found.spec.help.clone()),
         realm: realm.cloned(),
@@ -95,7 +103,7 @@ pub fn explain(
         algorithms: profile.rows().into_iter().map(|row| row.name).collect(),
         label,
         steps: asking.steps,
-        active: asking.active,
+        active,
     })
 }
 

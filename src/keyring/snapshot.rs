@@ -173,6 +173,14 @@ impl Snapshot {
     fn not_mapped(&self, realm: Option<&Realm>, label: &LabelName) -> Error {
         let scope = realm.map_or_else(String::new, |realm| format!(" in realm \"{realm}\""));
         let text = format!("no secret is mapped to label \"{label}\"{scope}");
+        let roles = catalogue::fallbacks_of(label);
+        let mut roles = roles.iter().filter(|role| self.find(realm, role).is_some());
+        if let (Some(one), Some(other)) = (roles.next(), roles.next()) {
+            let help = format!(
+                "it falls to the label of a role, \"{one}\" or \"{other}\": ask for one of those, or as the provider, with its role"
+            );
+            return Error::new(ErrorKind::UnknownLabel, text).with_help(help);
+        }
         let mut mapped: Vec<&str> = self.labels.keys().map(LabelName::as_str).collect();
         mapped.sort_unstable();
         // A name of the catalogue is no slip: it is only not mapped.
@@ -256,7 +264,9 @@ impl Snapshot {
         };
         of(&self.labels, label).or_else(|| of(&self.fallbacks, label)).or_else(|| {
             let of_pattern = catalogue::fallbacks_of(label);
-            of_pattern.iter().find_map(|fallback| of(&self.labels, fallback))
+            let mut found = of_pattern.iter().filter_map(|fallback| of(&self.labels, fallback));
+            // Several are of several roles, and a label does not say of which one is asked.
+            found.next().filter(|_| found.next().is_none())
         })
     }
 }

@@ -317,6 +317,31 @@ fn wrong_input_is_told_with_the_next_step() {
     }
 }
 
+/// An identifier that is not mapped falls to the label of its role: to that of the one role that has any, and where both
+/// have, only who says which is told.
+#[test]
+fn a_label_without_a_role_takes_the_key_of_no_other_role() {
+    let folder = providers();
+    let root = folder.path();
+    let own =
+        |purpose: &str| format!("am.applications.federation.entity.providers.saml2.shop.{purpose}");
+    let sign = format!("saml sign --label {} --in response.xml", own("signing"));
+    assert_eq!(fails(root, &sign), (2, "unknown_label".to_owned()));
+    let output = claviger(root, &format!("explain {} --json", own("signing")));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(output.status.code() == Some(1) && told["active"].is_null(), "{told}");
+    let text = claviger(root, &format!("explain {}", own("signing")));
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("depends on the role: claviger saml labels --role ROLE"), "{text}");
+    assert_eq!(text.matches("  active  ").count(), 2, "{text}");
+    done(root, "saml sign --role sp --identifier shop --in response.xml");
+    // Only service providers have a label to decrypt with.
+    let sealed = "saml encrypt --role sp --in response.xml --out sealed.xml";
+    done(root, sealed);
+    done(root, &format!("saml decrypt --label {} --in sealed.xml", own("encryption")));
+    done(root, &format!("explain {}", own("encryption")));
+}
+
 #[test]
 fn help_names_what_would_work() {
     let folder = providers();
