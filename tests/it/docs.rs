@@ -332,3 +332,18 @@ fn the_examples_of_every_help_work_as_they_stand() {
     }
     assert!(seen.len() >= 30, "{}", seen.len());
 }
+
+/// The manifest has a configuration in it, and the unit leaves files for as many connections as there may be.
+#[test]
+fn the_files_for_deployment_agree_with_the_configuration() {
+    let manifest = read("deploy/kubernetes.yaml");
+    let text = manifest.split("claviger.toml: |\n").nth(1).unwrap().split("\n---").next().unwrap();
+    let lines = text.lines().map(|line| line.strip_prefix("    ").unwrap_or(line));
+    let text = lines.collect::<Vec<_>>().join("\n");
+    let config = claviger::Config::from_text(&text, Path::new("claviger.toml")).unwrap();
+    assert!(config.service.certificate.is_some() && config.service.audit.is_some());
+    let unit = read("deploy/claviger.service");
+    let files = unit.lines().find_map(|line| line.strip_prefix("LimitNOFILE=")).unwrap();
+    let needed = config.service.limits.max_connections + 256;
+    assert!(files.parse::<usize>().unwrap() >= needed, "{files} files, {needed} connections");
+}
