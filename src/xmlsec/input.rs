@@ -6,7 +6,9 @@ use memchr::memchr;
 use zeroize::Zeroize;
 
 use crate::error::Result;
+use crate::xmlsec::decode_base64;
 use crate::xmlsec::limits::{XmlLimits, beyond, refused};
+use crate::xmlsec::names::ds;
 use crate::xmlsec::tree::{Node, Seen, Tree};
 
 /// A text, as the tree borrows it.
@@ -159,6 +161,13 @@ pub(crate) fn full_text(node: Node<'_, '_>) -> String {
 /// An attribute without a namespace; `xsi:ID` is not `ID`.
 pub(crate) fn attribute<'a>(node: Node<'a, '_>, name: &str) -> Option<&'a str> {
     node.attributes().find(|one| one.is_named(name)).map(|one| one.value())
+}
+
+/// The first certificate in a KeyInfo: a hint and no more, since nobody signed it.
+pub(crate) fn certificate_hint(key_info: Node<'_, '_>) -> Option<Vec<u8>> {
+    let data = children_named(key_info, ds("X509Data")).next()?;
+    let certificate = children_named(data, ds("X509Certificate")).next()?;
+    only_text(certificate).as_deref().and_then(decode_base64)
 }
 
 /// How many elements carry this value in any attribute that some consumer takes for an ID.

@@ -24,8 +24,8 @@ use crate::error::{Error, ErrorKind, Result};
 pub(crate) use c14n::attribute_value;
 pub use input::ElementName;
 pub(crate) use input::{
-    XmlText, attribute, children_named, element_content, full_text, is_plain_id, only_child,
-    only_text,
+    XmlText, attribute, certificate_hint, children_named, element_content, full_text, is_plain_id,
+    only_child, only_text,
 };
 pub(crate) use key_value::public_keys;
 pub use limits::XmlLimits;

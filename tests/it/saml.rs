@@ -1,5 +1,7 @@
 //! SAML on labels: signed, encrypted and published, before, during and after a rotation.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use claviger::alg::{Algorithm, Curve};
 use claviger::catalogue::LabelUse;
 use claviger::crypto::generate::{KeySpec, generate};
@@ -12,7 +14,7 @@ use claviger::profiles::saml::redirect::{self, MessageKind, RedirectOptions};
 use claviger::profiles::saml::{self, Encryptable, Expect, SamlRole, Signing, binding};
 use claviger::secret::SecretBytes;
 use claviger::xmlsec::dsig::{KeyInfo, SignOptions};
-use claviger::xmlsec::enc::{EncryptOptions, Recipient};
+use claviger::xmlsec::enc::{Decrypted, EncryptOptions, Recipient};
 use claviger::xmlsec::{PeerKeys, PeerPolicy, Trust, XmlLimits};
 use openssl::hash::MessageDigest;
 
@@ -83,8 +85,21 @@ fn a_label_says_how_many_keys_are_tried() {
         let (sealed, _) =
             saml::encrypt(to, plain, Encryptable::Assertion, &EncryptOptions::default()).unwrap();
         let opened = saml::decrypt(&all, sealed.as_bytes(), Encryptable::Assertion, &policy);
-        let alias = opened.ok().map(|opened| opened[0].alias.clone());
-        assert_eq!(alias, counts.then(|| format!("k{at}")), "{max_tries:?}");
+        let alias = |opened: Result<Vec<Decrypted>, _>| opened.ok().map(|all| all[0].alias.clone());
+        assert_eq!(alias(opened), counts.then(|| format!("k{at}")), "{max_tries:?}");
+        // The key that a certificate names is the first.
+        let leaf = STANDARD.encode(&keys[at].1.chain()[0]);
+        let named = sealed.replacen(
+            "<xenc:CipherData><xenc:CipherValue>",
+            &format!(
+                "<ds:KeyInfo><ds:X509Data><ds:X509Certificate>{leaf}</ds:X509Certificate></ds:X509Data></ds:KeyInfo>\
+                 <xenc:CipherData><xenc:CipherValue>"
+            ),
+            1,
+        );
+        let named = named.as_bytes();
+        let opened = saml::decrypt(&all, named, Encryptable::Assertion, &policy);
+        assert_eq!(alias(opened), Some(format!("k{at}")), "{max_tries:?}");
     }
 }
 

@@ -9,7 +9,8 @@ use crate::xmlsec::input::ElementName;
 use crate::xmlsec::names::{self, EXC_C14N, digest_of, ds};
 use crate::xmlsec::tree::Node;
 use crate::xmlsec::{
-    PeerPolicy, attribute, children_named, decode_base64, element_content, only_text,
+    PeerPolicy, attribute, certificate_hint, children_named, decode_base64, element_content,
+    only_text,
 };
 
 /// Prefixes of a list: it is gone through before anybody knows who wrote it.
@@ -79,11 +80,9 @@ impl<'a, 'i> Shape<'a, 'i> {
         })
     }
 
-    /// The first certificate in KeyInfo: a hint and no more, since nobody signed it.
+    /// The certificate that its KeyInfo names.
     pub(crate) fn certificate_hint(&self) -> Option<Vec<u8>> {
-        let data = children_named(self.key_info?, ds("X509Data")).next()?;
-        let certificate = children_named(data, ds("X509Certificate")).next()?;
-        only_text(certificate).as_deref().and_then(decode_base64)
+        certificate_hint(self.key_info?)
     }
 }
 

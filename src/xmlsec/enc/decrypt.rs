@@ -5,13 +5,15 @@ use crate::alg::{Algorithm, Family, Hash};
 use crate::crypto::oaep::{self, OaepParameters};
 use crate::crypto::{Key, KeyKind, Role, cipher};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ops::KeySet;
+use crate::ops::{KeySet, LabelKey};
 use crate::secret::SecretBytes;
 use crate::xmlsec::c14n::Canonicalization;
 use crate::xmlsec::input::{ElementName, children_named, element_content, only_child, only_text};
 use crate::xmlsec::names::{self, ENCRYPTED_KEY_TYPE, XENC11, digest_of, ds, mgf_of, xenc};
 use crate::xmlsec::tree::Node;
-use crate::xmlsec::{PeerPolicy, XmlLimits, XmlText, attribute, attribute_value, decode_base64};
+use crate::xmlsec::{
+    PeerPolicy, XmlLimits, XmlText, attribute, attribute_value, certificate_hint, decode_base64,
+};
 
 /// EncryptedKeys of one element and encrypted elements of one document at most.
 const MAX_ENCRYPTED_KEYS: usize = 8;
@@ -103,6 +105,8 @@ struct Transported {
     row: &'static Algorithm,
     parameters: Option<OaepParameters>,
     value: Vec<u8>,
+    /// The certificate that it names.
+    certificate: Option<Vec<u8>>,
 }
 
 impl Opener<'_> {
@@ -124,10 +128,8 @@ impl Opener<'_> {
         if transports.is_empty() {
             return Err("the key transport is not allowed");
         }
-        let most = self.set.policy().limits.max_tries;
-        let keys = self.set.keys().iter().filter(|one| self.may_try(&one.key)).take(most);
-        let tries =
-            keys.flat_map(|one| transports.iter().map(move |transported| (one, transported)));
+        let keys = self.keys_for(&transports);
+        let tries = keys.iter().flat_map(|one| transports.iter().map(move |each| (*one, each)));
         for (one, transported) in tries.take(MAX_TRIES) {
             let plain = self.session_key(&one.key, transported, content).and_then(|cek| {
                 // EXPOSE: into the cipher.
@@ -149,6 +151,19 @@ impl Opener<'_> {
             }
         }
         Err("no key decrypts it")
+    }
+
+    /// The keys to try. A certificate that is named only orders them: nobody signed it.
+    fn keys_for(&self, transports: &[Transported]) -> Vec<&LabelKey> {
+        let is_named = |one: &LabelKey| {
+            let leaf = one.key.chain().first();
+            leaf.is_some() && transports.iter().any(|each| each.certificate.as_ref() == leaf)
+        };
+        let keys = self.set.keys().iter().map(|one| &**one);
+        let mut keys: Vec<&LabelKey> = keys.filter(|one| self.may_try(&one.key)).collect();
+        keys.sort_by_key(|one| !is_named(one));
+        keys.truncate(self.set.policy().limits.max_tries);
+        keys
     }
 
     fn may_try(&self, key: &Key) -> bool {
@@ -245,8 +260,9 @@ fn transported(node: Node<'_, '_>) -> Option<Transported> {
     let uri = attribute(method, "Algorithm")?;
     let row = transport_row(uri)?;
     let value = cipher_value(node)?;
+    let certificate = children_named(node, ds("KeyInfo")).next().and_then(certificate_hint);
     if row.family == Family::Rsa15 {
-        return Some(Transported { row, parameters: None, value });
+        return Some(Transported { row, parameters: None, value, certificate });
     }
     // XML-Enc 1.1 §5.5.2: SHA-1 and MGF1 with SHA-1 where nothing else is named.
     let named = |name: ElementName| {
@@ -264,7 +280,8 @@ fn transported(node: Node<'_, '_>) -> Option<Transported> {
         Some(node) => decode_base64(&only_text(node)?)?,
         None => Vec::new(),
     };
-    Some(Transported { row, parameters: Some(OaepParameters { digest, mgf, label }), value })
+    let parameters = Some(OaepParameters { digest, mgf, label });
+    Some(Transported { row, parameters, value, certificate })
 }
 
 fn method<'a, 'i>(node: Node<'a, 'i>) -> Option<Node<'a, 'i>> {
