@@ -34,6 +34,8 @@ const MAX_BYTES: u64 = 128 << 20;
 pub(crate) struct Spent {
     file: Option<PathBuf>,
     disk: Disk,
+    /// Who adds has it, with the file to append to; who asks does not wait for it.
+    turn: Mutex<Option<File>>,
     known: Mutex<Known>,
 }
 
@@ -71,14 +73,13 @@ struct Opened {
     file: File,
     bytes: u64,
     lines: usize,
-    is_ours_to_write: bool,
 }
 
 impl Spent {
     /// Those of a file of a state directory; without one they are known to this process alone, until it ends.
     pub(crate) fn of(state_dir: Option<&Path>, file: &str, disk: Disk) -> Self {
         let file = state_dir.map(|folder| folder.join(file));
-        Self { file, disk, known: Mutex::default() }
+        Self { file, disk, turn: Mutex::default(), known: Mutex::default() }
     }
 
     /// Remembers a token of a realm, by what tells it from every other one there, until its end in seconds since 1970.
@@ -94,27 +95,52 @@ impl Spent {
         now: SystemTime,
     ) -> Result<bool> {
         let (id, now) = (id_in(realm, token), to_unix(now));
-        let mut known = self.lock();
-        if known.tokens.contains_key(&id) {
+        if self.lock().tokens.contains_key(&id) {
             return Ok(false);
         }
-        let Some(path) = &self.file else { return known.add(id, end, now) };
-        let mut opened = known.opened(path)?;
-        let added = known.append(&mut opened, path, (id, end), now);
-        atomic::unlock(&opened.file);
+        let Some(path) = &self.file else { return self.lock().add(id, end, now) };
+        let failed = |error| atomic::failed(path, error);
+        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = locked(turn.take(), path)?;
+        let is_new = file.metadata().is_ok_and(|there| there.len() == 0);
+        let added = self.append(&file, path, (id, end), now);
+        atomic::unlock(&file);
+        let forced = matches!((&added, self.disk), (Ok(true), Disk::Forced));
+        let own = forced.then(|| file.try_clone()).transpose().map_err(failed)?;
+        *turn = Some(file);
         // Others are not to wait for the disk.
-        let file = matches!((&added, self.disk), (Ok(true), Disk::Forced))
-            .then(|| opened.file.try_clone());
-        let is_new = opened.lines == 0;
-        known.opened = Some(opened);
-        drop(known);
-        if let Some(file) = file {
-            let forced = file.and_then(|file| file.sync_data());
-            let forced =
-                forced.and_then(|()| if is_new { atomic::sync_folder(path) } else { Ok(()) });
-            forced.map_err(|error| atomic::failed(path, error))?;
+        drop(turn);
+        if let Some(file) = own {
+            file.sync_data().map_err(failed)?;
+            if is_new {
+                atomic::sync_folder(path).map_err(failed)?;
+            }
         }
         added
+    }
+
+    /// Adds to the file, which is locked.
+    fn append(&self, mut file: &File, path: &Path, (id, end): (Id, u64), now: u64) -> Result<bool> {
+        let failed = |error| atomic::failed(path, error);
+        let there = file.metadata().map_err(failed)?;
+        let mut known = self.lock();
+        let torn = known.look(path, &there, now).map_err(failed)?;
+        if !known.add(id, end, now)? {
+            return Ok(false);
+        }
+        let text = format!("{}{}", if torn { "\n" } else { "" }, record(&id, end));
+        if let Err(error) = file.write_all(text.as_bytes()) {
+            known.forget(|one, _| *one != id);
+            return Err(failed(error));
+        }
+        let lines = known.opened.as_ref().map_or(0, |opened| opened.lines);
+        if lines > 2 * known.tokens.len() + FEW {
+            let text: String = known.tokens.iter().map(|(id, end)| record(id, *end)).collect();
+            if let Err(error) = atomic::replace(path, text.as_bytes()) {
+                log::warn!("the tokens that have ended stay in their file: {error}");
+            }
+        }
+        Ok(true)
     }
 
     /// Whether a token of a realm is known.
@@ -151,67 +177,21 @@ impl Spent {
 }
 
 impl Known {
-    /// Reads what has come to the file that is there since it was read. What is written meanwhile has no end of line yet.
-    fn look(&mut self, path: &Path, there: &Metadata, now: u64) -> io::Result<()> {
+    /// Reads what has come to the file that is there since it was read; whether it ends in the midst of a line. Without its
+    /// lock that is what is being written.
+    fn look(&mut self, path: &Path, there: &Metadata, now: u64) -> io::Result<bool> {
         let known = self.opened.as_ref().map(|opened| opened.has_read(there)).transpose()?;
         if known == Some(true) {
-            return Ok(());
+            return Ok(false);
         }
         let mut opened = match self.opened.take() {
             Some(opened) if opened.is_at(path)? => opened,
-            _ => Opened::new(File::open(path)?, false),
+            _ => Opened { file: File::open(path)?, bytes: 0, lines: 0 },
         };
-        self.catch_up(&mut opened)?;
+        let torn = self.catch_up(&mut opened)?;
         self.opened = Some(opened);
         self.tidy(now);
-        Ok(())
-    }
-
-    /// The file, locked: processes take turns.
-    fn opened(&mut self, path: &Path) -> Result<Opened> {
-        let failed = |error| atomic::failed(path, error);
-        atomic::create_folder(atomic::folder_of(path))?;
-        for _ in 0..MAX_TRIES {
-            let opened = match self.opened.take().filter(|opened| opened.is_ours_to_write) {
-                Some(opened) => opened,
-                None => Opened::new(open(path).map_err(failed)?, true),
-            };
-            if !atomic::locked(&opened.file).map_err(failed)? {
-                break;
-            }
-            // Whoever had it before may have put another one in its place.
-            if opened.is_at(path).map_err(failed)? {
-                return Ok(opened);
-            }
-        }
-        let text = "another process keeps the file of used and ended tokens";
-        Err(Error::new(ErrorKind::Busy, text).with_file(path).with_help("send it again"))
-    }
-
-    fn append(
-        &mut self,
-        opened: &mut Opened,
-        path: &Path,
-        (id, end): (Id, u64),
-        now: u64,
-    ) -> Result<bool> {
-        let failed = |error| atomic::failed(path, error);
-        let torn = self.catch_up(opened).map_err(failed)?;
-        if !self.add(id, end, now)? {
-            return Ok(false);
-        }
-        let text = format!("{}{}", if torn { "\n" } else { "" }, record(&id, end));
-        if let Err(error) = opened.file.write_all(text.as_bytes()) {
-            self.forget(|one, _| *one != id);
-            return Err(failed(error));
-        }
-        if opened.lines > 2 * self.tokens.len() + FEW {
-            let text: String = self.tokens.iter().map(|(id, end)| record(id, *end)).collect();
-            if let Err(error) = atomic::replace(path, text.as_bytes()) {
-                log::warn!("the tokens that have ended stay in their file: {error}");
-            }
-        }
-        Ok(true)
+        Ok(torn)
     }
 
     /// Takes what was appended since, by whomever; whether the file ends in the midst of a line.
@@ -300,27 +280,43 @@ const fn tag(id: &Id) -> Tag {
 }
 
 impl Opened {
-    const fn new(file: File, is_ours_to_write: bool) -> Self {
-        Self { file, bytes: 0, lines: 0, is_ours_to_write }
-    }
-
     /// Whether there is nothing in the file that is there besides what was read.
     fn has_read(&self, there: &Metadata) -> io::Result<bool> {
-        let own = self.file.metadata()?;
-        Ok((there.dev(), there.ino()) == (own.dev(), own.ino()) && there.len() == self.bytes)
+        Ok(is_one(&self.file, there)? && there.len() == self.bytes)
     }
 
     /// Whether it is the file of this name, with all that was read of it.
     fn is_at(&self, path: &Path) -> io::Result<bool> {
-        let (own, there) = (self.file.metadata()?, fs::metadata(path));
-        Ok(there.is_ok_and(|there| {
-            (there.dev(), there.ino()) == (own.dev(), own.ino()) && there.len() >= self.bytes
-        }))
+        let there = fs::metadata(path)?;
+        Ok(is_one(&self.file, &there)? && there.len() >= self.bytes)
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)
+/// Whether an open file is the one that is there.
+fn is_one(file: &File, there: &Metadata) -> io::Result<bool> {
+    let own = file.metadata()?;
+    Ok((there.dev(), there.ino()) == (own.dev(), own.ino()))
+}
+
+/// The file of this name, to append to, locked: processes take turns. `before` is what it was the last time.
+fn locked(before: Option<File>, path: &Path) -> Result<File> {
+    let failed = |error| atomic::failed(path, error);
+    atomic::create_folder(atomic::folder_of(path))?;
+    let mut before = before;
+    for _ in 0..MAX_TRIES {
+        let mut options = OpenOptions::new();
+        let options = options.append(true).create(true).mode(0o600);
+        let file = before.take().map_or_else(|| options.open(path), Ok).map_err(failed)?;
+        if !atomic::locked(&file).map_err(failed)? {
+            break;
+        }
+        // Whoever had it before may have put another one in its place.
+        if fs::metadata(path).is_ok_and(|there| is_one(&file, &there).unwrap_or(false)) {
+            return Ok(file);
+        }
+    }
+    let text = "another process keeps the file of used and ended tokens";
+    Err(Error::new(ErrorKind::Busy, text).with_file(path).with_help("send it again"))
 }
 
 fn record(id: &Id, end: u64) -> String {
@@ -439,6 +435,27 @@ mod tests {
         fs::create_dir(folder.path().join(FILE)).unwrap();
         let error = of(Some(folder.path())).has(None, &token, at(0)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::StoreUnreadable);
+    }
+
+    #[test]
+    fn who_only_asks_does_not_wait_for_who_adds() {
+        let folder = tempfile::tempdir().unwrap();
+        let spent = of(Some(folder.path()));
+        assert!(first(&spent, "a", 100, 0));
+        let other = File::open(folder.path().join(FILE)).unwrap();
+        assert!(atomic::locked(&other).unwrap());
+        std::thread::scope(|scope| {
+            let adds = scope.spawn(|| first(&spent, "b", 100, 0));
+            while spent.turn.try_lock().is_ok() {
+                std::thread::yield_now();
+            }
+            // The other one waits for a file that is locked.
+            assert!(spent.has(None, &sha256(b"a"), at(0)).unwrap());
+            assert!(!spent.has(None, &sha256(b"b"), at(0)).unwrap());
+            atomic::unlock(&other);
+            assert!(adds.join().unwrap());
+        });
+        assert!(spent.has(None, &sha256(b"b"), at(0)).unwrap());
     }
 
     #[test]
