@@ -87,7 +87,7 @@ pub(super) fn kinds(set: &KeySet, key: &LabelKey) -> Vec<Kind> {
         for row in rows(set, Operation::Sign).filter(|row| super::xml::signs(set, key, row)) {
             kinds.push(plain(format!("XML {row}"), Make::XmlSigned(row)));
         }
-        let wraps = rows(set, Operation::XmlKeyTransport);
+        let wraps = rows(set, Operation::XmlKeyTransport).filter(|_| super::xml::is_read_by(set));
         for row in wraps.filter(|row| set.fits(key, row, Role::Encrypt)) {
             kinds.push(plain(format!("XML {row}"), Make::XmlEncrypted(row)));
         }

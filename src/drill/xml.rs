@@ -18,6 +18,11 @@ pub(super) fn is_made_by(set: &KeySet) -> bool {
     catalogue::find(set.label()).is_some_and(|found| found.spec.section == "saml2")
 }
 
+/// Whether the label decrypts any content that XML has.
+pub(super) fn is_read_by(set: &KeySet) -> bool {
+    enc::methods_of(set).iter().any(|row| row.content_key_bytes().is_some())
+}
+
 /// Whether `key` signs XML with this row.
 pub(super) fn signs(set: &KeySet, key: &LabelKey, row: &Algorithm) -> bool {
     let family = matches!(row.family, Family::Ecdsa(..) | Family::RsaPkcs1(_) | Family::RsaPss(_));

@@ -387,8 +387,8 @@ fn help_names_what_would_work() {
         (
             "saml encrypt --role sp --key-transport RSA-OAEP --in response.xml",
             "XML is not encrypted with RSA-OAEP here",
-            "aes128-gcm, aes192-gcm and aes256-gcm, rsa-oaep-mgf1p and rsa-oaep always work; AES-CBC and rsa-1_5 are \
-             switches of the peer",
+            "label \"am.default.applications.federation.entity.providers.saml2.sp.encryption\" decrypts rsa-oaep-mgf1p, \
+             rsa-oaep, aes256-gcm, aes128-gcm, aes192-gcm without a switch",
         ),
         (
             "saml metadata read --in sp.xml --entity https://other",
@@ -401,6 +401,50 @@ fn help_names_what_would_work() {
         assert!(answer["error"]["message"].as_str().unwrap().ends_with(message), "{answer}");
         assert_eq!(answer["error"]["help"], help);
     }
+}
+
+/// What peers are told to encrypt with is what the label decrypts, and so is what is made for it.
+#[test]
+fn a_label_that_lists_algorithms_is_told_sealed_and_drilled_by_them() {
+    let folder = providers();
+    let root = folder.path();
+    let listing = |names: &str| {
+        configure(root, "\"sign-1\"", "\"enc-1\"");
+        let mut text = std::fs::read_to_string(root.join("claviger.toml")).unwrap();
+        text.push_str(&format!("[labels.\"{SP}.encryption\"]\nalgorithms = [{names}]\n"));
+        std::fs::write(root.join("claviger.toml"), text).unwrap();
+        let xml = done(root, "saml metadata write --role sp --entity-id https://sp");
+        let methods = xml.split("EncryptionMethod Algorithm=\"").skip(1);
+        let name =
+            |rest: &str| rest.split('"').next().unwrap().rsplit('#').next().unwrap().to_owned();
+        methods.map(name).collect::<Vec<_>>()
+    };
+    for (names, told, other) in [
+        ("\"rsa-oaep\", \"aes192-gcm\"", &["rsa-oaep", "aes192-gcm"][..], "--content aes256-gcm"),
+        (
+            "\"rsa-oaep\", \"A128GCM\"",
+            &["rsa-oaep", "aes128-gcm"],
+            "--key-transport rsa-oaep-mgf1p",
+        ),
+        (
+            "\"RSA-OAEP-256\", \"A256GCM\"",
+            &["rsa-oaep-mgf1p", "aes256-gcm"],
+            "--content aes128-gcm",
+        ),
+    ] {
+        assert_eq!(listing(names), told);
+        let sealed = done(root, "saml encrypt --role sp --in response.xml");
+        std::fs::write(root.join("sealed.xml"), sealed).unwrap();
+        done(root, "saml decrypt --role sp --in sealed.xml");
+        let refused = fails(root, &format!("saml encrypt --role sp {other} --in response.xml"));
+        assert_eq!(refused, (2, "algorithm_not_allowed".to_owned()), "{names}");
+        done(root, &format!("drill {SP}.encryption"));
+    }
+    // Of what it lists XML has nothing to encrypt content with.
+    assert_eq!(listing("\"rsa-oaep-mgf1p\", \"A256CBC-HS512\""), ["rsa-oaep-mgf1p"]);
+    let refused = fails(root, "saml encrypt --role sp --in response.xml");
+    assert_eq!(refused, (2, "algorithm_not_allowed".to_owned()));
+    done(root, &format!("drill {SP}.encryption"));
 }
 
 /// Every digest of OAEP and of its mask, as a user types them.

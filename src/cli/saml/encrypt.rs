@@ -26,10 +26,10 @@ pub(crate) struct Args {
     /// Which element
     #[arg(long, value_enum, default_value = "assertion")]
     kind: Kind,
-    /// The content algorithm [default: the peer's first that is made here, else aes256-gcm]
+    /// The content algorithm [default: the first of peer or label that is made here, else aes256-gcm]
     #[arg(long, value_name = "NAME")]
     content: Option<String>,
-    /// The key transport [default: the peer's first that is made here, else rsa-oaep-mgf1p]
+    /// The key transport [default: the first of peer or label that is made here, else rsa-oaep-mgf1p]
     #[arg(long, value_name = "NAME")]
     key_transport: Option<String>,
     /// The digest of OAEP

@@ -59,7 +59,7 @@ struct WriteArgs {
     /// the gate of a retirement knows of
     #[arg(long)]
     all_encryption: bool,
-    /// What peers may encrypt with; may be repeated [default: rsa-oaep-mgf1p, aes256-gcm, aes128-gcm]
+    /// What peers may encrypt with; may be repeated [default: rsa-oaep-mgf1p, aes256-gcm, aes128-gcm, or what the label lists instead]
     #[arg(long, value_name = "NAME")]
     encryption_method: Vec<String>,
     /// How long peers may use it at most, as 14d [default: as long as the schedules say, else without end]

@@ -1,6 +1,6 @@
 //! Encrypts one element to a certificate or to the active alias of a label.
 
-use super::{Place, Wanted, allows, content_row, transport_row};
+use super::{CONTENTS, Place, TRANSPORTS, Wanted, allowed, allows, content_row, transport_row};
 use crate::alg::{Algorithm, Family, Hash};
 use crate::crypto::oaep::{self, OaepParameters};
 use crate::crypto::{Key, Role, cipher, random};
@@ -26,6 +26,14 @@ pub enum Recipient<'a> {
 }
 
 impl<'a> Recipient<'a> {
+    /// Its label, which decrypts what it lists alone.
+    const fn label(self) -> Option<&'a KeySet> {
+        match self {
+            Self::Certificate(_) => None,
+            Self::Label(set) => Some(set),
+        }
+    }
+
     /// The key to wrap for; the use of a label's key is written down first.
     fn key(self) -> Result<&'a Key> {
         match self {
@@ -39,9 +47,9 @@ impl<'a> Recipient<'a> {
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::exhaustive_structs, reason = "built with ..Default::default()")]
 pub struct EncryptOptions<'a> {
-    /// The content algorithm, by JOSE name, XML name or URI; absent: AES-256-GCM.
+    /// The content algorithm, by JOSE name, XML name or URI; absent: AES-256-GCM, or the first that the label allows.
     pub content: Option<&'a str>,
-    /// The key transport; absent: `rsa-oaep-mgf1p`.
+    /// The key transport; absent: `rsa-oaep-mgf1p`, or the first that the label allows.
     pub key_transport: Option<&'a str>,
     /// The digest of OAEP; absent: SHA-1, which every peer reads, for `rsa-oaep-mgf1p`, else SHA-256.
     pub digest: Option<Hash>,
@@ -75,14 +83,13 @@ pub fn encrypt(
     element: &[u8],
     options: &EncryptOptions<'_>,
 ) -> Result<Encrypted> {
-    let content = match options.content {
-        None => Algorithm::named("A256GCM")?,
-        Some(name) => row_of(name, content_row, &options.policy)?,
+    let set = recipient.label();
+    let choose = |name: Option<&str>, names: &[&str], find: Find| match name {
+        None => allowed(names, &options.policy, set).next().ok_or_else(|| none_of(names)),
+        Some(name) => row_of(name, find, &options.policy, set),
     };
-    let transport = match options.key_transport {
-        None => Algorithm::named("rsa-oaep-mgf1p")?,
-        Some(name) => row_of(name, transport_row, &options.policy)?,
-    };
+    let content = choose(options.content, &CONTENTS, content_row)?;
+    let transport = choose(options.key_transport, &TRANSPORTS, transport_row)?;
     let key = recipient.key()?;
     let size = content.content_key_bytes().unwrap_or_default();
     let mut bytes = vec![0; size];
@@ -186,23 +193,39 @@ fn name_in(parent: Option<Node<'_, '_>>, name: ElementName) -> (String, String) 
     }
 }
 
+/// The row of an algorithm by its URI.
+type Find = fn(&str) -> Option<&'static Algorithm>;
+
 fn row_of(
     name: &str,
-    find: fn(&str) -> Option<&'static Algorithm>,
+    find: Find,
     policy: &PeerPolicy,
+    set: Option<&KeySet>,
 ) -> Result<&'static Algorithm> {
     let row = Algorithm::named(name)?;
     let made = row.xml_uri.and_then(find).filter(|row| row.family != Family::TripleDesCbc);
-    match made.filter(|row| allows(row, policy, None)) {
-        Some(row) => Ok(row),
-        None => {
-            let text = format!("XML is not encrypted with {row} here");
-            Err(Error::new(ErrorKind::AlgorithmNotAllowed, text).with_help(
-                "aes128-gcm, aes192-gcm and aes256-gcm, rsa-oaep-mgf1p and rsa-oaep always work; AES-CBC and rsa-1_5 are \
-                 switches of the peer",
-            ))
+    made.filter(|row| allows(row, policy, set)).ok_or_else(|| not_made(&row.to_string(), set))
+}
+
+fn none_of(names: &[&str]) -> Error {
+    let text = "the label lists too little for XML";
+    Error::new(ErrorKind::AlgorithmNotAllowed, text)
+        .with_help(format!("add one of {} to its algorithms", names.join(", ")))
+}
+
+fn not_made(what: &str, set: Option<&KeySet>) -> Error {
+    let text = format!("XML is not encrypted with {what} here");
+    let help = match set {
+        None => "aes128-gcm, aes192-gcm and aes256-gcm, rsa-oaep-mgf1p and rsa-oaep always work; AES-CBC and rsa-1_5 are \
+             switches of the peer".to_owned(),
+        Some(set) => {
+            let off = PeerPolicy::default();
+            let rows = allowed(&TRANSPORTS, &off, Some(set)).chain(allowed(&CONTENTS, &off, Some(set)));
+            let names: Vec<&str> = rows.filter_map(Algorithm::xml_name).collect();
+            format!("label \"{}\" decrypts {} without a switch", set.label(), names.join(", "))
         }
-    }
+    };
+    Error::new(ErrorKind::AlgorithmNotAllowed, text).with_help(help)
 }
 
 /// The wrapped key and its EncryptionMethod.

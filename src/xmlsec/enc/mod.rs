@@ -10,6 +10,27 @@ use crate::xmlsec::PeerPolicy;
 pub use decrypt::{Decrypted, Place, Wanted, decrypt};
 pub use encrypt::{EncryptOptions, Encrypted, Recipient, encrypt, encrypt_in};
 
+/// What is made where nobody names it is the first that is allowed.
+const TRANSPORTS: [&str; 3] = ["rsa-oaep-mgf1p", "rsa-oaep", "rsa-1_5"];
+const CONTENTS: [&str; 6] =
+    ["aes256-gcm", "aes128-gcm", "aes192-gcm", "aes256-cbc", "aes192-cbc", "aes128-cbc"];
+
+/// What a label decrypts without a switch of the peer, as metadata tell it: a key transport, and two contents at most.
+pub(crate) fn methods_of(set: &KeySet) -> Vec<&'static Algorithm> {
+    let policy = PeerPolicy::default();
+    let transports = allowed(&TRANSPORTS, &policy, Some(set)).take(1);
+    transports.chain(allowed(&CONTENTS, &policy, Some(set)).take(2)).collect()
+}
+
+fn allowed<'a>(
+    names: &'a [&str],
+    policy: &'a PeerPolicy,
+    set: Option<&'a KeySet>,
+) -> impl Iterator<Item = &'static Algorithm> + use<'a> {
+    let rows = names.iter().filter_map(|name| Algorithm::named(name).ok());
+    rows.filter(move |row| allows(row, policy, set))
+}
+
 /// Whether peer policy or label switched a row on that is off otherwise.
 fn allows(row: &'static Algorithm, policy: &PeerPolicy, set: Option<&KeySet>) -> bool {
     let switched = match row.family {
@@ -22,14 +43,16 @@ fn allows(row: &'static Algorithm, policy: &PeerPolicy, set: Option<&KeySet>) ->
     match set {
         // Of the rows that are on, a label may list some and mean only those.
         Some(set) if row.status == Status::On => {
-            listed || (row.family == Family::RsaOaepNamed && set.algorithms().iter().any(is_oaep))
+            listed || (row.family == Family::RsaOaepNamed && names_oaep_of_jose_alone(set))
         }
         _ => switched || listed,
     }
 }
 
-fn is_oaep(row: &&'static Algorithm) -> bool {
-    matches!(row.family, Family::RsaOaep(_) | Family::RsaOaepNamed)
+fn names_oaep_of_jose_alone(set: &KeySet) -> bool {
+    let mut families = set.algorithms().iter().map(|row| row.family);
+    families.clone().any(|family| matches!(family, Family::RsaOaep(_)))
+        && families.all(|family| family != Family::RsaOaepNamed)
 }
 
 /// The row of a content algorithm.

@@ -9,6 +9,7 @@ use crate::catalogue::Publish;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::{KeySet, LabelKey, Role};
 use crate::profiles::saml::{METADATA, PROTOCOL, SamlRole};
+use crate::xmlsec::enc::methods_of;
 use crate::xmlsec::names::{DSIG, XENC11, digest_uri};
 use crate::xmlsec::{attribute_value, encode_base64, fresh_id, raw};
 
@@ -34,7 +35,7 @@ pub struct KeyDescriptorOptions<'a> {
     /// Which certificates peers may encrypt to.
     pub encryption: PublishedEncryption,
     /// What peers may encrypt with, by name, key transport before content; empty: `rsa-oaep-mgf1p` with
-    /// SHA-256, `aes256-gcm`, `aes128-gcm`.
+    /// SHA-256, `aes256-gcm`, `aes128-gcm`, or what the label allows instead.
     pub encryption_methods: &'a [&'a str],
 }
 
@@ -175,7 +176,7 @@ pub fn key_descriptors(
         }
     }
     let Some(encryption) = encryption else { return Ok(out) };
-    let methods = encryption_methods(options.encryption_methods)?;
+    let methods = encryption_methods(encryption, options.encryption_methods)?;
     let all = options.encryption == PublishedEncryption::AllValid
         || encryption.policy().publish == Publish::All;
     let shown =
@@ -204,12 +205,13 @@ fn descriptor(usage: &str, certificate: &[u8], methods: &str) -> String {
 }
 
 /// Key transport first, as Ping AM writes it; then content with its key size.
-fn encryption_methods(names: &[&str]) -> Result<String> {
-    let default = ["rsa-oaep-mgf1p", "aes256-gcm", "aes128-gcm"];
-    let names = if names.is_empty() { &default[..] } else { names };
+fn encryption_methods(set: &KeySet, names: &[&str]) -> Result<String> {
+    let named: Vec<&'static Algorithm> = match names {
+        [] => methods_of(set),
+        names => names.iter().map(|name| Algorithm::named(name)).collect::<Result<_>>()?,
+    };
     let mut rows = Vec::new();
-    for name in names {
-        let row = Algorithm::named(name)?;
+    for row in named {
         let uri = row.xml_uri.filter(|_| row.content_key_bytes().is_some() || is_transport(row));
         rows.push((
             row,
