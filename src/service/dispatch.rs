@@ -128,16 +128,21 @@ async fn respond(
     // What takes no body waits for none: for some of that nobody has to prove who it is, and each that waits has a place.
     let content = match call.request.route.body {
         Some(_) => {
-            let waits =
-                || call.asked.caller.as_ref().map(|one| service.0.slots.wait(one)).transpose();
+            let waits = || service.0.slots.wait(&call.asked.caller);
             body::collect(content, &service.0.limits, waits).await?
         }
         None => Bytes::new(),
     };
     let answer = match call.request.route.pace {
         Pace::Quick => call.request.route.run(&call, &content),
-        // Other requests of this thread move to another one.
-        Pace::Slow => tokio::task::block_in_place(|| call.request.route.run(&call, &content)),
+        Pace::Slow => {
+            let route = call.request.route;
+            // It is long, and rare where requests come fast.
+            let thread = service.0.slots.thread(&call.asked.caller, route.once);
+            let _thread = Box::pin(thread).await?;
+            // Other requests of this thread move to another one.
+            tokio::task::block_in_place(|| route.run(&call, &content))
+        }
     };
     seen.noted = call.noted.into_inner();
     answer

@@ -1,32 +1,59 @@
-//! Requests that are worked on at once, and how many of them may wait for the bodies of one caller.
+//! Requests that are worked on at once; how many of them may wait, for bodies and for threads, and how many threads there
+//! are for slow ones. No caller takes all of any.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::StatusCode;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::Problem;
 use crate::label::CallerName;
+
+/// Threads for slow requests. The runtime has 512 at most, and stands still if all of them are blocked.
+const THREADS: usize = 64;
+/// How many of them one caller has at most; so many of its steps are queued before those of another.
+const OF_ONE: usize = 32;
+
+/// Who a request is of; `None` on routes that are for everybody.
+type Caller = Option<CallerName>;
 
 /// As many as `max_requests` says.
 #[derive(Debug)]
 pub(super) struct Slots {
     free: Semaphore,
-    /// How many of a caller wait for a body that did not come with its head: few do, and none is kept for the others.
-    waiting: Mutex<HashMap<CallerName, usize>>,
+    /// How many of a caller wait.
+    waiting: Mutex<HashMap<Caller, usize>>,
+    threads: Semaphore,
+    /// Steps wait for one another anyhow: here they take no thread meanwhile.
+    turn: Semaphore,
+    of_one: Mutex<HashMap<Caller, Arc<Semaphore>>>,
 }
 
-/// A body that is waited for.
+/// A request that waits.
 #[derive(Debug)]
 pub(super) struct Waiting<'s> {
     slots: &'s Slots,
-    caller: &'s CallerName,
+    caller: &'s Caller,
+}
+
+/// A thread for a slow request.
+#[derive(Debug)]
+pub(super) struct Thread<'s> {
+    _of_one: OwnedSemaphorePermit,
+    _turn: Option<SemaphorePermit<'s>>,
+    _thread: SemaphorePermit<'s>,
 }
 
 impl Slots {
     pub(super) fn new(most: usize) -> Self {
-        Self { free: Semaphore::new(most), waiting: Mutex::default() }
+        Self {
+            free: Semaphore::new(most),
+            waiting: Mutex::default(),
+            threads: Semaphore::new(THREADS),
+            turn: Semaphore::new(1),
+            of_one: Mutex::default(),
+        }
     }
 
     /// One, until it is dropped.
@@ -37,18 +64,44 @@ impl Slots {
         self.free.try_acquire().map_err(|_| overloaded("too many requests are worked on"))
     }
 
-    /// Lets a request of a caller, which has its slot, wait for its body: as many as slots are free besides.
+    /// Lets a request that has its slot wait: of a caller as many may as slots are free besides.
     ///
     /// # Errors
     /// 503 if more of this caller wait.
-    pub(super) fn wait<'s>(&'s self, caller: &'s CallerName) -> Result<Waiting<'s>, Problem> {
+    pub(super) fn wait<'s>(&'s self, caller: &'s Caller) -> Result<Waiting<'s>, Problem> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let own = waiting.get(caller).copied().unwrap_or_default();
         if own > self.free.available_permits() {
-            return Err(overloaded("too many requests of this caller wait for their bodies"));
+            return Err(overloaded("too many requests of this caller wait"));
         }
         waiting.insert(caller.clone(), own + 1);
         Ok(Waiting { slots: self, caller })
+    }
+
+    /// A thread for a slow request, once there is one; of those that take turns one has one.
+    ///
+    /// # Errors
+    /// As [`Slots::wait`].
+    pub(super) async fn thread<'s>(
+        &'s self,
+        caller: &'s Caller,
+        takes_turns: bool,
+    ) -> Result<Thread<'s>, Problem> {
+        let _waits = self.wait(caller)?;
+        let own = {
+            let mut of_one = self.of_one.lock().unwrap_or_else(PoisonError::into_inner);
+            let own = of_one.entry(caller.clone());
+            Arc::clone(own.or_insert_with(|| Arc::new(Semaphore::new(OF_ONE))))
+        };
+        // None of them is ever closed.
+        let closed = |_: AcquireError| overloaded("the service ends");
+        let of_one = own.acquire_owned().await.map_err(closed)?;
+        let turn = match takes_turns {
+            true => Some(self.turn.acquire().await.map_err(closed)?),
+            false => None,
+        };
+        let thread = self.threads.acquire().await.map_err(closed)?;
+        Ok(Thread { _of_one: of_one, _turn: turn, _thread: thread })
     }
 }
 

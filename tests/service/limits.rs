@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use claviger::atomic::Lock;
 use serde_json::json;
 
 use crate::process::{BOTH, Home, LONG, PLAIN, Served};
@@ -256,3 +257,53 @@ fn a_caller_whose_bodies_do_not_come_leaves_room_for_the_others() {
         assert!(Instant::now() < until);
     }
 }
+
+/// Steps take turns, and each waits for a minute.
+#[test]
+fn steps_that_wait_for_one_another_keep_nobody_else_waiting() {
+    let home = Home::new(&format!("{PLAIN}max_requests = 1024\n{CALLERS}"));
+    let text = std::fs::read_to_string(home.config()).unwrap();
+    let text = text.replace("reload = \"off\"", "reload = \"off\"\nstate_dir = \"state\"");
+    std::fs::write(home.config(), text.replace("HASH", &Shop::hash("the key of portal"))).unwrap();
+    let served = home.serve();
+    std::fs::create_dir_all(home.path("keystores/state")).unwrap();
+    let lock = Lock::take(&home.path("keystores/state/lock")).unwrap();
+    let ask = |method: &str, what: &str, more: &str| {
+        let label = "am.services.oauth2.oidc.signing.ES256";
+        format!(
+            "{method} /v1/labels/{label}/{what} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{more}"
+        )
+    };
+    let portal = "authorization: Bearer the key of portal\r\n";
+    let stage =
+        ask("POST", "stage", &format!("{portal}content-length: 13\r\n\r\n{{\"alias\":\"x\"}}"));
+    // More than the runtime has threads.
+    let held: Vec<TcpStream> = (0..600)
+        .map(|_| {
+            let mut stream = served.connect();
+            stream.write_all(stage.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    let begun = Instant::now();
+    let history = ask("GET", "history", "\r\n");
+    let sign = ask("POST", "sign", "content-length: 13\r\n\r\n{\"claims\":{}}");
+    for _ in 0..10 {
+        for others in [&history, &sign] {
+            let text = served.exchange(others.as_bytes());
+            assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+        }
+    }
+    // A minute later they would have given up by themselves.
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    drop(lock);
+    let answers = held.into_iter().map(|mut stream| rest(&mut stream));
+    for text in answers.take(20) {
+        assert!(text.starts_with("HTTP/1.1 404 ") || text.starts_with("HTTP/1.1 503 "), "{text}");
+    }
+}
+
+/// Everybody may read, the portal may stage.
+const CALLERS: &str = "\n[[callers]]\nname = \"portal\"\napi_key_sha256 = \"HASH\"\n\n\
+    [[grants]]\ncallers = [\"portal\"]\nrights = [\"stage\"]\nlabels = [\"*\"]\n\n\
+    [[grants]]\ncallers = [\"anybody\"]\nrights = [\"read\"]\nlabels = [\"*\"]\n";
