@@ -63,7 +63,7 @@ pub use report::Report;
 pub use request::{Request, Step};
 pub use retirement::Receipt;
 pub use schedule::{Run, RunOutcome, Scheduled};
-pub use validity::Validity;
+pub use validity::{EncryptTo, Validity};
 use versions::FileChange;
 
 /// A configuration whose mappings are about to change. Holds the lock from [`Rotation::open`] until it is

@@ -1,9 +1,10 @@
 //! How long a document that shows the keys of labels holds, such as SAML metadata: until a key acts that it
-//! does not show, or the key goes that it tells others to encrypt to.
+//! does not show, or a key goes that it tells others to encrypt to.
 
 use std::time::{Duration, SystemTime};
 
 use super::{Rotation, announce};
+use crate::catalogue::Publish;
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::Action;
@@ -23,6 +24,31 @@ pub struct Validity {
     pub until: Option<SystemTime>,
 }
 
+/// The keys of a label that a document tells others to encrypt to.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "one or all")]
+pub enum EncryptTo<'s> {
+    /// The active one, or with `publish = "all"` every one.
+    Active(&'s KeySet),
+    /// Every one.
+    All(&'s KeySet),
+}
+
+impl<'s> EncryptTo<'s> {
+    const fn set(self) -> &'s KeySet {
+        match self {
+            Self::Active(set) | Self::All(set) => set,
+        }
+    }
+
+    fn shows(self, alias: &str) -> bool {
+        let set = self.set();
+        let all = matches!(self, Self::All(_)) || set.policy().publish == Publish::All;
+        let count = if all { set.keys().len() } else { 1 };
+        set.keys().iter().take(count).any(|key| key.alias.as_str() == alias)
+    }
+}
+
 impl Rotation {
     /// How long a key set of these labels may be cached now, as a realm sees them: the policy's time, and never
     /// past the next planned step of any of them, by hand (a staged key that may act) or by schedule.
@@ -37,16 +63,16 @@ impl Rotation {
         announce::max_age(&self.keyring.config().policy, self.now(), next)
     }
 
-    /// How long a document holds that shows every key of `verify`, and of `encrypt` the active one alone.
+    /// How long a document holds that shows every key of `verify` and those of `encrypt`.
     #[must_use]
     pub fn validity(
         &self,
         verify: &[&KeySet],
-        encrypt: Option<&KeySet>,
+        encrypt: Option<EncryptTo<'_>>,
         realm: Option<&Realm>,
     ) -> Validity {
         let (config, now) = (self.keyring.config(), self.now());
-        let shown = verify.iter().copied().chain(encrypt).map(KeySet::label);
+        let shown = verify.iter().copied().chain(encrypt.map(EncryptTo::set)).map(KeySet::label);
         let cache = self.max_age(shown, realm);
         let ahead = self.ahead(now + AHEAD);
         let ends = |set: &KeySet, action: Action, ends: &dyn Fn(&str) -> bool| {
@@ -61,9 +87,8 @@ impl Rotation {
             let known = |alias: &str| set.keys().iter().any(|key| key.alias.as_str() == alias);
             ends(set, Action::Promote, &|alias| !known(alias))
         });
-        let leaves = encrypt.and_then(|set| {
-            ends(set, Action::Retire, &|alias| alias == set.active().alias.as_str())
-        });
+        let leaves =
+            encrypt.and_then(|to| ends(to.set(), Action::Retire, &|alias| to.shows(alias)));
         // Who reads it has a clock of its own.
         let until = new_acts.chain(leaves).min();
         let until = until.and_then(|until| until.checked_sub(config.policy.clock_skew));
@@ -77,7 +102,7 @@ impl Rotation {
     pub fn validity_until(
         &self,
         verify: &[&KeySet],
-        encrypt: Option<&KeySet>,
+        encrypt: Option<EncryptTo<'_>>,
         realm: Option<&Realm>,
         wanted: Option<SystemTime>,
     ) -> Result<Validity> {

@@ -2,11 +2,13 @@
 //! own end.
 
 use claviger::error::ErrorKind;
+use claviger::ops::KeySet;
 use claviger::profiles::saml::redirect::RedirectOptions;
 use claviger::profiles::saml::{SamlRole, SamlUse, Signing};
+use claviger::rotation::EncryptTo;
 use claviger::xmlsec::dsig::SignOptions;
 
-use crate::saml_house::{House, logout_request, role_of};
+use crate::saml_house::{House, LABELS, logout_request, role_of};
 use crate::workshop::{promote, retire, stage};
 
 const HOUR: u64 = 3_600;
@@ -127,4 +129,20 @@ fn a_label_that_publishes_all_shows_every_encryption_key() {
     house.wait(100 * HOUR);
     assert_eq!(house.refuses(retire("enc-1"), "sp.encryption"), ErrorKind::StillInUse);
     assert_eq!(house.entity(SamlRole::Sp).keys(SamlUse::Encryption).unwrap().keys().len(), 2);
+}
+
+/// Metadata end before a key goes that they tell peers to encrypt to, the active one or any.
+#[test]
+fn metadata_end_with_the_first_key_that_they_show_to_encrypt_to() {
+    let schedule = format!(
+        "max_token_lifetime = \"1h\"\n[rotation.\"{LABELS}.sp.encryption\"]\nperiod = \"90d\"\noverlap = \"7d\"\n\
+         alias = \"enc-{{date}}\""
+    );
+    let house = House::with(&[("sp.encryption", &schedule)]);
+    house.step(stage("enc-2"), "sp.encryption").unwrap();
+    house.wait(2 * HOUR);
+    house.step(promote("enc-2"), "sp.encryption").unwrap();
+    let days = |to: fn(&KeySet) -> EncryptTo<'_>| house.holds(to).as_secs() / (24 * HOUR);
+    let (all, active) = (days(|set| EncryptTo::All(set)), days(|set| EncryptTo::Active(set)));
+    assert_eq!((all, active), (6, 96));
 }

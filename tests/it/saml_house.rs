@@ -14,16 +14,17 @@ use claviger::clock::{Clock, rfc3339};
 use claviger::config::Config;
 use claviger::error::{ErrorKind, Result};
 use claviger::journal::Actor;
+use claviger::ops::KeySet;
 use claviger::profiles::saml::metadata::{Endpoint, MetadataOptions, PeerMetadata, PeerRole};
 use claviger::profiles::saml::{SamlEntity, SamlRole, SamlScope, SamlUse};
-use claviger::rotation::{Request, Rotation, Step};
+use claviger::rotation::{EncryptTo, Request, Rotation, Step};
 use claviger::xmlsec::dsig::SignOptions;
 use claviger::xmlsec::{XmlLimits, fresh_id};
 use serde_json::Value;
 
 use crate::interop::peers;
 
-const LABELS: &str = "am.default.applications.federation.entity.providers.saml2";
+pub(crate) const LABELS: &str = "am.default.applications.federation.entity.providers.saml2";
 /// Seconds after which peers have forgotten old metadata, and what they sent by it has ended.
 pub(crate) const CACHES: u64 = 2 * 3_600 + 300;
 
@@ -78,7 +79,7 @@ impl House {
         let encryption = entity.keys(SamlUse::Encryption).unwrap();
         let shown: Vec<_> = std::iter::once(&*signing).chain(mtls.as_deref()).collect();
         let rotation = Rotation::preview(&self.config(), clock(&self.now)).unwrap();
-        let validity = rotation.validity(&shown, Some(&encryption), None);
+        let validity = rotation.validity(&shown, Some(EncryptTo::Active(&encryption)), None);
         let at = |service, binding, location| Endpoint { service, binding, location };
         let endpoints = match role {
             SamlRole::Idp => [
@@ -99,6 +100,14 @@ impl House {
         };
         let xml = entity.metadata(&options).unwrap();
         entity.sign_metadata(xml.as_bytes(), &SignOptions::default()).unwrap().xml
+    }
+
+    /// For how long metadata of the service provider hold that tell peers to encrypt to these keys.
+    pub(crate) fn holds(&self, to: fn(&KeySet) -> EncryptTo<'_>) -> Duration {
+        let set = self.entity(SamlRole::Sp).keys(SamlUse::Encryption).unwrap();
+        let rotation = Rotation::preview(&self.config(), clock(&self.now)).unwrap();
+        let until = rotation.validity(&[], Some(to(&set)), None).until.unwrap();
+        until.duration_since(clock(&self.now).now()).unwrap()
     }
 
     /// A step on a label of a role, such as `idp.signing`; the providers see it.

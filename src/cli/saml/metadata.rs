@@ -10,7 +10,7 @@ use claviger::profiles::saml::metadata::{
     missing_service,
 };
 use claviger::profiles::saml::{self, Expect, SamlEntity, SamlUse};
-use claviger::rotation::Rotation;
+use claviger::rotation::{EncryptTo, Rotation};
 use claviger::xmlsec::dsig::SignOptions;
 use claviger::xmlsec::{PeerKey, PeerKeys, Trust, XmlLimits};
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "cacheDuration is policy.jwks_max_age and never outlives the next planned step; validUntil is the first moment at which \
-    a schedule lets a key act that the document does not show, or takes away the key that peers encrypt to.\n\
+    a schedule lets a key act that the document does not show, or takes away a key that it tells peers to encrypt to.\n\
     Examples:\n  claviger saml metadata write --role sp --entity-id https://sp.example --endpoint AssertionConsumerService=HTTP-POST@https://sp.example/acs --sign --out metadata.xml\n  \
     claviger saml metadata write --role idp --entity-id https://idp.example --endpoint SingleSignOnService=HTTP-Redirect@https://idp.example/sso --valid-for 14d"
 )]
@@ -164,7 +164,9 @@ fn times(
     let shown: Vec<_> = std::iter::once(&*signing).chain(mtls.as_deref()).collect();
     let rotation = Rotation::preview(&context.config, context.clock.clone())?;
     let realm = entity.scope().realm.as_ref();
-    let validity = rotation.validity_until(&shown, encryption.as_deref(), realm, wanted)?;
+    let to = if args.all_encryption { EncryptTo::All } else { EncryptTo::Active };
+    let encrypt = encryption.as_deref().map(to);
+    let validity = rotation.validity_until(&shown, encrypt, realm, wanted)?;
     Ok((validity.cache, validity.until))
 }
 

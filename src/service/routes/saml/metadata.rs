@@ -13,7 +13,7 @@ use crate::profiles::saml::metadata::{
     Endpoint, KeyDescriptorOptions, MetadataOptions, PublishedEncryption,
 };
 use crate::profiles::saml::{METADATA_LABEL, SamlUse};
-use crate::rotation::Rotation;
+use crate::rotation::{EncryptTo, Rotation};
 use crate::service::call::Call;
 use crate::service::route::Route;
 use crate::xmlsec::dsig::SignOptions;
@@ -92,7 +92,9 @@ fn metadata(call: &Call<'_>, body: MetadataRequest) -> Result<MetadataDocument> 
     let encryption = entity.keys_if_mapped(SamlUse::Encryption)?;
     let shown: Vec<_> = std::iter::once(&*signing).chain(mtls.as_deref()).collect();
     let realm = call.asked.realm.as_ref();
-    let validity = rotation.validity_until(&shown, encryption.as_deref(), realm, wanted)?;
+    let to = if body.all_encryption { EncryptTo::All } else { EncryptTo::Active };
+    let encrypt = encryption.as_deref().map(to);
+    let validity = rotation.validity_until(&shown, encrypt, realm, wanted)?;
     let (cache, valid_until) = (validity.cache, validity.until);
     let endpoints: Vec<Endpoint<'_>> = body
         .endpoints
