@@ -298,12 +298,12 @@ pub fn encode_spki(public: &PublicParameters) -> Result<Vec<u8>> {
 
 /// Modulus and public exponent of a PKCS#1 RSAPrivateKey (RFC 8017 §A.1.2).
 pub(in crate::crypto) fn rsa_private_numbers(pkcs1: &[u8]) -> Result<(Vec<u8>, Vec<u8>)> {
-    let read = || -> der::Result<(Vec<u8>, Vec<u8>)> {
+    let mut version = 0;
+    let mut read = || -> der::Result<(Vec<u8>, Vec<u8>)> {
         let mut outer = der::SliceReader::new(pkcs1)?;
         outer.sequence(|body: &mut der::SliceReader<'_>| {
-            let version = u8::decode(body)?;
+            version = u8::decode(body)?;
             if version != 0 {
-                // Multi-prime keys (`otherPrimeInfos`).
                 return Err(der::Tag::Integer.value_error().into());
             }
             let n = UintRef::decode(body)?.as_bytes().to_vec();
@@ -314,7 +314,15 @@ pub(in crate::crypto) fn rsa_private_numbers(pkcs1: &[u8]) -> Result<(Vec<u8>, V
             Ok((n, e))
         })
     };
-    read().map_err(damaged("the RSA private key"))
+    let numbers = read();
+    numbers.map_err(|error| match version {
+        // `otherPrimeInfos` are there.
+        1 => {
+            Error::new(ErrorKind::Unsupported, "RSA keys of more than two primes are not built in")
+                .with_help("make a key of two primes in its place")
+        }
+        _ => damaged("the RSA private key")(error),
+    })
 }
 
 /// PKCS#8 of a raw OKP private key (RFC 8410 §7).

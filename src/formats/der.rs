@@ -93,7 +93,7 @@ pub(super) fn private_key(bytes: &[u8]) -> Result<SecretBytes> {
 /// Wraps a PKCS#1 RSAPrivateKey (RFC 8017 §A.1.2).
 pub(super) fn rsa_to_pkcs8(pkcs1: &[u8]) -> Result<SecretBytes> {
     if !is_rsa_private_key(pkcs1) {
-        return Err(damaged("not an RSA private key of two primes"));
+        return Err(damaged("not an RSA private key"));
     }
     private_key_info(&rsa_algorithm()?, pkcs1)
 }
@@ -232,12 +232,17 @@ fn is_encrypted_private_key(bytes: &[u8]) -> bool {
     })
 }
 
+/// Of two primes, or of more (`otherPrimeInfos`): these are refused by name where keys are parsed.
 fn is_rsa_private_key(bytes: &[u8]) -> bool {
-    elements(bytes).is_some_and(|parts| {
-        parts.len() == 9
-            && parts.iter().all(|part| part.tag() == Tag::Integer)
-            && parts.first().is_some_and(|version| version.value() == [0])
-    })
+    let Some(parts) = elements(bytes) else { return false };
+    let (version, others) = match parts.len() {
+        9 => (0, None),
+        10 => (1, parts.last()),
+        _ => return false,
+    };
+    others.is_none_or(|others| others.tag() == Tag::Sequence)
+        && parts.iter().take(9).all(|part| part.tag() == Tag::Integer)
+        && parts.first().is_some_and(|part| part.value() == [version])
 }
 
 fn is_sec1(parts: &[AnyRef<'_>]) -> bool {

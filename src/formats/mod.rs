@@ -291,6 +291,9 @@ fn read(
 }
 
 fn not_readable(bytes: &[u8]) -> Error {
+    if bytes.trim_ascii().is_empty() {
+        return Error::new(ErrorKind::Damaged, "the file is empty");
+    }
     foreign(bytes).unwrap_or_else(|| {
         Error::new(
             ErrorKind::Damaged,

@@ -31,13 +31,17 @@ pub fn read(bytes: &[u8], passwords: &Passwords<'_>, limits: &Limits) -> Result<
     for block in blocks(bytes, limits)? {
         match block.label.as_str() {
             "EC PARAMETERS" => parameters = Some(block.body.to_vec()),
-            "CERTIFICATE REQUEST" | "DH PARAMETERS" | "NEW CERTIFICATE REQUEST" | "X509 CRL" => {
-                found.warn(format!("{} skipped: it holds no key", block.label));
-            }
+            label if is_keyless(label) => found.warn(format!("{label} skipped: it holds no key")),
             _ => found.add_or_keep(&block, parameters.as_deref(), password, &work)?,
         }
     }
     found.group()
+}
+
+/// Parameters of every kind (`DH`, `X9.42 DH`, `DSA`) and what stands beside keys in the files of servers.
+fn is_keyless(label: &str) -> bool {
+    matches!(label, "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" | "X509 CRL")
+        || label.ends_with(" PARAMETERS")
 }
 
 /// Writes entries: `PRIVATE KEY` (PKCS#8), `CERTIFICATE`, `PUBLIC KEY`, and Ping AM's secret types.
@@ -125,6 +129,14 @@ fn blocks(bytes: &[u8], limits: &Limits) -> Result<Vec<Block>> {
         if boundary(line, b"-----END ").is_some() {
             return Err(damaged("a PEM block ends that did not begin"));
         }
+        if let Some(rest) = line.strip_prefix(b"-----BEGIN ")
+            && without_breaks(rest)
+        {
+            return Err(damaged("a PEM block has no line breaks").with_help(
+                "write its lines one below the other: what was put into JSON or one variable often \
+                 has \\n for them",
+            ));
+        }
         let Some(label) = boundary(line, b"-----BEGIN ") else { continue };
         if found.len() == limits.max_entries {
             return Err(Error::new(ErrorKind::LimitExceeded, "more PEM blocks than the bound"));
@@ -170,6 +182,12 @@ fn block<'a>(label: &[u8], lines: &mut (impl Iterator<Item = &'a [u8]> + Clone))
         }
     }
     Err(damaged("a PEM block has no end"))
+}
+
+/// Whether more than the label stands in the first line of a block.
+fn without_breaks(rest: &[u8]) -> bool {
+    let dashes = rest.windows(5).position(|part| part == b"-----");
+    dashes.is_some_and(|at| at + 5 < rest.len())
 }
 
 fn boundary<'a>(line: &'a [u8], kind: &[u8]) -> Option<&'a [u8]> {
@@ -310,6 +328,7 @@ impl Found {
 fn unknown_label(label: &str) -> Error {
     let help = match label {
         "TRUSTED CERTIFICATE" => "convert it with openssl x509 -in FILE -out NEW",
+        "PKCS7" => "take the certificates out: openssl pkcs7 -print_certs -in FILE -out NEW",
         "OPENSSH PRIVATE KEY" => "convert it with ssh-keygen -p -m PKCS8 -f FILE",
         _ => "convert private keys with openssl pkcs8 -topk8 -in FILE -out NEW",
     };

@@ -295,3 +295,54 @@ fn a_key_of_version_2_in_der_is_no_pkcs12() {
     let container = open(pkcs8.as_ref(), None).unwrap();
     assert!(matches!(container.entries[0].material, Material::PrivateKey(_)));
 }
+
+#[test]
+fn what_holds_no_key_takes_no_number() {
+    let Some(root) = vectors("keystores/pem") else { return };
+    let key = std::fs::read_to_string(root.join("p256.pkcs8.pem")).unwrap();
+    for label in ["DH PARAMETERS", "X9.42 DH PARAMETERS", "DSA PARAMETERS", "X509 CRL"] {
+        let text = format!("-----BEGIN {label}-----\nMAA=\n-----END {label}-----\n{key}");
+        let container = open(text.as_bytes(), None).unwrap();
+        assert_eq!(container.entries.len(), 1, "{label}");
+        assert!(matches!(container.entries[0].material, Material::PrivateKey(_)), "{label}");
+        assert_eq!(container.warnings, [format!("{label} skipped: it holds no key")]);
+    }
+}
+
+#[test]
+fn what_is_not_read_is_called_what_it_is() {
+    let Some(root) = vectors("keystores/pem") else { return };
+    let key = std::fs::read_to_string(root.join("p256.pkcs8.pem")).unwrap();
+    let said = |text: &str| {
+        let error = open(text.as_bytes(), None).unwrap_err();
+        (error.message().to_owned(), error.help().unwrap_or_default().to_owned())
+    };
+    for empty in ["", "\n", " \r\n"] {
+        assert_eq!(said(empty).0, "the file is empty");
+    }
+    for joined in [key.replace('\n', ""), key.replace('\n', "\\n"), key.replace('\n', " ")] {
+        let (message, help) = said(&joined);
+        assert_eq!(message, "a PEM block has no line breaks", "{joined}");
+        assert!(help.contains("\\n"), "{help}");
+    }
+    let bundle = "-----BEGIN PKCS7-----\nMAA=\n-----END PKCS7-----\n";
+    assert!(said(bundle).1.contains("openssl pkcs7 -print_certs"));
+}
+
+#[test]
+fn rsa_keys_of_three_primes_are_refused_by_name() {
+    for form in [&["-traditional"][..], &[]] {
+        let made = std::process::Command::new("openssl")
+            .args(["genrsa", "-primes", "3"])
+            .args(form)
+            .arg("2048")
+            .output()
+            .unwrap();
+        assert!(made.status.success());
+        let container = open(&made.stdout, None).unwrap();
+        let Material::PrivateKey(pkcs8) = &container.entries[0].material else { panic!("no key") };
+        let error = Key::from_private(pkcs8, Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert_eq!(error.message(), "RSA keys of more than two primes are not built in");
+    }
+}
