@@ -119,7 +119,8 @@ pub fn generate_file(format: &str, options: &GenerateOptions<'_>) -> Result<Chan
 ///
 /// # Errors
 /// [`ErrorKind::UnknownAlias`] for a name that is not there; [`ErrorKind::Usage`] for an alias that the
-/// target has, and where nothing could be imported; the readers' own.
+/// target has, and where there is nothing to import; what stopped the first entry, where none could be
+/// imported; the readers' own.
 pub fn import(
     source: &SecretBytes,
     options: &OpenOptions<'_>,
@@ -128,7 +129,10 @@ pub fn import(
     target: Option<&SecretBytes>,
     password: &SecretString,
 ) -> Result<Change> {
-    let source = open(source, options)?;
+    let source = open(source, options).map_err(|error| match error.kind() {
+        ErrorKind::WrongPassword => error.with_help(SOURCE_PASSWORD),
+        _ => error,
+    })?;
     if let Some(missing) = names.iter().find(|name| position(&source, name).is_none()) {
         return Err(unknown(missing));
     }
@@ -141,6 +145,7 @@ pub fn import(
     }
     let mut entries = open_target(target, password)?;
     let (mut added, mut skipped) = (Vec::new(), Vec::new());
+    let mut first_refused = None;
     for mut entry in chosen {
         if let Some(name) = rename {
             name.clone_into(&mut entry.alias);
@@ -148,13 +153,16 @@ pub fn import(
         refuse_taken(&entries, &entry.alias)?;
         // Written alone first: one entry that PKCS#12 cannot hold must not stop the others.
         let refused = match &entry.material {
-            Material::Unreadable(error) => Some(EntryProblem::from(error)),
-            _ => pkcs12::write(std::slice::from_ref(&entry), password)
-                .err()
-                .map(|error| EntryProblem::from(&error)),
+            Material::Unreadable(error) => Some(error.repeat()),
+            _ => pkcs12::write(std::slice::from_ref(&entry), password).err(),
         };
         match refused {
-            Some(error) => skipped.push(Skipped { alias: entry.alias, error }),
+            Some(error) => {
+                let problem = EntryProblem::from(&error);
+                first_refused
+                    .get_or_insert_with(|| nothing_imported(&entry.alias, &error, options));
+                skipped.push(Skipped { alias: entry.alias, error: problem });
+            }
             None => {
                 added.push(describe(&entry));
                 entries.push(entry);
@@ -162,13 +170,25 @@ pub fn import(
         }
     }
     if added.is_empty() {
-        let text = skipped.first().map_or_else(
-            || "there is nothing to import".to_owned(),
-            |first| format!("nothing was imported: {:?}: {}", first.alias, first.error.message),
-        );
-        return Err(Error::new(ErrorKind::Usage, text));
+        return Err(first_refused
+            .unwrap_or_else(|| Error::new(ErrorKind::Usage, "there is nothing to import")));
     }
     Ok(Change { skipped, ..change(&entries, password, added, source.warnings)? })
+}
+
+fn nothing_imported(alias: &str, error: &Error, options: &OpenOptions<'_>) -> Error {
+    let text = format!("nothing was imported: {alias:?}: {}", error.message());
+    let without = options.store_password.is_none() && options.entry_password.is_none();
+    let help = match error.kind() {
+        ErrorKind::WrongPassword if without => Some(SOURCE_PASSWORD),
+        ErrorKind::WrongPassword => Some(ENTRY_PASSWORD),
+        _ => error.help(),
+    };
+    let stopped = Error::new(error.kind(), text);
+    match help {
+        Some(help) => stopped.with_help(help.to_owned()),
+        None => stopped,
+    }
 }
 
 /// One entry as `pem`, `jwk` or `der`; `private` includes the private or secret key.
@@ -407,3 +427,8 @@ fn unknown(alias: &str) -> Error {
     Error::new(ErrorKind::UnknownAlias, format!("no entry {alias:?}"))
         .with_help("list the entries with claviger inspect FILE")
 }
+
+const SOURCE_PASSWORD: &str = "name the right one of the imported file: --source-password-file FILE or \
+                               --source-password-env NAME";
+const ENTRY_PASSWORD: &str = "name the right one of the imported entries: --entry-password-file FILE or \
+                              --entry-password-env NAME";

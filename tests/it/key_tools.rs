@@ -293,6 +293,32 @@ fn jceks_is_imported_into_pkcs12_that_keytool_lists_and_is_no_target() {
 }
 
 #[test]
+fn import_asks_for_the_password_that_does_not_fit() {
+    let dir = tempfile::tempdir().unwrap();
+    let (old, new) = (dir.path().join("old.jks"), dir.path().join("new.p12"));
+    let (old, new) = (old.to_str().unwrap(), new.to_str().unwrap());
+    keytool(&["-genkeypair", "-alias", "ec", "-keyalg", "EC", "-dname", "CN=x"], old, "JKS");
+    keytool(&["-keypasswd", "-alias", "ec", "-new", "of-the-entry"], old, "JKS");
+    for (source, option) in [
+        (None, "--source-password-file"),
+        (Some("another-One"), "--source-password-file"),
+        (Some(PASSWORD), "--entry-password-file"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_claviger"));
+        command.args(["import", old, "--store", new, "--json", "--store-password-env", "NEW"]);
+        command.env("NEW", "another-One");
+        if let Some(source) = source {
+            command.args(["--source-password-env", "OLD"]).env("OLD", source);
+        }
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let error = &json(&output)["error"];
+        assert_eq!(error["code"], "wrong_password", "{error}");
+        assert!(error["help"].as_str().unwrap().contains(option), "{option}: {error}");
+    }
+}
+
+#[test]
 fn wrong_options_of_generate_are_usage_errors_and_leave_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let store = dir.path().join("keys.p12");
