@@ -117,8 +117,15 @@ fn check_algorithms(
     if fitting.is_empty() {
         let names: Vec<&str> = acting.iter().map(|row| row.name).collect();
         let text = about(format!("{} does none of {}", key.kind(), names.join(", ")));
-        let help =
-            "map a key of the right type, curve and size, or name other algorithms for the label";
+        let help = match key.kind() {
+            KeyKind::Oct { oct_type: OctType::Generic, .. } => {
+                "text is no key: keep the key in base64, with format = \"base64\" of its store, or \
+                 in a keystore"
+            }
+            _ => {
+                "map a key of the right type, curve and size, or name other algorithms for the label"
+            }
+        };
         return vec![Problem::error("no_algorithm_fits", text).with_help(help)];
     }
     let short = fitting.iter().all(|row| key.is_short_for(row));

@@ -352,3 +352,23 @@ fn a_user_without_the_right_to_read_is_told_so() {
     let failed = messages(&json(&output), "error");
     assert!(failed[0].contains("app.one") && failed[0].contains("ermission denied"), "{failed:?}");
 }
+
+#[test]
+fn text_behind_a_label_of_keys_is_refused_and_told_where_keys_are_kept() {
+    let text = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    for (format, errors) in [("plain", 1), ("base64", 0)] {
+        let dir = volume(&format!("format = '{format}'\n"));
+        let path = dir.path().join("claviger.toml");
+        let label = "[labels.'app.mac']\nuse = 'mac'\nalgorithms = ['HS256']\n";
+        write(&path, &(std::fs::read_to_string(&path).unwrap() + label));
+        write(&dir.path().join("v/app.mac"), text);
+        let checked = check(dir.path());
+        let all = checked["problems"].as_array().unwrap();
+        let refused: Vec<&Value> = all.iter().filter(|one| one["severity"] == "error").collect();
+        assert_eq!(refused.len(), errors, "{checked}");
+        for problem in refused {
+            assert_eq!(problem["code"], "no_algorithm_fits", "{checked}");
+            assert!(problem["help"].as_str().unwrap().contains("format = \"base64\""), "{checked}");
+        }
+    }
+}
