@@ -182,6 +182,41 @@ fn passwords_and_odd_secret_keys_of_keytool_have_their_kinds() {
     }
 }
 
+/// keytool keeps the certificates of an issuer beside each of its keys, and lists the keys alone.
+#[test]
+fn certificates_of_chains_are_no_entries_however_often_keytool_keeps_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let keytool = |arguments: &str| {
+        let arguments: Vec<&str> = arguments.split_whitespace().collect();
+        run(folder, "keytool", &[&arguments[..], &["-storepass", PASSWORD]].concat());
+    };
+    let pair = "-genkeypair -keyalg EC -storetype PKCS12";
+    keytool(&format!("{pair} -alias root -dname CN=Root -ext bc:c -keystore root.p12"));
+    keytool("-exportcert -rfc -alias root -keystore root.p12 -file root.pem");
+    for alias in ["one", "two"] {
+        keytool(&format!("{pair} -alias {alias} -dname CN={alias} -keystore both.p12"));
+        keytool(&format!("-certreq -alias {alias} -keystore both.p12 -file {alias}.csr"));
+        keytool(&format!(
+            "-gencert -rfc -alias root -keystore root.p12 -infile {alias}.csr -outfile {alias}.pem"
+        ));
+        let chain = ["root.pem", &format!("{alias}.pem")]
+            .map(|file| std::fs::read_to_string(folder.join(file)).unwrap());
+        std::fs::write(folder.join("chain.pem"), chain.concat()).unwrap();
+        keytool(&format!(
+            "-importcert -noprompt -alias {alias} -keystore both.p12 -file chain.pem"
+        ));
+    }
+    let found = inspect(folder, "both.p12", PASSWORD);
+    let entries = found["entries"].as_array().unwrap();
+    let aliases: Vec<&str> = entries.iter().map(|one| one["alias"].as_str().unwrap()).collect();
+    assert_eq!(aliases, ["one", "two"], "{found}");
+    assert_eq!(found["warnings"], serde_json::json!([]), "{found}");
+    // One that is trusted by itself is an entry, too.
+    keytool("-importcert -noprompt -alias anchor -keystore both.p12 -file root.pem");
+    assert_eq!(inspect(folder, "both.p12", PASSWORD)["entries"].as_array().unwrap().len(), 3);
+}
+
 #[test]
 fn keys_that_are_not_built_in_are_described() {
     let folder = tempfile::tempdir().unwrap();

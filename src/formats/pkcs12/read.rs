@@ -1,6 +1,6 @@
 //! Reads a PFX: bounds, then the MAC, then the bags, then entries as Java shows them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use der::asn1::ObjectIdentifier;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -191,7 +191,13 @@ fn entries(bags: Vec<Bag>, warnings: &mut Vec<String>) -> Vec<Entry> {
         }
         entries.push(entry);
     }
-    for certificate in certificates.into_iter().filter(|one| one.trusted || !one.used) {
+    // The certificates of an issuer may be kept once for each key.
+    let chains: HashSet<Vec<u8>> =
+        certificates.iter().filter(|one| one.used).map(|one| one.der.clone()).collect();
+    for certificate in certificates {
+        if !certificate.trusted && chains.contains(&certificate.der) {
+            continue;
+        }
         let mut entry = Entry::new(alias_of(certificate.friendly_name), Material::Certificate);
         entry.chain = vec![certificate.der];
         entries.push(entry);
