@@ -226,8 +226,11 @@ impl Resolver<'_> {
                         continue;
                     }
                     let checked = Checked { label, alias: &alias, active: keys.is_empty() };
-                    // What an unknown label wants nobody knows: that it is unknown is told already.
-                    if catalogue::find(label).is_some() || self.config.labels.contains_key(label) {
+                    // What a label without `use` wants nobody knows: that it is unknown is told already.
+                    let own = self.config.labels.get(label);
+                    if catalogue::find(label).is_some()
+                        || own.is_some_and(|own| own.value.uses.is_some())
+                    {
                         let found =
                             checks::check(self.config, &profile, &checked, &loaded.key, self.now);
                         self.problems.extend(found.into_iter().map(|one| one.at(location.clone())));

@@ -167,3 +167,21 @@ fn explain_names_the_key_that_a_token_needs_with_and_without_a_label() {
     assert_eq!(starter.run(&["explain", "--token", "foreign"]).status.code(), Some(1));
     assert_eq!(starter.run(&["explain"]).status.code(), Some(2));
 }
+
+/// A label of one's own without its use is one mistake, whatever its keys are.
+#[test]
+fn what_a_label_wants_is_not_guessed() {
+    let more =
+        "[stores.alpha.mappings.\"app.own\"]\naliases = [\"es256-1\"]\n\n[labels.\"app.own\"]\n";
+    let starter = Starter::new(more);
+    let told = starter.run(&["check", "--json"]);
+    let told: Value = serde_json::from_slice(&told.stdout).unwrap();
+    let codes: Vec<&str> = told["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|problem| problem["severity"] == "error")
+        .map(|problem| problem["code"].as_str().unwrap())
+        .collect();
+    assert_eq!(codes, ["missing_key"], "{told}");
+}
