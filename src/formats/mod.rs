@@ -292,7 +292,7 @@ fn read(
 
 fn not_readable(bytes: &[u8]) -> Error {
     if bytes.trim_ascii().is_empty() {
-        return Error::new(ErrorKind::Damaged, "the file is empty");
+        return Error::new(ErrorKind::Damaged, "it is empty");
     }
     foreign(bytes).unwrap_or_else(|| {
         Error::new(

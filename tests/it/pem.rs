@@ -318,7 +318,7 @@ fn what_is_not_read_is_called_what_it_is() {
         (error.message().to_owned(), error.help().unwrap_or_default().to_owned())
     };
     for empty in ["", "\n", " \r\n"] {
-        assert_eq!(said(empty).0, "the file is empty");
+        assert_eq!(said(empty).0, "it is empty");
     }
     for joined in [key.replace('\n', ""), key.replace('\n', "\\n"), key.replace('\n', " ")] {
         let (message, help) = said(&joined);
