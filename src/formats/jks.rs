@@ -379,6 +379,7 @@ fn wrong_password() -> Error {
 
 fn no_password() -> Error {
     Error::new(ErrorKind::WrongPassword, "the entry is protected and no password was given")
+        .with_help("set store_password for the store, or entry_password where it differs")
 }
 
 const DIGEST_BYTES: usize = 20;

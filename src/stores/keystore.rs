@@ -76,6 +76,12 @@ impl KeystoreStore {
             &Limits::default(),
             options.require_integrity,
         )
+        .map_err(|error| match error.kind() {
+            ErrorKind::WrongPassword if store.is_none() && entry.is_none() => {
+                error.with_help(NO_PASSWORD)
+            }
+            _ => error,
+        })
         .map_err(|error| error.about(options.path.display()).with_file(&options.path))?;
         let ignores_case = container.container_type.ignores_alias_case();
         let slots: Vec<Slot> = container.entries.into_iter().map(Slot::new).collect();
@@ -187,3 +193,6 @@ impl SecretStore for KeystoreStore {
 fn folded(alias: &str, ignores_case: bool) -> String {
     if ignores_case { alias.to_lowercase() } else { alias.to_owned() }
 }
+
+const NO_PASSWORD: &str = "the store names no password: store_password = { file = \"…\" }, \
+                           { env = \"…\" } or { label = \"…\" }";

@@ -623,6 +623,14 @@ fn stores_that_do_not_open_say_why_at_the_path_or_password() {
 }
 
 #[test]
+fn a_keystore_without_the_password_that_it_needs_is_told_how_to_name_one() {
+    let text = "[stores.s]\nkind = 'keystore'\npath = 'keys.p12'\n";
+    let problems = Ground::new().check(text, 0);
+    let found = problems.iter().find(|problem| problem.code == "wrong_password").unwrap();
+    assert!(found.help.as_deref().unwrap().contains("store_password = {"), "{found:#?}");
+}
+
+#[test]
 fn a_password_that_is_not_there_hides_neither_the_other_nor_the_keystore() {
     let ground = Ground::new();
     let text = "[stores.s]\nkind = 'keystore'\npath = 'gone.p12'\n\
