@@ -103,6 +103,42 @@ fn a_label_says_how_many_keys_are_tried() {
     }
 }
 
+/// At most 128 in all; elements for one key find it by the first of them.
+#[test]
+fn a_document_costs_so_many_operations_of_private_keys() {
+    let keys: Vec<(String, Key)> =
+        (0..16).map(|at| (format!("k{at}"), pair(KeySpec::Rsa { bits: 2048 }))).collect();
+    let keys: Vec<(&str, &Key)> = keys.iter().map(|(alias, key)| (alias.as_str(), key)).collect();
+    let uses = [LabelUse::Encrypt, LabelUse::Decrypt];
+    let names = ["rsa-oaep-mgf1p", "A256GCM"];
+    let all = label(&uses, &names, &keys);
+    let (start, end) = (RESPONSE.split_once("<saml:Assertion").unwrap().0, "</samlp:Response>");
+    let sealed = |set: &KeySet, count: usize| {
+        let (to, options) = (Recipient::Label(set), EncryptOptions::default());
+        let (one, _) =
+            saml::encrypt(to, RESPONSE.as_bytes(), Encryptable::Assertion, &options).unwrap();
+        let element = one.strip_prefix(start).unwrap().strip_suffix(end).unwrap();
+        format!("{start}{}{end}", element.repeat(count))
+    };
+    let policy = PeerPolicy::default();
+    let open = |xml: &str| saml::decrypt(&all, xml.as_bytes(), Encryptable::Assertion, &policy);
+    // The last of 16 keys: 16 operations for the first element, one for each other.
+    let last = label(&uses, &names, &keys[15..]);
+    assert_eq!(open(&sealed(&last, 16)).unwrap().len(), 16);
+    // In turns for the last two each costs 16 again.
+    let other = label(&uses, &names, &keys[14..15]);
+    let elements = |set| sealed(set, 1).split_once("</saml:Issuer>").unwrap().1.replace(end, "");
+    let in_turns = (elements(&last) + &elements(&other)).repeat(8);
+    for (count, opens) in [(8, true), (9, false)] {
+        let some: Vec<&str> = in_turns.split_inclusive("</saml:EncryptedAssertion>").collect();
+        let opened = open(&format!("{start}{}{end}", some[..count].concat()));
+        assert_eq!(opened.is_ok(), opens, "{count}");
+        if let Err(error) = opened {
+            assert_eq!(error.kind(), ErrorKind::NotDecrypted);
+        }
+    }
+}
+
 const SIGNS: [LabelUse; 2] = [LabelUse::Sign, LabelUse::Verify];
 const SIGNATURES: [&str; 9] = [
     "rsa-sha256",

@@ -1,5 +1,7 @@
 //! Decrypts with every valid alias: one error whatever fails, and a plaintext that is one element or nothing.
 
+use std::cell::Cell;
+
 use super::{allows, content_row, iv_and_tag_bytes, transport_row};
 use crate::alg::{Algorithm, Family, Hash};
 use crate::crypto::oaep::{self, OaepParameters};
@@ -18,9 +20,9 @@ use crate::xmlsec::{
 /// EncryptedKeys of one element and encrypted elements of one document at most.
 const MAX_ENCRYPTED_KEYS: usize = 8;
 const MAX_ELEMENTS: usize = 16;
-/// Operations of private keys for one element at most. Of one EncryptedKey each key is tried that the label's
+/// Operations of private keys for one document at most. Of one EncryptedKey each key is tried that the label's
 /// `max_tries` lets.
-const MAX_TRIES: usize = 64;
+const MAX_TRIES: usize = 128;
 
 /// Where encrypted elements are looked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -87,7 +89,8 @@ pub fn decrypt(
         let text = format!("more than {MAX_ELEMENTS} encrypted elements");
         return Err(Error::new(ErrorKind::LimitExceeded, text));
     }
-    let opener = Opener { set, wanted, policy, limits };
+    let (tries, opened_by) = (Cell::new(MAX_TRIES), Cell::new(None));
+    let opener = Opener { set, wanted, policy, limits, tries, opened_by };
     let opened: Result<Vec<Decrypted>, &'static str> =
         found.into_iter().map(|node| opener.open(node)).collect();
     opened.inspect_err(|_| set.witness().refused()).map_err(not_decrypted)
@@ -98,6 +101,10 @@ struct Opener<'a> {
     wanted: &'a Wanted<'a>,
     policy: &'a PeerPolicy,
     limits: &'a XmlLimits,
+    /// How many are left.
+    tries: Cell<usize>,
+    /// The key that opened the element before: most are for the same.
+    opened_by: Cell<Option<&'a LabelKey>>,
 }
 
 /// An EncryptedKey, read.
@@ -109,7 +116,7 @@ struct Transported {
     certificate: Option<Vec<u8>>,
 }
 
-impl Opener<'_> {
+impl<'a> Opener<'a> {
     fn open(&self, wrapper: Node<'_, '_>) -> Result<Decrypted, &'static str> {
         let data = only_child(wrapper, xenc("EncryptedData")).ok_or("not one EncryptedData")?;
         let content =
@@ -130,7 +137,9 @@ impl Opener<'_> {
         }
         let keys = self.keys_for(&transports);
         let tries = keys.iter().flat_map(|one| transports.iter().map(move |each| (*one, each)));
-        for (one, transported) in tries.take(MAX_TRIES) {
+        for (one, transported) in tries {
+            let left = self.tries.get().checked_sub(1).ok_or("too many keys were tried")?;
+            self.tries.set(left);
             let plain = self.session_key(&one.key, transported, content).and_then(|cek| {
                 // EXPOSE: into the cipher.
                 cipher::open(content, cek.expose_secret(), iv, b"", ciphertext, tag).ok()
@@ -138,6 +147,7 @@ impl Opener<'_> {
             // EXPOSE: a document to parse; what comes of it is a secret again.
             let xml = plain.and_then(|plain| self.element(wrapper, plain.expose_secret()));
             if let Some(xml) = xml {
+                self.opened_by.set(Some(one));
                 one.usage.decrypted();
                 let rows = (transported.row, content);
                 // XML says nowhere how long it lives, and is no JSON.
@@ -154,14 +164,16 @@ impl Opener<'_> {
     }
 
     /// The keys to try. A certificate that is named only orders them: nobody signed it.
-    fn keys_for(&self, transports: &[Transported]) -> Vec<&LabelKey> {
-        let is_named = |one: &LabelKey| {
+    fn keys_for(&self, transports: &[Transported]) -> Vec<&'a LabelKey> {
+        let is_likely = |one: &LabelKey| {
             let leaf = one.key.chain().first();
-            leaf.is_some() && transports.iter().any(|each| each.certificate.as_ref() == leaf)
+            let is_named = || transports.iter().any(|each| each.certificate.as_ref() == leaf);
+            leaf.is_some() && is_named()
+                || self.opened_by.get().is_some_and(|known| std::ptr::eq(known, one))
         };
         let keys = self.set.keys().iter().map(|one| &**one);
         let mut keys: Vec<&LabelKey> = keys.filter(|one| self.may_try(&one.key)).collect();
-        keys.sort_by_key(|one| !is_named(one));
+        keys.sort_by_key(|one| !is_likely(one));
         keys.truncate(self.set.policy().limits.max_tries);
         keys
     }
