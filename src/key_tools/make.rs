@@ -119,8 +119,8 @@ pub fn generate_file(format: &str, options: &GenerateOptions<'_>) -> Result<Chan
 ///
 /// # Errors
 /// [`ErrorKind::UnknownAlias`] for a name that is not there; [`ErrorKind::Usage`] for an alias that the
-/// target has, and where there is nothing to import; what stopped the first entry, where none could be
-/// imported; the readers' own.
+/// target has, for an empty password, and where there is nothing to import; what stopped the first entry,
+/// where none could be imported; the readers' own.
 pub fn import(
     source: &SecretBytes,
     options: &OpenOptions<'_>,
@@ -231,12 +231,18 @@ pub fn delete(store: &SecretBytes, password: &SecretString, alias: &str) -> Resu
     change(&entries, password, vec![describe(&removed)], Vec::new())
 }
 
+/// The keystore as it is written, never under an empty password: it protects nothing, and stores refuse it.
 fn change(
     entries: &[Entry],
     password: &SecretString,
     told: Vec<EntryDescription>,
     warnings: Vec<String>,
 ) -> Result<Change> {
+    // EXPOSE: its length alone is looked at.
+    if password.expose_secret().is_empty() {
+        return Err(Error::new(ErrorKind::Usage, "the password of the keystore is empty")
+            .with_help("write one to its file or variable: openssl rand -base64 24 > FILE"));
+    }
     let content = SecretBytes::from_vec(pkcs12::write(entries, password)?);
     Ok(Change { content, entries: told, skipped: Vec::new(), warnings })
 }

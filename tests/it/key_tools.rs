@@ -319,6 +319,32 @@ fn import_asks_for_the_password_that_does_not_fit() {
 }
 
 #[test]
+fn no_keystore_is_written_under_an_empty_password() {
+    let dir = tempfile::tempdir().unwrap();
+    let [store, pem, file] = ["new.p12", "key.pem", "pw"].map(|name| dir.path().join(name));
+    let (path, pem) = (store.to_str().unwrap(), pem.to_str().unwrap());
+    let key = openssl::pkey::PKey::generate_ed25519().unwrap();
+    std::fs::write(pem, key.private_key_to_pem_pkcs8().unwrap()).unwrap();
+    for arguments in [
+        &["generate", "k", "--type", "ec", "--store", path, "--json"][..],
+        &["import", pem, "--store", path, "--json"],
+    ] {
+        for empty in ["", "\n"] {
+            std::fs::write(&file, empty).unwrap();
+            let password = ["--store-password-file", file.to_str().unwrap()];
+            let output = claviger(&[arguments, &password].concat(), None);
+            assert_eq!(output.status.code(), Some(2), "{output:?}");
+            let error = &json(&output)["error"];
+            assert_eq!(error["message"].as_str().unwrap().split(": ").last().unwrap(), EMPTY);
+            assert!(!store.exists());
+        }
+        assert_eq!(claviger(arguments, Some("")).status.code(), Some(2));
+    }
+}
+
+const EMPTY: &str = "the password of the keystore is empty";
+
+#[test]
 fn wrong_options_of_generate_are_usage_errors_and_leave_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let store = dir.path().join("keys.p12");
