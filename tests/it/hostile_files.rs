@@ -40,7 +40,7 @@ fn what_is_no_regular_file_is_refused_without_waiting() {
     for file in ["fifo", "folder", "/dev/zero"] {
         refused(folder.path(), file, "store_unreadable", "no regular file");
     }
-    refused(folder.path(), "empty", "damaged", "neither");
+    refused(folder.path(), "empty", "damaged", "it is empty");
     let huge = std::fs::File::create(folder.path().join("huge")).unwrap();
     huge.set_len(8 << 30).unwrap();
     refused(folder.path(), "huge", "limit_exceeded", "bound");
