@@ -160,7 +160,11 @@ mod tests {
         ways.dedup();
         assert_eq!(ways.len(), 1, "{text:?}");
         let seen = Seen::of(text);
-        assert_eq!(seen.are_characters(text), text.chars().all(is_character), "{text:?}");
+        let are_characters = text.chars().all(is_character);
+        assert_eq!(seen.are_characters(text), are_characters, "{text:?}");
+        if !are_characters {
+            return;
+        }
         let marks = seen.marks();
         let bytes = text.as_bytes();
         for from in 0..=bytes.len() {

@@ -325,7 +325,7 @@ impl EncryptionMethod {
 /// The earlier of an end that is known and the `validUntil` of `node`.
 fn earlier_end(known: Option<SystemTime>, node: Node<'_, '_>) -> Result<Option<SystemTime>> {
     let Some(until) = attribute(node, "validUntil") else { return Ok(known) };
-    let until = times::parse_date_time(until)
+    let until = times::parse_in_utc(until)
         .ok_or_else(|| Error::new(ErrorKind::Malformed, "a validUntil is no date and time"))?;
     Ok(Some(known.map_or(until, |known| known.min(until))))
 }

@@ -13,11 +13,14 @@ pub(super) fn date_time(when: SystemTime) -> Option<String> {
     when.format(&Rfc3339).ok()
 }
 
-/// The moment of a `dateTime`; one without a time zone is of UTC (SAML core §1.3.3).
+/// The moment of a `dateTime` with a time zone.
 pub(in crate::profiles::saml) fn parse_date_time(text: &str) -> Option<SystemTime> {
-    let text = text.trim();
-    let read = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
-    read(text).or_else(|| read(&format!("{text}Z"))).map(SystemTime::from)
+    OffsetDateTime::parse(text.trim(), &Rfc3339).ok().map(SystemTime::from)
+}
+
+/// The same; one without a time zone is of UTC (SAML core §1.3.3).
+pub(super) fn parse_in_utc(text: &str) -> Option<SystemTime> {
+    parse_date_time(text).or_else(|| parse_date_time(&format!("{}Z", text.trim())))
 }
 
 /// `duration` in whole seconds.
@@ -59,7 +62,7 @@ mod tests {
 
     #[test]
     fn times_are_of_utc_where_they_name_no_zone() {
-        let at = |text| parse_date_time(text).map(|when| date_time(when).unwrap());
+        let at = |text| parse_in_utc(text).map(|when| date_time(when).unwrap());
         for text in [
             "2027-01-15T08:00:00Z",
             "2027-01-15T08:00:00",
