@@ -79,5 +79,7 @@ fn describe(facts: &Inspection) -> String {
         ]);
     }
     let head = ["ALIAS", "KIND", "ALGORITHM", "SIZE", "EXPIRES", "SUBJECT OR PROBLEM"];
-    format!("{} with {} entries\n{}", facts.container, rows.len(), output::table(&head, &rows))
+    let entries = if rows.len() == 1 { "entry" } else { "entries" };
+    let table = output::table(&head, &rows);
+    format!("{} with {} {entries}\n{table}", facts.container, rows.len())
 }
