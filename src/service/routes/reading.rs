@@ -122,7 +122,7 @@ fn verify(call: &Call<'_>) -> Result<Verified> {
     let mut verdict = journal::verify(&state_dir, &history, kept)?;
     // The last is of the caller's own head. The others name files, and labels of anybody.
     let own = kept.filter(|_| verdict.kept_head_is_record.is_none());
-    let others = verdict.missing.len() - usize::from(own.is_some());
+    let others = verdict.missing.len().saturating_sub(usize::from(own.is_some()));
     for found in verdict.missing.iter_mut().take(others) {
         log::warn!("the journal is not whole: {found}");
         "the log of the service says what is missing".clone_into(found);

@@ -1,4 +1,4 @@
-//! Encrypts one element to a certificate or to the active alias of a label.
+//! Encrypts one element to somebody else or to the active alias of a label.
 
 use super::{CONTENTS, Place, TRANSPORTS, Wanted, allowed, allows, content_row, transport_row};
 use crate::alg::{Algorithm, Family, Hash};
@@ -19,7 +19,7 @@ use crate::xmlsec::{ElementName, PeerPolicy, XmlLimits, XmlText, attribute_value
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "peers and own labels; there is no third")]
 pub enum Recipient<'a> {
-    /// The holder of a certificate.
+    /// Somebody else, by a certificate or a key.
     Certificate(&'a PeerKey),
     /// The active alias of a label.
     Label(&'a KeySet),
