@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use claviger::clock::parse_rfc3339;
-use claviger::drill::{self, Exercise, Fate, Line, Rehearsal, Replay, Scope};
+use claviger::drill::{self, Exercise, Fate, Line, Rehearsal, Replay, Scope, Verdict};
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::keyring::Keyring;
 use claviger::label::{LabelName, Realm};
@@ -16,7 +16,8 @@ use super::{Context, Outcome};
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Nothing real is touched: keys are fresh, files stay as they are. Exit code 1: something would break.\n\
+    after_help = "Nothing real is touched: keys are fresh, files stay as they are. Exit code 1: something would break;\n\
+    3: nothing that is recorded would, but the trace does not answer for everything.\n\
     Examples:\n  claviger drill am.services.oauth2.oidc.signing.ES256\n  claviger drill\n  \
     claviger drill --plan next.toml\n  \
     claviger drill --plan next.toml --trace state/trace/trace.0 --at 2026-12-01T04:00:00Z"
@@ -200,27 +201,27 @@ fn replay(context: &Context, args: &Args, keyring: &Keyring, plan: &Path) -> Res
                 .with_help("write it as 2026-12-01T04:00:00Z")
         })?,
     };
-    let trace = Trace::read(&files(args, keyring)?)?;
+    let trace = recorded(args, keyring)?;
     let (now, next) = (keyring.config(), future.config());
     let (present, future) = (keyring.snapshot(), future.snapshot());
     let found = drill::replay(&trace, (&now, &present), (&next, &future), at);
     Ok(tell_replay(&found))
 }
 
-/// The files that were named, else those that the configuration keeps.
-fn files(args: &Args, keyring: &Keyring) -> Result<Vec<PathBuf>> {
+/// What is in the files that were named, else in those that the configuration keeps.
+fn recorded(args: &Args, keyring: &Keyring) -> Result<Trace> {
     if !args.trace.is_empty() {
-        return Ok(args.trace.clone());
+        return Trace::read(&args.trace);
     }
     let config = keyring.config();
+    let max_files = config.trace.max_files;
     let kept = config.keyring.state_dir.as_deref();
-    let files = kept.map(|dir| trace::files(dir, config.trace.max_files)).unwrap_or_default();
-    if files.is_empty() {
-        return Err(Error::new(ErrorKind::Usage, "there is no recorded traffic").with_help(
+    match kept.filter(|dir| !trace::files(dir, max_files).is_empty()) {
+        Some(dir) => Trace::kept(dir, max_files),
+        None => Err(Error::new(ErrorKind::Usage, "there is no recorded traffic").with_help(
             "record some: [trace] record = true, with state_dir in [keyring]; or name files: --trace FILE",
-        ));
+        )),
     }
-    Ok(files)
 }
 
 fn tell_replay(found: &Replay) -> Outcome {
@@ -255,12 +256,12 @@ fn tell_replay(found: &Replay) -> Outcome {
     if let Some(safe) = &found.safe_from {
         text.push_str(&format!("none of them lives at {safe}\n"));
     }
+    if found.recorded.is_some() && !found.doubts.is_empty() {
+        text.push_str(&format!("more may break: {}\n", found.doubts.join("; ")));
+    }
     let mut notes = Vec::new();
     if let Some((first, last)) = &found.recorded {
         notes.push(format!("recorded from {first} to {last}; a token counts once a use"));
-    }
-    if found.dropped > 0 {
-        notes.push(format!("warning: {} uses were not recorded", found.dropped));
     }
     notes.extend(found.damage.iter().map(|one| {
         format!(
@@ -275,13 +276,14 @@ fn tell_replay(found: &Replay) -> Outcome {
         0 => {}
         more => notes.push(format!("warning: nor can {more} more places of the trace")),
     }
-    let (verdict, exit) = match (found.broken, &found.recorded) {
-        // Without a record there is no verdict: what was to be done could not be done.
-        (_, None) => ("unknown", 3),
-        (0, Some(_)) => ("safe", 0),
-        _ => ("breaks", 1),
+    let verdict = found.verdict();
+    let exit = match verdict {
+        Verdict::Safe => 0,
+        Verdict::Breaks => 1,
+        // What was to be proven could not be.
+        Verdict::Unknown => 3,
     };
-    let json = json!({ "verdict": verdict, "replay": found });
+    let json = json!({ "verdict": verdict.name(), "replay": found });
     Outcome::new(json, escape(&text)).with_notes(notes).with_exit(exit)
 }
 

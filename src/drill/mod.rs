@@ -10,6 +10,7 @@
 //! A copy is a [`crate::ops::KeySet`] of the same keys, algorithms and policy, so what a drill sees is what the
 //! label does.
 
+mod doubts;
 mod exercise;
 mod rehearse;
 mod replay;
@@ -24,7 +25,7 @@ use crate::label::{Alias, LabelName, Realm};
 
 pub use exercise::{Exercise, exercise};
 pub use rehearse::{Rehearsal, rehearse, rehearse_in};
-pub use replay::{Broken, Replay, Why, replay};
+pub use replay::{Broken, Replay, Verdict, Why, replay};
 
 /// What became of the tokens of a line at a step.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]

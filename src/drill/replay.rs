@@ -5,11 +5,13 @@
 //! kid: the very functions that verification asks answer that, so that the verdict is what would happen.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
 use super::Scope;
+use super::doubts::Doubts;
 use crate::alg::{Algorithm, Family, Operation, Status};
 use crate::clock::{from_unix, rfc3339, to_unix};
 use crate::config::Config;
@@ -47,6 +49,46 @@ pub struct Replay {
     pub damaged: u64,
     /// The first of them.
     pub damage: Vec<Damage>,
+    /// What keeps the verdict from covering everything: uses that are not in the trace, settings of which it says
+    /// nothing.
+    pub doubts: Vec<String>,
+}
+
+/// Whether a future mapping breaks live tokens.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(clippy::exhaustive_enums, reason = "yes, no, or not known")]
+pub enum Verdict {
+    /// It does.
+    Breaks,
+    /// It breaks none.
+    Safe,
+    /// None that is known; there is no record, or there are doubts.
+    Unknown,
+}
+
+impl Verdict {
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Breaks => "breaks",
+            Self::Safe => "safe",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl Replay {
+    /// What is said of all live tokens: one that breaks is known to, whatever else is not.
+    #[must_use]
+    pub const fn verdict(&self) -> Verdict {
+        match (self.broken, &self.recorded) {
+            (0, Some(_)) if self.doubts.is_empty() => Verdict::Safe,
+            (0, _) => Verdict::Unknown,
+            _ => Verdict::Breaks,
+        }
+    }
 }
 
 /// Tokens that a future mapping refuses.
@@ -119,22 +161,40 @@ pub fn replay(
         dropped: trace.dropped,
         damaged: trace.damaged,
         damage: trace.damage.clone(),
+        doubts: Vec::new(),
     };
+    let (mut doubts, mut unknown) = (Doubts::default(), 0);
     let second = to_unix(at);
     let skew = config.policy.clock_skew.max(next.policy.clock_skew);
     let mut last = Some(0);
     for (group, tally) in &trace.groups {
         let Some((label, role)) = group.label.as_ref().zip(role_of(group.outcome)) else {
-            found.refused += tally.count;
+            if group.outcome == Outcome::Refused {
+                found.refused += tally.count;
+            } else {
+                unknown += tally.count;
+            }
             continue;
         };
-        let lifetime = |config: &Config| config.labels.get(label)?.value.max_token_lifetime;
-        let lifetime = lifetime(config).max(lifetime(next));
+        let set_of = |snapshot: &Snapshot| snapshot.keys(group.realm.as_ref(), label).ok().cloned();
+        let (set_now, set_next) = (set_of(now), set_of(future));
+        // What a label that stands in for another makes lives as long as it says.
+        let lifetime = |config: &Config, set: Option<&Arc<KeySet>>| {
+            config.labels.get(set.map_or(label, |set| set.label()))?.value.max_token_lifetime
+        };
+        let lifetime = lifetime(config, set_now.as_ref()).max(lifetime(next, set_next.as_ref()));
         let living = Living::of(tally, lifetime, skew, second);
         found.live += living.count;
         found.ended += tally.count - living.count;
-        let verdict = holds(now, future, group, role);
-        let Some(why) = verdict.err().filter(|_| living.count > 0) else { continue };
+        if living.count == 0 {
+            continue;
+        }
+        let Err(why) = holds(now, future, group, role) else {
+            if let (Some(now), Some(next)) = (&set_now, &set_next) {
+                doubts.of_label(label, (now.policy(), next.policy()));
+            }
+            continue;
+        };
         found.broken += living.count;
         last = last.zip(living.until).map(|(last, until): (u64, u64)| last.max(until));
         found.breaks.push(Broken {
@@ -150,9 +210,34 @@ pub fn replay(
             until: living.until.map(text_of),
         });
     }
+    found.doubts = missing(trace, unknown).chain(doubts.told(config, next)).collect();
     found.breaks.sort_by_key(|one| std::cmp::Reverse(one.tokens));
     found.safe_from = last.filter(|last| *last > 0).map(text_of);
     found
+}
+
+/// Uses that the verdict does not cover; `unknown`: of words of a later version.
+fn missing(trace: &Trace, unknown: u64) -> impl Iterator<Item = String> {
+    let told = |count: u64, one: &str, more: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        _ => Some(format!("{count} {more}")),
+    };
+    [
+        told(trace.dropped, "use was not recorded", "uses were not recorded"),
+        told(
+            trace.damaged,
+            "place of the trace cannot be read",
+            "places of the trace cannot be read",
+        ),
+        told(
+            unknown,
+            "use is of a kind that this version does not know",
+            "uses are of a kind that this version does not know",
+        ),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Whether a token of this group would be opened: as `jose` and `ops` decide it.

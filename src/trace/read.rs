@@ -1,14 +1,14 @@
 //! Reading traces: every frame that is whole, equal uses counted together.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Take};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::format::{Group, HEAD_BYTES, MAGIC, MAX_BODY_BYTES, Outcome, RECORD_BYTES};
-use super::write::{folder_of, path_of};
+use super::write::{folder_of, hold, path_of};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What traces say, in no order of time.
@@ -63,18 +63,34 @@ pub struct Tally {
 }
 
 impl Trace {
-    /// Reads files, older ones first or not: order does not matter.
+    /// Reads files, older ones first or not: order does not matter. Each is read as it is at one moment, in which
+    /// nobody writes.
     ///
     /// # Errors
     /// [`ErrorKind::StoreUnreadable`] if one cannot be read or is no trace.
     pub fn read(files: &[PathBuf]) -> Result<Self> {
+        let folders: BTreeSet<&Path> = files.iter().filter_map(|path| path.parent()).collect();
+        let locks: Vec<Option<File>> = folders.into_iter().map(hold).collect();
+        let opened = open(files);
+        drop(locks);
+        Self::of(opened?)
+    }
+
+    /// Reads the trace of a state directory, of which no file is missed that is put aside meanwhile.
+    ///
+    /// # Errors
+    /// As [`Trace::read`].
+    pub fn kept(state_dir: &Path, max_files: u32) -> Result<Self> {
+        let lock = hold(&folder_of(state_dir));
+        let opened = open(&files(state_dir, max_files));
+        drop(lock);
+        Self::of(opened?)
+    }
+
+    fn of(opened: Vec<Opened>) -> Result<Self> {
         let mut trace = Self::default();
-        for path in files {
-            let unreadable = |error: std::io::Error| {
-                let text = format!("the trace cannot be read: {error}");
-                Error::new(ErrorKind::StoreUnreadable, text).with_file(path)
-            };
-            let file = File::open(path).map_err(unreadable)?;
+        for Opened { path, file } in opened {
+            let unreadable = |error: std::io::Error| unreadable(&path, &error);
             let mut window = Window::new(BufReader::with_capacity(1 << 20, file));
             // One whose first frame a crash cut short is a trace all the same.
             let is_trace = window.begins_like_a_frame().map_err(unreadable)?;
@@ -83,10 +99,10 @@ impl Trace {
             if frames == 0 && !is_trace {
                 let text = "this is no trace of this version";
                 return Err(Error::new(ErrorKind::StoreUnreadable, text)
-                    .with_file(path)
+                    .with_file(&path)
                     .with_help("[trace] record = true makes one in state_dir/trace"));
             }
-            trace.damage.iter_mut().skip(known).for_each(|one| one.file.clone_from(path));
+            trace.damage.iter_mut().skip(known).for_each(|one| one.file.clone_from(&path));
         }
         Ok(trace)
     }
@@ -183,6 +199,27 @@ impl Trace {
         *sum = sum.saturating_add(count);
         tally.count = tally.count.saturating_add(count);
     }
+}
+
+/// A file of a trace, as far as it reached when it was opened.
+struct Opened {
+    path: PathBuf,
+    file: Take<File>,
+}
+
+/// Opens files at one moment. What is appended later is not read, and what is put aside stays open.
+fn open(files: &[PathBuf]) -> Result<Vec<Opened>> {
+    let open_one = |path: &PathBuf| {
+        let file = File::open(path)?;
+        let length = file.metadata()?.len();
+        Ok(Opened { path: path.clone(), file: file.take(length) })
+    };
+    files.iter().map(|path| open_one(path).map_err(|error| unreadable(path, &error))).collect()
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+    let text = format!("the trace cannot be read: {error}");
+    Error::new(ErrorKind::StoreUnreadable, text).with_file(path)
 }
 
 /// The files of a trace in a state directory, as far as they are there.

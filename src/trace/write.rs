@@ -33,7 +33,7 @@ impl TraceFile {
     fn try_append(&self, frame: &[u8]) -> std::io::Result<()> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         // Of processes that share the directory one writes at a time; it ends with its process.
-        let lock = private(&self.folder.join("lock"))?;
+        let lock = private(&self.folder.join(LOCK))?;
         flock(&lock, FlockOperation::LockExclusive)?;
         let mut file = private(&path_of(&self.folder, 0))?;
         let mut length = file.metadata()?.len();
@@ -69,6 +69,17 @@ impl TraceFile {
         Ok(())
     }
 }
+
+/// While it is held nobody writes into the folder; `None`: nobody can, or it cannot be held, and what is being written
+/// is read as far as it is there.
+pub(super) fn hold(folder: &Path) -> Option<File> {
+    let path = folder.join(LOCK);
+    let lock = File::open(path.is_file().then_some(path)?).ok()?;
+    flock(&lock, FlockOperation::LockShared).ok()?;
+    Some(lock)
+}
+
+const LOCK: &str = "lock";
 
 pub(super) fn folder_of(state_dir: &Path) -> PathBuf {
     state_dir.join("trace")

@@ -73,6 +73,7 @@ mod reload_writers;
 #[cfg(feature = "http")]
 mod remote_keys;
 mod replay;
+mod replay_doubts;
 mod resolution;
 mod retire_model;
 mod retirement;
