@@ -4,26 +4,29 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use super::{Problem, Service, identity};
+use super::identity::{self, Gate};
+use super::slots::Slot;
+use super::{Problem, Service};
 use crate::access::{TokenKeys, TokenRule};
 use crate::config::Policy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::jose::claims::{self, ClaimRules};
 use crate::jose::jws::{self, Verified, VerifyOptions};
 use crate::json;
-use crate::keyring::Snapshot;
 use crate::label::CallerName;
 use crate::ops;
 
 /// The caller that a token proves.
 ///
 /// # Errors
-/// 401 if it is of nobody, or of several; 503 if the keys of its issuer cannot be had.
+/// 401 if it is of nobody, or of several; 503 if the keys of its issuer cannot be had, or all slots are taken once they
+/// are there.
 pub(super) async fn caller<'s>(
-    service: &Service,
-    snapshot: &'s Snapshot,
+    gate: Gate<'s>,
     text: &str,
+    slot: &mut Slot<'_>,
 ) -> Result<&'s CallerName, Problem> {
+    let Gate { service, snapshot, .. } = gate;
     let config = snapshot.config();
     let named = Named::unverified(text, &config.policy).ok_or_else(Problem::unauthenticated)?;
     let rules = config.access.by_token(&named.issuer, &named.subject);
@@ -31,10 +34,7 @@ pub(super) async fn caller<'s>(
     for (caller, rule) in rules.filter(|(_, rule)| named.audiences.contains(&rule.audience)) {
         let checked = match &rule.keys {
             TokenKeys::Label { label, realm } => ops::keys_of(snapshot, realm.as_ref(), label),
-            TokenKeys::Url(url) => {
-                let keys = service.0.issuers.keys(service, snapshot, url, kid(text)).await;
-                keys.map_err(|()| unavailable())?
-            }
+            TokenKeys::Url(url) => service.0.issuers.keys(gate, url, kid(text), slot).await?,
         }
         .and_then(|keys| jws::verify(&keys, text, &VerifyOptions::default()))
         .and_then(|verified| check(service, &config.policy, rule, &verified));
@@ -115,10 +115,4 @@ fn check(service: &Service, policy: &Policy, rule: &TokenRule, verified: &Verifi
     } else {
         Err(rejected("the token is of another subject"))
     }
-}
-
-fn unavailable() -> Problem {
-    let text = "the keys that sign this token cannot be had now";
-    Problem::new(hyper::StatusCode::SERVICE_UNAVAILABLE, "issuer_unavailable", text)
-        .with_retry_after(1)
 }

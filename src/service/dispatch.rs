@@ -20,6 +20,7 @@ use super::identity::{Gate, Peer};
 use super::request_id::{self, RequestId};
 use super::route::{Pace, Route};
 use super::seen::Seen;
+use super::slots::Slot;
 use super::span::Span;
 use super::{Problem, Service, body, routes};
 use crate::access::{ROOT_REALM, Scope};
@@ -122,9 +123,9 @@ async fn respond(
     content: &mut Incoming,
     seen: &mut Seen,
 ) -> Result<Answer, Problem> {
-    let _slot = service.0.slots.take()?;
+    let mut slot = service.0.slots.take()?;
     require_host(head)?;
-    let call = admit(service, peer, id, head, seen).await?;
+    let call = admit(service, peer, id, head, &mut slot, seen).await?;
     // What takes no body waits for none: for some of that nobody has to prove who it is, and each that waits has a place.
     let content = match call.request.route.body {
         Some(_) => {
@@ -163,6 +164,7 @@ async fn admit<'s>(
     peer: &'s Peer,
     id: &'s RequestId,
     head: &'s Parts,
+    slot: &mut Slot<'_>,
     seen: &mut Seen,
 ) -> Result<Call<'s>, Problem> {
     let keyring = service.0.keyring.pinned();
@@ -176,7 +178,7 @@ async fn admit<'s>(
             asked
         }
         None => {
-            let (asked, lasts) = ask(gate, head, seen).await?;
+            let (asked, lasts) = ask(gate, head, slot, seen).await?;
             let asked = Arc::new(asked);
             if lasts {
                 peer.memory.keep(&snapshot, head, &asked);
@@ -198,7 +200,12 @@ fn unknown_route() -> Problem {
 
 /// What a head asks for, if its caller is let in for that; and whether that lasts as long as the snapshot. Nothing is
 /// told of a label to who has no right to it.
-async fn ask(gate: Gate<'_>, head: &Parts, seen: &mut Seen) -> Result<(Asked, bool), Problem> {
+async fn ask(
+    gate: Gate<'_>,
+    head: &Parts,
+    slot: &mut Slot<'_>,
+    seen: &mut Seen,
+) -> Result<(Asked, bool), Problem> {
     let snapshot = gate.snapshot;
     let (at, route, parts) = gate.service.0.routes.find(&head.method, head.uri.path())?;
     seen.route = Some(at);
@@ -212,7 +219,7 @@ async fn ask(gate: Gate<'_>, head: &Parts, seen: &mut Seen) -> Result<(Asked, bo
     // Who is nobody learns nothing, not even what is wrong with the path.
     let (caller, lasts) = match route.right {
         Some(_) => {
-            let found = gate.admit(&head.headers, seen).await?;
+            let found = gate.admit(&head.headers, slot, seen).await?;
             (Some(found.caller), found.lasts)
         }
         None => (None, true),

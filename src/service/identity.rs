@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use super::asked::{Asked, Memory};
 use super::listen::PeerAddress;
 use super::seen::Seen;
+use super::slots::Slot;
 use super::{Problem, Service, bearer};
 use crate::access::CertificateName;
 use crate::clock::{Clock, to_unix};
@@ -127,10 +128,11 @@ impl<'a> Gate<'a> {
     pub(super) async fn admit(
         self,
         headers: &HeaderMap,
+        slot: &mut Slot<'_>,
         seen: &mut Seen,
     ) -> Result<Identified, Problem> {
         let connected = self.connected()?;
-        let found = self.identify(connected, headers).await;
+        let found = self.identify(connected, headers, slot).await;
         let found = found.inspect_err(|problem| self.failed(problem))?;
         seen.refused.caller = Some(found.caller.clone());
         self.ask(&found.caller)?;
@@ -165,6 +167,7 @@ impl<'a> Gate<'a> {
         self,
         connected: Option<&CallerName>,
         headers: &HeaderMap,
+        slot: &mut Slot<'_>,
     ) -> Result<Identified, Problem> {
         let access = &self.snapshot.config().access;
         let mut lasts = true;
@@ -175,7 +178,7 @@ impl<'a> Gate<'a> {
                 None => {
                     lasts = false;
                     // It is long, and rare where requests come fast.
-                    Some(Box::pin(bearer::caller(self.service, self.snapshot, text)).await?)
+                    Some(Box::pin(bearer::caller(self, text, slot)).await?)
                 }
             },
         };

@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
-use super::Service;
+use super::identity::Gate;
+use super::slots::Slot;
+use super::{Problem, Service};
 use crate::access::{Credential, KeySetUrl, TokenKeys};
 use crate::config::{Config, Policy, TokenLimits, UnknownKid};
 use crate::error::{Error, ErrorKind, Result};
-use crate::keyring::Snapshot;
 use crate::ops::{KeySet, PeerRules};
 use crate::remote::{RemoteKeys, RemoteOptions, Roots};
 
@@ -26,7 +27,7 @@ struct Issuer {
     limits: TokenLimits,
     min_rsa_bits: usize,
     keys: RemoteKeys,
-    /// Who waits for an answer; bounded, so that an issuer that is slow takes no place from other callers.
+    /// Who waits for an answer, without a slot: those are for others meanwhile.
     waiting: Semaphore,
     /// One waits in a thread, the others for that one.
     turn: Semaphore,
@@ -39,26 +40,27 @@ impl Issuers {
     /// The keys of an issuer, fetched if the kid that a token names is not among them.
     ///
     /// # Errors
-    /// `Err` if they cannot be had now; an error within if they can never be.
+    /// 503 if they cannot be had now, or all slots are taken once they are there; an error within if they can never be
+    /// had.
     pub(super) async fn keys(
         &self,
-        service: &Service,
-        snapshot: &Snapshot,
+        gate: Gate<'_>,
         url: &KeySetUrl,
         kid: Option<String>,
-    ) -> Result<Result<Arc<KeySet>>, ()> {
-        let issuer = match self.find(service, snapshot.config(), url) {
+        slot: &mut Slot<'_>,
+    ) -> Result<Result<Arc<KeySet>>, Problem> {
+        let issuer = match self.find(gate.service, gate.snapshot.config(), url) {
             Ok(issuer) => issuer,
             Err(error) => return Ok(Err(error)),
         };
         let answer = match issuer.keys.at_hand(kid.as_deref()) {
             Some(answer) => answer,
-            None => issuer.wait(kid).await,
+            None => slot.without(issuer.wait(kid)).await?,
         };
         match answer {
             Err(error) if error.kind() == ErrorKind::StoreUnavailable => {
                 log::warn!("callers whose tokens {} signs cannot be told: {error}", url.url);
-                Err(())
+                Err(unavailable())
             }
             answer => Ok(answer),
         }
@@ -105,6 +107,12 @@ impl Issuer {
         });
         fetched.await.unwrap_or_else(|_| Err(busy("the service ends")))
     }
+}
+
+fn unavailable() -> Problem {
+    let text = "the keys that sign this token cannot be had now";
+    Problem::new(hyper::StatusCode::SERVICE_UNAVAILABLE, "issuer_unavailable", text)
+        .with_retry_after(1)
 }
 
 /// Whether a caller's tokens are signed by the keys behind this URL.

@@ -2,6 +2,7 @@
 //! are for slow ones. No caller takes all of any.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::StatusCode;
@@ -30,6 +31,13 @@ pub(super) struct Slots {
     of_one: Mutex<HashMap<Caller, Arc<Semaphore>>>,
 }
 
+/// That of a request, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Slot<'s> {
+    slots: &'s Slots,
+    permit: Option<SemaphorePermit<'s>>,
+}
+
 /// A request that waits.
 #[derive(Debug)]
 pub(super) struct Waiting<'s> {
@@ -56,11 +64,15 @@ impl Slots {
         }
     }
 
-    /// One, until it is dropped.
+    /// One for a request.
     ///
     /// # Errors
     /// 503 if all are taken.
-    pub(super) fn take(&self) -> Result<SemaphorePermit<'_>, Problem> {
+    pub(super) fn take(&self) -> Result<Slot<'_>, Problem> {
+        Ok(Slot { slots: self, permit: Some(self.permit()?) })
+    }
+
+    fn permit(&self) -> Result<SemaphorePermit<'_>, Problem> {
         self.free.try_acquire().map_err(|_| overloaded("too many requests are worked on"))
     }
 
@@ -102,6 +114,23 @@ impl Slots {
         };
         let thread = self.threads.acquire().await.map_err(closed)?;
         Ok(Thread { _of_one: of_one, _turn: turn, _thread: thread })
+    }
+}
+
+impl Slot<'_> {
+    /// Gives it to others while somebody else does what the request waits for. How many wait so is for whoever lets
+    /// them to bound.
+    ///
+    /// # Errors
+    /// 503 if all are taken afterwards.
+    pub(super) async fn without<T>(
+        &mut self,
+        awaited: impl Future<Output = T>,
+    ) -> Result<T, Problem> {
+        self.permit = None;
+        let found = awaited.await;
+        self.permit = Some(self.slots.permit()?);
+        Ok(found)
     }
 }
 

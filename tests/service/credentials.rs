@@ -1,13 +1,15 @@
 //! Who calls: certificates, tokens and API keys over real handshakes, what is refused, and what waits for nobody.
 
 use std::sync::atomic::Ordering;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use claviger::clock::Clock;
 use claviger::jose::jws::{self, SignOptions};
+use claviger::service::Limits;
 use serde_json::{Value, json};
 
 use super::door::{Client, Door, Holder, Issuer, Pair, clock_ahead, ec, issue, signed};
+use crate::process::LONG;
 
 const LABEL: &str = "am.services.oauth2.oidc.signing.ES256";
 const ISSUER_LABEL: &str = "am.services.oauth2.oidc.signing.ES384";
@@ -331,6 +333,58 @@ fn an_issuer_that_does_not_answer_stops_nobody_else() {
         }
     });
     assert_eq!(issuer.requests.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn issuers_that_do_not_answer_take_no_slot_from_others() {
+    let dead: Vec<Issuer> = (0..3).map(|_| Issuer::new("one", true)).collect();
+    let healthy = Issuer::new("one", false);
+    let rule = |at: usize, issuer: &Issuer| {
+        let keys = format!("jwks_url = '{}'", issuer.url);
+        token_of(&format!("https://{at}.example"), "claviger", "deploy", &keys)
+    };
+    let mut callers = vec![("batch", api_key(KEY)), ("ci", rule(3, &healthy))];
+    let names = ["zero", "one", "two"];
+    callers.extend(
+        names.iter().zip(&dead).enumerate().map(|(at, (name, one))| (*name, rule(at, one))),
+    );
+    // Fewer than one of them could take.
+    let limits = Limits { max_requests: 4, ..Limits::default() };
+    let door = Door::with_limits(&access(&callers), Clock::system(), limits);
+    let token = |at: usize, issuer: &Issuer| {
+        let mut claims = claims(&door);
+        claims["iss"] = json!(format!("https://{at}.example"));
+        issuer.token("one", &json!({ "alg": "ES256", "kid": "one" }), &claims)
+    };
+    std::thread::scope(|scope| {
+        let mut waiting = Vec::new();
+        for (at, (name, issuer)) in names.iter().zip(&dead).enumerate() {
+            let token = token(at, issuer);
+            for _ in 0..6 {
+                let (door, token) = (&door, token.clone());
+                waiting.push(scope.spawn(move || {
+                    // One request is enough, whose realm is its caller's.
+                    let path = format!("/v1/labels/{LABEL}/verify?realm={name}");
+                    door.client(None).post(&path, &[&token], &json!({ "token": "a.b.c" })).0
+                }));
+            }
+        }
+        let until = Instant::now() + LONG;
+        while dead.iter().any(|one| one.requests.load(Ordering::SeqCst) == 0) {
+            assert!(Instant::now() < until, "others hold all slots");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let healthy = token(3, &healthy);
+        for _ in 0..10 {
+            assert_eq!(who(&door.client(None), &[KEY], &["batch"]), is("batch"));
+            assert_eq!(who(&door.client(None), &[&healthy], &["ci"]), is("ci"));
+        }
+        assert!(waiting.iter().all(|one| !one.is_finished()));
+        dead.iter().for_each(|one| one.go.send(()).unwrap());
+        for one in waiting {
+            assert_eq!(one.join().unwrap(), 422);
+        }
+    });
 }
 
 #[test]

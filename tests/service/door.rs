@@ -114,13 +114,18 @@ pub(crate) struct Door {
 impl Door {
     /// With what `access` writes of callers and grants, on one thread: who blocks it, stops everybody.
     pub(crate) fn new(access: &str, clock: Clock) -> Self {
+        Self::with_limits(access, clock, Limits::default())
+    }
+
+    /// The same with other limits.
+    pub(crate) fn with_limits(access: &str, clock: Clock, limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         write_config(folder.path().join("claviger.toml"), access);
         let keyring = Keyring::open_once(&folder.path().join("claviger.toml")).unwrap();
         let ca = issue(Holder { subject: &[("CN", "the authority")], ..Holder::default() }, None);
         let host = Holder { ip: Some("127.0.0.1"), ..Holder::default() };
         let tls = server(&ca, &issue(host, Some(&ca)));
-        let service = Service::new(keyring.clone(), clock, Limits::default());
+        let service = Service::new(keyring.clone(), clock, limits);
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
