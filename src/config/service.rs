@@ -192,7 +192,8 @@ pub struct ServiceLimits {
     pub header_timeout: Duration,
     /// For its body; default 10 s.
     pub body_timeout: Duration,
-    /// How long a connection may be without a request; default 75 s.
+    /// How long a connection may be without a request, or its client without reading the answer; 4 KiB of it count for a
+    /// second. Default 75 s.
     pub idle_timeout: Duration,
     /// How long requests that run may still take when the service ends; default 30 s.
     pub drain_time: Duration,

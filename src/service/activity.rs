@@ -28,6 +28,8 @@ pub(super) struct Activity {
     running: AtomicUsize,
     /// When the last request was answered.
     answered: AtomicU64,
+    /// Until when its client read the answer fast enough.
+    read: AtomicU64,
     /// When the first byte after that came: a head has begun.
     head: AtomicU64,
     /// HTTP/2 sends frames that are no requests: its heads are not told apart.
@@ -48,6 +50,7 @@ impl Activity {
             ready: AtomicU64::new(0),
             running: AtomicUsize::new(0),
             answered: AtomicU64::new(0),
+            read: AtomicU64::new(0),
             head: AtomicU64::new(0),
             multiplexed: AtomicBool::new(false),
             gives_up: AtomicBool::new(false),
@@ -61,11 +64,11 @@ impl Activity {
         self.ready.store(self.now(), Ordering::Relaxed);
     }
 
-    /// Since when nothing was answered, in milliseconds of the machine: whatever is no whole request is silence. `None`
-    /// while a request is worked on, and of one that gives up its place already.
+    /// Since when nothing was answered and no answer read, in milliseconds of the machine: whatever is no whole request is
+    /// silence. `None` while a request is worked on, and of one that gives up its place already.
     pub(super) fn silent_since(&self) -> Option<u64> {
         let busy = self.running.load(Ordering::Relaxed) > 0 || self.gives_up();
-        (!busy).then(|| self.start_millis + self.answered.load(Ordering::Relaxed))
+        (!busy).then(|| self.start_millis + self.rests_since())
     }
 
     /// Tells the connection to end.
@@ -105,12 +108,16 @@ impl Activity {
         if head > 0 && !self.multiplexed.load(Ordering::Relaxed) {
             return Some(at(head) + self.header_timeout);
         }
-        Some(at(answered) + self.idle_timeout)
+        Some(at(self.rests_since()) + self.idle_timeout)
     }
 
     /// How long it may be silent between requests.
     pub(super) const fn idle_timeout(&self) -> Duration {
         self.idle_timeout
+    }
+
+    fn rests_since(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed).max(self.read.load(Ordering::Relaxed))
     }
 
     fn now(&self) -> u64 {
@@ -128,7 +135,17 @@ impl Activity {
         }
         self.head.store(self.now(), Ordering::Relaxed);
     }
+
+    /// The other end has made room for so many bytes.
+    fn note_written(&self, bytes: usize) {
+        let earned = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(1_000) / SLOWEST;
+        let until = self.rests_since().saturating_add(earned);
+        self.read.store(until.min(self.now()), Ordering::Relaxed);
+    }
 }
+
+/// How many bytes a client has to read for each second in which it does not count as silent.
+const SLOWEST: u64 = 4 << 10;
 
 /// A request that runs.
 #[derive(Debug)]
@@ -142,7 +159,7 @@ impl Drop for Running {
     }
 }
 
-/// A stream that tells what it reads.
+/// A stream that tells what it reads and writes.
 pub(super) struct Watched {
     pub(super) stream: Box<dyn Stream>,
     pub(super) activity: Arc<Activity>,
@@ -167,7 +184,9 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        self.activity.note_written(written);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_write_vectored(
@@ -175,7 +194,9 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, parts))?;
+        self.activity.note_written(written);
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -188,5 +209,33 @@ impl AsyncWrite for Watched {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered_long_ago() -> Activity {
+        let mut activity = Activity::new(&Limits::default());
+        activity.start_millis -= 10_000;
+        activity.answered.store(1, Ordering::Relaxed);
+        activity
+    }
+
+    #[test]
+    fn who_reads_is_silent_for_as_long_as_it_would_take_to_read_so_little() {
+        let activity = answered_long_ago();
+        let silent = |activity: &Activity| activity.now() - activity.rests_since();
+        assert!(silent(&activity) >= 10_000);
+        // What a ping of HTTP/2 is answered with.
+        activity.note_written(17);
+        assert!(silent(&activity) >= 9_900);
+        activity.note_written(20 << 10);
+        assert!((4_900..=5_500).contains(&silent(&activity)), "{}", silent(&activity));
+        // Nobody saves up for later.
+        activity.note_written(1 << 30);
+        assert!(silent(&activity) < 500);
+        assert!(activity.rests_since() <= activity.now());
     }
 }

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 use serde_json::json;
 
 use crate::process::{BOTH, Home, LONG, PLAIN, Served};
@@ -124,6 +125,45 @@ fn the_longest_silent_goes_first_and_nobody_goes_without_need() {
     third.set_nonblocking(true).unwrap();
     let waits = (&third).read(&mut [0]).unwrap_err();
     assert_eq!(waits.kind(), std::io::ErrorKind::WouldBlock);
+}
+
+#[test]
+fn who_reads_a_long_answer_is_not_silent() {
+    let home = Home::new(&format!("{PLAIN}{PATIENT}max_body_bytes = 16777216\n"));
+    let served = home.serve();
+    // More than the buffers of both ends hold, of which one is small.
+    let items = vec![json!({ "text": "x".repeat(12 << 10) }); 1_000];
+    let body = json!({ "items": items }).to_string();
+    let head =
+        format!("POST {SIGN}/batch HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    let mut reader = BufReader::new(plain(&served, head.as_bytes()));
+    set_socket_recv_buffer_size(reader.get_ref(), 64 << 10).unwrap();
+    reader.get_mut().write_all(body.as_bytes()).unwrap();
+    let (mut line, mut left) = (String::new(), 0);
+    while line != "\r\n" {
+        line.clear();
+        reader.read_line(&mut line).unwrap();
+        left = line.strip_prefix("content-length: ").map_or(left, |n| n.trim().parse().unwrap());
+    }
+    let pause = || std::thread::sleep(Duration::from_millis(20));
+    let [first, second, third] = [(); 3].map(|()| {
+        pause();
+        plain(&served, b"")
+    });
+    let (mut some, mut others) = (vec![0; 2 << 20], Vec::new());
+    for silent in [first, second, third] {
+        pause();
+        reader.read_exact(&mut some).unwrap();
+        left -= some.len();
+        pause();
+        let mut next = BufReader::new(served.connect());
+        ask(&mut next).unwrap();
+        assert!(is_over(silent));
+        others.push(next);
+    }
+    let mut rest = vec![0; left];
+    reader.read_exact(&mut rest).unwrap();
+    assert!(rest.ends_with(b"}"));
 }
 
 #[test]
