@@ -7,11 +7,12 @@
 use std::fmt;
 use std::sync::LazyLock;
 
+use fearless_simd::{Level, Simd, dispatch};
 use memchr::memmem::Finder;
 use memchr::{memchr, memchr_iter, memchr2_iter};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::scan::{Seen, look_at};
+use super::scan::look;
 
 /// When something that was made ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,28 +49,46 @@ impl Life {
 /// closer.
 #[inline(always)]
 fn at_a_glance(inside: &[u8]) -> Option<Life> {
-    let seen = look_at(inside);
-    if !seen.is_plain() && may_be_inner(inside, seen) {
-        return None;
+    let level = Level::new();
+    // What `dispatch!` does, but what is looked at goes in registers, and wider blocks than these are not asked for.
+    #[cfg(target_arch = "x86_64")]
+    if let Some(simd) = level.as_avx2() {
+        return simd.vectorize(move || glance(simd, inside));
     }
-    if seen.place() == 0 {
-        return Some(Life::Open);
-    }
-    let from = inside.get(seen.place().checked_sub(3)?..)?;
-    let (name, rest) = from.first_chunk::<17>()?.split_first_chunk::<6>()?;
-    let (head, [ninth, tenth, b',' | b'}']) = rest.split_first_chunk::<8>()? else { return None };
-    if name != b"\"exp\":" || !are_digits(*head) {
-        return None;
-    }
-    Some(Life::Until(eight_digits(*head) * 100 + one_digit(*ninth)? * 10 + one_digit(*tenth)?))
+    glance_elsewhere(level, inside)
 }
 
-/// Whether what was seen may stand in an inner object: one ends behind it.
 #[inline(never)]
-fn may_be_inner(inside: &[u8], seen: Seen) -> bool {
+fn glance_elsewhere(level: Level, inside: &[u8]) -> Option<Life> {
+    dispatch!(level, simd => glance(simd, inside))
+}
+
+// What runs with wider instructions has to be inlined where they are switched on.
+#[inline(always)]
+fn glance<S: Simd>(simd: S, inside: &[u8]) -> Option<Life> {
+    let seen = look(simd, inside)?;
+    if seen.place == 0 {
+        return Some(Life::Open);
+    }
+    if seen.begun && is_before_an_end(inside, seen.place) {
+        return None;
+    }
+    let from = inside.get(seen.place.checked_sub(3)?..)?;
+    let (name, digits) = from.first_chunk::<17>()?.split_first_chunk::<6>()?;
+    let ([first, second], rest) = digits.split_first_chunk::<2>()?;
+    let (others, [b',' | b'}']) = rest.split_first_chunk::<8>()? else { return None };
+    if name != b"\"exp\":" || !are_digits(*others) {
+        return None;
+    }
+    let hundred_millions = one_digit(*first)? * 10 + one_digit(*second)?;
+    Some(Life::Until(hundred_millions * 100_000_000 + eight_digits(*others)))
+}
+
+/// Whether an inner object ends behind this place.
+#[inline(never)]
+fn is_before_an_end(inside: &[u8], place: usize) -> bool {
     let [inner @ .., _] = inside else { return true };
-    let behind = || inner.get(seen.place()..).is_some_and(|behind| memchr(b'}', behind).is_some());
-    seen.is_doubtful() || behind()
+    inner.get(place..).is_none_or(|behind| memchr(b'}', behind).is_some())
 }
 
 #[cold]

@@ -3,117 +3,118 @@
 //! Blocks of 32 bytes become masks of 32 bits: texts are short, and what is done once a text is most of the price.
 
 use fearless_simd::prelude::*;
-use fearless_simd::{Level, Simd, dispatch, mask8x32, u8x32};
+use fearless_simd::{Simd, mask8x32, u8x32};
 
 /// Bytes of a block.
 const BLOCK: usize = 32;
 
-/// What was seen, in one word: it comes back in a register.
+/// What was seen in a text in which nothing is escaped.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Seen(u64);
-
-/// Where the flags begin; below them stands the place of the only `p`, which comes after an `x` and so is never 0.
-const FLAGS: u32 = 48;
-const BEHIND_BRACE: u64 = 1 << FLAGS;
-const DOUBTFUL: u64 = 2 << FLAGS;
-
-impl Seen {
-    /// The place of the only `p` behind an `x`; 0 if there is none, or it is doubtful.
-    pub(super) fn place(self) -> usize {
-        usize::try_from(self.0 & (BEHIND_BRACE - 1)).unwrap_or_default()
-    }
-
-    /// It is the only place that there is, and no object begins before it in which it may stand.
-    pub(super) const fn is_plain(self) -> bool {
-        self.0 < BEHIND_BRACE
-    }
-
-    /// There are several such places, or something is escaped, or the text is short.
-    pub(super) const fn is_doubtful(self) -> bool {
-        self.0 & DOUBTFUL != 0
-    }
+pub(super) struct Seen {
+    /// Where the only `p` behind an `x` stands; 0 if there is none.
+    pub(super) place: usize,
+    /// An object begins before it.
+    pub(super) begun: bool,
 }
 
-/// Looks at an object behind its first byte; the last one ends it. What is no longer than a block is doubtful.
-#[inline(always)]
-pub(super) fn look_at(text: &[u8]) -> Seen {
-    let level = Level::new();
-    // What `dispatch!` does, but what is looked at goes in registers, and wider blocks than these are not asked for.
-    #[cfg(target_arch = "x86_64")]
-    if let Some(simd) = level.as_avx2() {
-        return simd.vectorize(move || look_with(simd, text));
-    }
-    look_elsewhere(level, text)
-}
-
-#[inline(never)]
-fn look_elsewhere(level: Level, text: &[u8]) -> Seen {
-    dispatch!(level, simd => look_with(simd, text))
-}
-
+/// Looks at an object behind its first byte; the last one ends it. `None`: something is escaped, there are several such
+/// places, or the text is no longer than a block.
 // What runs with wider instructions has to be inlined where they are switched on.
 #[inline(always)]
-fn look_with<S: Simd>(simd: S, text: &[u8]) -> Seen {
-    let ([inner @ .., _], [_, behind @ ..]) = (text, text) else { return Seen(DOUBTFUL) };
-    let (Some(last), Some(last_behind)) = (inner.last_chunk(), behind.last_chunk()) else {
-        return Seen(DOUBTFUL);
-    };
+pub(super) fn look<S: Simd>(simd: S, text: &[u8]) -> Option<Seen> {
+    let ([inner @ .., _], [_, behind @ ..]) = (text, text) else { return None };
+    let (last, last_behind) = (inner.last_chunk()?, behind.last_chunk()?);
     let nowhere = mask8x32::splat(simd, false);
-    let mut look =
-        Look { simd, place: 0, several: 0, begun: 0, begins: nowhere, escapes: nowhere, at: 0 };
+    let mut look = Look { simd, place: 0, begun: 0, several: 0, begins: nowhere, odd: nowhere };
     let (blocks, rest) = inner.as_chunks::<BLOCK>();
-    for (block, next) in blocks.iter().zip(behind.as_chunks::<BLOCK>().0) {
-        look.add(block, next, 0);
-        look.at += 32;
+    let mut blocks = blocks.iter().zip(behind.as_chunks::<BLOCK>().0);
+    let mut at = 0;
+    for (block, next) in blocks.by_ref() {
+        if look.finds_in(block, next, at, 0) {
+            break;
+        }
+        at += BLOCK;
+    }
+    for (block, next) in blocks {
+        look.goes_on_in(block, next);
     }
     if !rest.is_empty() {
-        // The last block overlaps the one before it.
-        look.add(last, last_behind, BLOCK - rest.len());
+        look.ends_in(last, last_behind, at, BLOCK - rest.len());
     }
     look.seen()
 }
 
 struct Look<S: Simd> {
     simd: S,
-    /// The place of the last `p`; 0 before that.
-    place: u64,
-    /// Not 0 if there are several.
-    several: u64,
+    /// The place of the first `p`; 0 before that.
+    place: usize,
     /// Where in its block objects begin before it.
     begun: u64,
-    /// Where in a block before that one they do.
+    /// Where in the blocks before that one they do.
     begins: mask8x32<S>,
-    escapes: mask8x32<S>,
-    /// Where the block begins.
-    at: u64,
+    /// Not 0 if there are several in a block.
+    several: u64,
+    /// Where something is escaped, or another `p` stands.
+    odd: mask8x32<S>,
 }
 
+/// Of each block the first `skipped` bytes were looked at; `next` is the block a byte further on.
 impl<S: Simd> Look<S> {
-    /// Adds a block of which the first `skipped` bytes were looked at; `next` is the block a byte further on.
+    /// Whether the first place is in the block that begins at `at`.
     #[inline(always)]
-    fn add(&mut self, block: &[u8; BLOCK], next: &[u8; BLOCK], skipped: usize) {
+    fn finds_in(
+        &mut self,
+        block: &[u8; BLOCK],
+        next: &[u8; BLOCK],
+        at: usize,
+        skipped: usize,
+    ) -> bool {
         let bytes = u8x32::from_slice(self.simd, block);
-        let next = u8x32::from_slice(self.simd, next);
-        let pairs = (self.is(bytes, b'x') & self.is(next, b'p')).to_bitmask() >> skipped;
+        let pairs = self.pairs(bytes, next).to_bitmask() >> skipped;
         let begins = self.is(bytes, b'{');
-        self.escapes |= self.is(bytes, b'\\');
-        if pairs != 0 {
-            self.several |= self.place | pairs & (pairs - 1);
-            self.begun = (begins.to_bitmask() >> skipped) & (pairs ^ (pairs - 1));
-            self.place = self.at + u64::from(pairs.trailing_zeros()) + 1;
-        } else if self.place == 0 {
+        self.odd |= self.is(bytes, b'\\');
+        if pairs == 0 {
             self.begins |= begins;
+            return false;
         }
+        self.several = pairs & (pairs - 1);
+        self.begun = (begins.to_bitmask() >> skipped) & (pairs ^ (pairs - 1));
+        self.place = at + usize::try_from(pairs.trailing_zeros()).unwrap_or_default() + 1;
+        true
+    }
+
+    /// Behind the first place.
+    #[inline(always)]
+    fn goes_on_in(&mut self, block: &[u8; BLOCK], next: &[u8; BLOCK]) {
+        let bytes = u8x32::from_slice(self.simd, block);
+        self.odd |= self.pairs(bytes, next) | self.is(bytes, b'\\');
+    }
+
+    /// The last block, which overlaps the one before it.
+    #[inline(always)]
+    fn ends_in(&mut self, block: &[u8; BLOCK], next: &[u8; BLOCK], at: usize, skipped: usize) {
+        if self.place == 0 {
+            self.finds_in(block, next, at, skipped);
+            return;
+        }
+        let bytes = u8x32::from_slice(self.simd, block);
+        self.several |= self.pairs(bytes, next).to_bitmask() >> skipped;
+        self.odd |= self.is(bytes, b'\\');
     }
 
     #[inline(always)]
-    fn seen(self) -> Seen {
-        let doubtful = self.several != 0 || self.escapes.any_true();
-        if doubtful {
-            return Seen(DOUBTFUL);
+    fn seen(self) -> Option<Seen> {
+        if self.several != 0 || self.odd.any_true() {
+            return None;
         }
         let begun = self.place > 0 && (self.begun != 0 || self.begins.any_true());
-        Seen(if begun { self.place | BEHIND_BRACE } else { self.place })
+        Some(Seen { place: self.place, begun })
+    }
+
+    /// Where an `x` has a `p` behind it.
+    #[inline(always)]
+    fn pairs(&self, bytes: u8x32<S>, next: &[u8; BLOCK]) -> mask8x32<S> {
+        self.is(bytes, b'x') & self.is(u8x32::from_slice(self.simd, next), b'p')
     }
 
     #[inline(always)]
@@ -124,24 +125,20 @@ impl<S: Simd> Look<S> {
 
 #[cfg(test)]
 mod tests {
+    use fearless_simd::{Level, dispatch};
     use proptest::prelude::*;
 
     use super::*;
 
     /// The same, byte by byte.
-    fn plainly(text: &[u8]) -> Seen {
-        let pairs: Vec<usize> =
-            (1..text.len()).filter(|at| text[at - 1..].starts_with(b"xp")).collect();
-        let seen = match *pairs {
-            _ if text.len() <= BLOCK || text[..text.len() - 1].contains(&b'\\') => DOUBTFUL,
-            [] => 0,
-            [only] => {
-                let begun = text[..only].contains(&b'{');
-                u64::try_from(only).unwrap() | if begun { BEHIND_BRACE } else { 0 }
-            }
-            _ => DOUBTFUL,
-        };
-        Seen(seen)
+    fn plainly(text: &[u8]) -> Option<Seen> {
+        if text.len() <= BLOCK || text[..text.len() - 1].contains(&b'\\') {
+            return None;
+        }
+        let mut pairs = (1..text.len()).filter(|at| text[at - 1..].starts_with(b"xp"));
+        let Some(place) = pairs.next() else { return Some(Seen { place: 0, begun: false }) };
+        let begun = text[..place].contains(&b'{');
+        pairs.next().is_none().then_some(Seen { place, begun })
     }
 
     proptest! {
@@ -159,10 +156,10 @@ mod tests {
                 }
             }
             let expected = plainly(&text);
-            prop_assert_eq!(look_at(&text), expected);
+            prop_assert_eq!(dispatch!(Level::new(), simd => look(simd, &text)), expected);
             #[cfg(any(feature = "saml", feature = "service"))]
             for level in crate::blocks::every_level() {
-                prop_assert_eq!(dispatch!(level, simd => look_with(simd, &text)), expected);
+                prop_assert_eq!(dispatch!(level, simd => look(simd, &text)), expected);
             }
         }
     }
