@@ -35,7 +35,28 @@ pub enum Target<'a> {
     },
 }
 
-const SEVERAL: &str = "there are several such elements, and no ID was asked for";
+/// Why a document has nothing at a [`Target`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Missing {
+    Absent,
+    Several,
+    Unsigned,
+    /// Beside one that is signed.
+    OneUnsigned,
+    StraySignature,
+}
+
+impl Missing {
+    const fn why(self) -> &'static str {
+        match self {
+            Self::Absent => "the element is not there",
+            Self::Several => "there are several such elements, and no ID was asked for",
+            Self::Unsigned => "nothing is signed",
+            Self::OneUnsigned => "an element that is not signed stands beside one that is",
+            Self::StraySignature => "a signature stands where SAML has none",
+        }
+    }
+}
 
 /// Whether an element around this one is signed: its signature holds no longer once anything inside changes.
 pub(crate) fn is_covered(node: Node<'_, '_>) -> bool {
@@ -43,13 +64,13 @@ pub(crate) fn is_covered(node: Node<'_, '_>) -> bool {
 }
 
 impl Target<'_> {
-    /// The elements, or why there is none.
-    fn find<'a, 'i>(&self, tree: &'a Tree<'i>) -> Result<Vec<Node<'a, 'i>>, &'static str> {
+    /// The elements; there is one at least.
+    fn find<'a, 'i>(&self, tree: &'a Tree<'i>) -> Result<Vec<Node<'a, 'i>>, Missing> {
         let root = tree.root_element();
         match self {
             Self::Root => Ok(vec![root]),
             Self::Element { name, id } if name.is(root) => match id {
-                Some(id) if attribute(root, "ID") != Some(id) => Err("the element is not there"),
+                Some(id) if attribute(root, "ID") != Some(id) => Err(Missing::Absent),
                 _ => Ok(vec![root]),
             },
             Self::Element { name, id } => {
@@ -58,8 +79,8 @@ impl Target<'_> {
                 let mut found = children_named(root, *name).filter(fits);
                 match (found.next(), found.next()) {
                     (Some(one), None) => Ok(vec![one]),
-                    (None, _) => Err("the element is not there"),
-                    _ => Err(SEVERAL),
+                    (None, _) => Err(Missing::Absent),
+                    _ => Err(Missing::Several),
                 }
             }
             Self::Signed { child } => signed_elements(root, *child),
@@ -70,7 +91,7 @@ impl Target<'_> {
 fn signed_elements<'a, 'i>(
     root: Node<'a, 'i>,
     child: ElementName,
-) -> Result<Vec<Node<'a, 'i>>, &'static str> {
+) -> Result<Vec<Node<'a, 'i>>, Missing> {
     let children: Vec<Node<'a, 'i>> = children_named(root, child).collect();
     let signed = |node: &Node<'a, 'i>| shape::has_signature(*node);
     if signed(&root) {
@@ -78,14 +99,14 @@ fn signed_elements<'a, 'i>(
         return Ok(std::iter::once(root).chain(inside).collect());
     }
     if children.is_empty() || !children.iter().any(signed) {
-        return Err("nothing is signed");
+        return Err(Missing::Unsigned);
     }
     if !children.iter().all(signed) {
-        return Err("an element that is not signed stands beside one that is");
+        return Err(Missing::OneUnsigned);
     }
     let mut outside = root.children().filter(|one| !child.is(*one)).flat_map(Node::descendants);
     if outside.any(|node| ds("Signature").is(node)) {
-        return Err("a signature stands where SAML has none");
+        return Err(Missing::StraySignature);
     }
     Ok(children)
 }

@@ -1,7 +1,7 @@
 //! Signs with the active alias: enveloped, exclusive canonicalization, the signature where the schema wants it.
 
 use super::shape::{MAX_PREFIXES, has_signature};
-use super::{SEVERAL, Target, is_covered};
+use super::{Missing, Target, is_covered};
 use crate::alg::{Algorithm, Family, Hash, Operation};
 use crate::crypto::{Role, digest};
 use crate::error::{Error, ErrorKind, Result};
@@ -93,10 +93,11 @@ pub(crate) fn sign_until(
     let algorithm = choose(set, options.algorithm, options.peer_algorithms)?;
     let text = XmlText::read(document, limits)?;
     let tree = text.parse()?;
-    let node = target.find(&tree).map_err(|why| {
-        unfit((why, if why == SEVERAL { "name the one by its ID" } else { ELSEWHERE }))
+    let found = target.find(&tree).map_err(|missing| {
+        let help = if missing == Missing::Several { "name the one by its ID" } else { ELSEWHERE };
+        unfit((missing.why(), help))
     })?;
-    let node = *node.first().ok_or_else(|| unfit(("nothing to sign", ELSEWHERE)))?;
+    let node = *found.first().ok_or_else(|| unfit((Missing::Absent.why(), ELSEWHERE)))?;
     if !signable.is_empty() && !signable.iter().any(|name| name.is(node)) {
         return Err(unfit(("the element is none that is signed here", ELSEWHERE)));
     }

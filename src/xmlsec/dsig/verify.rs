@@ -51,7 +51,7 @@ pub fn verify(
     if !roots.is_empty() && !roots.iter().any(|name| name.is(tree.root_element())) {
         return Err(not_verified("the document element is none that is signed here"));
     }
-    let found = target.find(&tree).map_err(not_verified)?;
+    let found = target.find(&tree).map_err(|missing| not_verified(missing.why()))?;
     let verify = |node| verify_element(&tree, node, trust, policy);
     let verified: Result<Vec<VerifiedElement>, &'static str> =
         found.into_iter().map(verify).collect();
