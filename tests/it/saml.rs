@@ -520,9 +520,9 @@ fn a_peer_with_yesterdays_metadata_is_served_until_the_old_alias_is_retired() {
         saml::verify(signed.xml.as_bytes(), Expect::Any, trust, &policy, &LIMITS).is_ok()
     };
     let reads = |set: &KeySet| {
-        let to = Recipient::Certificate(&role.encryption[0]);
+        let to = Recipient::Certificate(&role.encryption[0].key);
         let policy = PeerPolicy::default();
-        let options = role.encrypt_options(policy);
+        let options = role.encryption[0].encrypt_options(policy);
         let kind = Encryptable::Assertion;
         let (xml, _) = saml::encrypt(to, RESPONSE.as_bytes(), kind, &options).unwrap();
         saml::decrypt(set, xml.as_bytes(), kind, &policy).is_ok()

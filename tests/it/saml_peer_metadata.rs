@@ -10,7 +10,7 @@ use claviger::crypto::{Key, PublicParameters, certificate, sha256};
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::profiles::saml::metadata::PeerMetadata;
 use claviger::profiles::saml::{KnownPeer, SamlRole};
-use claviger::xmlsec::{PeerPolicy, XmlLimits};
+use claviger::xmlsec::{PeerKey, PeerPolicy, XmlLimits};
 
 const SAML2: &str = "urn:oasis:names:tc:SAML:2.0:protocol";
 const DSIG11: &str = "http://www.w3.org/2009/xmldsig11#";
@@ -83,7 +83,7 @@ fn a_descriptor_of_another_protocol_gives_no_keys() {
         |protocols: &str, key: &str| idp(protocols, "", &descriptor(key, " use=\"signing\"", ""));
     let sha256 = |certificate: &str| {
         let der = STANDARD.decode(certificate).unwrap();
-        claviger::xmlsec::PeerKey::from_certificate(der).unwrap().sha256().to_owned()
+        PeerKey::from_certificate(der).unwrap().sha256().to_owned()
     };
     let both = entity(&(role(SAML1, &old) + &role(SAML2, &new)));
     let mixed = entity(&role(&format!("{SAML1}  {SAML2}"), &new));
@@ -103,20 +103,61 @@ fn a_descriptor_of_another_protocol_gives_no_keys() {
     }
 }
 
+fn encryption_key(peer: &KnownPeer) -> PeerKey {
+    peer.recipient(PeerPolicy::default()).unwrap().0
+}
+
 /// A key for any use may be one that signs alone: then the next one is encrypted to.
 #[test]
 fn the_first_key_that_takes_it_is_encrypted_to() {
     let (ec, fit) = (certificate(KeySpec::Curve(Curve::P256)), rsa());
     let both = descriptor(&ec, "", "") + &descriptor(&fit, " use=\"encryption\"", "");
     let peer = known(&entity(&idp(SAML2, "", &both)), None).unwrap();
-    assert_eq!(STANDARD.encode(peer.encryption_key().unwrap().certificate().unwrap()), fit);
+    assert_eq!(STANDARD.encode(encryption_key(&peer).certificate().unwrap()), fit);
     let pem =
         |one: &str| format!("-----BEGIN CERTIFICATE-----\n{one}\n-----END CERTIFICATE-----\n");
     let peer = KnownPeer::from_certificates((pem(&ec) + &pem(&fit)).as_bytes()).unwrap();
-    assert_eq!(STANDARD.encode(peer.encryption_key().unwrap().certificate().unwrap()), fit);
+    assert_eq!(STANDARD.encode(encryption_key(&peer).certificate().unwrap()), fit);
     // Alone it is what the error speaks of.
     let peer = known(&entity(&idp(SAML2, "", &descriptor(&ec, "", ""))), None).unwrap();
-    assert_eq!(STANDARD.encode(peer.encryption_key().unwrap().certificate().unwrap()), ec);
+    assert_eq!(STANDARD.encode(encryption_key(&peer).certificate().unwrap()), ec);
+}
+
+/// What one key decrypts says nothing of the next.
+#[test]
+fn a_key_is_encrypted_to_by_the_methods_of_its_own_descriptor() {
+    let method = |uri: &str| format!("<EncryptionMethod Algorithm=\"{uri}\"/>");
+    let (old, oaep) = (
+        method("http://www.w3.org/2001/04/xmlenc#rsa-1_5"),
+        method("http://www.w3.org/2001/04/xmlenc#rsa-oaep-mgf1p"),
+    );
+    let (cbc, gcm) = (
+        method("http://www.w3.org/2001/04/xmlenc#aes128-cbc"),
+        method("http://www.w3.org/2009/xmlenc11#aes256-gcm"),
+    );
+    let keys = [rsa(), rsa()];
+    let chosen = |methods: [String; 2], policy: PeerPolicy| {
+        let inside: String = keys
+            .iter()
+            .zip(methods)
+            .map(|(key, methods)| descriptor(key, " use=\"encryption\"", &methods))
+            .collect();
+        let peer = known(&entity(&idp(SAML2, "", &inside)), None).unwrap();
+        let (key, options) = peer.recipient(policy).unwrap();
+        let key =
+            keys.iter().position(|one| STANDARD.decode(one).unwrap() == key.certificate().unwrap());
+        (key.unwrap(), options.key_transport, options.content)
+    };
+    let strict = PeerPolicy::default();
+    let weak = PeerPolicy::of(["cbc", "rsa1_5"]).unwrap();
+    let first_is_old = || [format!("{old}{cbc}"), format!("{oaep}{gcm}")];
+    assert_eq!(chosen(first_is_old(), strict), (1, Some("rsa-oaep-mgf1p"), Some("A256GCM")));
+    assert_eq!(chosen(first_is_old(), weak), (0, Some("RSA1_5"), Some("aes128-cbc")));
+    // Neither is made here: the first, and the algorithms are ours.
+    assert_eq!(chosen([old.clone(), old.clone()], strict), (0, None, None));
+    // Who names content alone, or nothing, takes any transport.
+    assert_eq!(chosen([gcm.clone(), oaep.clone()], strict), (0, None, Some("A256GCM")));
+    assert_eq!(chosen([String::new(), oaep], strict), (0, None, None));
 }
 
 /// A digest that is not known is no SHA-1: the peer could not decrypt.
@@ -138,7 +179,7 @@ fn a_method_with_a_digest_that_is_not_known_is_passed_over() {
     let chosen = |methods: &str| {
         let inside = descriptor(&key, " use=\"encryption\"", methods);
         let peer = known(&entity(&idp(SAML2, "", &inside)), None).unwrap();
-        let options = peer.role().unwrap().encrypt_options(PeerPolicy::default());
+        let (_, options) = peer.recipient(PeerPolicy::default()).unwrap();
         (options.key_transport, options.digest.map(claviger::alg::Hash::name))
     };
     assert_eq!(chosen(&format!("{sha224}{mgf224}{sha512}")), (Some("rsa-oaep"), Some("SHA-512")));
@@ -156,12 +197,14 @@ fn metadata_without_a_usable_certificate_say_why() {
         (odd, "its use \"Signing\" is neither signing nor encryption"),
     ] {
         let peer = known(&entity(&idp(SAML2, "", &inside)), None).unwrap();
-        let refused = [peer.signing_keys().unwrap_err(), peer.encryption_key().unwrap_err()];
+        let refused =
+            [peer.signing_keys().unwrap_err(), peer.recipient(PeerPolicy::default()).unwrap_err()];
         for error in &refused {
             let (kind, text, help) = told(error);
             assert_eq!(kind, ErrorKind::Usage);
             assert!(text.starts_with("the peer's IDPSSODescriptor has no key "), "{text}");
-            assert_eq!(help, format!("left out: {reason}"));
+            let next = "have its metadata with keys that can be used here, or name its certificates themselves";
+            assert_eq!(help, format!("{next}; left out: {reason}"));
         }
     }
     let peer = known(&entity(&idp(SAML2, "", "")), None).unwrap();
@@ -249,7 +292,7 @@ fn keys_stand_alone_in_each_form_that_xml_has() {
         let error = info(&inside).signing_keys().unwrap_err();
         let (kind, _, help) = told(&error);
         assert_eq!(kind, ErrorKind::Usage, "{inside}");
-        assert!(help.starts_with("left out: ") && help.contains(reason), "{inside}: {help}");
+        assert!(help.contains("; left out: ") && help.contains(reason), "{inside}: {help}");
     }
 }
 

@@ -84,9 +84,9 @@ fn respond(house: &House, sp: &Sp, request: &str, made: Made) -> String {
     let role = role_of(&sp.metadata, SamlRole::Sp);
     let entity = house.entity(SamlRole::Idp);
     let policy = PeerPolicy::default();
-    let key = &role.encryption[0];
+    let key = &role.encryption[0].key;
     let encrypt = |xml: &str, kind| {
-        let options = role.encrypt_options(policy);
+        let options = role.encryption[0].encrypt_options(policy);
         saml::encrypt(Recipient::Certificate(key), xml.as_bytes(), kind, &options).unwrap().0
     };
     let sign = |xml: &str, what| {

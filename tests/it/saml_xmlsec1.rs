@@ -216,7 +216,7 @@ fn a_key_that_xmlsec1_writes_without_certificate_verifies_and_is_encrypted_to() 
     assert_eq!((signer.alias, signer.certificate_sha256), (None, None));
     assert_eq!(signer.key_sha256.as_deref(), Some(keys.keys()[0].sha256()));
     assert!(verify(&signed.replace("alice", "admin")).is_err());
-    let to = peer.encryption_key().unwrap();
+    let (to, _) = peer.recipient(PeerPolicy::default()).unwrap();
     let to = Recipient::Certificate(&to);
     let options = EncryptOptions { content: Some("A256GCM"), ..Default::default() };
     let (ours, _) =

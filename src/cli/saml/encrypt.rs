@@ -67,8 +67,9 @@ impl From<Kind> for Encryptable {
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let policy = args.allowed.policy()?;
     let peer = args.peer.read(context)?;
-    let role = peer.as_ref().and_then(saml::KnownPeer::role);
-    let mut preferred = role.map(|role| role.encrypt_options(policy)).unwrap_or_default();
+    let known = peer.as_ref().map(|peer| peer.recipient(policy)).transpose()?;
+    let (key, preferred) = known.unzip();
+    let mut preferred = preferred.unwrap_or_default();
     // The peer's digests belong to the transport that it named.
     if args.key_transport.is_some() {
         (preferred.digest, preferred.mgf) = (None, None);
@@ -91,11 +92,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     // EXPOSE: into the cipher.
     let plain = document.expose_secret();
     let kind = args.kind.into();
-    let (xml, made) = match (&peer, args.own.is_named()) {
-        (Some(known), false) => {
-            let key = known.encryption_key()?;
-            saml::encrypt(Recipient::Certificate(&key), plain, kind, &options)?
-        }
+    let (xml, made) = match (&key, args.own.is_named()) {
+        (Some(key), false) => saml::encrypt(Recipient::Certificate(key), plain, kind, &options)?,
         (None, true) => {
             let keys = args.own.keys(context, SamlUse::Encryption)?;
             saml::encrypt(Recipient::Label(&keys), plain, kind, &options)?

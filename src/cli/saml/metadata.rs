@@ -227,7 +227,7 @@ fn read(context: &Context, args: &ReadArgs) -> Result<Outcome> {
             said.push("it has ended: fetch it again".to_owned());
         }
         said.extend(role.unusable.iter().map(|why| format!("a key is left out: {why}")));
-        said.extend(role.encryption_methods.iter().filter(|one| !one.is_known).map(|one| {
+        said.extend(role.encryption_methods().into_iter().filter(|one| !one.is_known).map(|one| {
             format!(
                 "nothing is encrypted with {}: its digest or mask is not known",
                 last(&one.algorithm)
@@ -252,19 +252,16 @@ fn read(context: &Context, args: &ReadArgs) -> Result<Outcome> {
 }
 
 fn role_json(role: &PeerRole, now: SystemTime) -> Value {
-    let keys = |keys: &[PeerKey]| -> Vec<Value> {
-        let key = |key: &PeerKey| {
-            let facts = key.facts().ok().flatten();
-            json!({
-                "sha256": key.sha256(),
-                "key": key.key().kind().to_string(),
-                "subject": facts.as_ref().map(|facts| facts.subject.clone()),
-                "not_after": facts.and_then(|facts| end_of(facts.not_after)),
-            })
-        };
-        keys.iter().map(key).collect()
+    let key = |key: &PeerKey| {
+        let facts = key.facts().ok().flatten();
+        json!({
+            "sha256": key.sha256(),
+            "key": key.key().kind().to_string(),
+            "subject": facts.as_ref().map(|facts| facts.subject.clone()),
+            "not_after": facts.and_then(|facts| end_of(facts.not_after)),
+        })
     };
-    let methods = role.encryption_methods.iter().map(|method| {
+    let methods = role.encryption_methods().into_iter().map(|method| {
         json!({ "algorithm": method.algorithm, "digest": method.digest.map(claviger::alg::Hash::name),
             "mgf": method.mgf.map(claviger::alg::Hash::name) })
     });
@@ -273,8 +270,8 @@ fn role_json(role: &PeerRole, now: SystemTime) -> Value {
         "protocols": role.protocols,
         "valid_until": role.valid_until.map(rfc3339),
         "expired": role.is_expired(now),
-        "signing": keys(&role.signing),
-        "encryption": keys(&role.encryption),
+        "signing": role.signing.iter().map(key).collect::<Vec<_>>(),
+        "encryption": role.encryption.iter().map(|one| key(&one.key)).collect::<Vec<_>>(),
         "encryption_methods": methods.collect::<Vec<_>>(),
         "signing_methods": role.signing_methods,
         "digest_methods": role.digest_methods,
@@ -292,23 +289,23 @@ fn text_of(metadata: &PeerMetadata) -> String {
     let mut text = format!("{}\n", escape(&metadata.entity_id));
     let mut rows = Vec::new();
     for role in &metadata.roles {
-        for (usage, keys) in [("signing", &role.signing), ("encryption", &role.encryption)] {
-            rows.extend(keys.iter().map(|key| {
-                let facts = key.facts().ok().flatten();
-                vec![
-                    role.descriptor.clone(),
-                    usage.to_owned(),
-                    key.key().kind().to_string(),
-                    facts.as_ref().map(|facts| facts.subject.clone()).unwrap_or_default(),
-                    facts.and_then(|facts| end_of(facts.not_after)).unwrap_or_default(),
-                    key.sha256().to_owned(),
-                ]
-            }));
+        let signing = role.signing.iter().map(|key| ("signing", key));
+        let encryption = role.encryption.iter().map(|one| ("encryption", &one.key));
+        for (usage, key) in signing.chain(encryption) {
+            let facts = key.facts().ok().flatten();
+            rows.push(vec![
+                role.descriptor.clone(),
+                usage.to_owned(),
+                key.key().kind().to_string(),
+                facts.as_ref().map(|facts| facts.subject.clone()).unwrap_or_default(),
+                facts.and_then(|facts| end_of(facts.not_after)).unwrap_or_default(),
+                key.sha256().to_owned(),
+            ]);
         }
     }
     text.push_str(&table(&["ROLE", "USE", "KEY", "SUBJECT", "ENDS", "SHA-256"], &rows));
     for role in &metadata.roles {
-        let methods = role.encryption_methods.iter().map(|one| last(&one.algorithm));
+        let methods = role.encryption_methods().into_iter().map(|one| last(&one.algorithm));
         let lines = [
             ("encrypt with", methods.collect::<Vec<_>>()),
             ("sign with", role.signing_methods.iter().map(|uri| last(uri)).collect()),

@@ -5,7 +5,8 @@ use std::time::SystemTime;
 use super::SamlRole;
 use super::metadata::{PeerMetadata, PeerRole};
 use crate::error::{Error, ErrorKind, Result};
-use crate::xmlsec::{PeerKey, PeerKeys, XmlLimits};
+use crate::xmlsec::enc::EncryptOptions;
+use crate::xmlsec::{PeerKey, PeerKeys, PeerPolicy, XmlLimits};
 
 /// What is known of a peer.
 #[derive(Clone, Debug)]
@@ -55,20 +56,24 @@ impl KnownPeer {
         }
     }
 
-    /// What to encrypt to.
+    /// What to encrypt to, and how if its metadata say so.
     ///
     /// # Errors
     /// [`ErrorKind::Usage`] if there is none.
-    pub fn encryption_key(&self) -> Result<PeerKey> {
+    pub fn recipient(&self, policy: PeerPolicy) -> Result<(PeerKey, EncryptOptions<'static>)> {
         match self {
             Self::Certificates(keys) => {
                 let keys = keys.keys();
                 let found = keys.iter().find(|key| key.is_recipient()).or_else(|| keys.first());
-                found.cloned().ok_or_else(|| {
+                let key = found.cloned().ok_or_else(|| {
                     Error::new(ErrorKind::Usage, "there is no certificate to encrypt to")
-                })
+                })?;
+                Ok((key, EncryptOptions { policy, ..EncryptOptions::default() }))
             }
-            Self::Role(_, role) => role.encryption_key().cloned(),
+            Self::Role(_, role) => {
+                let found = role.recipient(policy)?;
+                Ok((found.key.clone(), found.encrypt_options(policy)))
+            }
         }
     }
 

@@ -4,7 +4,7 @@ mod read;
 pub(super) mod times;
 mod write;
 
-pub use read::{EncryptionMethod, PeerMetadata, PeerRole};
+pub use read::{EncryptionMethod, PeerMetadata, PeerRecipient, PeerRole};
 pub use write::{
     Endpoint, KeyDescriptorOptions, MetadataOptions, PublishedEncryption, key_descriptors,
     missing_service, write,

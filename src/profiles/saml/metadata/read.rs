@@ -1,6 +1,8 @@
 //! A peer's metadata, read for its keys, roles and preferences. Reading believes nothing: verify it first,
 //! or have it from somebody whom you trust.
 
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::times;
@@ -50,9 +52,7 @@ pub struct PeerRole {
     /// What verifies its signatures, in order.
     pub signing: Vec<PeerKey>,
     /// What to encrypt to, in order.
-    pub encryption: Vec<PeerKey>,
-    /// What it decrypts, in order of preference.
-    pub encryption_methods: Vec<EncryptionMethod>,
+    pub encryption: Vec<PeerRecipient>,
     /// URIs of signature algorithms it prefers, in order.
     pub signing_methods: Vec<String>,
     /// URIs of digests it prefers, in order.
@@ -63,8 +63,18 @@ pub struct PeerRole {
     pub wants_signed: bool,
 }
 
+/// A key to encrypt to.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PeerRecipient {
+    /// The key.
+    pub key: PeerKey,
+    /// What is decrypted with it, in order of preference: the EncryptionMethods of its KeyDescriptor.
+    pub methods: Arc<[EncryptionMethod]>,
+}
+
 /// One EncryptionMethod.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct EncryptionMethod {
     /// The URI.
@@ -157,7 +167,6 @@ impl PeerRole {
             valid_until: earlier_end(around, role)?,
             signing: Vec::new(),
             encryption: Vec::new(),
-            encryption_methods: Vec::new(),
             signing_methods: nearer(own.signing, of_entity.signing),
             digest_methods: nearer(own.digest, of_entity.digest),
             unusable: Vec::new(),
@@ -205,6 +214,8 @@ impl PeerRole {
         if keys.is_empty() {
             self.unusable.push("a KeyDescriptor has no certificate and no key".to_owned());
         }
+        let methods = children_named(descriptor, md("EncryptionMethod"));
+        let methods: Arc<[EncryptionMethod]> = methods.filter_map(EncryptionMethod::read).collect();
         for key in keys {
             match key {
                 Ok(key) => {
@@ -212,15 +223,12 @@ impl PeerRole {
                         self.signing.push(key.clone());
                     }
                     if usage != Some("signing") {
-                        self.encryption.push(key);
+                        let methods = Arc::clone(&methods);
+                        self.encryption.push(PeerRecipient { key, methods });
                     }
                 }
                 Err(error) => self.unusable.push(error.message().to_owned()),
             }
-        }
-        if usage != Some("signing") {
-            let methods = children_named(descriptor, md("EncryptionMethod"));
-            self.encryption_methods.extend(methods.filter_map(EncryptionMethod::read));
         }
     }
 
@@ -235,14 +243,27 @@ impl PeerRole {
         PeerKeys::new(self.signing.iter().cloned())
     }
 
-    /// What to encrypt to: the first key that can be encrypted to. One for any use may be one that signs alone.
+    /// What to encrypt to: the first key that can be encrypted to in a way that is made here under `policy`, else the
+    /// first that can be encrypted to. One for any use may be one that signs alone.
     ///
     /// # Errors
     /// [`ErrorKind::Usage`] if there is none.
-    pub fn encryption_key(&self) -> Result<&PeerKey> {
-        let takes = |key: &&PeerKey| key.is_recipient();
-        let found = self.encryption.iter().find(takes).or_else(|| self.encryption.first());
+    pub fn recipient(&self, policy: PeerPolicy) -> Result<&PeerRecipient> {
+        let takes = |one: &&PeerRecipient| one.key.is_recipient();
+        let mut fit = self.encryption.iter().filter(takes);
+        let common = fit.clone().find(|one| one.agrees(policy));
+        let found = common.or_else(|| fit.next()).or_else(|| self.encryption.first());
         found.ok_or_else(|| self.without("to encrypt to"))
+    }
+
+    /// What it decrypts with any of its keys, each once.
+    #[must_use]
+    pub fn encryption_methods(&self) -> Vec<&EncryptionMethod> {
+        let mut seen = HashSet::new();
+        // The keys of one KeyDescriptor share theirs.
+        let lists = self.encryption.chunk_by(|one, next| Arc::ptr_eq(&one.methods, &next.methods));
+        let all = lists.filter_map(<[_]>::first).flat_map(|one| one.methods.iter());
+        all.filter(|method| seen.insert(*method)).collect()
     }
 
     fn without(&self, what: &str) -> Error {
@@ -252,27 +273,22 @@ impl PeerRole {
             reasons => {
                 let more = if reasons.len() > SHOWN { "; …" } else { "" };
                 let some = reasons.get(..SHOWN).unwrap_or(reasons);
-                format!("left out: {}{more}", some.join("; "))
+                let reasons = some.join("; ");
+                format!(
+                    "have its metadata with keys that can be used here, or name its certificates themselves; left out: \
+                     {reasons}{more}"
+                )
             }
         };
         Error::new(ErrorKind::Usage, text).with_help(help)
     }
+}
 
-    /// How to encrypt to this role: the first of its methods that is made here under `policy`.
+impl PeerRecipient {
+    /// How to encrypt to this key: the first of its methods that is made here under `policy`.
     #[must_use]
     pub fn encrypt_options(&self, policy: PeerPolicy) -> EncryptOptions<'static> {
-        let makes = |family: Family| match family {
-            Family::AesGcm(_) | Family::RsaOaepNamed => true,
-            Family::AesCbc(_) => policy.cbc,
-            Family::Rsa15 => policy.rsa1_5,
-            _ => false,
-        };
-        let rows = || {
-            self.encryption_methods.iter().filter_map(move |method| {
-                let row = Algorithm::by_xml_uri(&method.algorithm).filter(|_| method.is_known)?;
-                makes(row.family).then_some((row, method))
-            })
-        };
+        let rows = || self.made_here(policy);
         let content = rows().find(|(row, _)| row.content_key_bytes().is_some());
         let transport = rows().find(|(row, _)| row.content_key_bytes().is_none());
         EncryptOptions {
@@ -284,6 +300,32 @@ impl PeerRole {
             recipient: None,
             policy,
         }
+    }
+
+    /// Whether a key transport that it names is made here, or it names none.
+    fn agrees(&self, policy: PeerPolicy) -> bool {
+        let is_content = |uri: &str| {
+            Algorithm::by_xml_uri(uri).is_some_and(|row| row.content_key_bytes().is_some())
+        };
+        let mut made = self.made_here(policy);
+        self.methods.iter().all(|method| is_content(&method.algorithm))
+            || made.any(|(row, _)| row.content_key_bytes().is_none())
+    }
+
+    fn made_here(
+        &self,
+        policy: PeerPolicy,
+    ) -> impl Iterator<Item = (&'static Algorithm, &EncryptionMethod)> {
+        let makes = move |family: Family| match family {
+            Family::AesGcm(_) | Family::RsaOaepNamed => true,
+            Family::AesCbc(_) => policy.cbc,
+            Family::Rsa15 => policy.rsa1_5,
+            _ => false,
+        };
+        self.methods.iter().filter(|method| method.is_known).filter_map(move |method| {
+            let row = Algorithm::by_xml_uri(&method.algorithm)?;
+            makes(row.family).then_some((row, method))
+        })
     }
 }
 

@@ -90,7 +90,7 @@ struct EncryptedDocument {
 fn encrypt(call: &Call<'_>, body: EncryptRequest) -> Result<EncryptedDocument> {
     let policy = PeerPolicy::of(body.allow.iter().map(String::as_str))?;
     let peer = body.peer.known(call)?;
-    let mut preferred = peer.role().map(|role| role.encrypt_options(policy)).unwrap_or_default();
+    let (key, mut preferred) = peer.recipient(policy).map_err(callers)?;
     // The peer's digests belong to the transport that it named.
     if body.key_transport.is_some() {
         (preferred.digest, preferred.mgf) = (None, None);
@@ -103,7 +103,6 @@ fn encrypt(call: &Call<'_>, body: EncryptRequest) -> Result<EncryptedDocument> {
         recipient: peer.entity_id(),
         policy,
     };
-    let key = peer.encryption_key().map_err(callers)?;
     let recipient = Recipient::Certificate(&key);
     let made = saml::encrypt(recipient, body.xml.as_bytes(), body.kind.into(), &options);
     // Nothing of ours has a part in it.
