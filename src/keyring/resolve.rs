@@ -222,7 +222,8 @@ impl Resolver<'_> {
                 )),
                 Ok(loaded) => {
                     if let Some(stone) = self.tombstones.find(loaded.key.thumbprint()) {
-                        self.problems.push(revoked::problem(label, &alias, stone).at(location));
+                        let scope = (label, entry.realm.as_ref());
+                        self.problems.push(revoked::problem(scope, &alias, stone).at(location));
                         continue;
                     }
                     let checked = Checked { label, alias: &alias, active: keys.is_empty() };

@@ -6,7 +6,7 @@
 use crate::clock::rfc3339;
 use crate::config::Config;
 use crate::journal::tombstones::{Tombstone, Tombstones};
-use crate::label::{Alias, LabelName};
+use crate::label::{Alias, LabelName, Realm};
 use crate::problem::Problem;
 
 /// The code of the finding.
@@ -37,12 +37,18 @@ pub(super) fn load(config: &Config, problems: &mut Vec<Problem>) -> Tombstones {
     tombstones
 }
 
-pub(super) fn problem(label: &LabelName, alias: &Alias, stone: &Tombstone) -> Problem {
+pub(super) fn problem(
+    (label, realm): (&LabelName, Option<&Realm>),
+    alias: &Alias,
+    stone: &Tombstone,
+) -> Problem {
     let text = format!(
         "label \"{label}\": the key of alias \"{alias}\" was revoked on {} and is left out",
         rfc3339(stone.revoked_at)
     );
-    let help =
-        format!("take it out: claviger retire {label} \"{alias}\"; make a new key in its place");
+    let realm = realm.map_or_else(String::new, |realm| format!(" --realm {realm}"));
+    let help = format!(
+        "take it out: claviger retire {label} \"{alias}\"{realm}; make a new key in its place"
+    );
     Problem::warning(REVOKED_KEY, text).with_help(help)
 }

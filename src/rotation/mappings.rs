@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::request::Request;
+use super::request::{Request, in_realm};
 use crate::catalogue::{self, LabelUse};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
@@ -238,8 +238,9 @@ pub(super) fn target<'m>(
         several => {
             let text =
                 format!("label \"{label}\" is mapped in several stores: {}", places(several));
-            Err(Error::new(ErrorKind::StepRefused, text)
-                .with_help("say which: --store NAME or --realm R"))
+            let realms = several.iter().map(|(name, _)| in_realm(name.realm.as_ref()));
+            let realms = realms.collect::<Vec<_>>().join(", or");
+            Err(Error::new(ErrorKind::StepRefused, text).with_help(format!("say which:{realms}")))
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::fresh::Fresh;
 use super::like::Like;
-use super::request::{Request, Step, quoted};
+use super::request::{Request, Step, in_realm, quoted};
 use super::{Plan, Rotation, mappings, steps, wording};
 use crate::catalogue;
 use crate::config::StoreEntry;
@@ -233,7 +233,7 @@ impl Rotation {
         name: &MappingName,
         alias: &Alias,
     ) -> Error {
-        let label = &name.label;
+        let (label, realm) = (&name.label, in_realm(name.realm.as_ref()));
         let error = error.with_file(&store.path);
         let path = store.path.display();
         match error.kind() {
@@ -243,7 +243,7 @@ impl Rotation {
                 error.with_help(match mapping {
                 Some(mapping) => wording::stands_already(mapping, name, alias),
                 None => format!(
-                    "stage the entry that is there: claviger stage {label}{}; or choose another alias",
+                    "stage the entry that is there: claviger stage {label}{}{realm}; or choose another alias",
                     quoted(alias)
                 ),
             })
@@ -252,7 +252,7 @@ impl Rotation {
                 let alias = quoted(alias);
                 error.with_help(format!(
                 "make the key with the tool of the store, then stage it: keytool -genkeypair -keystore {path} \
-                 -alias{alias} …; claviger stage {label}{alias}. Or convert the store once: claviger import \
+                 -alias{alias} …; claviger stage {label}{alias}{realm}. Or convert the store once: claviger import \
                  {path} --store NEW.p12, and name NEW.p12 in [stores.{}]",
                 name.store
             ))

@@ -9,7 +9,7 @@ use super::fresh::Fresh;
 use super::gates::{self, Gate, Overrides, Situation};
 use super::mappings::{self, Mapping};
 use super::origin::Origin;
-use super::request::{Request, Step};
+use super::request::{Request, Step, in_realm};
 use super::retirement::Leaving;
 use super::versions::FileChange;
 use super::{Rotation, revocation, steps, wording};
@@ -258,7 +258,8 @@ fn load(
         let unknown = error.problems().iter().find(|one| one.code == "alias_not_found");
         if let (Step::Stage { .. }, Some(problem)) = (&request.step, unknown) {
             let refused = Error::new(ErrorKind::UnknownAlias, problem.message.clone());
-            let new = format!("A new key: claviger generate NEW --stage {}", request.label);
+            let realm = in_realm(request.realm.as_ref());
+            let new = format!("A new key: claviger generate NEW --stage {}{realm}", request.label);
             // It tells what else the store has.
             let help = problem.help.clone().filter(|_| request.origin.is_here());
             return refused.with_help(match help {
@@ -286,8 +287,10 @@ fn refuse_revoked(
         Some(alias) => {
             let text = format!("the key of alias \"{alias}\" was revoked: it never comes back");
             Err(Error::new(ErrorKind::KeyRevoked, text).with_help(format!(
-                "make a new key: claviger generate NEW --stage {}; `claviger history --label {}` has the reason",
-                name.label, request.label
+                "make a new key: claviger generate NEW --stage {}{}; `claviger history --label {}` has the reason",
+                name.label,
+                in_realm(name.realm.as_ref()),
+                request.label
             )))
         }
     }

@@ -135,9 +135,13 @@ impl Request {
     /// The options that say where.
     fn place(&self) -> String {
         let store = self.store.as_ref().map(|store| format!(" --store {store}"));
-        let realm = self.realm.as_ref().map(|realm| format!(" --realm {realm}"));
-        store.into_iter().chain(realm).collect()
+        store.unwrap_or_default() + &in_realm(self.realm.as_ref())
     }
+}
+
+/// The option that says which mapping of a label is meant, as a shell takes it, with a space before it: a scope has one.
+pub(super) fn in_realm(realm: Option<&Realm>) -> String {
+    realm.map_or_else(String::new, |realm| format!(" --realm {realm}"))
 }
 
 /// An alias as a shell takes it, with a space before it.

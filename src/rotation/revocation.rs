@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::fresh::Fresh;
 use super::mappings::{self, Kind, Mapping};
-use super::request::{Request, Step};
+use super::request::{Request, Step, in_realm};
 use super::steps::{Wanted, WantedList, listed, position, same, unknown_key};
 use super::wording::never_there;
 use super::{Rotation, volume_steps};
@@ -207,8 +207,9 @@ fn only_key(
     }
     if replacing {
         return error.with_help(format!(
-            "stage another key of that store first: claviger generate NEW --stage {label} --store {}; {stop}",
-            other.store
+            "stage another key of that store first: claviger generate NEW --stage {label} --store {}{}; {stop}",
+            other.store,
+            in_realm(other.realm.as_ref())
         ));
     }
     error.with_help(format!(

@@ -2,7 +2,7 @@
 
 use super::fresh::Fresh;
 use super::mappings::{Kind, Mapping};
-use super::request::{Request, Step, quoted};
+use super::request::{Request, Step, in_realm, quoted};
 pub(super) use super::revocation::replaced;
 use super::revocation::revocation;
 use super::versions::FileChange;
@@ -136,6 +136,7 @@ pub(super) fn last_step<'r>(
     mapping: &Mapping,
 ) -> Result<&'r Record> {
     let refuse = |text: String| Error::new(ErrorKind::StepRefused, text);
+    let realm = in_realm(name.realm.as_ref());
     let touches = |record: &&Record| record.changes.iter().any(|change| change.mapping == *name);
     let last = rotation
         .history
@@ -152,8 +153,10 @@ pub(super) fn last_step<'r>(
     };
     if last.action == Action::Revoke {
         let text = "a revocation is never taken back: the key is known to somebody else".to_owned();
-        return Err(refuse(text)
-            .with_help(format!("make a new key: claviger generate NEW --stage {}", name.label)));
+        return Err(refuse(text).with_help(format!(
+            "make a new key: claviger generate NEW --stage {}{realm}",
+            name.label
+        )));
     }
     let change = last.changes.iter().find(|change| change.mapping == *name);
     match change {
@@ -161,7 +164,7 @@ pub(super) fn last_step<'r>(
         _ => {
             let text = format!("label \"{}\" was changed since its last step", name.label);
             Err(refuse(text).with_help(format!(
-                "say what you want: claviger reorder {} ALIAS …; `claviger history --label {}` has what was done",
+                "say what you want: claviger reorder {} ALIAS …{realm}; `claviger history --label {}` has what was done",
                 name.label, name.label
             )))
         }
@@ -186,9 +189,10 @@ pub(super) fn reordered(
     }
     let text = format!("a new order names every alias of label \"{}\" once", name.label);
     Err(Error::new(ErrorKind::StepRefused, text).with_help(format!(
-        "type them in the order that you want: claviger reorder {}{}",
+        "type them in the order that you want: claviger reorder {}{}{}",
         name.label,
-        mapping.keys.iter().map(|key| quoted(&key.alias)).collect::<String>()
+        mapping.keys.iter().map(|key| quoted(&key.alias)).collect::<String>(),
+        in_realm(name.realm.as_ref())
     )))
 }
 

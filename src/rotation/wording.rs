@@ -4,8 +4,8 @@ use std::time::SystemTime;
 
 use super::announce;
 use super::gates::{self, Gate, LeftAlive, Situation};
-use super::mappings::Mapping;
-use super::request::quoted;
+use super::mappings::{Kind, Mapping};
+use super::request::{in_realm, quoted};
 use super::steps::position;
 use crate::clock::rfc3339;
 use crate::error::{Error, ErrorKind};
@@ -67,11 +67,11 @@ fn next_step(situation: &Situation<'_>, after: &Keyring) -> Option<String> {
     let waits = |key: &&MappedKey| situation.after.first().is_none_or(|active| !active.is(key));
     let staged = situation.fresh().find(waits)?;
     let time = known_at(situation, after)?;
-    let realm = name.realm.as_ref().map_or_else(String::new, |realm| format!(" --realm {realm}"));
     Some(format!(
-        "next: claviger promote {}{}{realm}, from {} on",
+        "next: claviger promote {}{}{}, from {} on",
         name.label,
         quoted(&staged.alias),
+        in_realm(name.realm.as_ref()),
         rfc3339(time)
     ))
 }
@@ -88,12 +88,15 @@ pub(super) fn not_listed(mapping: &Mapping, name: &MappingName, alias: &Alias) -
         .filter(|(distance, key)| *distance <= 2.max(key.alias.as_str().len() / 4));
     Error::new(ErrorKind::UnknownAlias, text).with_help(near.map_or_else(
         || {
-            format!(
-                "its aliases are {}; a new one is staged first: claviger stage {}{}",
-                names(mapping),
-                name.label,
-                quoted(alias)
-            )
+            // A volume takes the value of a file, and knows no other aliases.
+            let new = match mapping.kind {
+                Kind::Versioned => format!("claviger generate NEW --stage {}", name.label),
+                Kind::Fixed | Kind::Listed => {
+                    format!("claviger stage {}{}", name.label, quoted(alias))
+                }
+            };
+            let realm = in_realm(name.realm.as_ref());
+            format!("its aliases are {}; a new one is staged first: {new}{realm}", names(mapping))
         },
         |(_, key)| {
             let label = &name.label;
@@ -140,12 +143,11 @@ pub(super) fn names(mapping: &Mapping) -> String {
 /// What to do about an alias that is to be staged and stands there.
 pub(super) fn stands_already(mapping: &Mapping, name: &MappingName, alias: &Alias) -> String {
     let label = &name.label;
+    let place = quoted(alias) + &in_realm(name.realm.as_ref());
     match position(mapping, alias) {
         Some(0) => format!("it acts; `claviger labels {label}` shows the others"),
-        Some(_) => format!("let it act: claviger promote {label}{}", quoted(alias)),
-        None => {
-            format!("its key is revoked; take it out: claviger retire {label}{}", quoted(alias))
-        }
+        Some(_) => format!("let it act: claviger promote {label}{place}"),
+        None => format!("its key is revoked; take it out: claviger retire {label}{place}"),
     }
 }
 
@@ -155,10 +157,12 @@ pub(super) fn is_active(mapping: &Mapping, name: &MappingName, alias: &Alias) ->
 }
 
 fn next_help(mapping: &Mapping, name: &MappingName) -> String {
+    let (label, realm) = (&name.label, in_realm(name.realm.as_ref()));
     mapping.keys.get(1).map_or_else(
-        || format!("make the next one first: claviger generate NEW --stage {}", name.label),
+        || format!("make the next one first: claviger generate NEW --stage {label}{realm}"),
         |next| {
-            format!("let another act first: claviger promote {}{}", name.label, quoted(&next.alias))
+            let alias = quoted(&next.alias);
+            format!("let another act first: claviger promote {label}{alias}{realm}")
         },
     )
 }

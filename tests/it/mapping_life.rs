@@ -534,6 +534,63 @@ fn realms_and_stores_choose_the_mapping() {
 }
 
 #[test]
+fn what_a_refusal_in_a_realm_names_is_typed_as_it_stands() {
+    let shop = Workshop::new();
+    let more = "[stores.twin]\nkind = \"keystore\"\npath = \"keys.jwks\"\nintegrity = \"none\"\nrealm = \"r\"\n";
+    shop.configure("", more);
+    shop.edit(TAIL, &format!("[stores.twin.mappings]\n\"{ES256}\" = [\"c\", \"d\"]\n{TAIL}"));
+    let run = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let output = shop.run(&words);
+        let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.code().unwrap(), told)
+    };
+    let refused = |line: &str, help: &str| {
+        let (code, told) = run(line);
+        assert!(code != 0 && told.contains(help), "{line}: {told}");
+    };
+    refused(
+        &format!("retire {ES256} c --realm r"),
+        &format!("let another act first: claviger promote {ES256} d --realm r\n"),
+    );
+    refused(
+        &format!("stage {ES256} d --realm r"),
+        &format!("let it act: claviger promote {ES256} d --realm r\n"),
+    );
+    refused(
+        &format!("reorder {ES256} d --realm r"),
+        &format!("in the order that you want: claviger reorder {ES256} c d --realm r\n"),
+    );
+    refused(
+        &format!("promote {ES256} else --realm r"),
+        &format!("a new one is staged first: claviger stage {ES256} else --realm r\n"),
+    );
+    assert_eq!(run(&format!("promote {ES256} d --realm r --now")).0, 0);
+    // The old configuration comes back with a key that was revoked.
+    let text = shop.text();
+    assert_eq!(run(&format!("revoke {ES256} d --realm r")).0, 0);
+    refused(
+        &format!("undo {ES256} --realm r"),
+        &format!("generate NEW --stage {ES256} --realm r\n"),
+    );
+    refused(
+        &format!("stage {ES256} d --realm r"),
+        &format!("generate NEW --stage {ES256} --realm r; "),
+    );
+    std::fs::write(shop.config(), text).unwrap();
+    refused("check", &format!("take it out: claviger retire {ES256} \"d\" --realm r; "));
+    refused(
+        &format!("stage {ES256} d --realm r"),
+        &format!("take it out: claviger retire {ES256} d --realm r\n"),
+    );
+    assert_eq!(run(&format!("retire {ES256} d --realm r")).0, 0);
+    // Where only realms map it, and several.
+    let two = shop.text().replace("[stores.keys]\n", "[stores.keys]\nrealm = \"s\"\n");
+    std::fs::write(shop.config(), two).unwrap();
+    refused(&format!("undo {ES256}"), "say which: --realm r, or --realm s\n");
+}
+
+#[test]
 fn nothing_that_is_derived_from_a_password_is_shown() {
     let shop = Workshop::new();
     std::fs::create_dir(shop.path().join("words")).unwrap();
