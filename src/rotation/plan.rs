@@ -74,7 +74,9 @@ impl fmt::Display for Plan {
             return writeln!(f, "nothing to do: it is so already");
         }
         write!(f, "{}", self.diff)?;
-        self.consequences.iter().try_for_each(|line| writeln!(f, "  {line}"))
+        // Of several mappings each line names its own, and belongs to none of the labels above.
+        let indent = if self.changes.len() > 1 { "" } else { "  " };
+        self.consequences.iter().try_for_each(|line| writeln!(f, "{indent}{line}"))
     }
 }
 
@@ -145,6 +147,8 @@ pub(super) fn plan(rotation: &Rotation, request: &Request, fresh: &mut Fresh) ->
     if changes.is_empty() {
         consequences.extend(banned(rotation, request, mapping, wanted.revoked.as_ref()));
     }
+    let others = elsewhere(rotation, request, &changes, &after, Some(name))?;
+    let consequences = wording::together(name, consequences, others);
     Ok(Plan {
         action: situation.action,
         command: command.clone(),
@@ -160,6 +164,41 @@ pub(super) fn plan(rotation: &Rotation, request: &Request, fresh: &mut Fresh) ->
         text,
         revoked: wanted.revoked,
     })
+}
+
+/// What a step means for other mappings than its own: a key that is revoked leaves all that have it.
+fn elsewhere(
+    rotation: &Rotation,
+    request: &Request,
+    changes: &[MappingChange],
+    after: &Keyring,
+    own: Option<&MappingName>,
+) -> Result<Vec<String>> {
+    let snapshot = rotation.keyring.snapshot();
+    let mut lines = Vec::new();
+    for change in changes.iter().filter(|change| Some(&change.mapping) != own) {
+        let MappingChange { mapping, before, after: keys } = change;
+        let set = snapshot.keys(mapping.realm.as_ref(), &mapping.label)?;
+        let situation = Situation {
+            around: None,
+            left_out: &[],
+            renamed: &[],
+            action: request.step.action(),
+            mapping,
+            before,
+            after: keys,
+            set,
+            config: &rotation.keyring.config(),
+            history: &rotation.history,
+            now: rotation.now(),
+            begins: false,
+            command: &request.command(),
+            usage: usage(rotation, mapping, before, keys),
+        };
+        let told = wording::consequences(&situation, &[], after);
+        lines.extend(told.iter().map(|line| wording::about(mapping, line)));
+    }
+    Ok(lines)
 }
 
 /// What a revocation says of a key that no mapping has.
@@ -192,7 +231,7 @@ fn revoked_only(
     let consequences = if changes.is_empty() {
         banned(rotation, request, &none, wanted.revoked.as_ref()).into_iter().collect()
     } else {
-        Vec::new()
+        elsewhere(rotation, request, &changes, &after, None)?
     };
     Ok(Plan {
         action: request.step.action(),

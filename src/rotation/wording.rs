@@ -52,6 +52,22 @@ pub(super) fn consequences(
     lines
 }
 
+/// A consequence, where a step changes several mappings.
+pub(super) fn about(name: &MappingName, line: &str) -> String {
+    match &name.realm {
+        Some(realm) => format!("label \"{}\" in realm \"{realm}\": {line}", name.label),
+        None => format!("label \"{}\": {line}", name.label),
+    }
+}
+
+/// Those of a step for its own mapping and for others, which are named by then.
+pub(super) fn together(name: &MappingName, own: Vec<String>, others: Vec<String>) -> Vec<String> {
+    if others.is_empty() {
+        return own;
+    }
+    own.iter().map(|line| about(name, line)).chain(others).collect()
+}
+
 /// When everybody knows a key that comes now.
 fn known_at(situation: &Situation<'_>, after: &Keyring) -> Option<SystemTime> {
     let config = after.config();

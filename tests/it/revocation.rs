@@ -9,7 +9,7 @@ use claviger::journal::tombstones::Tombstones;
 use claviger::rotation::{Past, Plan, Request, Step, verify_at};
 use serde_json::Value;
 
-use crate::workshop::{ES256, FORCE, NOW, Workshop, jwk, promote, retire, revoke, stage};
+use crate::workshop::{ES256, FORCE, NOW, TAIL, Workshop, jwk, promote, retire, revoke, stage};
 
 /// A workshop in which `a` signed something, and was retired since.
 fn retired() -> (Workshop, String) {
@@ -66,6 +66,32 @@ fn a_key_that_another_label_still_has_goes_from_there() {
     let plan = leaked_at(&shop, None);
     assert_eq!(plan.changes.len(), 1, "{plan}");
     assert_eq!((shop.aliases(other), shop.aliases(ES256)), (vec!["c".into()], vec!["b".into()]));
+    assert!(
+        plan.to_string()
+            .contains(&format!("label \"{other}\": breaks: what \"a\" made is refused")),
+        "{plan}"
+    );
+}
+
+#[test]
+fn of_each_label_that_loses_the_key_it_is_told_what_breaks_there() {
+    let shop = Workshop::new();
+    let more = "[stores.twin]\nkind = \"keystore\"\npath = \"keys.jwks\"\nintegrity = \"none\"\nrealm = \"r\"\n";
+    shop.configure("", more);
+    let other = "am.services.oauth2.stateless.signing.ES256";
+    shop.edit(TAIL, &format!("[stores.twin.mappings]\n\"{other}\" = [\"a\", \"c\"]\n{TAIL}"));
+    let plan = leaked_at(&shop, None).to_string();
+    for line in [
+        format!("label \"{ES256}\": breaks: what \"a\" made is refused, until "),
+        format!("label \"{ES256}\": new tokens are made with \"b\"\n"),
+        // Without a lifetime nobody knows until when.
+        format!(
+            "label \"{other}\" in realm \"r\": breaks: what \"a\" made is refused, for as long as any of it lives\n"
+        ),
+        format!("label \"{other}\" in realm \"r\": new tokens are made with \"c\"\n"),
+    ] {
+        assert!(plan.contains(&format!("\n{line}")), "{line}: {plan}");
+    }
 }
 
 #[test]
