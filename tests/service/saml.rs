@@ -88,6 +88,61 @@ fn a_query_of_the_redirect_binding_holds_as_it_stands() {
 }
 
 #[test]
+fn what_the_command_line_chooses_bodies_choose_as_well() {
+    let shop = shop(&["saml-sign", "saml-open"]);
+    let (idp, sp) = (peer(&shop, "idp"), peer(&shop, "sp"));
+    let sign = |more: Value| {
+        let mut body = json!({"role": "idp", "xml": RESPONSE, "what": "assertion"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        done(&shop, "sign", &body)["xml"].as_str().unwrap().to_owned()
+    };
+    let plain = sign(json!({}));
+    assert!(plain.contains("X509Certificate") && plain.contains("xmlenc#sha256"), "{plain}");
+    assert!(!plain.contains("PrefixList"));
+    let chosen = sign(json!({"digest": "sha512", "prefixes": "saml xs", "key_info": "none"}));
+    assert!(
+        chosen.contains("xmlenc#sha512") && chosen.contains("PrefixList=\"saml xs\""),
+        "{chosen}"
+    );
+    assert!(!chosen.contains("KeyInfo"), "{chosen}");
+    assert!(sign(json!({"key_info": "leaf"})).contains("X509Certificate"));
+    let believed = done(&shop, "verify", &json!({"peer": idp, "xml": chosen}));
+    assert_eq!(believed["elements"][0]["id"], json!("_a1"));
+
+    let oaep = json!({"peer": sp, "xml": RESPONSE, "key_transport": "rsa-oaep", "digest": "sha384", "mgf": "sha512"});
+    let encrypted = done(&shop, "encrypt", &oaep)["xml"].as_str().unwrap().to_owned();
+    assert!(encrypted.contains("sha384") && encrypted.contains("mgf1sha512"), "{encrypted}");
+    done(&shop, "decrypt", &json!({"role": "sp", "xml": encrypted}));
+
+    let mut ours = json!({"role": "sp", "entity_id": "https://sp.example", "endpoints": [],
+        "encryption_methods": ["aes128-gcm", "rsa-oaep"]});
+    let written = done(&shop, "metadata", &ours);
+    let xml = written["xml"].as_str().unwrap();
+    assert!(xml.contains("aes128-gcm") && !xml.contains("aes256-gcm"), "{xml}");
+    assert_eq!(written["missing_service"], json!("AssertionConsumerService"));
+    ours["endpoints"] = json!([{"service": "AssertionConsumerService", "binding": "HTTP-POST", "location": "https://sp.example/acs"}]);
+    assert!(done(&shop, "metadata", &ours).get("missing_service").is_none());
+
+    let wrong = |base: Value, name: &str, value: Value| {
+        let mut body = base;
+        body[name] = value;
+        body
+    };
+    let signed = json!({"role": "idp", "xml": RESPONSE});
+    for (what, body) in [
+        ("sign", wrong(signed.clone(), "digest", json!("sha1"))),
+        ("sign", wrong(signed.clone(), "prefixes", json!("a\"b"))),
+        ("sign", wrong(signed, "key_info", json!("all"))),
+        ("encrypt", json!({"peer": sp, "xml": RESPONSE, "mgf": "sha256"})),
+        ("metadata", wrong(ours.clone(), "encryption_methods", json!(["nothing"]))),
+        ("metadata", wrong(ours, "encryption_methods", json!(["rsa-oaep", "rsa-oaep"]))),
+    ] {
+        let (status, problem) = post(&shop, what, &body);
+        assert_eq!(status, 400, "{what} {body}: {problem}");
+    }
+}
+
+#[test]
 fn mistakes_are_told_and_old_metadata_are_refused() {
     let shop = shop(&["saml-sign", "saml-open"]);
     let idp = peer(&shop, "idp");

@@ -210,8 +210,12 @@ fn encryption_methods(set: &KeySet, names: &[&str]) -> Result<String> {
         [] => methods_of(set),
         names => names.iter().map(|name| Algorithm::named(name)).collect::<Result<_>>()?,
     };
-    let mut rows = Vec::new();
+    let mut rows: Vec<(&Algorithm, &str)> = Vec::new();
     for row in named {
+        if rows.iter().any(|(known, _)| known.name == row.name) {
+            return Err(Error::new(ErrorKind::Usage, format!("{row} is named twice"))
+                .with_help("name each encryption method once"));
+        }
         let uri = row.xml_uri.filter(|_| row.content_key_bytes().is_some() || is_transport(row));
         rows.push((
             row,

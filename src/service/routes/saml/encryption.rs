@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Peer, Role, callers, entity, note_alias};
 use crate::access::Right;
-use crate::error::Result;
+use crate::alg::{Algorithm, Hash};
+use crate::error::{Error, ErrorKind, Result};
 use crate::profiles::saml::{self, Encryptable, SamlUse};
 use crate::service::call::Call;
 use crate::service::route::Route;
@@ -55,6 +56,27 @@ impl From<Kind> for Encryptable {
     }
 }
 
+/// A digest of OAEP. SHA-1 is no weakness there, and what many peers expect.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum OaepDigest {
+    Sha1,
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+impl From<OaepDigest> for Hash {
+    fn from(digest: OaepDigest) -> Self {
+        match digest {
+            OaepDigest::Sha1 => Self::Sha1,
+            OaepDigest::Sha256 => Self::Sha256,
+            OaepDigest::Sha384 => Self::Sha384,
+            OaepDigest::Sha512 => Self::Sha512,
+        }
+    }
+}
+
 /// A document with an element to be encrypted.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -71,6 +93,10 @@ struct EncryptRequest {
     content: Option<String>,
     /// The key transport by its XML name; absent: what the peer prefers.
     key_transport: Option<String>,
+    /// The digest of OAEP; absent: what the peer prefers.
+    digest: Option<OaepDigest>,
+    /// The digest of its mask (MGF1), of rsa-oaep alone; absent: what the peer prefers.
+    mgf: Option<OaepDigest>,
     /// What is allowed though it is weak: cbc, rsa1_5.
     #[serde(default)]
     allow: Vec<String>,
@@ -98,11 +124,17 @@ fn encrypt(call: &Call<'_>, body: EncryptRequest) -> Result<EncryptedDocument> {
     let options = EncryptOptions {
         content: body.content.as_deref().or(preferred.content),
         key_transport: body.key_transport.as_deref().or(preferred.key_transport),
-        digest: preferred.digest,
-        mgf: preferred.mgf,
+        digest: body.digest.map(Into::into).or(preferred.digest),
+        mgf: body.mgf.map(Into::into).or(preferred.mgf),
         recipient: peer.entity_id(),
         policy,
     };
+    let transport = options.key_transport.map(Algorithm::named).transpose()?;
+    if body.mgf.is_some() && transport.is_none_or(|row| row.name != "rsa-oaep") {
+        return Err(Error::new(ErrorKind::Usage, "\"mgf\" is for rsa-oaep alone").with_help(
+            "send \"key_transport\": \"rsa-oaep\" as well; rsa-oaep-mgf1p has SHA-1 by its name",
+        ));
+    }
     let recipient = Recipient::Certificate(&key);
     let made = saml::encrypt(recipient, body.xml.as_bytes(), body.kind.into(), &options);
     // Nothing of ours has a part in it.

@@ -10,7 +10,7 @@ use crate::access::Right;
 use crate::clock::{self, rfc3339};
 use crate::error::{Error, ErrorKind, Result};
 use crate::profiles::saml::metadata::{
-    Endpoint, KeyDescriptorOptions, MetadataOptions, PublishedEncryption,
+    Endpoint, KeyDescriptorOptions, MetadataOptions, PublishedEncryption, missing_service,
 };
 use crate::profiles::saml::{METADATA_LABEL, SamlUse};
 use crate::rotation::{EncryptTo, Rotation};
@@ -43,6 +43,10 @@ struct MetadataRequest {
     /// Names every valid certificate to encrypt to, not the active one alone.
     #[serde(default)]
     all_encryption: bool,
+    /// What peers may encrypt with, by XML name; absent: `rsa-oaep-mgf1p`, `aes256-gcm` and `aes128-gcm`, or what the label
+    /// lists instead.
+    #[serde(default)]
+    encryption_methods: Vec<String>,
     /// For how many seconds at most it holds; absent: as long as the schedule lets it.
     valid_for: Option<u64>,
     /// Signs it with the label that is for it.
@@ -75,6 +79,10 @@ struct MetadataDocument {
     valid_until: Option<String>,
     /// For how many seconds peers keep it.
     cache_seconds: u64,
+    /// The service that the schema asks of the role and that is not among the endpoints: peers that go by the schema
+    /// refuse the document. Absent: it is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing_service: Option<&'static str>,
 }
 
 fn metadata(call: &Call<'_>, body: MetadataRequest) -> Result<MetadataDocument> {
@@ -110,12 +118,13 @@ fn metadata(call: &Call<'_>, body: MetadataRequest) -> Result<MetadataDocument> 
     } else {
         PublishedEncryption::ActiveOnly
     };
+    let methods: Vec<&str> = body.encryption_methods.iter().map(String::as_str).collect();
     let options = MetadataOptions {
         entity_id: &body.entity_id,
         valid_until,
         cache_duration: Some(cache),
         endpoints: &endpoints,
-        keys: KeyDescriptorOptions { encryption, encryption_methods: &[] },
+        keys: KeyDescriptorOptions { encryption, encryption_methods: &methods },
     };
     let (mut xml, mut alias) = (entity.metadata(&options)?, None);
     if body.sign {
@@ -125,5 +134,7 @@ fn metadata(call: &Call<'_>, body: MetadataRequest) -> Result<MetadataDocument> 
         (xml, alias) = (signed.xml, Some(signed.alias));
     }
     let valid_until = valid_until.map(rfc3339);
-    Ok(MetadataDocument { xml, alias, valid_until, cache_seconds: cache.as_secs() })
+    let missing_service = missing_service(entity.scope().role, &endpoints);
+    let cache_seconds = cache.as_secs();
+    Ok(MetadataDocument { xml, alias, valid_until, cache_seconds, missing_service })
 }

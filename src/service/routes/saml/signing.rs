@@ -5,11 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{Peer, Role, callers, entity, note_alias};
 use crate::access::Right;
+use crate::alg::Hash;
 use crate::error::{Error, ErrorKind, Result};
 use crate::profiles::saml::{self, Expect, KnownPeer, SamlUse, Signing};
 use crate::service::call::Call;
 use crate::service::route::Route;
-use crate::xmlsec::dsig::SignOptions;
+use crate::xmlsec::dsig::{KeyInfo, SignOptions};
 use crate::xmlsec::{PeerPolicy, Trust, XmlLimits};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -35,6 +36,50 @@ enum What {
     Message,
 }
 
+/// The digest of what is signed. None of them is weak.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "SamlSignDigest")]
+enum Digest {
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+impl From<Digest> for Hash {
+    fn from(digest: Digest) -> Self {
+        match digest {
+            Digest::Sha256 => Self::Sha256,
+            Digest::Sha384 => Self::Sha384,
+            Digest::Sha512 => Self::Sha512,
+        }
+    }
+}
+
+/// What a signature says of its key.
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "SamlKeyInfo")]
+enum Shown {
+    /// Every certificate of the alias.
+    #[default]
+    Chain,
+    /// Its own certificate.
+    Leaf,
+    /// Nothing.
+    None,
+}
+
+impl From<Shown> for KeyInfo {
+    fn from(shown: Shown) -> Self {
+        match shown {
+            Shown::Chain => Self::Chain,
+            Shown::Leaf => Self::Leaf,
+            Shown::None => Self::None,
+        }
+    }
+}
+
 /// A document to be signed.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -53,6 +98,14 @@ struct SignRequest {
     id: Option<String>,
     /// The algorithm, by JOSE name, XML name or URI; absent: what the peer prefers, else the label's first.
     alg: Option<String>,
+    /// The digest; absent: what the peer prefers, else that of the algorithm.
+    digest: Option<Digest>,
+    /// Prefixes that values use, with spaces between them, as xs in xsi:type="xs:string".
+    #[serde(default)]
+    prefixes: String,
+    /// What the signature says of its key.
+    #[serde(default)]
+    key_info: Shown,
     /// Who gets it.
     peer: Option<Peer>,
 }
@@ -84,8 +137,11 @@ fn sign(call: &Call<'_>, body: SignRequest) -> Result<SignedDocument> {
     let options = SignOptions {
         algorithm: body.alg.as_deref(),
         peer_algorithms: prefers.map(|role| role.signing_methods.as_slice()).unwrap_or_default(),
+        digest: body.digest.map(Into::into),
         peer_digests: prefers.map(|role| role.digest_methods.as_slice()).unwrap_or_default(),
-        ..SignOptions::default()
+        prefix_list: &body.prefixes,
+        key_info: body.key_info.into(),
+        after: None,
     };
     let entity = entity(call, body.role, body.identifier)?;
     let signed = entity.sign(body.xml.as_bytes(), what, &options)?;
