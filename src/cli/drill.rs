@@ -49,11 +49,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
             let found = drill::rehearse(&keyring.config(), &snapshot, &label, realm.as_ref())?;
             Ok(tell_rehearsals(&found))
         }
-        None => {
-            let mut found = drill::exercise(&snapshot)?;
-            found.retain(|one| realm.is_none() || one.scope.realm == realm);
-            Ok(tell_exercises(&found))
-        }
+        None => Ok(tell_exercises(&drill::exercise(&snapshot, realm.as_ref())?)),
     }
 }
 

@@ -39,9 +39,8 @@ pub(crate) fn of(
         }
     }
     if let (Some(wanted), true) = (wanted, found.facts.is_empty()) {
-        let text = format!("no secret is mapped to label \"{wanted}\"");
-        return Err(Error::new(ErrorKind::UnknownLabel, text)
-            .with_help(format!("`claviger explain {wanted}` shows which stores were asked")));
+        let realm: Option<Realm> = context.realm.as_deref().map(str::parse).transpose()?;
+        return Err(not_mapped(keyring, wanted, realm.as_ref()));
     }
     if keyring.config().keyring.state_dir.is_none() {
         let text = "note: nothing is kept or provable: add state_dir = \"state\" to [keyring]";
@@ -51,6 +50,16 @@ pub(crate) fn of(
     head.extend(key_life::HEAD);
     found.table = output::table(&head, &found.rows);
     Ok(found)
+}
+
+/// The refusal of a label that has no row: nothing is mapped to it, though another may stand in.
+pub(crate) fn not_mapped(keyring: &Keyring, wanted: &LabelName, realm: Option<&Realm>) -> Error {
+    let text = format!("no secret is mapped to label \"{wanted}\"");
+    let error = Error::new(ErrorKind::UnknownLabel, text);
+    error.with_help(match keyring.snapshot().find_along(realm, wanted) {
+        Some(set) => format!("label \"{0}\" stands in for it: claviger labels {0}", set.label()),
+        None => format!("`claviger explain {wanted}` shows which stores were asked"),
+    })
 }
 
 impl KeyStatus {

@@ -1,7 +1,7 @@
 //! `labels`: a table of what is mapped.
 
 use claviger::catalogue;
-use claviger::error::{Error, ErrorKind, Result};
+use claviger::error::Result;
 use claviger::jose::jwk;
 use claviger::keyring::Keyring;
 use claviger::label::{LabelName, Realm};
@@ -9,7 +9,7 @@ use claviger::ops::KeySet;
 use claviger::rotation::{Lives, fitting};
 use serde_json::json;
 
-use super::{Context, Outcome, key_life, output};
+use super::{Context, Outcome, key_life, key_status, output};
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -59,11 +59,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     if facts.is_empty()
         && let Some(wanted) = wanted
     {
-        return Err(Error::new(
-            ErrorKind::UnknownLabel,
-            format!("no secret is mapped to label \"{wanted}\""),
-        )
-        .with_help(format!("`claviger explain {wanted}` shows which stores were asked")));
+        return Err(key_status::not_mapped(&keyring, &wanted, asking.as_ref()));
     }
     let mut head =
         vec!["LABEL", "REALM", "STORE", "ALIAS", "PHASE", "KEY", "ALGORITHMS", "EXPIRES"];

@@ -6,7 +6,7 @@ use super::rehearse::Copy;
 use super::{Scope, stand_in_note, tokens};
 use crate::error::Result;
 use crate::keyring::Snapshot;
-use crate::label::Alias;
+use crate::label::{Alias, Realm};
 use crate::ops::KeySet;
 use crate::parallel;
 
@@ -33,17 +33,16 @@ pub struct Exercise {
     pub notes: Vec<String>,
 }
 
-/// Exercises every label of a snapshot.
+/// Exercises every label of a snapshot in every scope, or as `realm` sees them.
 ///
 /// # Errors
 /// [`crate::error::ErrorKind::Bug`] if a key cannot be made.
-pub fn exercise(snapshot: &Snapshot) -> Result<Vec<Exercise>> {
-    let labels: Vec<(Scope, &KeySet)> = snapshot
-        .labels()
+pub fn exercise(snapshot: &Snapshot, realm: Option<&Realm>) -> Result<Vec<Exercise>> {
+    let all = snapshot.labels().into_iter().map(|((label, of), set)| (label, of, set));
+    let seen = realm.map_or_else(|| all.collect(), |realm| snapshot.labels_seen_by(Some(realm)));
+    let labels: Vec<(Scope, &KeySet)> = seen
         .into_iter()
-        .map(|((label, realm), set)| {
-            (Scope { label: label.clone(), realm: realm.cloned() }, &**set)
-        })
+        .map(|(label, of, set)| (Scope { label: label.clone(), realm: of.cloned() }, &**set))
         .collect();
     let found = parallel::map(&labels, 2, |(scope, set)| exercise_set(scope, set));
     let mut all = Vec::new();

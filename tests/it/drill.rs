@@ -178,8 +178,15 @@ fn realms_are_rehearsed_as_they_see_the_label() {
     let (code, alone) = json(&shop, &["--realm", "alpha", ES256]);
     assert_eq!(code, 0);
     assert!(!makers(&alone).contains("\"made_by\":\"a\""), "{alone}");
-    let (_, whole) = json(&shop, &["--realm", "alpha"]);
-    assert_eq!(whole["aliases"].as_array().unwrap().len(), 1, "{whole}");
+    // Of all labels those that the realm sees, the global ones too; what it does not see is none of its own.
+    let acted = |realm: &str| {
+        let (code, whole) = json(&shop, &["--realm", realm]);
+        let all = whole["aliases"].as_array().unwrap();
+        let aliases = all.iter().map(|one| one["alias"].as_str().unwrap().to_owned());
+        (code, aliases.collect::<Vec<_>>().join(" "))
+    };
+    assert_eq!(acted("alpha"), (0, "c s".into()));
+    assert_eq!(acted("beta"), (0, "a b s".into()));
 }
 
 #[test]
@@ -278,4 +285,10 @@ fn labels_that_are_not_mapped_and_fallbacks_are_told() {
         notes(&found).contains(&format!("label \\\"{generic}\\\" stands in for it")),
         "{found}"
     );
+    for command in ["labels", "status"] {
+        let output = shop.run(&[command, &format!("{generic}.ES256")]);
+        let words = String::from_utf8(output.stderr).unwrap();
+        let help = format!("label \"{generic}\" stands in for it: claviger labels {generic}\n");
+        assert!(output.status.code() == Some(2) && words.contains(&help), "{words}");
+    }
 }
