@@ -86,9 +86,8 @@ fn listeners(
         let bound = settings.listen.iter();
         return bound.map(|listen| Listener::bind(listen, tls.server.clone())).collect();
     }
-    let plain_http = settings.listen.iter().any(|listen| listen.plain_http);
     let adopted = inherited.into_iter();
-    adopted.map(|socket| Listener::adopt(socket, plain_http, tls.server.clone())).collect()
+    adopted.map(|socket| Listener::adopt(socket, &settings.listen, tls.server.clone())).collect()
 }
 
 /// Every connection is an open file, besides some for stores and journal.

@@ -85,11 +85,11 @@ impl Listener {
     }
 
     /// The sockets that systemd opened for this process (`sd_listen_fds(3)`), in its order: they take the place of
-    /// those of the configuration. Unix sockets, and others if `plain_http` says so, speak plain HTTP. Call it while
-    /// the process has one thread: the variables are taken out of its environment.
+    /// those of the configuration. Call it while the process has one thread: the variables are taken out of its
+    /// environment.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] if one of them is no listening stream socket; [`ErrorKind::Config`] as [`Listener::bind`].
+    /// [`ErrorKind::Io`] if one of them is no listening stream socket.
     pub fn inherited() -> Result<Vec<Inherited>> {
         let mut passed = ListenFd::from_env();
         let mut found = Vec::new();
@@ -104,22 +104,27 @@ impl Listener {
         Ok(found)
     }
 
-    /// A socket of [`Listener::inherited`]. It needs a runtime around it.
+    /// A socket of [`Listener::inherited`], which speaks as the element of `listen` with its address does; without one TLS,
+    /// unless all of them go without. It needs a runtime around it.
     ///
     /// # Errors
     /// As [`Listener::bind`].
-    pub fn adopt(inherited: Inherited, plain_http: bool, tls: Option<ServerTls>) -> Result<Self> {
+    pub fn adopt(inherited: Inherited, listen: &[Listen], tls: Option<ServerTls>) -> Result<Self> {
         let failed = |error: io::Error| {
             Error::new(ErrorKind::Io, format!("a socket of LISTEN_FDS: {error}"))
         };
-        let (socket, local) = match inherited {
-            Inherited::Tcp(socket) => {
-                let local = socket.local_addr().is_ok_and(|address| address.ip().is_loopback());
-                (Socket::Tcp(registered_tcp(socket).map_err(failed)?), local)
-            }
-            Inherited::Unix(socket) => {
-                (Socket::Unix(registered_unix(socket).map_err(failed)?, None), true)
-            }
+        let address = inherited.address();
+        let named =
+            listen.iter().find(|one| address.as_ref().is_some_and(|own| same(own, &one.address)));
+        let plain_http = match named {
+            Some(named) => named.plain_http,
+            None => listen.iter().all(|one| one.plain_http),
+        };
+        let local = matches!(inherited, Inherited::Unix(_))
+            || address.is_some_and(|address| address.is_local());
+        let socket = match inherited {
+            Inherited::Tcp(socket) => Socket::Tcp(registered_tcp(socket).map_err(failed)?),
+            Inherited::Unix(socket) => Socket::Unix(registered_unix(socket).map_err(failed)?, None),
         };
         Self::of(socket, if plain_http && local { None } else { Some(tls) })
     }
@@ -185,6 +190,30 @@ pub enum Inherited {
     Tcp(StdTcp),
     /// A Unix socket.
     Unix(StdUnix),
+}
+
+impl Inherited {
+    /// Its own, if it has one.
+    fn address(&self) -> Option<ListenAddress> {
+        match self {
+            Self::Tcp(socket) => socket.local_addr().ok().map(ListenAddress::Tcp),
+            Self::Unix(socket) => {
+                let address = socket.local_addr().ok()?;
+                address.as_pathname().map(|path| ListenAddress::Unix(path.to_owned()))
+            }
+        }
+    }
+}
+
+/// Whether both are one; a path may be written in several ways.
+fn same(one: &ListenAddress, other: &ListenAddress) -> bool {
+    match (one, other) {
+        (ListenAddress::Unix(one), ListenAddress::Unix(other)) => {
+            let place = |path: &PathBuf| path.canonicalize().ok();
+            place(one).is_some_and(|one| place(other).is_some_and(|other| one == other))
+        }
+        (one, other) => one == other,
+    }
 }
 
 fn shown(socket: &Socket, tls: bool) -> String {

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
-use crate::process::{Home, LONG, PLAIN, Served};
+use crate::process::{BOTH, Home, LONG, PLAIN, Served};
 
 const LABEL: &str = "am.services.oauth2.oidc.signing.ES256";
 
@@ -158,6 +158,24 @@ fn sockets_of_systemd_take_the_place_of_those_of_the_configuration() {
     served.signal("TERM");
     assert!(served.ended().success());
     assert!(socket.exists(), "the socket is systemd's to remove");
+}
+
+#[test]
+fn a_socket_of_systemd_speaks_as_the_listener_of_its_address_does() {
+    let listen = "[\"127.0.0.1:1\", { address = \"unix:passed.sock\", plain_http = true }]";
+    let home = Home::new(&BOTH.replace("[\"127.0.0.1:0\"]", listen));
+    let mut command = Command::new("python3");
+    let own = home.command();
+    command.args(["-c", PASS]).arg(home.path("passed.sock")).arg(own.get_program());
+    command.args(own.get_args());
+    let mut served = Served::start(command);
+    served.wait_for("passed.sock");
+    let socket = home.path("passed.sock");
+    let ask = ["--unix-socket", socket.to_str().unwrap(), "http://localhost/healthz"];
+    assert_eq!(home.curl(&ask), "ok\n");
+    // No listener has its address, and not all of them go without TLS.
+    let url = format!("https://localhost:{}/healthz", served.port());
+    assert_eq!(home.curl(&[&url]), "ok\n");
 }
 
 #[test]
