@@ -178,6 +178,7 @@ fn not_announced(situation: &Situation<'_>) -> Option<Gate> {
         }
     };
     let (alias, label) = (&new.alias, &mapping.label);
+    let early = Acting::of(set).early();
     if let (None, Some(old)) = (&known, situation.around) {
         return not_yet(
             format!(
@@ -185,8 +186,8 @@ fn not_announced(situation: &Situation<'_>) -> Option<Gate> {
                 old.alias
             ),
             format!(
-                "begin with a key that is known there, then stage this one and promote it; or, and caches that are \
-                 older refuse its tokens: {command} {NOW}"
+                "begin with a key that is known there, then stage this one and promote it; or, and {early}: \
+                 {command} {NOW}"
             ),
             None,
         );
@@ -197,7 +198,7 @@ fn not_announced(situation: &Situation<'_>) -> Option<Gate> {
                 "nobody knows since when alias \"{alias}\" is known: the journal breaks at line {}",
                 broken.line
             ),
-            format!("{BROKEN}; or, and caches that are older refuse its tokens: {command} {NOW}"),
+            format!("{BROKEN}; or, and {early}: {command} {NOW}"),
             None,
         );
     }
@@ -230,7 +231,8 @@ fn not_ready(situation: &Situation<'_>, new: &MappedKey, known: Announcement) ->
                     rfc3339(time)
                 ),
                 format!(
-                    "then: {command} · at once, and caches that are older refuse its tokens: {command} {NOW}"
+                    "then: {command} · at once, and {}: {command} {NOW}",
+                    Acting::of(situation.set).early()
                 ),
                 Some(time),
             )
@@ -499,6 +501,41 @@ fn last_use(situation: &Situation<'_>, key: &MappedKey) -> LastUse {
         (None, None) if spans.is_empty() => LastUse::Unknown,
         (None, None) => unrecorded_until(&spans).map_or(LastUse::Never, LastUse::At),
         (one, other) => one.max(other).map_or(LastUse::Never, LastUse::At),
+    }
+}
+
+/// What it means that a key acts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Acting {
+    /// Tokens are made with it, for whoever checks or opens them.
+    Makes,
+    /// Peers are to encrypt to it.
+    Receives,
+    /// It is given out, stands before TLS, or is trusted.
+    Serves,
+}
+
+impl Acting {
+    pub(super) fn of(set: &KeySet) -> Self {
+        let has = |one| set.uses().contains(&one);
+        if has(LabelUse::Sign) || has(LabelUse::Mac) || has(LabelUse::Encrypt) {
+            Self::Makes
+        } else if has(LabelUse::Decrypt) {
+            Self::Receives
+        } else {
+            Self::Serves
+        }
+    }
+
+    /// Who goes wrong where it acts before everybody knows it.
+    pub(super) const fn early(self) -> &'static str {
+        match self {
+            Self::Makes => "caches that are older refuse its tokens",
+            Self::Receives => {
+                "processes that have not loaded it cannot open what is encrypted to it"
+            }
+            Self::Serves => "who has not loaded it goes on with the other one",
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::announce;
-use super::gates::{self, Gate, LeftAlive, Situation};
+use super::gates::{self, Acting, Gate, LeftAlive, Situation};
 use super::mappings::{Kind, Mapping};
 use super::request::{in_realm, quoted};
 use super::steps::position;
@@ -37,15 +37,24 @@ pub(super) fn consequences(
         });
     }
     if let Some((_, new)) = situation.change_of_active() {
-        lines.push(format!("new tokens are made with \"{}\"", new.alias));
+        let acting = Acting::of(situation.set);
+        let (acts, breaks) = match acting {
+            Acting::Makes => {
+                ("new tokens are made with", "whoever has an older key set refuses them")
+            }
+            Acting::Receives => ("peers are to encrypt to", acting.early()),
+            Acting::Serves => ("what is used is", acting.early()),
+        };
+        lines.push(format!("{acts} \"{}\"", new.alias));
         if let Some(gate) = gates.iter().find(|gate| gate.kind == ErrorKind::NotAnnounced) {
             let until =
                 gate.opens_at.as_ref().map_or_else(String::new, |time| format!(" until {time}"));
-            lines.push(format!("breaks{until}: whoever has an older key set refuses them"));
+            lines.push(format!("breaks{until}: {breaks}"));
         } else {
-            lines.extend(gates::unknown_until(situation, new).map(|time| {
-                format!("breaks until {}: whoever has an older key set refuses them", rfc3339(time))
-            }));
+            lines.extend(
+                gates::unknown_until(situation, new)
+                    .map(|time| format!("breaks until {}: {breaks}", rfc3339(time))),
+            );
         }
     }
     lines.extend(next_step(situation, after));

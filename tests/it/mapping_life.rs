@@ -534,6 +534,59 @@ fn realms_and_stores_choose_the_mapping() {
 }
 
 #[test]
+fn what_it_means_that_a_key_acts_is_told_by_what_the_label_does() {
+    let shop = Workshop::new();
+    let opens = "app.open";
+    let more = "[stores.words]\nkind = \"volume\"\ndirectory = \"words\"\nversion_suffix = \".v\"\n\
+                [labels.\"app.word\"]\nuse = \"secret\"\n\
+                [labels.\"app.open\"]\nuse = \"decrypt\"\nalgorithms = [\"ECDH-ES+A256KW\", \"A256GCM\"]\n";
+    shop.configure("", more);
+    shop.edit(
+        "[stores.keys.mappings]\n",
+        &format!("[stores.keys.mappings]\n\"{opens}\" = [\"c\", \"d\"]\n"),
+    );
+    std::fs::create_dir(shop.path().join("words")).unwrap();
+    for version in ["app.word.v1", "app.word.v2"] {
+        std::fs::write(shop.path().join("words").join(version), version).unwrap();
+    }
+    for (label, alias, told) in [
+        (
+            ES256,
+            "b",
+            [
+                "new tokens are made with \"b\"",
+                "refuses them",
+                "caches that are older refuse its tokens: claviger",
+            ],
+        ),
+        (
+            opens,
+            "d",
+            [
+                "peers are to encrypt to \"d\"",
+                "cannot open what is encrypted to it",
+                "encrypted to it: claviger",
+            ],
+        ),
+        (
+            "app.word",
+            "app.word.v1",
+            [
+                "what is used is \"app.word.v3\"",
+                "goes on with the other one",
+                "goes on with the other one: claviger",
+            ],
+        ),
+    ] {
+        let plan = shop.rotation().plan(&Request::new(promote(alias), label).unwrap()).unwrap();
+        let text = format!("{plan}{}", plan.gates[0].help);
+        for words in told {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+    }
+}
+
+#[test]
 fn what_a_refusal_in_a_realm_names_is_typed_as_it_stands() {
     let shop = Workshop::new();
     let more = "[stores.twin]\nkind = \"keystore\"\npath = \"keys.jwks\"\nintegrity = \"none\"\nrealm = \"r\"\n";
