@@ -139,10 +139,14 @@ async fn respond(
         Pace::Slow => {
             let route = call.request.route;
             // It is long, and rare where requests come fast.
-            let thread = service.0.slots.thread(&call.asked.caller, route.once);
+            let thread = service.0.slots.slow(&call.asked.caller, route.once);
             let _thread = Box::pin(thread).await?;
             // Other requests of this thread move to another one.
             tokio::task::block_in_place(|| route.run(&call, &content))
+        }
+        Pace::Long => {
+            let _thread = Box::pin(service.0.slots.long(&call.asked.caller)).await?;
+            call.request.route.run(&call, &content)
         }
     };
     seen.noted = call.noted.into_inner();

@@ -19,9 +19,11 @@ use crate::label::Alias;
 /// How long a handler may keep its thread.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Pace {
+    /// It may compute for long: few do at once. What does moves its thread out of the way of others by itself.
+    Long,
     /// Microseconds to milliseconds: computed where it came in.
     Quick,
-    /// It reads or writes files, or reckons for long: on a thread of its own.
+    /// It reads or writes files: on a thread of its own.
     Slow,
 }
 
@@ -182,7 +184,7 @@ impl Route {
             Self {
                 body: Some(schema_of::<Batch<O::Item<'static>>>),
                 answer: Some(schema_of::<Results<O::Done<'static>>>),
-                ..all.with_right(right)
+                ..all.with_right(right).long()
             },
         ]
     }
@@ -221,6 +223,11 @@ impl Route {
     /// The same on a thread of its own.
     pub(crate) fn slow(self) -> Self {
         Self { pace: Pace::Slow, ..self }
+    }
+
+    /// The same, that may compute for long.
+    pub(crate) fn long(self) -> Self {
+        Self { pace: Pace::Long, ..self }
     }
 
     /// The same, whose answer is of another type than JSON.

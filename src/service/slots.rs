@@ -1,8 +1,9 @@
-//! Requests that are worked on at once; how many of them may wait, for bodies and for threads, and how many threads there
-//! are for slow ones. No caller takes all of any.
+//! Requests that are worked on at once; how many of them may wait, for bodies and for their turn, and how many threads
+//! there are for slow and for long ones. No caller takes all of any.
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::StatusCode;
@@ -13,8 +14,8 @@ use crate::label::CallerName;
 
 /// Threads for slow requests. The runtime has 512 at most, and stands still if all of them are blocked.
 const THREADS: usize = 64;
-/// How many of them one caller has at most; so many of its steps are queued before those of another.
-const OF_ONE: usize = 32;
+/// Threads for long requests, of each processor: they leave half of its time to the others.
+const PER_PROCESSOR: usize = 2;
 
 /// Who a request is of; `None` on routes that are for everybody.
 type Caller = Option<CallerName>;
@@ -25,9 +26,18 @@ pub(super) struct Slots {
     free: Semaphore,
     /// How many of a caller wait.
     waiting: Mutex<HashMap<Caller, usize>>,
-    threads: Semaphore,
+    slow: Threads,
+    long: Threads,
     /// Steps wait for one another anyhow: here they take no thread meanwhile.
     turn: Semaphore,
+}
+
+/// Threads for requests of one kind.
+#[derive(Debug)]
+struct Threads {
+    all: Semaphore,
+    most: usize,
+    /// One caller has half of them at most; so many of its requests are queued before those of another.
     of_one: Mutex<HashMap<Caller, Arc<Semaphore>>>,
 }
 
@@ -45,7 +55,7 @@ pub(super) struct Waiting<'s> {
     caller: &'s Caller,
 }
 
-/// A thread for a slow request.
+/// A thread for a slow or a long request.
 #[derive(Debug)]
 pub(super) struct Thread<'s> {
     _of_one: OwnedSemaphorePermit,
@@ -58,9 +68,9 @@ impl Slots {
         Self {
             free: Semaphore::new(most),
             waiting: Mutex::default(),
-            threads: Semaphore::new(THREADS),
+            slow: Threads::new(THREADS),
+            long: Threads::new(PER_PROCESSOR * processors()),
             turn: Semaphore::new(1),
-            of_one: Mutex::default(),
         }
     }
 
@@ -94,27 +104,56 @@ impl Slots {
     ///
     /// # Errors
     /// As [`Slots::wait`].
-    pub(super) async fn thread<'s>(
+    pub(super) async fn slow<'s>(
         &'s self,
         caller: &'s Caller,
         takes_turns: bool,
     ) -> Result<Thread<'s>, Problem> {
         let _waits = self.wait(caller)?;
-        let own = {
-            let mut of_one = self.of_one.lock().unwrap_or_else(PoisonError::into_inner);
-            let own = of_one.entry(caller.clone());
-            Arc::clone(own.or_insert_with(|| Arc::new(Semaphore::new(OF_ONE))))
-        };
-        // None of them is ever closed.
-        let closed = |_: AcquireError| overloaded("the service ends");
-        let of_one = own.acquire_owned().await.map_err(closed)?;
+        let of_one = self.slow.of_one(caller).await?;
         let turn = match takes_turns {
             true => Some(self.turn.acquire().await.map_err(closed)?),
             false => None,
         };
-        let thread = self.threads.acquire().await.map_err(closed)?;
+        let thread = self.slow.all.acquire().await.map_err(closed)?;
         Ok(Thread { _of_one: of_one, _turn: turn, _thread: thread })
     }
+
+    /// A thread for a long request, once there is one.
+    ///
+    /// # Errors
+    /// As [`Slots::wait`].
+    pub(super) async fn long<'s>(&'s self, caller: &'s Caller) -> Result<Thread<'s>, Problem> {
+        let _waits = self.wait(caller)?;
+        let of_one = self.long.of_one(caller).await?;
+        let thread = self.long.all.acquire().await.map_err(closed)?;
+        Ok(Thread { _of_one: of_one, _turn: None, _thread: thread })
+    }
+}
+
+impl Threads {
+    fn new(most: usize) -> Self {
+        Self { all: Semaphore::new(most), most, of_one: Mutex::default() }
+    }
+
+    /// The leave of a caller to take one.
+    async fn of_one(&self, caller: &Caller) -> Result<OwnedSemaphorePermit, Problem> {
+        let own = {
+            let mut of_one = self.of_one.lock().unwrap_or_else(PoisonError::into_inner);
+            let own = of_one.entry(caller.clone());
+            Arc::clone(own.or_insert_with(|| Arc::new(Semaphore::new(self.most / 2))))
+        };
+        own.acquire_owned().await.map_err(closed)
+    }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// None of the semaphores is ever closed.
+fn closed(_: AcquireError) -> Problem {
+    overloaded("the service ends")
 }
 
 impl Slot<'_> {

@@ -258,6 +258,40 @@ fn a_caller_whose_bodies_do_not_come_leaves_room_for_the_others() {
     }
 }
 
+/// Each computes for a second and more.
+#[test]
+fn batches_of_one_caller_leave_processors_to_the_others() {
+    let hash = Shop::hash("the key of portal");
+    let home = Home::new(&format!(
+        "{PLAIN}\n[[callers]]\nname = \"portal\"\napi_key_sha256 = \"{hash}\"\n\n\
+         [[grants]]\ncallers = [\"portal\"]\nrights = [\"sign\"]\nlabels = [\"*\"]\n"
+    ));
+    let served = home.serve();
+    let body = json!({ "items": vec![json!({ "text": "x" }); 1_000] }).to_string();
+    let batch = format!(
+        "POST /v1/labels/am.services.oauth2.oidc.signing.RSA/sign/batch HTTP/1.1\r\nhost: x\r\n\
+         authorization: Bearer the key of portal\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let held: Vec<TcpStream> = (0..100)
+        .map(|_| {
+            let mut stream = served.connect();
+            stream.write_all(batch.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    let threads = || std::fs::read_dir(format!("/proc/{}/task", served.id())).unwrap().count();
+    let begun = Instant::now();
+    let mut most = 0;
+    for _ in 0..5 {
+        assert!(served.is_well());
+        most = most.max(threads());
+    }
+    let processors = std::thread::available_parallelism().unwrap().get();
+    assert!(most < 8 * processors + 16, "{most} threads, {:?}", begun.elapsed());
+    drop(held);
+}
+
 /// Steps take turns, and each waits for a minute.
 #[test]
 fn steps_that_wait_for_one_another_keep_nobody_else_waiting() {

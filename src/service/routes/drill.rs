@@ -12,7 +12,7 @@ use crate::service::route::Route;
 
 pub(super) fn routes() -> Vec<Route> {
     let summary = "Rehearse a rotation of the label, and tell what would break";
-    vec![Route::post("/v1/labels/{label}/drill", Right::Drill, summary, rehearse).slow()]
+    vec![Route::post("/v1/labels/{label}/drill", Right::Drill, summary, rehearse).long()]
 }
 
 /// Nothing has to be said.
@@ -35,7 +35,9 @@ struct Drilled {
 fn rehearse(call: &Call<'_>, _: DrillRequest) -> Result<Drilled> {
     let (config, realm) = (call.snapshot.config(), call.asked.realm.as_ref());
     // The right is to one realm: without a name it is to the global scope alone.
-    let labels = vec![drill::rehearse_in(config, &call.snapshot, call.label()?, realm)?];
+    let label = call.label()?;
+    let rehearse = || drill::rehearse_in(config, &call.snapshot, label, realm);
+    let labels = vec![tokio::task::block_in_place(rehearse)?];
     let breaks = labels.iter().any(|one| !one.breaks.is_empty());
     let tokens = labels.iter().map(|one| one.tokens).sum();
     Ok(Drilled { verdict: if breaks { "breaks" } else { "safe" }, tokens, labels })
