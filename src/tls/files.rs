@@ -173,7 +173,7 @@ fn read(path: &Path) -> Result<SecretBytes> {
 fn open(path: &Path, bytes: &SecretBytes) -> Result<Container> {
     // EXPOSE: to the reader, which keeps copies in zeroizing owners only.
     pem::read(bytes.expose_secret(), &Passwords::default(), &Limits::default())
-        .map_err(|error| error.with_file(path))
+        .map_err(|error| error.about(path.display()).with_file(path))
 }
 
 fn read_identity(chain: &Path, key: &Path) -> Result<(Arc<CertifiedKey>, Tag)> {

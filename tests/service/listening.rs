@@ -98,6 +98,10 @@ fn a_renewed_certificate_serves_without_a_restart() {
     fs::write(home.path("server.key"), old_key).unwrap();
     served.wait_for("the server certificate stays as it was");
     assert_eq!(serial(&home, &served), first);
+    let chain = fs::read(home.path("server.pem")).unwrap();
+    fs::write(home.path("server.pem"), "no certificate").unwrap();
+    served.wait_for("server.pem: the PEM text holds no key");
+    fs::write(home.path("server.pem"), chain).unwrap();
     fs::write(home.path("server.key"), new_key).unwrap();
     served.wait_for("the server certificate was read again");
     assert_ne!(serial(&home, &served), first);
