@@ -150,7 +150,12 @@ async fn respond(
         }
     };
     seen.noted = call.noted.into_inner();
-    answer
+    let route = call.request.route;
+    // What is the same for all is there once; and what was changed is told.
+    if route.kept || route.once || route.right.is_none() {
+        return answer;
+    }
+    service.0.unread.count(&call.asked.caller, answer?)
 }
 
 /// RFC 9112 §3.2: a proxy before us may have gone by another one.

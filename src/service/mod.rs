@@ -45,6 +45,7 @@ mod span;
 mod spent;
 mod systemd;
 mod tls;
+mod unread;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -87,6 +88,7 @@ struct Inner {
     /// Written when somebody asks for it.
     description: OnceLock<Description>,
     slots: slots::Slots,
+    unread: unread::Unread,
     places: Arc<places::Places>,
     answers: idempotency::Answers,
     ended_sessions: Arc<Spent>,
@@ -116,6 +118,7 @@ impl Service {
             });
         }
         let slots = slots::Slots::new(limits.max_requests);
+        let unread = unread::Unread::new(limits.max_body_bytes);
         let places = Arc::new(places::Places::new(limits.max_connections));
         let config = keyring.config();
         let state_dir = config.keyring.state_dir.as_deref();
@@ -131,6 +134,7 @@ impl Service {
             limits,
             routes,
             slots,
+            unread,
             places,
             answers: idempotency::Answers::default(),
             ended_sessions: Arc::new(Spent::of(state_dir, ended::FILE, Disk::Forced)),

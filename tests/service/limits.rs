@@ -258,6 +258,31 @@ fn a_caller_whose_bodies_do_not_come_leaves_room_for_the_others() {
     }
 }
 
+#[test]
+fn answers_that_nobody_reads_have_a_bound() {
+    let home = Home::new(&format!("{BOTH}max_body_bytes = 4096\n"));
+    let served = home.serve();
+    let connect = || Http2Client::connect(&home, &served, None).unwrap();
+    let path = "/v1/labels/am.services.oauth2.oidc.signing.ES256/sign";
+    let long = json!({ "text": "x".repeat(4000) });
+    let mut deaf = connect();
+    deaf.read_no_more().unwrap();
+    let mut refused = 0;
+    for _ in 0..120 {
+        deaf.send(path, &long).unwrap();
+        refused += u32::from(!deaf.next_is_done().unwrap());
+    }
+    // Some hundred of them are half of 256 bodies.
+    assert!((10..60).contains(&refused), "{refused}");
+    let mut reads = connect();
+    assert!(reads.post(path, &json!({ "text": "x" })).unwrap()["token"].is_string(), "a short one");
+    drop(deaf);
+    let until = Instant::now() + LONG;
+    while reads.post(path, &long).unwrap()["token"].is_null() {
+        assert!(Instant::now() < until, "what nobody will read is still there");
+    }
+}
+
 /// Each computes for a second and more.
 #[test]
 fn batches_of_one_caller_leave_processors_to_the_others() {

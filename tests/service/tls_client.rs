@@ -150,11 +150,34 @@ impl Http2Client {
         Ok(Self { stream, id: u32::MAX, told_goodbye: false })
     }
 
-    /// The body of the answer of one request.
-    pub(crate) fn post(&mut self, path: &str, body: &Value) -> io::Result<Value> {
+    /// Reads nothing of the bodies of answers from now on (RFC 9113 §6.5.2).
+    pub(crate) fn read_no_more(&mut self) -> io::Result<()> {
+        const INITIAL_WINDOW_SIZE: u8 = 4;
+        Frame(Frame::SETTINGS, 0, 0, vec![0, INITIAL_WINDOW_SIZE, 0, 0, 0, 0])
+            .write(&mut self.stream)
+    }
+
+    /// Sends a request whose answer is waited for later.
+    pub(crate) fn send(&mut self, path: &str, body: &Value) -> io::Result<()> {
         let body = body.to_string().into_bytes();
         self.begin(path, body.len(), true)?;
-        Frame(Frame::DATA, 1, self.id, body).write(&mut self.stream)?;
+        Frame(Frame::DATA, 1, self.id, body).write(&mut self.stream)
+    }
+
+    /// Whether the next answer that comes has the status 200.
+    pub(crate) fn next_is_done(&mut self) -> io::Result<bool> {
+        loop {
+            let Frame(kind, _, _, payload) = self.read()?;
+            if kind == Frame::HEADERS {
+                // RFC 7541 appendix A: the status 200; 503 has no number.
+                return Ok(payload.first() == Some(&0x88));
+            }
+        }
+    }
+
+    /// The body of the answer of one request.
+    pub(crate) fn post(&mut self, path: &str, body: &Value) -> io::Result<Value> {
+        self.send(path, body)?;
         self.answer()
     }
 
