@@ -260,6 +260,21 @@ impl History {
         timed.filter_map(|(time, record)| Some((time, *record.lifetimes.get(label)?)))
     }
 
+    /// How often the usage file had been written when a record last said so, and when that was.
+    #[must_use]
+    pub fn usage_writes(&self) -> Option<(u64, SystemTime)> {
+        let mut records = self.records.iter().rev();
+        records.find_map(|record| Some((record.usage_writes?, record.time)))
+    }
+
+    /// When the usage file was last found to be an older copy, reckoned as in [`History::spans`]: what was made before
+    /// may be recorded nowhere.
+    #[must_use]
+    pub fn usage_lost(&self, now: SystemTime) -> Option<SystemTime> {
+        let found = self.in_time(now).filter(|(_, record)| record.finds_older_usage());
+        found.map(|(time, _)| time).last()
+    }
+
     /// Every record with its time: records follow one another, so that one with a time before that of an earlier one
     /// is of a clock that was behind, and has the earlier one's. What lies after `now` is of a clock that was ahead,
     /// and moves no other.

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::label::{Alias, LabelName, Realm, StoreName};
 
+/// The member of [`Record::detail`] that says so.
+const OLDER_USAGE: &str = "older_usage";
+
 /// One record. Fields that say nothing are left out of the line.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[expect(clippy::exhaustive_structs, reason = "other modules write records")]
@@ -65,6 +68,9 @@ pub struct Record {
     /// How long tokens without an `exp` live from now on, in seconds, of labels for which that changed; 0: nobody says.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lifetimes: BTreeMap<LabelName, u64>,
+    /// How often the usage file had been written: one that was written less often is an older copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage_writes: Option<u64>,
     /// What only this action knows: a receipt, a count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<serde_json::Value>,
@@ -93,6 +99,7 @@ impl Record {
             max_age_secs: None,
             reload_secs: None,
             lifetimes: BTreeMap::new(),
+            usage_writes: None,
             detail: None,
         }
     }
@@ -127,6 +134,15 @@ impl Record {
             (told.label, told.realm, told.alias) = (None, None, None);
         }
         Some(told)
+    }
+
+    /// That the usage file was found to have been written less often than `known`: it is an older copy.
+    pub(crate) fn older_usage(known: u64) -> serde_json::Value {
+        serde_json::json!({ OLDER_USAGE: known })
+    }
+
+    pub(super) fn finds_older_usage(&self) -> bool {
+        self.detail.as_ref().is_some_and(|detail| detail.get(OLDER_USAGE).is_some())
     }
 
     /// Whether the mappings are as `changes` says from this record on.

@@ -8,15 +8,16 @@ use serde::Serialize;
 use super::announce;
 use super::gates::leaves_tokens;
 use super::mappings::mapped;
+use super::recover;
 use crate::catalogue::LabelUse;
 use crate::clock::{later, to_unix};
 use crate::config::Config;
 use crate::error::Result;
-use crate::journal::{History, Journal, MappedKey, Span, unrecorded_until};
+use crate::journal::{Actor, History, Journal, MappedKey, Span, unrecorded_until};
 use crate::keyring::keyset::{KeySet, LabelKey};
 use crate::keyring::{Keyring, Snapshot};
 use crate::label::{Alias, LabelName, Realm};
-use crate::usage::{Act, Doubt, Horizon, KeyReport, Reports, Terms};
+use crate::usage::{Act, Doubt, Horizon, KeyReport, RESERVED_SECS, Reports, Terms};
 
 /// Where a key is in its life.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -99,9 +100,13 @@ impl Lives {
     pub fn read(keyring: &Keyring) -> Result<Self> {
         let config = keyring.config();
         let journal = config.keyring.state_dir.as_deref().map(Journal::of);
-        let history = journal.map(|journal| journal.read()).transpose()?.unwrap_or_default();
-        let reports = Some(keyring.usage().reports()?);
+        let mut history = journal.map(|journal| journal.read()).transpose()?.unwrap_or_default();
+        let reports = keyring.usage().reports()?;
         let now = keyring.clock().now();
+        // The next step records it.
+        let actor = Actor::of_this_process(None);
+        history.records.extend(recover::older_usage(&history, &reports, &actor, now));
+        let reports = Some(reports);
         Ok(Self { config, snapshot: keyring.snapshot(), history, reports, now })
     }
 
@@ -197,7 +202,8 @@ pub(super) fn terms(
         let first = spans.iter().map(|span| span.from).min();
         first.is_none_or(|first| to_unix(first) >= until && first <= now)
     };
-    let lost = report.lost_until.filter(|until| !is_later(*until));
+    let older = history.usage_lost(now).map(|time| to_unix(time).saturating_add(RESERVED_SECS));
+    let lost = report.lost_until.max(older).filter(|until| !is_later(*until));
     // The journal has not seen it yet: the next step does, and counts it as one that stood there before.
     let unseen = spans.is_empty().then(|| to_unix(now));
     let before = unrecorded_until(spans).map(to_unix).max(lost).max(unseen);

@@ -395,9 +395,12 @@ impl Rotation {
     }
 
     /// Appends a record, where there is a journal; its number comes back.
-    fn append(&mut self, record: Record) -> Result<Option<u64>> {
+    fn append(&mut self, mut record: Record) -> Result<Option<u64>> {
         let Some(journal) = &self.journal else { return Ok(None) };
         let ends = record.event != Event::Begin;
+        if record.took_effect() {
+            record.usage_writes = self.keyring.usage().reports().ok().and_then(|all| all.writes());
+        }
         let appended = journal.append(vec![record])?;
         let last = appended.last().map(|record| record.seq);
         self.history = journal.read()?;

@@ -1,16 +1,19 @@
 //! What a command finds before it begins: a step that a crash cut short, edits by hand, lost tombstones.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
 
 use super::volume_steps::recorded_files;
 use super::{Rotation, announce, mappings, noticed, versions};
+use crate::clock::to_unix;
 use crate::error::Result;
 use crate::journal::tombstones::Tombstones;
 use crate::journal::{
-    Action, Event, History, Journal, MappedKey, MappingChange, MappingName, Record, Refusal,
+    Action, Actor, Event, History, Journal, MappedKey, MappingChange, MappingName, Record, Refusal,
 };
 use crate::label::{LabelName, StoreName};
 use crate::stores::StoreConfig;
+use crate::usage::Reports;
 
 impl Rotation {
     /// Brings the journal up to what is there; one without records begins with `beginning`. A preview does so in memory
@@ -38,7 +41,8 @@ impl Rotation {
         if write && last_max_age(&self.history).is_none() {
             self.keyring.usage().begin()?;
         }
-        let mut records: Vec<Record> = self.lost().into_iter().chain(self.ended()).collect();
+        let found = self.lost().into_iter().chain(self.older_usage()).chain(self.ended());
+        let mut records: Vec<Record> = found.collect();
         records.extend(self.found_by_hand(beginning, &records));
         if write {
             for record in records {
@@ -63,6 +67,18 @@ impl Rotation {
         ));
         let mut record = noticed(Action::Recover, &self.actor, self.now());
         record.detail = Some(head.lost());
+        Some(record)
+    }
+
+    /// That somebody put an older copy of the usage file in its place. A file that cannot be read says so by itself.
+    fn older_usage(&mut self) -> Option<Record> {
+        let reports = self.keyring.usage().reports().ok()?;
+        let record = older_usage(&self.history, &reports, &self.actor, self.now())?;
+        self.notes.push(
+            "the usage file is an older copy: every key that stands behind a label counts as used until now, and what \
+             AES-GCM keys encrypted since is not counted"
+                .into(),
+        );
         Some(record)
     }
 
@@ -185,6 +201,23 @@ impl Rotation {
         }
         Ok(())
     }
+}
+
+/// A record of a usage file that was written less often than the journal knows. One that was made since, in the place of
+/// one that was lost, knows by itself what it lacks.
+pub(super) fn older_usage(
+    history: &History,
+    reports: &Reports,
+    actor: &Actor,
+    now: SystemTime,
+) -> Option<Record> {
+    let (known, then) = history.usage_writes()?;
+    let is_new = reports.made_after_loss().is_some_and(|until| until >= to_unix(then));
+    let writes = reports.writes().filter(|writes| *writes < known && !is_new)?;
+    let mut record = noticed(Action::Recover, actor, now);
+    record.detail = Some(Record::older_usage(known));
+    record.usage_writes = Some(writes);
+    Some(record)
 }
 
 fn last_max_age(history: &History) -> Option<u64> {

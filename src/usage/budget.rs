@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn settling_gives_back_what_was_not_used_and_a_crash_does_not() {
         let folder = tempfile::tempdir().unwrap();
-        let messages = || ledger_in(folder.path()).read().unwrap()[1].messages();
+        let messages = || ledger_in(folder.path()).read().unwrap().records[1].messages();
         for (crash, expected) in [(false, 100), (true, 227)] {
             let ledger = ledger_in(folder.path());
             let budget = Budget::new("k".into(), 1 << 32);
@@ -312,7 +312,7 @@ mod tests {
     fn what_a_living_thread_holds_stays_reserved_and_what_it_used_is_counted_once() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = ledger_in(folder.path());
-        let messages = || ledger.read().unwrap()[1].messages();
+        let messages = || ledger.read().unwrap().records[1].messages();
         let budget = Budget::new("k".into(), 1 << 32);
         let (go, wait) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
         std::thread::scope(|scope| {
@@ -352,7 +352,7 @@ mod tests {
         std::fs::write(&path, whole).unwrap();
         (0..100).for_each(|_| use_one(&budget, Some(&ledger)).unwrap());
         budget.settle(&ledger, Takes::Everything).unwrap();
-        assert!(ledger.read().unwrap()[1].messages() >= 200);
+        assert!(ledger.read().unwrap().records[1].messages() >= 200);
     }
 
     #[test]

@@ -28,7 +28,7 @@ const TAKEN_OVER: &str = "usage.taken-over";
 /// this layer, so its name is written once more.
 const JOURNAL: &str = "journal.jsonl";
 /// For how long processes may go on with what they had reserved in a file that was lost.
-const RESERVED: u64 = 2 * BLOCK;
+pub(super) const RESERVED: u64 = 2 * BLOCK;
 /// Both copies of a record.
 const PLACE_BYTES: u64 = 2048;
 /// How many places are made at a time.
@@ -56,6 +56,16 @@ struct Open {
     seen: u64,
     /// A place whose two copies are both damaged: whatever was there is not known to be nothing.
     damaged: Option<u64>,
+    /// How often the places that were looked at had been written.
+    writes: u64,
+}
+
+/// The file as it was read.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    pub(super) records: Vec<Record>,
+    /// How often records were written, all together: it only grows; `None`: there is no file.
+    pub(super) writes: Option<u64>,
 }
 
 /// The file, locked. What is put is on disk when [`Session::finish`] returns.
@@ -100,21 +110,23 @@ impl Ledger {
     }
 
     /// Every record, without the lock and without the right to write.
-    pub(super) fn read(&self) -> Result<Vec<Record>> {
+    pub(super) fn read(&self) -> Result<Contents> {
         let file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let aside = self.path.with_file_name(DAMAGED);
                 let kept = File::open(&aside).map_or_else(|_| Ok(Vec::new()), whole_aside);
-                return kept.map_err(|error| unreadable(&aside, &error));
+                let records = kept.map_err(|error| unreadable(&aside, &error))?;
+                return Ok(Contents { records, writes: None });
             }
             Err(error) => return Err(unreadable(&self.path, &error)),
         };
         let mut open = Open::new(file);
         let mut look = || {
-            (open.seen, open.damaged) = (0, None);
+            (open.seen, open.damaged, open.writes) = (0, None, 0);
             let records = open.scan().map_err(|error| unreadable(&self.path, &error))?;
-            Ok(open.damaged.map_or(Ok(records), Err))
+            let contents = Contents { records, writes: Some(open.writes) };
+            Ok(open.damaged.map_or(Ok(contents), Err))
         };
         // Without the lock a record may be seen while it is written: then a second look finds it whole.
         look()?.or_else(|_| look().and_then(|again| again.map_err(|at| damaged(&self.path, at))))
@@ -230,7 +242,7 @@ impl Drop for Session<'_> {
 
 impl Open {
     fn new(file: File) -> Self {
-        Self { file, places: HashMap::new(), seen: 0, damaged: None }
+        Self { file, places: HashMap::new(), seen: 0, damaged: None, writes: 0 }
     }
 
     fn places(&self) -> std::io::Result<u64> {
@@ -247,7 +259,8 @@ impl Open {
         let mut free = None;
         for place in self.seen..places {
             match read_place(&self.file, place)? {
-                Place::Whole { record, .. } => {
+                Place::Whole { record, number, .. } => {
+                    self.writes = self.writes.saturating_add(number);
                     self.places.insert(record.subject.clone(), place);
                     found.push(*record);
                 }
@@ -485,7 +498,8 @@ mod tests {
         }
         put(&one, &record("k1", 500));
         let read = ledger_in(folder.path()).read().unwrap();
-        assert_eq!(read.len(), 71);
+        assert_eq!(read.records.len(), 71);
+        assert_eq!(read.writes, Some(72));
         let mut session = two.lock().unwrap();
         assert_eq!(session.find(&record("k1", 0).subject).unwrap().unwrap().exp, 500);
         assert_eq!(session.all().unwrap().len(), 71);
@@ -504,9 +518,9 @@ mod tests {
             file.write_all_at(b"torn", PLACE_BYTES + copy * 1024 + 700).unwrap();
         };
         spoil(0);
-        assert_eq!(ledger.read().unwrap().pop().unwrap().exp, 2);
+        assert_eq!(ledger.read().unwrap().records.pop().unwrap().exp, 2);
         put(&ledger, &record("k", 7));
-        assert_eq!(ledger.read().unwrap().pop().unwrap().exp, 7);
+        assert_eq!(ledger.read().unwrap().records.pop().unwrap().exp, 7);
         spoil(0);
         spoil(1);
         assert_eq!(ledger.read().unwrap_err().kind(), ErrorKind::UsageNotKept);
@@ -525,7 +539,7 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         let read = |file: &[u8]| {
             std::fs::write(&path, file).unwrap();
-            ledger_in(folder.path()).read().map(|records| records.len())
+            ledger_in(folder.path()).read().map(|read| read.records.len())
         };
         let place = usize::try_from(PLACE_BYTES).unwrap();
         // The only copy of the second key: it stands before the third.
@@ -541,7 +555,7 @@ mod tests {
         hole[place * 2..place * 3].fill(0);
         assert_eq!(read(&hole).unwrap(), 3);
         put(&ledger_in(folder.path()), &record("two", 9));
-        assert_eq!(ledger_in(folder.path()).read().unwrap().len(), 4);
+        assert_eq!(ledger_in(folder.path()).read().unwrap().records.len(), 4);
         assert_eq!(read(&whole[..place * 4]).unwrap(), 4);
         assert_eq!(read(&whole[..place * 3 + 500]).unwrap_err().kind(), ErrorKind::UsageNotKept);
     }
@@ -553,7 +567,7 @@ mod tests {
         put(&ledger, &record("k", 1));
         std::fs::remove_file(folder.path().join(FILE)).unwrap();
         put(&ledger, &record("k", 2));
-        assert_eq!(ledger_in(folder.path()).read().unwrap().pop().unwrap().exp, 2);
+        assert_eq!(ledger_in(folder.path()).read().unwrap().records.pop().unwrap().exp, 2);
     }
 
     #[test]

@@ -47,6 +47,9 @@ pub use report::{Doubt, Horizon, KeyReport, Terms, Verdict};
 /// Messages that an AES-GCM key may encrypt under random nonces (NIST SP 800-38D §8.3).
 pub const GCM_MESSAGES: u64 = 1 << 32;
 
+/// For how long processes may go on with what they had reserved in a usage file that was lost, in seconds.
+pub const RESERVED_SECS: u64 = ledger::RESERVED;
+
 /// Where the log of this module goes.
 const LOG: &str = "claviger::usage";
 /// Seconds after which counts and last times of a running process are written.
@@ -133,8 +136,10 @@ impl UsageBook {
     /// # Errors
     /// As [`UsageBook::report`].
     pub fn reports(&self) -> Result<Reports> {
-        let records = self.0.core.ledger.as_ref().map(Ledger::read).transpose()?;
-        Ok(Reports { book: self.clone(), records: records.map(by_subject) })
+        let contents = self.0.core.ledger.as_ref().map(Ledger::read).transpose()?;
+        let writes = contents.as_ref().and_then(|contents| contents.writes);
+        let records = contents.map(|contents| by_subject(contents.records));
+        Ok(Reports { book: self.clone(), records, writes })
     }
 
     /// Writes counts, last times and exact horizons, and gives back what was reserved ahead. A process does it
@@ -199,6 +204,7 @@ impl Reading {
 pub struct Reports {
     book: UsageBook,
     records: Option<HashMap<Subject, Record>>,
+    writes: Option<u64>,
 }
 
 impl Reports {
@@ -206,6 +212,20 @@ impl Reports {
     #[must_use]
     pub fn of(&self, label: &LabelName, realm: Option<&Realm>, thumbprint: &str) -> KeyReport {
         self.of_subject(&subject(label, realm, thumbprint))
+    }
+
+    /// How often the file had been written: it only grows, unless an older copy is put in its place. `None`: there is
+    /// no file.
+    #[must_use]
+    pub const fn writes(&self) -> Option<u64> {
+        self.writes
+    }
+
+    /// Until when uses may be recorded nowhere, if the file was made in the place of one that was lost.
+    #[must_use]
+    pub fn made_after_loss(&self) -> Option<u64> {
+        let of_file = self.records.as_ref()?.get(&Subject::default())?;
+        Some(of_file.lost_until).filter(|until| *until > 0)
     }
 
     fn of_subject(&self, subject: &Subject) -> KeyReport {

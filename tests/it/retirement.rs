@@ -564,3 +564,48 @@ fn a_keyring_that_follows_its_files_keeps_the_public_halves_of_what_it_served() 
     keyring.reload().unwrap();
     assert!(archived("c"));
 }
+
+#[test]
+fn an_older_copy_of_the_usage_file_is_seen_by_what_the_journal_knows() {
+    let shop = Workshop::new();
+    shop.begin_without_keys();
+    let usage = shop.path().join("state/usage");
+    let older = std::fs::read(&usage).unwrap();
+    sign(&shop, 600);
+    shop.apply_over(promote("b"), ES256, NOW).unwrap();
+    // The same file again is no older one.
+    std::fs::write(&usage, std::fs::read(&usage).unwrap()).unwrap();
+    assert!(shop.rotation().notes().is_empty(), "{:?}", shop.rotation().notes());
+
+    std::fs::write(&usage, &older).unwrap();
+    // Two hours from now on, and what processes had reserved: before a step has recorded it, and after.
+    let until = shop.now() + Duration::from_secs(120 + 7_200 + 60);
+    let safe_after = || {
+        let keyring = keyring(&shop);
+        let lives = Lives::read(&keyring).unwrap();
+        let set = keyring.label(ES256).unwrap().keys().unwrap();
+        lives.of_key(&set, &set.keys()[1]).safe_after.unwrap()
+    };
+    assert_eq!(safe_after(), Some(until));
+    let refused = shop.apply(retire("a"), ES256).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::StillInUse);
+    assert!(refused.message().contains(&claviger::clock::rfc3339(until)), "{refused}");
+    assert_eq!(safe_after(), Some(until));
+    let found = |history: &claviger::journal::History| {
+        let recovered = history.records.iter().filter(|one| one.action == Action::Recover);
+        recovered.filter(|one| one.detail.as_ref().unwrap().get("older_usage").is_some()).count()
+    };
+    // It is found once, and of a key that comes later nothing was lost.
+    assert_eq!(found(&shop.history()), 1);
+    shop.wait(121);
+    shop.apply(stage("c"), ES256).unwrap();
+    shop.apply(retire("c"), ES256).unwrap();
+    shop.wait(7_259);
+    shop.apply(retire("a"), ES256).unwrap();
+    assert_eq!(found(&shop.history()), 1);
+    // Another one is found as well.
+    std::fs::write(&usage, &older).unwrap();
+    let rotation = shop.rotation();
+    assert!(rotation.notes()[0].starts_with("the usage file is an older copy: "));
+    assert_eq!((found(rotation.history()), shop.history().broken), (2, None));
+}
