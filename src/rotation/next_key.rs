@@ -119,7 +119,8 @@ impl Rotation {
             _ => request.command(),
         });
         for name in self.sites(&request, &mut fresh)? {
-            self.make_at(&name, &alias, next, &mut fresh, hold)?;
+            self.make_at(&name, &alias, next, &mut fresh, hold)
+                .map_err(|error| name_taken(error, &request))?;
             if let (Step::Stage { alias }, Some(actual)) =
                 (&mut request.step, fresh.alias_in(&name.store))
             {
@@ -237,7 +238,7 @@ impl Rotation {
         let error = error.with_file(&store.path);
         let path = store.path.display();
         match error.kind() {
-            ErrorKind::Usage if error.message().contains("already has an entry") => {
+            ErrorKind::Usage if is_taken(&error) => {
                 let mapping =
                     self.mappings.get(name).filter(|one| steps::position(one, alias).is_some());
                 error.with_help(match mapping {
@@ -343,4 +344,23 @@ fn unwritable(entry: &StoreEntry) -> Error {
         "make the key elsewhere: claviger generate NEW --type … --out FILE; set the variable where the \
          process is started",
     )
+}
+
+/// Whether a keystore has an entry of the name that a new one was to have.
+fn is_taken(error: &Error) -> bool {
+    error.kind() == ErrorKind::Usage && error.message().contains("already has an entry")
+}
+
+/// A revocation that is refused because the new key has the name of another: where one waits already, none is needed.
+fn name_taken(error: Error, request: &Request) -> Error {
+    let Step::Revoke { alias, compromised_at, .. } = &request.step else { return error };
+    if !is_taken(&error) {
+        return error;
+    }
+    let (alias, compromised_at) = (alias.clone(), *compromised_at);
+    let step = Step::Revoke { alias, compromised_at, replace: None };
+    let command = Request { step, ..request.clone() }.command();
+    error.with_help(format!(
+        "--replace makes a new key: choose another alias; or leave it out, and the next alias of the list acts: {command}"
+    ))
 }

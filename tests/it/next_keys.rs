@@ -340,6 +340,14 @@ fn the_only_key_is_revoked_with_another_in_its_place_or_by_force() {
     assert_eq!(steps, [Action::Revoke], "one step: there is no moment between");
 
     // Where others are left they act, for they are known; the new one waits its turn.
+    // One that is there is no new one.
+    for taken in ["b", "a"] {
+        let told = run(&shop, &["revoke", ES256, "a", "--replace", taken], 2);
+        let help = format!(
+            "choose another alias; or leave it out, and the next alias of the list acts: claviger revoke {ES256} a\n"
+        );
+        assert!(told.contains(&help), "{told}");
+    }
     let told = run(&shop, &["revoke", ES256, "a", "--replace", "n"], 0);
     assert!(told.contains("acts: \"b\" instead of \"a\""), "{told}");
     assert!(told.contains(&format!("claviger promote {ES256} n")), "{told}");
