@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_secs(5);
 /// [`ErrorKind::Io`] if the system takes no signal handlers.
 pub async fn run(service: Service, listeners: Vec<Listener>, tls: Tls) -> Result<()> {
     let mut stop = Signals::new(&[SignalKind::terminate(), SignalKind::interrupt()])?;
-    let mut hangup = Signals::new(&[SignalKind::hangup()])?;
+    let hangup = Signals::new(&[SignalKind::hangup()])?;
     tell_reloads(service.keyring());
     service.show_certificate_of(&tls);
     let (stopping, stopped) = watch::channel(false);
@@ -41,15 +41,13 @@ pub async fn run(service: Service, listeners: Vec<Listener>, tls: Tls) -> Result
     systemd::ready();
     let beats = tokio::spawn(signs_of_life());
     let looks = tokio::spawn(look(service.keyring().clone(), tls.clone()));
-    loop {
-        tokio::select! {
-            () = stop.next() => break,
-            () = hangup.next() => reload(service.keyring().clone(), tls.clone()).await,
-        }
-    }
+    let reloads = tokio::spawn(reload_at(hangup, service.keyring().clone(), tls));
+    stop.next().await;
     log::info!("stopping: requests that run are answered first");
-    systemd::stopping();
     looks.abort();
+    reloads.abort();
+    drop(reloads.await);
+    systemd::stopping();
     stopping.send_replace(true);
     tokio::select! {
         () = async { while serving.join_next().await.is_some() {} } => log::info!("stopped"),
@@ -81,16 +79,20 @@ impl Signals {
     }
 }
 
-/// Reads everything again; requests go on meanwhile.
-async fn reload(keyring: Keyring, tls: Tls) {
-    systemd::reloading();
-    let work = tokio::task::spawn_blocking(move || {
-        tls.refresh();
-        // What came of it is told by the listener of reloads.
-        drop(keyring.reload());
-    });
-    drop(work.await);
-    systemd::ready();
+/// Reads everything again at each of these signals; requests go on meanwhile, and the end waits for none of it.
+async fn reload_at(mut hangup: Signals, keyring: Keyring, tls: Tls) {
+    loop {
+        hangup.next().await;
+        systemd::reloading();
+        let (keyring, tls) = (keyring.clone(), tls.clone());
+        let work = tokio::task::spawn_blocking(move || {
+            tls.refresh();
+            // What came of it is told by the listener of reloads.
+            drop(keyring.reload());
+        });
+        drop(work.await);
+        systemd::ready();
+    }
 }
 
 /// Says in the log what each reload changed.

@@ -102,6 +102,32 @@ fn sighup_takes_a_new_order_and_a_bad_file_changes_nothing() {
 }
 
 #[test]
+fn sigterm_does_not_wait_for_a_reload() {
+    let home = Home::new(PLAIN);
+    let mut served = home.serve();
+    // Its key takes a second and more to derive.
+    let made = Command::new("openssl")
+        .args(["pkcs12", "-export", "-nokeys", "-in"])
+        .arg(home.path("ca.pem"))
+        .args(["-iter", "4000000", "-macalg", "sha256", "-passout", "pass:x", "-out"])
+        .arg(home.path("slow.p12"))
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let before = fs::read_to_string(home.config()).unwrap();
+    fs::write(home.path("pass"), "x").unwrap();
+    let slow = "[stores.slow]\nkind = \"keystore\"\npath = \"../slow.p12\"\n\
+        store_password = { file = \"../pass\" }\n\n[service]\n";
+    fs::write(home.config(), before.replacen("[service]\n", slow, 1)).unwrap();
+    served.signal("HUP");
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    served.signal("TERM");
+    served.wait_for("stopping");
+    assert!(!served.said("generation 2 serves"), "it stops after the reload");
+    assert!(served.ended().success());
+}
+
+#[test]
 fn systemd_is_told_of_each_step_and_of_signs_of_life() {
     let home = Home::new(PLAIN);
     let socket = UnixDatagram::bind(home.path("notify.sock")).unwrap();

@@ -274,6 +274,11 @@ impl Served {
     }
 
     /// The address of its first listener.
+    /// Whether a line with this part has come so far.
+    pub(crate) fn said(&self, part: &str) -> bool {
+        self.said.iter().any(|line| line.contains(part))
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         let urls = self.said.iter().filter_map(|line| line.split_once("://"));
         urls.map(|(_, address)| address).next().unwrap().parse().unwrap()
