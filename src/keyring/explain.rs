@@ -7,11 +7,11 @@ use serde::Serialize;
 use crate::catalogue;
 use crate::clock::Clock;
 use crate::config::{Config, StoreEntry, ValidSet};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::keyring::load::Loader;
 use crate::keyring::profile::LabelProfile;
 use crate::label::{Alias, LabelName, Realm};
-use crate::stores::{SecretStore, StoreConfig, variable_of};
+use crate::stores::{Loaded, SecretStore, StoreConfig, variable_of};
 
 /// What was found for a label.
 #[derive(Debug, Serialize)]
@@ -53,6 +53,22 @@ pub struct Step {
     pub outcome: &'static str,
     /// What was found, or why it was skipped.
     pub detail: String,
+    /// The same without files; absent: it names none.
+    #[serde(skip)]
+    without_files: Option<String>,
+}
+
+impl Explanation {
+    /// The same without the names of files and folders: for who is not at this machine.
+    #[must_use]
+    pub fn without_files(mut self) -> Self {
+        for step in &mut self.steps {
+            if let Some(detail) = step.without_files.take() {
+                step.detail = detail;
+            }
+        }
+        self
+    }
 }
 
 /// Asks every store for a label, realm first, then global, then the fallbacks. It reads and opens them for
@@ -119,21 +135,24 @@ impl Asking<'_> {
     fn ask(&mut self, entry: &StoreEntry, store: Option<&dyn SecretStore>, label: &LabelName) {
         let of_realm =
             self.steps.iter().any(|step| step.realm.is_some() && step.outcome == "active");
-        let (outcome, detail) = if entry.realm.is_some() && entry.realm.as_ref() != self.realm {
-            ("skipped", "it belongs to another realm".to_owned())
-        } else if entry.realm.is_none() && of_realm && self.only_realm {
-            ("skipped", "valid = \"realm-only\": the realm's list alone counts".to_owned())
-        } else if let Some(store) = store {
-            self.look(entry, store, label)
-        } else {
-            ("skipped", "it could not be opened: `claviger check` says why".to_owned())
-        };
+        let plain = |outcome, detail: &str| (outcome, detail.to_owned(), None);
+        let (outcome, detail, without_files) =
+            if entry.realm.is_some() && entry.realm.as_ref() != self.realm {
+                plain("skipped", "it belongs to another realm")
+            } else if entry.realm.is_none() && of_realm && self.only_realm {
+                plain("skipped", "valid = \"realm-only\": the realm's list alone counts")
+            } else if let Some(store) = store {
+                self.look(entry, store, label)
+            } else {
+                plain("skipped", "it could not be opened: `claviger check` says why")
+            };
         self.steps.push(Step {
             label: label.clone(),
             store: entry.name.value.to_string(),
             realm: entry.realm.clone(),
             outcome,
             detail,
+            without_files,
         });
     }
 
@@ -142,7 +161,7 @@ impl Asking<'_> {
         entry: &StoreEntry,
         store: &dyn SecretStore,
         label: &LabelName,
-    ) -> (&'static str, String) {
+    ) -> (&'static str, String, Option<String>) {
         let mapping =
             entry.mappings.iter().find(|one| catalogue::canonical(&one.label.value) == *label);
         let aliases: Vec<Alias> = mapping
@@ -150,7 +169,8 @@ impl Asking<'_> {
             .unwrap_or_default();
         let loaded = store.load(label, &aliases);
         let Some((first, state)) = loaded.first() else {
-            return ("not here", absence(entry, label));
+            let (detail, without_files) = absence(entry, label);
+            return ("not here", detail, without_files);
         };
         let outcome = match (state, &self.active) {
             (Err(_), None) => "unusable",
@@ -160,24 +180,31 @@ impl Asking<'_> {
                 "active"
             }
         };
-        let found: Vec<String> = loaded
-            .iter()
-            .map(|(alias, result)| match result {
+        let found = |why: fn(&Error) -> String| -> String {
+            let one = |(alias, result): &(Alias, Result<Loaded>)| match result {
                 Ok(loaded) => format!("\"{alias}\" ({})", loaded.key.kind()),
-                Err(error) => format!("\"{alias}\" unusable: {}", error.message()),
-            })
-            .collect();
-        (outcome, found.join(", "))
+                Err(error) => format!("\"{alias}\" unusable: {}", why(error)),
+            };
+            loaded.iter().map(one).collect::<Vec<_>>().join(", ")
+        };
+        let without_files = found(|error| match error.file() {
+            Some(_) => error.kind().code().to_owned(),
+            None => error.message().to_owned(),
+        });
+        (outcome, found(|error| error.message().to_owned()), Some(without_files))
     }
 }
 
 /// Why a store has nothing for a label.
-fn absence(entry: &StoreEntry, label: &LabelName) -> String {
+fn absence(entry: &StoreEntry, label: &LabelName) -> (String, Option<String>) {
     match &entry.options {
-        StoreConfig::Environment(_) => format!("the variable {} is not set", variable_of(label)),
-        StoreConfig::Keystore(_) => "no mapping for it".into(),
+        StoreConfig::Environment(_) => {
+            (format!("the variable {} is not set", variable_of(label)), None)
+        }
+        StoreConfig::Keystore(_) => ("no mapping for it".into(), None),
         StoreConfig::Volume(options) => {
-            format!("no file {label}{} in {}", options.extension, options.directory.display())
+            let text = format!("no file {label}{}", options.extension);
+            (format!("{text} in {}", options.directory.display()), Some(text))
         }
     }
 }

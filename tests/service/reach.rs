@@ -166,6 +166,26 @@ fn no_label_is_told_of_to_who_has_no_right_to_it() {
 }
 
 #[test]
+fn no_folder_and_no_file_is_told() {
+    let shop = shop(&grant(&["read"], &["*"], &["/"]));
+    let folder = shop.path().display().to_string();
+    let explained = || {
+        let found = ["app.file", SEAL]
+            .map(|label| shop.running().get(&format!("/v1/labels/{label}/explain"), KEY));
+        found.map(|(status, text)| {
+            assert_eq!(status, 200, "{text}");
+            assert!(!text.contains(&folder), "{text}");
+            text
+        })
+    };
+    assert!(explained()[1].contains(&format!("no file {SEAL}\"")));
+    // Larger than a file of a store may be.
+    std::fs::write(shop.path().join("values/app.file.v2"), vec![b'A'; 17 << 20]).unwrap();
+    let [unusable, _] = explained();
+    assert!(unusable.contains("unusable: limit_exceeded"), "{unusable}");
+}
+
+#[test]
 fn nothing_of_another_realm_is_told() {
     let shop = shop(&grant(&["drill", "read"], &[SEAL], &["/"]));
     let drilled = shop.done(SEAL, "drill", &json!({}));

@@ -77,7 +77,7 @@ fn explain(call: &Call<'_>) -> Result<Explained> {
     let mut found = call.keyring.explain(call.label()?, realm.as_ref())?;
     // Stores of other realms are not asked, and not for this one to know of.
     found.steps.retain(|step| step.realm.is_none() || step.realm == *realm);
-    Ok(Explained(found))
+    Ok(Explained(found.without_files()))
 }
 
 /// Records of the journal.
