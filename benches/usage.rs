@@ -1,5 +1,7 @@
 //! What counting and proving cost: operations with a state directory against the same ones without, in turns,
-//! in thread CPU time. Input: claims of 200 bytes, flat and nested; keys of 256 bits.
+//! in thread CPU time. Input: claims of 200 bytes, flat and nested; keys of 256 bits. Where keys lie in memory, and where
+//! the stack stands, decides over some 10 ns of an operation: both are varied, and another set of keys that nobody counts
+//! shows what is left of that.
 //!
 //! `cargo bench --bench usage`
 
@@ -21,8 +23,11 @@ use claviger::secret::SecretBytes;
 use claviger::usage::{GCM_MESSAGES, KeyUsage, Life, UsageBook};
 use rustix::time::{ClockId, clock_gettime};
 
-const ROUNDS: usize = 400;
-const BATCH: u32 = 250;
+/// Sets of keys, each elsewhere in memory.
+const HOUSES: usize = 40;
+/// Of each of them.
+const ROUNDS: usize = 40;
+const BATCH: u32 = 100;
 /// On the stack; no power of two.
 const PLACES: usize = 97;
 
@@ -51,10 +56,11 @@ struct Sets {
 }
 
 impl Sets {
-    fn of(book: Option<&UsageBook>) -> Self {
+    fn of(book: Option<&UsageBook>, house: usize) -> Self {
         let label: LabelName = "app.tokens".parse().unwrap();
-        let usage = |name| {
-            book.map_or_else(KeyUsage::default, |book| book.reading().key(&label, None, name))
+        let usage = |name: &str| {
+            let name = format!("{name}{house}");
+            book.map_or_else(KeyUsage::default, |book| book.reading().key(&label, None, &name))
         };
         let (sign, seal) =
             ([LabelUse::Sign, LabelUse::Verify], [LabelUse::Encrypt, LabelUse::Decrypt]);
@@ -70,13 +76,16 @@ fn thread_time() -> Duration {
     Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
 }
 
-/// Nanoseconds a call, the median of the rounds, of each variant; the variants take turns. Where the stack stands
-/// decides over some 10 ns, so each round has it elsewhere.
-fn measure(variants: &[&dyn Fn()]) -> Vec<f64> {
-    let mut times = vec![Vec::with_capacity(ROUNDS); variants.len()];
+/// Nanoseconds a call in each round, of each variant.
+type Times = [Vec<f64>; 4];
+
+/// Adds rounds in which the variants take turns.
+fn measure(variants: [&dyn Fn(); 4], times: &mut Times) {
     for round in 0..ROUNDS {
-        for (variant, times) in variants.iter().zip(&mut times) {
+        for (variant, times) in variants.iter().zip(times.iter_mut()) {
             deeper(round % PLACES, &mut || {
+                // What the one before it left in the caches is its own affair.
+                variant();
                 let start = thread_time();
                 for _ in 0..BATCH {
                     variant();
@@ -85,13 +94,11 @@ fn measure(variants: &[&dyn Fn()]) -> Vec<f64> {
             });
         }
     }
-    times
-        .into_iter()
-        .map(|mut times| {
-            times.sort_by(f64::total_cmp);
-            times.get(ROUNDS / 2).copied().unwrap_or_default()
-        })
-        .collect()
+}
+
+fn median(times: &mut [f64]) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
 /// Does it some frames further down the stack.
@@ -105,14 +112,34 @@ fn deeper(frames: usize, act: &mut dyn FnMut()) {
     std::hint::black_box(room);
 }
 
-fn report(name: &str, variants: [&dyn Fn(); 3]) {
-    let times = measure(&variants);
-    let [bare, memory, durable] = times.as_slice() else { return };
-    println!(
-        "{name:28} {bare:9.1} ns   in memory {:+6.1} ns   with state_dir {:+6.1} ns",
-        memory - bare,
-        durable - bare
-    );
+/// What was measured, by name.
+#[derive(Default)]
+struct Report(Vec<(&'static str, Times)>);
+
+impl Report {
+    /// Variants: nobody counts; nobody counts, with other keys; in memory; with a state directory.
+    fn add(&mut self, name: &'static str, variants: [&dyn Fn(); 4]) {
+        let known = self.0.iter().position(|(known, _)| *known == name);
+        let at = known.unwrap_or_else(|| {
+            self.0.push((name, Times::default()));
+            self.0.len() - 1
+        });
+        if let Some((_, times)) = self.0.get_mut(at) {
+            measure(variants, times);
+        }
+    }
+
+    fn print(&mut self) {
+        for (name, times) in &mut self.0 {
+            let [bare, other, memory, durable] = times.each_mut().map(|times| median(times));
+            println!(
+                "{name:28} {bare:9.1} ns   other keys {:+6.1} ns   in memory {:+6.1} ns   with state_dir {:+6.1} ns",
+                other - bare,
+                memory - bare,
+                durable - bare
+            );
+        }
+    }
 }
 
 fn main() {
@@ -120,8 +147,19 @@ fn main() {
     let state: &Path = folder.path();
     let memory = UsageBook::new(None, GCM_MESSAGES, Clock::system());
     let durable = UsageBook::new(Some(state), GCM_MESSAGES, Clock::system());
-    let sets = [Sets::of(None), Sets::of(Some(&memory)), Sets::of(Some(&durable))];
-    let [bare, in_memory, with_state] = &sets;
+    let mut report = Report::default();
+    let mut kept = Vec::new();
+    for house in 0..HOUSES {
+        // What is allocated next lies elsewhere in its lines and pages.
+        kept.push(vec![0_u8; 16 + house * 1_808 % 8_192]);
+        add_house(&mut report, house, [None, None, Some(&memory), Some(&durable)]);
+    }
+    report.print();
+}
+
+fn add_house(report: &mut Report, house: usize, books: [Option<&UsageBook>; 4]) {
+    let sets = books.map(|book| Sets::of(book, house));
+    let [bare, other, in_memory, with_state] = &sets;
     let token = jws::sign(&bare.signing, FLAT, &SignOptions::default()).unwrap();
     let sealed = jwe::encrypt(&bare.sealing, FLAT, &EncryptOptions::default()).unwrap();
 
@@ -139,50 +177,35 @@ fn main() {
     let decrypt = |sets: &Sets| {
         drop(std::hint::black_box(jwe::decrypt(&sets.sealing, &sealed).unwrap()));
     };
-    report(
-        "sign/HS256/flat claims",
-        [&|| sign(bare, FLAT), &|| sign(in_memory, FLAT), &|| sign(with_state, FLAT)],
-    );
-    report(
-        "sign/HS256/nested claims",
-        [&|| sign(bare, NESTED), &|| sign(in_memory, NESTED), &|| sign(with_state, NESTED)],
-    );
-    report("verify/HS256", [&|| verify(bare), &|| verify(in_memory), &|| verify(with_state)]);
-    report(
-        "encrypt/A256GCMKW/A256GCM",
-        [&|| encrypt(bare), &|| encrypt(in_memory), &|| encrypt(with_state)],
-    );
-    report(
-        "decrypt/A256GCMKW/A256GCM",
-        [&|| decrypt(bare), &|| decrypt(in_memory), &|| decrypt(with_state)],
-    );
+    let mut of_sets = |name, act: &dyn Fn(&Sets)| {
+        let variants: [&dyn Fn(); 4] =
+            [&|| act(bare), &|| act(other), &|| act(in_memory), &|| act(with_state)];
+        report.add(name, variants);
+    };
+    of_sets("sign/HS256/flat claims", &|sets| sign(sets, FLAT));
+    of_sets("sign/HS256/nested claims", &|sets| sign(sets, NESTED));
+    of_sets("verify/HS256", &verify);
+    of_sets("encrypt/A256GCMKW/A256GCM", &encrypt);
+    of_sets("decrypt/A256GCMKW/A256GCM", &decrypt);
 
     let label: LabelName = "app.tokens".parse().unwrap();
-    let key = |book: &UsageBook| book.reading().key(&label, None, "alone");
-    let (none, memory_key, durable_key) = (KeyUsage::default(), key(&memory), key(&durable));
-    let layer = |key: &KeyUsage, payload: &[u8]| {
+    let [none, none_other, in_memory, with_state] = books.map(|book| {
+        let name = format!("alone{house}");
+        book.map_or_else(KeyUsage::default, |book| book.reading().key(&label, None, &name))
+    });
+    let mut of_layer = |name, act: &dyn Fn(&KeyUsage)| {
+        let variants: [&dyn Fn(); 4] =
+            [&|| act(&none), &|| act(&none_other), &|| act(&in_memory), &|| act(&with_state)];
+        report.add(name, variants);
+    };
+    let signs = |key: &KeyUsage, payload: &[u8]| {
         key.before_signing_payload(std::hint::black_box(payload), Life::Open).unwrap();
     };
-    report(
-        "layer/sign/flat claims",
-        [&|| layer(&none, FLAT), &|| layer(&memory_key, FLAT), &|| layer(&durable_key, FLAT)],
-    );
-    report(
-        "layer/sign/nested claims",
-        [&|| layer(&none, NESTED), &|| layer(&memory_key, NESTED), &|| layer(&durable_key, NESTED)],
-    );
-    let seal =
+    let seals =
         |key: &KeyUsage, random: bool| key.before_encrypting(std::hint::black_box(random)).unwrap();
-    report(
-        "layer/encrypt/random nonce",
-        [&|| seal(&none, true), &|| seal(&memory_key, true), &|| seal(&durable_key, true)],
-    );
-    report(
-        "layer/encrypt",
-        [&|| seal(&none, false), &|| seal(&memory_key, false), &|| seal(&durable_key, false)],
-    );
-    report(
-        "layer/verify",
-        [&|| none.verified(), &|| memory_key.verified(), &|| durable_key.verified()],
-    );
+    of_layer("layer/sign/flat claims", &|key| signs(key, FLAT));
+    of_layer("layer/sign/nested claims", &|key| signs(key, NESTED));
+    of_layer("layer/encrypt/random nonce", &|key| seals(key, true));
+    of_layer("layer/encrypt", &|key| seals(key, false));
+    of_layer("layer/verify", &KeyUsage::verified);
 }
