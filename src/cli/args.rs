@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use claviger::clock::Clock;
 
-use super::Context;
+use super::{Context, commands};
 
 /// When output is coloured.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
@@ -50,6 +50,7 @@ pub(crate) struct GlobalArgs {
 impl GlobalArgs {
     pub(crate) fn into_context(self, clock: Clock, unhardened: Vec<String>) -> Context {
         Context {
+            named: commands::named(&self.config),
             config: self.config,
             realm: self.realm,
             json: self.json,

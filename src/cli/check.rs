@@ -32,7 +32,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let text = if context.json {
         String::new()
     } else {
-        render(&shown, super::output::colored_stdout(context))
+        render(&shown, context.named.as_deref(), super::output::colored_stdout(context))
     };
     let count = |number: usize, word: &str| {
         format!("{number} {word}{}", if number == 1 { "" } else { "s" })

@@ -9,10 +9,11 @@ use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet}
 use claviger::Config;
 use claviger::problem::{Location, Problem, Severity};
 
+use super::commands::as_typed;
 use super::output::escape;
 
-/// Every problem, one after the other.
-pub(crate) fn render(problems: &[Problem], color: bool) -> String {
+/// Every problem, one after the other; `named`: how the configuration was named.
+pub(crate) fn render(problems: &[Problem], named: Option<&str>, color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
     let mut sources: HashMap<&Path, Text> = HashMap::new();
     for place in problems.iter().filter_map(|one| one.location.as_ref()) {
@@ -21,7 +22,7 @@ pub(crate) fn render(problems: &[Problem], color: bool) -> String {
     let mut out = String::new();
     for problem in problems {
         let message = escape(&problem.message);
-        let help = problem.help.as_deref().map(escape);
+        let help = problem.help.as_deref().map(|help| as_typed(named, &escape(help)));
         let level = match problem.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,

@@ -12,6 +12,7 @@ use claviger::keyring::Keyring;
 mod api_key;
 mod args;
 mod check;
+mod commands;
 mod completions;
 mod decrypt;
 mod delete;
@@ -206,6 +207,8 @@ impl Command {
 pub(crate) struct Context {
     /// The configuration file.
     pub(crate) config: PathBuf,
+    /// How `-c` named it, as a shell takes it; `None`: it needs no naming.
+    pub(crate) named: Option<String>,
     /// The realm asked for; `None` is the root realm.
     pub(crate) realm: Option<String>,
     /// Whether stdout carries one JSON object.

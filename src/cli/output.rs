@@ -9,6 +9,7 @@ use claviger::problem::{Problem, Severity};
 use claviger::secret::SecretBytes;
 use serde_json::{Value, json};
 
+use super::commands::as_typed;
 use super::{Color, Context};
 
 /// What a command answers.
@@ -90,7 +91,8 @@ pub(crate) fn show(context: &Context, answer: Result<Outcome>) -> ExitCode {
         return write_json(&outcome.json, exit);
     }
     if context.verbosity >= 0 {
-        say(&outcome.notes.iter().map(|note| format!("{note}\n")).collect::<String>());
+        let notes = outcome.notes.iter().map(|note| format!("{note}\n")).collect::<String>();
+        say(&as_typed(context.named.as_deref(), &notes));
     }
     // EXPOSE: what the operator asked for.
     write_stdout(outcome.data.expose_secret(), exit)
@@ -152,6 +154,7 @@ fn show_error(context: &Context, error: &Error) -> ExitCode {
     let file = error.file().map(|file| file.display().to_string());
     let file = file.filter(|file| !error.message().contains(file.as_str()));
     let file = file.map_or_else(String::new, |file| format!("{file}: "));
+    let typed = |help: &str| as_typed(context.named.as_deref(), &escape(help));
     let mut text = format!("{red}error{off}: {}{}\n", escape(&file), escape(error.message()));
     // Warnings are no reason, and `check` shows them.
     let errors = error.problems().iter().filter(|problem| problem.severity == Severity::Error);
@@ -160,11 +163,11 @@ fn show_error(context: &Context, error: &Error) -> ExitCode {
     for problem in errors {
         text.push_str(&format!("  {}{}\n", place_of(problem), escape(&problem.message)));
         if let Some(help) = &problem.help {
-            text.push_str(&format!("    help: {}\n", escape(help)));
+            text.push_str(&format!("    help: {}\n", typed(help)));
         }
     }
     if let Some(help) = next_step(error) {
-        text.push_str(&format!("help: {}\n", escape(help)));
+        text.push_str(&format!("help: {}\n", typed(help)));
     }
     say(&text);
     ExitCode::from(error.kind().exit_code())

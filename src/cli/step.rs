@@ -4,6 +4,7 @@ use claviger::error::Result;
 use claviger::journal::Actor;
 use claviger::rotation::{NextKey, Overrides, Plan, Request, Rotation, Step};
 
+use super::commands::as_typed;
 use super::output::escape;
 use super::{Context, Outcome};
 
@@ -93,7 +94,7 @@ pub(crate) fn preview(
         Some(next) => rotation.plan_generated(request, next)?,
         None => rotation.plan(request)?,
     };
-    let mut outcome = tell_preview(&rotation, plan, request.overrides)?;
+    let mut outcome = tell_preview(context, &rotation, plan, request.overrides)?;
     if next.is_some() {
         outcome = outcome.with_notes([
             "the key of this dry run was thrown away: the real one has another kid".to_owned(),
@@ -115,21 +116,26 @@ pub(crate) fn apply(
         Some(next) => rotation.generate(request, next)?,
         None => rotation.apply(request)?,
     };
-    tell_done(&rotation, plan)
+    tell_done(context, &rotation, plan)
 }
 
 /// The answer of a step that was done.
-fn tell_done(rotation: &Rotation, plan: Plan) -> Result<Outcome> {
+fn tell_done(context: &Context, rotation: &Rotation, plan: Plan) -> Result<Outcome> {
     let done = if plan.is_done() { "nothing to do" } else { "done" };
     let mut notes = notes_of(rotation);
     notes.extend(passed(&plan));
     notes.push(escape(&format!("{done}: {}", plan.command)));
     notes.extend(rotation.history().head().map(|head| format!("journal: {head}")));
-    let text = escape(&plan.to_string());
+    let text = as_typed(context.named.as_deref(), &escape(&plan.to_string()));
     Ok(Outcome::of(&rotation.report_done(plan), text)?.with_notes(notes))
 }
 
-fn tell_preview(rotation: &Rotation, plan: Plan, overrides: Overrides) -> Result<Outcome> {
+fn tell_preview(
+    context: &Context,
+    rotation: &Rotation,
+    plan: Plan,
+    overrides: Overrides,
+) -> Result<Outcome> {
     let mut text = plan.to_string();
     for gate in &plan.gates {
         let state = if overrides.pass(gate) { "passed" } else { "closed" };
@@ -139,7 +145,8 @@ fn tell_preview(rotation: &Rotation, plan: Plan, overrides: Overrides) -> Result
     notes.push("nothing was changed: this was a dry run".into());
     let report = rotation.report_preview(plan, overrides);
     let stopped = report.stopped_by.is_some();
-    Ok(Outcome::of(&report, escape(&text))?.with_notes(notes).with_exit(u8::from(stopped)))
+    let text = as_typed(context.named.as_deref(), &escape(&text));
+    Ok(Outcome::of(&report, text)?.with_notes(notes).with_exit(u8::from(stopped)))
 }
 
 fn notes_of(rotation: &Rotation) -> Vec<String> {

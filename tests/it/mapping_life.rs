@@ -534,6 +534,36 @@ fn realms_and_stores_choose_the_mapping() {
 }
 
 #[test]
+fn what_is_proposed_names_the_configuration_where_the_command_did() {
+    let shop = Workshop::new();
+    let run = |line: &str| {
+        let mut command = shop.command(&[]);
+        command.env_remove("CLAVIGER_CONFIG").args(line.split_whitespace());
+        let output = command.output().unwrap();
+        let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.code().unwrap(), told)
+    };
+    std::fs::rename(shop.config(), shop.path().join("other.toml")).unwrap();
+    let (code, told) = run(&format!("-c other.toml retire {ES256} a"));
+    let proposed = format!("claviger -c other.toml promote {ES256} b\n");
+    assert!(code == 1 && told.contains(&proposed), "{told}");
+    let (code, told) = run(&format!("-c other.toml promote {ES256} b"));
+    let (_, proposed) =
+        told.split_once("at once, and caches that are older refuse its tokens: claviger ").unwrap();
+    assert_eq!(code, 1);
+    assert_eq!(run(proposed.lines().next().unwrap()).0, 0, "{told}");
+    let (code, told) = run(&format!("-c other.toml stage {ES256} c"));
+    assert!(
+        code == 0 && told.contains(&format!("next: claviger -c other.toml promote {ES256} c, ")),
+        "{told}"
+    );
+    // Where it is found without being named, no command has to name it.
+    std::fs::rename(shop.path().join("other.toml"), shop.config()).unwrap();
+    let (_, told) = run(&format!("retire {ES256} b"));
+    assert!(told.contains(&format!("claviger promote {ES256} a\n")), "{told}");
+}
+
+#[test]
 fn what_it_means_that_a_key_acts_is_told_by_what_the_label_does() {
     let shop = Workshop::new();
     let opens = "app.open";
