@@ -76,7 +76,12 @@ impl From<Problem> for Answer {
         answer.content_type = "application/problem+json";
         (answer.status, answer.outcome) = (problem.http_status(), problem.code);
         if answer.status == StatusCode::UNAUTHORIZED {
-            answer.headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+            // RFC 6750 §3: never without a parameter; no error of what was not shown.
+            let challenge = match problem.shown {
+                true => "Bearer realm=\"claviger\", error=\"invalid_token\"",
+                false => "Bearer realm=\"claviger\"",
+            };
+            answer.headers.push((WWW_AUTHENTICATE, HeaderValue::from_static(challenge)));
         }
         let retry = problem.retry_after.map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds)));
         let allow = problem

@@ -171,19 +171,20 @@ impl<'a> Gate<'a> {
     ) -> Result<Identified, Problem> {
         let access = &self.snapshot.config().access;
         let mut lasts = true;
-        let shown = match bearer(headers)? {
+        let shown = match bearer(headers).map_err(Problem::of_shown)? {
             None => None,
             Some(text) => match access.by_api_key(text) {
                 Some(caller) => Some(caller),
                 None => {
                     lasts = false;
                     // It is long, and rare where requests come fast.
-                    Some(Box::pin(bearer::caller(self, text, slot)).await?)
+                    let caller = Box::pin(bearer::caller(self, text, slot)).await;
+                    Some(caller.map_err(Problem::of_shown)?)
                 }
             },
         };
         let found = match (connected, shown) {
-            (Some(one), Some(other)) if one != other => return Err(conflicting()),
+            (Some(one), Some(other)) if one != other => return Err(conflicting().of_shown()),
             (Some(one), _) | (None, Some(one)) => Some(one),
             (None, None) => access.anonymous(),
         };

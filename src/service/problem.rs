@@ -32,6 +32,9 @@ pub struct Problem {
     /// The methods that the path has (RFC 9110 §15.5.6).
     #[serde(skip)]
     pub(crate) allow: Option<Box<str>>,
+    /// Of a 401: the request showed a credential, which proves nobody.
+    #[serde(skip)]
+    pub(crate) shown: bool,
 }
 
 impl Problem {
@@ -42,7 +45,16 @@ impl Problem {
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
         let (status, detail) = (status.as_u16(), detail.into());
-        Self { status, code, detail, help: None, opens_at: None, retry_after: None, allow: None }
+        Self {
+            status,
+            code,
+            detail,
+            help: None,
+            opens_at: None,
+            retry_after: None,
+            allow: None,
+            shown: false,
+        }
     }
 
     pub(crate) fn with_help(mut self, help: impl Into<Cow<'static, str>>) -> Self {
@@ -61,6 +73,11 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", text).with_help(
             "show a client certificate, or `Authorization: Bearer` with an API key or a token",
         )
+    }
+
+    /// The same of a request that shows a credential in `Authorization`.
+    pub(crate) fn of_shown(self) -> Self {
+        Self { shown: true, ..self }
     }
 
     /// Somebody who may not do this; on a route of all labels, to none of them.

@@ -51,6 +51,14 @@ fn a_body_that_is_long_or_waits_is_not_read_and_the_connection_says_so() {
 }
 
 #[test]
+fn a_challenge_tells_a_wrong_credential_from_none() {
+    let running = Running::new(Access::default());
+    let challenge = |key| running.fetch("/metrics", key, &[]).header("www-authenticate").to_owned();
+    assert_eq!(challenge(None), r#"Bearer realm="claviger""#);
+    assert_eq!(challenge(Some("guess")), r#"Bearer realm="claviger", error="invalid_token""#);
+}
+
+#[test]
 fn a_parameter_that_the_path_has_not_is_refused_and_no_other_realm_answers() {
     let shop = Shop::new(&["sign", "read"]);
     let ask = |query: &str, key| {
