@@ -7,6 +7,7 @@ use super::gates::{self, Acting, Gate, LeftAlive, Situation};
 use super::mappings::{Kind, Mapping};
 use super::request::{in_realm, quoted};
 use super::steps::position;
+use crate::catalogue::LabelUse;
 use crate::clock::rfc3339;
 use crate::error::{Error, ErrorKind};
 use crate::journal::{MappedKey, MappingName, Record};
@@ -57,8 +58,19 @@ pub(super) fn consequences(
             );
         }
     }
+    lines.extend(shown_at_once(situation, after));
     lines.extend(next_step(situation, after));
     lines
+}
+
+/// Peers may encrypt to a key as soon as one process shows it, and another may not have loaded it yet.
+fn shown_at_once(situation: &Situation<'_>, after: &Keyring) -> Option<String> {
+    let receives = situation.set.uses().contains(&LabelUse::Decrypt);
+    situation.fresh().find(|key| receives && key.published)?;
+    let until = known_at(situation, after);
+    let until = until.map_or_else(String::new, |time| format!(" until {}", rfc3339(time)));
+    let early = Acting::Receives.early();
+    Some(format!("breaks{until}: the key set shows it at once, and {early}"))
 }
 
 /// A consequence, where a step changes several mappings.

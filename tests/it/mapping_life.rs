@@ -564,6 +564,33 @@ fn what_is_proposed_names_the_configuration_where_the_command_did() {
 }
 
 #[test]
+fn a_key_that_peers_may_encrypt_to_before_every_process_has_it_is_told() {
+    let shop = Workshop::new();
+    let opens = "app.open";
+    let configure = |publish: &str| {
+        let more = format!(
+            "[labels.\"app.open\"]\nuse = \"decrypt\"\nalgorithms = [\"ECDH-ES+A256KW\", \"A256GCM\"]\n\
+             publish = \"{publish}\"\n"
+        );
+        shop.configure("", &more);
+        shop.edit(
+            "[stores.keys.mappings]\n",
+            &format!("[stores.keys.mappings]\n\"{opens}\" = [\"c\"]\n"),
+        );
+        shop.rotation().plan(&Request::new(stage("d"), opens).unwrap()).unwrap().to_string()
+    };
+    let until = claviger::clock::rfc3339(shop.now() + Duration::from_secs(120));
+    let told = format!(
+        "breaks until {until}: the key set shows it at once, and processes that have not loaded it cannot open what is \
+         encrypted to it\n"
+    );
+    assert!(configure("all").contains(&told), "{}", configure("all"));
+    for publish in ["active", "none"] {
+        assert!(!configure(publish).contains("breaks"), "{}", configure(publish));
+    }
+}
+
+#[test]
 fn what_it_means_that_a_key_acts_is_told_by_what_the_label_does() {
     let shop = Workshop::new();
     let opens = "app.open";
