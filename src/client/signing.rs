@@ -68,7 +68,7 @@ pub struct Made {
 pub struct VerifyOptions {
     /// The payload of a token that comes without it.
     pub detached_payload: Option<Vec<u8>>,
-    /// The `typ` that it must have.
+    /// The `typ` that it must have, in its protected header.
     pub typ: Option<String>,
     /// What its claims must say; absent: they are not looked at.
     pub checks: Option<Checks>,

@@ -181,6 +181,11 @@ impl Header {
         }
     }
 
+    /// `typ`; one that is not protected is none: whoever has a token of another kind may add it (RFC 8725 §3.11).
+    pub(super) fn typ(&self) -> Result<Option<&str>, Reason> {
+        if self.is_protected("typ") { self.text("typ") } else { Ok(None) }
+    }
+
     /// The sender's public key of ECDH-ES (RFC 7518 §4.6.1.1).
     pub(super) fn ephemeral_key(&self) -> Result<Option<PublicParameters>, Reason> {
         let found = match self.content() {

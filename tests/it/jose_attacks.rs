@@ -512,3 +512,48 @@ fn rsa_keys_of_every_size_and_exponent() {
         assert!(sign::verify(&public, row(name), b"x", &signature).is_ok(), "{name}");
     }
 }
+
+/// What anybody may add to a token of another kind (RFC 8725 §3.11).
+#[test]
+fn a_typ_that_is_not_protected_is_none() {
+    let set = one_key();
+    for own in [None, Some("JWT")] {
+        let typ = own.map(Into::into);
+        let options = SignOptions {
+            serialization: Serialization::Flattened,
+            typ: typ.clone(),
+            ..SignOptions::default()
+        };
+        let token = jws::sign(&set, b"{}", &options).unwrap();
+        let expected = VerifyOptions { typ: Some("at+jwt"), ..VerifyOptions::default() };
+        let mut token: Value = serde_json::from_str(&token).unwrap();
+        assert!(jws::verify_json(&set, &token.to_string(), &expected).is_err());
+        token["header"] = json!({ "typ": "at+jwt" });
+        assert!(jws::verify_json(&set, &token.to_string(), &expected).is_err(), "{token}");
+
+        let options = EncryptOptions {
+            serialization: Serialization::Flattened,
+            typ,
+            ..EncryptOptions::default()
+        };
+        let token = jwe::encrypt(&set, b"{}", &options).unwrap();
+        let mut token: Value = serde_json::from_str(&token).unwrap();
+        if own.is_none() {
+            for part in ["header", "unprotected"] {
+                let mut token = token.clone();
+                token[part] = json!({ "typ": "at+jwt" });
+                let opened = jwe::decrypt_json(&set, &token.to_string()).unwrap();
+                assert!(opened.has_typ() && !opened.is_of_type("at+jwt"), "{token}");
+            }
+        } else {
+            token["unprotected"] = json!({ "typ": "at+jwt" });
+            assert!(jwe::decrypt_json(&set, &token.to_string()).is_err());
+        }
+    }
+    let options = SignOptions { serialization: Serialization::Flattened, ..SignOptions::default() };
+    let mut token: Value =
+        serde_json::from_str(&jws::sign(&set, b"{}", &options).unwrap()).unwrap();
+    token["header"] = json!({ "typ": "JWT" });
+    let found = jws::verify_json(&set, &token.to_string(), &VerifyOptions::default()).unwrap();
+    assert!(found.has_typ() && !found.is_of_type("JWT"));
+}

@@ -68,10 +68,10 @@ impl Decrypted {
     /// Whether its `typ` is this one, compared as [`super::jws::VerifyOptions::typ`] is.
     #[must_use]
     pub fn is_of_type(&self, typ: &str) -> bool {
-        matches!(self.header.text("typ"), Ok(Some(found)) if same_type(found, typ))
+        matches!(self.header.typ(), Ok(Some(found)) if same_type(found, typ))
     }
 
-    /// Whether its header has a `typ`.
+    /// Whether its header has a `typ`, protected or not.
     #[must_use]
     pub fn has_typ(&self) -> bool {
         self.header.contains("typ")

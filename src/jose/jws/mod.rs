@@ -49,7 +49,7 @@ pub struct SignOptions {
 pub struct VerifyOptions<'a> {
     /// The payload of a token that does not carry it.
     pub detached_payload: Option<&'a [u8]>,
-    /// The `typ` that the token must have, compared without case and without `application/`.
+    /// The `typ` that the token must have in its protected header, compared without case and without `application/`.
     pub typ: Option<&'a str>,
 }
 
@@ -71,10 +71,10 @@ impl Verified {
     /// Whether its `typ` is this one, compared as [`VerifyOptions::typ`] is.
     #[must_use]
     pub fn is_of_type(&self, typ: &str) -> bool {
-        matches!(self.header.text("typ"), Ok(Some(found)) if same_type(found, typ))
+        matches!(self.header.typ(), Ok(Some(found)) if same_type(found, typ))
     }
 
-    /// Whether its header has a `typ`.
+    /// Whether its header has a `typ`, protected or not.
     #[must_use]
     pub fn has_typ(&self) -> bool {
         self.header.contains("typ")

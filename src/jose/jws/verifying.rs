@@ -172,7 +172,7 @@ fn check_one(
         set.find_allowed(name, Operation::Sign).ok_or("the label does not allow the algorithm")?;
     let kid = header.kid(set)?;
     if let Some(expected) = options.typ
-        && !header.text("typ")?.is_some_and(|typ| same_type(typ, expected))
+        && !header.typ()?.is_some_and(|typ| same_type(typ, expected))
     {
         return Err("the token is of another typ");
     }

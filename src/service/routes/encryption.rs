@@ -120,12 +120,12 @@ struct DecryptRequest<'b> {
     /// The token.
     #[serde(borrow)]
     token: Token<'b>,
-    /// The `typ` that it must have.
+    /// The `typ` that it must have, in its protected header.
     typ: Option<Text<'b>>,
     /// How the plaintext is answered.
     #[serde(default, rename = "as")]
     form: Form,
-    /// Answers the header as well.
+    /// Answers the header as well; of a JSON form with the members that are not protected, which anybody may add.
     #[serde(default)]
     header: bool,
 }

@@ -158,14 +158,14 @@ struct VerifyRequest<'b> {
     payload: Option<Text<'b>>,
     /// The detached payload as text.
     text: Option<Text<'b>>,
-    /// The `typ` that it must have.
+    /// The `typ` that it must have, in its protected header.
     typ: Option<Text<'b>>,
     /// What its claims must say; absent: they are not looked at.
     checks: Option<Checks>,
     /// How the payload is answered.
     #[serde(default, rename = "as")]
     form: Form,
-    /// Answers the header as well.
+    /// Answers the header as well; of a JSON form with the members that are not protected, which anybody may add.
     #[serde(default)]
     header: bool,
 }
