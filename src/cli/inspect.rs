@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use claviger::error::{ErrorKind, Result};
-use claviger::key_tools::{self, Inspection, OpenOptions};
+use claviger::key_tools::{self, EntryDescription, Inspection, OpenOptions};
 use claviger::secret::SecretBytes;
 
 use super::password_input::{EntryPassword, StorePassword, prompt, read_input};
@@ -30,8 +30,17 @@ pub(crate) struct Args {
 pub(crate) fn run(_: &Context, args: &Args) -> Result<Outcome> {
     let bytes = read_input(&args.file, key_tools::MAX_FILE_BYTES)?;
     let facts = with_passwords(&bytes, args).map_err(|error| error.with_file(&args.file))?;
-    let notes: Vec<String> =
+    let mut notes: Vec<String> =
         facts.warnings.iter().map(|text| format!("warning: {}", output::escape(text))).collect();
+    let shut = ErrorKind::WrongPassword.code();
+    let is_shut =
+        |entry: &EntryDescription| entry.error.as_ref().is_some_and(|error| error.code == shut);
+    if facts.entries.iter().any(is_shut) {
+        notes.push(
+            "help: name the password of the entries: --entry-password-file or --entry-password-env"
+                .into(),
+        );
+    }
     Ok(Outcome::of(&facts, describe(&facts))?.with_notes(notes))
 }
 

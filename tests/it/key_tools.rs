@@ -319,6 +319,27 @@ fn import_asks_for_the_password_that_does_not_fit() {
 }
 
 #[test]
+fn inspect_says_how_to_open_entries_under_another_password() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("old.jks");
+    let store = store.to_str().unwrap();
+    keytool(&["-genkeypair", "-alias", "ec", "-keyalg", "EC", "-dname", "CN=x"], store, "JKS");
+    let help = "help: name the password of the entries: --entry-password-file";
+    let open = |entry: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_claviger"));
+        command.args(["inspect", store, "--store-password-env", "STORE"]).env("STORE", PASSWORD);
+        let output = command.args(["--entry-password-env", "ENTRY"]).env("ENTRY", entry).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap().contains(help)
+    };
+    assert!(!open(PASSWORD));
+    keytool(&["-keypasswd", "-alias", "ec", "-new", "of-the-entry"], store, "JKS");
+    assert!(open(PASSWORD));
+    assert!(!open("of-the-entry"));
+}
+
+#[test]
 fn no_keystore_is_written_under_an_empty_password() {
     let dir = tempfile::tempdir().unwrap();
     let [store, pem, file] = ["new.p12", "key.pem", "pw"].map(|name| dir.path().join(name));
