@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::{Action, Event, GENESIS, MappedKey, MappingName, Record, chain};
+use crate::clock::to_unix;
 use crate::label::{LabelName, Realm, StoreName};
 
 /// Every readable record of a journal, oldest first.
@@ -260,11 +261,11 @@ impl History {
         timed.filter_map(|(time, record)| Some((time, *record.lifetimes.get(label)?)))
     }
 
-    /// How often the usage file had been written when a record last said so, and when that was.
+    /// How often the usage file had been written when a record last said so, and the second of that.
     #[must_use]
-    pub fn usage_writes(&self) -> Option<(u64, SystemTime)> {
+    pub fn usage_writes(&self) -> Option<(u64, u64)> {
         let mut records = self.records.iter().rev();
-        records.find_map(|record| Some((record.usage_writes?, record.time)))
+        records.find_map(|record| Some((record.usage_writes?, to_unix(record.time))))
     }
 
     /// When the usage file was last found to be an older copy, reckoned as in [`History::spans`]: what was made before

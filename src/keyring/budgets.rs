@@ -1,13 +1,14 @@
-//! What `check` says of the uses of keys: that they cannot be read, and which keys have used half of the messages
-//! that random nonces allow, or all.
+//! What `check` says of the uses of keys: that they cannot be read, or are those of an older time, and which keys have
+//! used half of the messages that random nonces allow, or all.
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::journal::Journal;
 use crate::keyring::keyset::LabelKey;
 use crate::keyring::snapshot::Snapshot;
 use crate::label::LabelName;
 use crate::problem::{Location, Problem};
-use crate::usage::Reading;
+use crate::usage::{Reading, Reports};
 
 /// A warning for each alias of such a key, where it is mapped; or an error if nobody can read what was used:
 /// then nothing is made.
@@ -17,7 +18,7 @@ pub(crate) fn check(config: &Config, snapshot: Option<&Snapshot>, usage: &Readin
         Ok(None) => return Vec::new(),
         Err(error) => return vec![unread(&error)],
     };
-    let mut found = Vec::new();
+    let mut found: Vec<Problem> = older_copy(config, &reports).into_iter().collect();
     let Some(snapshot) = snapshot else { return found };
     for ((label, realm), set) in snapshot.labels() {
         for key in set.keys().iter().filter(|key| key.realm.as_ref() == realm) {
@@ -34,6 +35,18 @@ pub(crate) fn check(config: &Config, snapshot: Option<&Snapshot>, usage: &Readin
         }
     }
     found
+}
+
+/// That the usage file was written less often than the journal knows. A journal that cannot be read is told elsewhere.
+fn older_copy(config: &Config, reports: &Reports) -> Option<Problem> {
+    let state_dir = config.keyring.state_dir.as_deref()?;
+    let history = Journal::of(state_dir).read().ok()?;
+    history.usage_writes().filter(|known| reports.is_older_than(*known))?;
+    let text = format!("{}: the usage file is an older copy", state_dir.display());
+    Some(Problem::warning("state_altered", text).with_help(
+        "what was made since is recorded nowhere: every key counts as used until the next step of a rotation, which \
+         records it; let new AES-GCM keys act",
+    ))
 }
 
 fn unread(error: &Error) -> Problem {

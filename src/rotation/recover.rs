@@ -5,7 +5,6 @@ use std::time::SystemTime;
 
 use super::volume_steps::recorded_files;
 use super::{Rotation, announce, mappings, noticed, versions};
-use crate::clock::to_unix;
 use crate::error::Result;
 use crate::journal::tombstones::Tombstones;
 use crate::journal::{
@@ -203,20 +202,17 @@ impl Rotation {
     }
 }
 
-/// A record of a usage file that was written less often than the journal knows. One that was made since, in the place of
-/// one that was lost, knows by itself what it lacks.
+/// A record of a usage file that was written less often than the journal knows.
 pub(super) fn older_usage(
     history: &History,
     reports: &Reports,
     actor: &Actor,
     now: SystemTime,
 ) -> Option<Record> {
-    let (known, then) = history.usage_writes()?;
-    let is_new = reports.made_after_loss().is_some_and(|until| until >= to_unix(then));
-    let writes = reports.writes().filter(|writes| *writes < known && !is_new)?;
+    let known = history.usage_writes().filter(|known| reports.is_older_than(*known))?;
     let mut record = noticed(Action::Recover, actor, now);
-    record.detail = Some(Record::older_usage(known));
-    record.usage_writes = Some(writes);
+    record.detail = Some(Record::older_usage(known.0));
+    record.usage_writes = reports.writes();
     Some(record)
 }
 

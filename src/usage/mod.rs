@@ -221,11 +221,13 @@ impl Reports {
         self.writes
     }
 
-    /// Until when uses may be recorded nowhere, if the file was made in the place of one that was lost.
+    /// Whether the file is an older copy of one that had been written so often at this second. One that was made since, in
+    /// the place of one that was lost, knows by itself what it lacks.
     #[must_use]
-    pub fn made_after_loss(&self) -> Option<u64> {
-        let of_file = self.records.as_ref()?.get(&Subject::default())?;
-        Some(of_file.lost_until).filter(|until| *until > 0)
+    pub fn is_older_than(&self, (known, then): (u64, u64)) -> bool {
+        let of_file = self.records.as_ref().and_then(|all| all.get(&Subject::default()));
+        let is_new = of_file.is_some_and(|of_file| of_file.lost_until >= then);
+        !is_new && self.writes.is_some_and(|writes| writes < known)
     }
 
     fn of_subject(&self, subject: &Subject) -> KeyReport {

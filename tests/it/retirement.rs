@@ -587,9 +587,12 @@ fn an_older_copy_of_the_usage_file_is_seen_by_what_the_journal_knows() {
         lives.of_key(&set, &set.keys()[1]).safe_after.unwrap()
     };
     assert_eq!(safe_after(), Some(until));
+    let check = || String::from_utf8(shop.run(&["check"]).stdout).unwrap();
+    assert!(check().contains("state: the usage file is an older copy"), "{}", check());
     let refused = shop.apply(retire("a"), ES256).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::StillInUse);
     assert!(refused.message().contains(&claviger::clock::rfc3339(until)), "{refused}");
+    assert!(!check().contains("older copy"), "{}", check());
     assert_eq!(safe_after(), Some(until));
     let found = |history: &claviger::journal::History| {
         let recovered = history.records.iter().filter(|one| one.action == Action::Recover);
