@@ -29,8 +29,8 @@ struct Issuer {
     keys: RemoteKeys,
     /// Who waits for an answer, without a slot: those are for others meanwhile.
     waiting: Semaphore,
-    /// One waits in a thread, the others for that one.
-    turn: Semaphore,
+    /// One waits in a thread, the others for that one. It is the thread's: whoever asked may go away meanwhile.
+    turn: Arc<Semaphore>,
 }
 
 /// Requests that wait for one issuer at once.
@@ -83,7 +83,7 @@ impl Issuers {
             limits: limits.clone(),
             min_rsa_bits: *min_rsa_bits,
             waiting: Semaphore::new(WAITING),
-            turn: Semaphore::new(1),
+            turn: Arc::new(Semaphore::new(1)),
         });
         all.push(Arc::clone(&issuer));
         Ok(issuer)
@@ -95,15 +95,19 @@ impl Issuer {
     async fn wait(self: Arc<Self>, kid: Option<String>) -> Result<Arc<KeySet>> {
         let busy = |why: &str| Error::new(ErrorKind::StoreUnavailable, why.to_owned());
         let _place = self.waiting.try_acquire().map_err(|_| busy("too many wait for it"))?;
-        let _turn = self.turn.acquire().await.map_err(|_| busy("the service ends"))?;
+        let turn = Arc::clone(&self.turn).acquire_owned().await;
+        let turn = turn.map_err(|_| busy("the service ends"))?;
         // Who had the turn before may have brought what is asked for.
         if let Some(answer) = self.keys.at_hand(kid.as_deref()) {
             return answer;
         }
         let keys = self.keys.clone();
-        let fetched = tokio::task::spawn_blocking(move || match kid {
-            Some(kid) => keys.keys_for(&kid),
-            None => keys.keys(),
+        let fetched = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            match kid {
+                Some(kid) => keys.keys_for(&kid),
+                None => keys.keys(),
+            }
         });
         fetched.await.unwrap_or_else(|_| Err(busy("the service ends")))
     }

@@ -1,11 +1,13 @@
 //! Limits and hostile clients: each is cut off or told no, and the next request is answered.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claviger::atomic::Lock;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::process::{BOTH, Home, LONG, PLAIN, Served};
 use crate::shop::Shop;
@@ -256,6 +258,31 @@ fn a_caller_whose_bodies_do_not_come_leaves_room_for_the_others() {
     } {
         assert!(Instant::now() < until);
     }
+}
+
+#[test]
+fn who_goes_away_while_an_issuer_is_silent_leaves_no_thread_behind() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let home = Home::new(&format!(
+        "{PLAIN}\n[[callers]]\nname = \"ci\"\ntoken = {{ issuer = \"https://ci.example\", audience = \"claviger\", \
+         subject = \"deploy\", jwks_url = \"http://{}/jwks\", algorithms = [\"ES256\"] }}\n",
+        silent.local_addr().unwrap()
+    ));
+    let served = home.serve();
+    let encode = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let claims = json!({ "iss": "https://ci.example", "aud": "claviger", "sub": "deploy" });
+    // Nobody signed it.
+    let token = format!("{}.{}.AAAA", encode(json!({ "alg": "ES256" })), encode(claims));
+    let ask = format!("GET /metrics HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\r\n");
+    for _ in 0..100 {
+        let mut stream = served.connect();
+        stream.write_all(ask.as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let threads = std::fs::read_dir(format!("/proc/{}/task", served.id())).unwrap().count();
+    let processors = std::thread::available_parallelism().unwrap().get();
+    assert!(threads < 2 * processors + 20, "{threads}");
+    assert!(served.is_well());
 }
 
 #[test]
