@@ -95,7 +95,8 @@ impl Spent {
         now: SystemTime,
     ) -> Result<bool> {
         let (id, now) = (id_in(realm, token), to_unix(now));
-        if self.lock().tokens.contains_key(&id) {
+        // Who had it before may still wait for the disk, or in vain.
+        if self.disk == Disk::Left && self.lock().tokens.contains_key(&id) {
             return Ok(false);
         }
         let Some(path) = &self.file else { return self.lock().add(id, end, now) };
@@ -105,7 +106,7 @@ impl Spent {
         let is_new = file.metadata().is_ok_and(|there| there.len() == 0);
         let added = self.append(&file, path, (id, end), now);
         atomic::unlock(&file);
-        let forced = matches!((&added, self.disk), (Ok(true), Disk::Forced));
+        let forced = added.is_ok() && self.disk == Disk::Forced;
         let own = forced.then(|| file.try_clone()).transpose().map_err(failed)?;
         *turn = Some(file);
         // Others are not to wait for the disk.
@@ -364,6 +365,19 @@ mod tests {
         assert!(first(&again, "c", 100, 0) && !first(&one, "c", 100, 0));
         let mode = fs::metadata(state.join(FILE)).unwrap().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_is_known_but_not_on_disk_is_not_told_as_if_it_were() {
+        let folder = tempfile::tempdir().unwrap();
+        // Nothing there is ever forced to disk.
+        std::os::unix::fs::symlink("/dev/null", folder.path().join(FILE)).unwrap();
+        let add = |disk: Disk| {
+            let spent = Spent::of(Some(folder.path()), FILE, disk);
+            [(); 2].map(|()| spent.add(None, &sha256(b"a"), 100, at(0)).ok())
+        };
+        assert_eq!(add(Disk::Left), [Some(true), Some(false)]);
+        assert_eq!(add(Disk::Forced), [None, None]);
     }
 
     #[test]
