@@ -17,17 +17,40 @@ use super::{Container, ContainerType, Entry, Limits, Material, Passwords};
 /// [`ErrorKind::Damaged`] if it is none of these; [`ErrorKind::WrongPassword`] for an encrypted key that
 /// the store password does not open.
 pub fn read(bytes: &[u8], passwords: &Passwords<'_>, limits: &Limits) -> Result<Container> {
+    let mut warnings = Vec::new();
     let entry = if is_certificate(bytes) {
         Entry { chain: vec![bytes.to_vec()], ..Entry::new("1", Material::Certificate) }
     } else if is_encrypted_private_key(bytes) {
         let password = passwords.entry.or(passwords.store).ok_or_else(no_password)?;
-        Entry::new("1", Material::PrivateKey(decrypt(bytes, password, &WorkLeft::new(limits))?))
+        let opened = decrypt(bytes, password, &WorkLeft::new(limits))?;
+        warnings.extend(opened.warning());
+        Entry::new("1", Material::PrivateKey(opened.key))
     } else if let Some(public) = public_key(bytes) {
         Entry::new("1", Material::PublicKey(public))
     } else {
         Entry::new("1", Material::PrivateKey(private_key(bytes)?))
     };
-    Ok(Container { container_type: ContainerType::Der, entries: vec![entry], warnings: Vec::new() })
+    Ok(Container { container_type: ContainerType::Der, entries: vec![entry], warnings })
+}
+
+/// A private key that was encrypted.
+pub(super) struct Opened {
+    pub(super) key: SecretBytes,
+    /// The legacy algorithms that it was encrypted with.
+    legacy: Vec<&'static str>,
+}
+
+impl Opened {
+    /// What the operator should know.
+    pub(super) fn warning(&self) -> Option<String> {
+        let names = self.legacy.join(", ");
+        (!self.legacy.is_empty()).then(|| {
+            format!(
+                "a private key is encrypted with legacy algorithms ({names}): convert it with \
+                 openssl pkcs8 -topk8 -in FILE -out NEW"
+            )
+        })
+    }
 }
 
 /// Decrypts an EncryptedPrivateKeyInfo (RFC 5958 §3) and checks that a PrivateKeyInfo came out.
@@ -35,21 +58,21 @@ pub(super) fn decrypt(
     encrypted: &[u8],
     password: &crate::secret::SecretString,
     work: &WorkLeft,
-) -> Result<SecretBytes> {
+) -> Result<Opened> {
     let scrypt = pkcs8::EncryptedPrivateKeyInfoRef::try_from(encrypted).ok().filter(|info| {
         info.encryption_algorithm.pbes2().is_some_and(|scheme| scheme.kdf.scrypt().is_some())
     });
-    let plain = match scrypt {
+    let opened = match scrypt {
         Some(info) => {
             bound_scrypt(&info, work)?;
             // EXPOSE: the key derivation reads the password.
             let document = info.decrypt(password.expose_secret()).map_err(|_| wrong_password())?;
-            SecretBytes::from_slice(document.as_bytes())
+            Opened { key: SecretBytes::from_slice(document.as_bytes()), legacy: Vec::new() }
         }
         None => decrypt_pbe(encrypted, password, work)?,
     };
     // EXPOSE: the shape alone is looked at.
-    if is_private_key_info(plain.expose_secret()) { Ok(plain) } else { Err(wrong_password()) }
+    if is_private_key_info(opened.key.expose_secret()) { Ok(opened) } else { Err(wrong_password()) }
 }
 
 /// Everything but scrypt is read as in PKCS#12.
@@ -57,7 +80,7 @@ fn decrypt_pbe(
     encrypted: &[u8],
     password: &crate::secret::SecretString,
     work: &WorkLeft,
-) -> Result<SecretBytes> {
+) -> Result<Opened> {
     let limits = Limits {
         max_iterations: work.each,
         max_total_iterations: work.left(),
@@ -66,11 +89,10 @@ fn decrypt_pbe(
     let mut spent = super::pbe::Work::new(&limits);
     let plain = super::pbe::decrypt_private_key_info(encrypted, password, &mut spent);
     work.take(spent.spent());
-    plain.map_err(
-        |error| {
-            if error.kind() == ErrorKind::WrongPassword { wrong_password() } else { error }
-        },
-    )
+    let legacy = spent.legacy;
+    plain.map(|key| Opened { key, legacy }).map_err(|error| {
+        if error.kind() == ErrorKind::WrongPassword { wrong_password() } else { error }
+    })
 }
 
 /// A PrivateKeyInfo from PKCS#8, PKCS#1 or SEC1 DER.

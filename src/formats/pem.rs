@@ -262,7 +262,9 @@ impl Found {
             "EC PRIVATE KEY" => converted(der::sec1_to_pkcs8(body, parameters), opened.is_some())?,
             "ENCRYPTED PRIVATE KEY" => {
                 let password = password.ok_or_else(no_password)?;
-                Material::PrivateKey(der::decrypt(body, password, work)?)
+                let opened = der::decrypt(body, password, work)?;
+                opened.warning().into_iter().for_each(|text| self.warn(text));
+                Material::PrivateKey(opened.key)
             }
             "AES SECRET KEY" => secret_key(SecretKeyType::Aes, body),
             "HMAC SECRET KEY" => secret_key(SecretKeyType::Hmac, body),

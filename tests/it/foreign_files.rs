@@ -115,6 +115,10 @@ fn encrypted_pem_keys_of_openssl_open_in_every_scheme() {
         run(folder, "openssl", &[&base[..], &scheme, &rest].concat());
         let got = inspect(folder, "enc.pem", PASSWORD);
         assert_eq!(got["entries"][0]["spki_sha256"], spki.as_str(), "{scheme:?}: {got}");
+        let told = got["warnings"].to_string().contains("encrypted with legacy algorithms (");
+        let old = ["-v1", "des", "des3", "rc2-cbc"];
+        let legacy = scheme.iter().any(|one| old.contains(one));
+        assert_eq!(told, legacy, "{scheme:?}: {got}");
         let wrong = inspect(folder, "enc.pem", "other");
         assert_eq!(wrong["error"]["code"], "wrong_password", "{scheme:?}: {wrong}");
     }
