@@ -5,11 +5,13 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use claviger::Keyring;
+use claviger::clock::Clock;
 use claviger::error::ErrorKind;
 use claviger::tls::client_auth::{check_bound, check_pinned, confirmation};
-use claviger::tls::{ClientTrust, Identity, ServerTrust};
+use claviger::tls::{Admission, ClientTrust, Identity, ServerTrust};
 use openssl::asn1::Asn1Time;
 use openssl::bn::BigNum;
 use openssl::ec::{EcGroup, EcKey};
@@ -20,7 +22,7 @@ use openssl::rsa::Rsa;
 use openssl::x509::extension::{BasicConstraints, ExtendedKeyUsage, SubjectAlternativeName};
 use openssl::x509::{X509, X509NameBuilder};
 use rustls::crypto::ring::default_provider;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection, StreamOwned};
 
 use crate::remote_keys::{Server, ok};
@@ -34,6 +36,17 @@ pub(crate) fn ec(nid: Nid) -> PKey<Private> {
 
 /// A certificate of an issuer, or of itself; `purpose` is `ca`, `server` or `client`.
 fn issue(key: PKey<Private>, name: &str, purpose: &str, issuer: Option<&Pair>) -> Pair {
+    issue_for(400, key, name, purpose, issuer)
+}
+
+/// The same for some days.
+fn issue_for(
+    days: u32,
+    key: PKey<Private>,
+    name: &str,
+    purpose: &str,
+    issuer: Option<&Pair>,
+) -> Pair {
     let mut subject = X509NameBuilder::new().unwrap();
     subject.append_entry_by_text("CN", name).unwrap();
     let subject = subject.build();
@@ -46,7 +59,7 @@ fn issue(key: PKey<Private>, name: &str, purpose: &str, issuer: Option<&Pair>) -
     builder.set_issuer_name(issuer.map_or(&*subject, |one| one.1.subject_name())).unwrap();
     builder.set_pubkey(&key).unwrap();
     builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
-    builder.set_not_after(&Asn1Time::days_from_now(400).unwrap()).unwrap();
+    builder.set_not_after(&Asn1Time::days_from_now(days).unwrap()).unwrap();
     if purpose == "ca" {
         builder.append_extension(BasicConstraints::new().critical().ca().build().unwrap()).unwrap();
     } else {
@@ -294,6 +307,23 @@ fn clients_are_let_in_by_the_anchors_of_the_moment() {
     keyring.reload().unwrap();
     assert!(!s_client(&house, port, &["-cert", "good.pem", "-key", "good.pem"]).0);
     assert!(s_client(&house, port, &["-cert", "foreign.pem", "-key", "foreign.pem"]).0);
+}
+
+#[test]
+fn a_client_is_let_in_as_long_as_those_hold_that_stand_between_it_and_the_anchor() {
+    let house = House::new();
+    let p256 = || ec(Nid::X9_62_PRIME256V1);
+    let between = issue_for(10, p256(), "between", "ca", Some(&house.ca));
+    let leaf = issue(p256(), "client", "client", Some(&between));
+    let trust = ClientTrust::new(house.open().label("app.anchors").unwrap()).unwrap();
+    let chain = [&leaf, &between].map(|one| CertificateDer::from(one.1.to_der().unwrap()));
+    let admitted = Admission::begin(Arc::new(trust)).of(&chain);
+    let in_days = |days: u64| Clock::system().now() + Duration::from_secs(days * 86_400);
+    assert!(admitted.check(in_days(1)).is_ok());
+    assert!(admitted.check(in_days(11)).is_err());
+    assert!(admitted.check(in_days(12)).is_err());
+    // The clock goes back.
+    assert!(admitted.check(in_days(1)).is_ok());
 }
 
 #[test]
