@@ -355,8 +355,8 @@ fn a_certificate_says_who_the_client_is_and_which_tokens_are_its_own() {
     let server = house.leaf(p256(), "server", "server");
     let label = house.open().label("app.anchors").unwrap();
     let trust = ClientTrust::new(label.clone()).unwrap();
-    let now = claviger::clock::Clock::system().now();
-    let day = std::time::Duration::from_secs(86_400);
+    let now = Clock::system().now();
+    let day = Duration::from_secs(86_400);
     assert!(trust.check(&der(&good), &[], now).is_ok());
     for (leaf, at) in [(&good, now + day * 500), (&good, now - day * 2), (&server, now)] {
         let error = trust.check(&der(leaf), &[], at).unwrap_err();
