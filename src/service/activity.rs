@@ -34,6 +34,8 @@ pub(super) struct Activity {
     head: AtomicU64,
     /// HTTP/2 sends frames that are no requests: its heads are not told apart.
     multiplexed: AtomicBool,
+    /// The service ends: the next answer is the last.
+    leaves: AtomicBool,
     /// Another connection needs its place.
     gives_up: AtomicBool,
     told: Notify,
@@ -53,6 +55,7 @@ impl Activity {
             read: AtomicU64::new(0),
             head: AtomicU64::new(0),
             multiplexed: AtomicBool::new(false),
+            leaves: AtomicBool::new(false),
             gives_up: AtomicBool::new(false),
             told: Notify::new(),
         }
@@ -69,6 +72,23 @@ impl Activity {
     pub(super) fn silent_since(&self) -> Option<u64> {
         let busy = self.running.load(Ordering::Relaxed) > 0 || self.gives_up();
         (!busy).then(|| self.start_millis + self.rests_since())
+    }
+
+    /// Whether it is of HTTP/1, has been answered and waits for another request.
+    pub(super) fn is_between_requests(&self) -> bool {
+        self.answered.load(Ordering::Relaxed) > 0
+            && self.running.load(Ordering::Relaxed) == 0
+            && !self.multiplexed.load(Ordering::Relaxed)
+    }
+
+    /// Has the next answer be the last.
+    pub(super) fn leave(&self) {
+        self.leaves.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that is so.
+    pub(super) fn leaves(&self) -> bool {
+        self.leaves.load(Ordering::Relaxed)
     }
 
     /// Tells the connection to end.

@@ -1,13 +1,16 @@
 //! Connections: accepted, shaken hands with, served until both sides are done.
 
 use std::convert::Infallible;
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Poll, Waker, ready};
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -135,11 +138,15 @@ async fn connection(
     let answer = {
         let (service, activity) = (service.clone(), Arc::clone(&activity));
         let peer = Arc::clone(&peer);
-        service_fn(move |request| {
+        service_fn(move |request: Request<Incoming>| {
             let (service, peer) = (service.clone(), Arc::clone(&peer));
-            let running = activity.begin();
+            let (activity, running) = (Arc::clone(&activity), activity.begin());
+            let says_so = request.version() < hyper::Version::HTTP_2;
             async move {
-                let answer = dispatch::answer(&service, &peer, request).await;
+                let mut answer = dispatch::answer(&service, &peer, request).await;
+                if says_so && activity.leaves() {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
                 drop(running);
                 Ok::<_, Infallible>(answer)
             }
@@ -149,6 +156,7 @@ async fn connection(
     let mut served = pin!(http.serve_connection(stream, answer));
     let mut patience = Patience::new(&activity, limits.header_timeout);
     let (mut certificate_counts, mut keeps_its_place) = (true, true);
+    let mut last_request = LastRequest::default();
     let glance = phase.clone();
     loop {
         let next = patience.watch(served.as_mut());
@@ -172,7 +180,15 @@ async fn connection(
                     return;
                 }
             }
+            () = last_request.over(), if last_request.is_awaited() => {
+                last_request = LastRequest::default();
+                served.as_mut().graceful_shutdown();
+            }
             changed = changed => match (changed, *phase.borrow_and_update()) {
+                (Ok(()), Phase::Draining) if activity.is_between_requests() => {
+                    activity.leave();
+                    last_request = LastRequest::awaited();
+                }
                 (Ok(()), Phase::Draining) => served.as_mut().graceful_shutdown(),
                 (Ok(()), Phase::Serving) => {}
                 _ => return,
@@ -258,6 +274,32 @@ impl<'a> Patience<'a> {
             }
         })
         .await;
+    }
+}
+
+/// The request that may be on its way on a connection of HTTP/1 that rests when the service ends: closed at once, it would
+/// be answered with nothing. HTTP/2 tells its clients up to which request it answers.
+#[derive(Debug, Default)]
+struct LastRequest(Option<Pin<Box<Sleep>>>);
+
+/// More than a request needs from a client that asks one after the other.
+const ON_ITS_WAY: Duration = Duration::from_millis(300);
+
+impl LastRequest {
+    fn awaited() -> Self {
+        Self(Some(Box::pin(sleep(ON_ITS_WAY))))
+    }
+
+    const fn is_awaited(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Until it does not come any more.
+    async fn over(&mut self) {
+        match &mut self.0 {
+            Some(over) => over.await,
+            None => pending().await,
+        }
     }
 }
 

@@ -48,7 +48,7 @@ fn requests_that_run_are_answered_after_sigterm() {
         served.wait_for("stopping");
         let mut rest = Vec::new();
         idle.read_to_end(&mut rest).unwrap();
-        assert!(served.runs() && rest.is_empty(), "the idle connection ends at once");
+        assert!(served.runs() && rest.is_empty(), "the idle connection ends soon");
         slow.write_all(BODY.as_bytes()).unwrap();
         let mut text = String::new();
         slow.read_to_string(&mut text).unwrap();
@@ -56,6 +56,37 @@ fn requests_that_run_are_answered_after_sigterm() {
         served.wait_for("stopped");
         assert!(served.ended().success());
     }
+}
+
+/// Its next request may be on its way.
+#[test]
+fn a_connection_that_rests_is_answered_once_more_after_sigterm() {
+    let home = Home::new(PLAIN);
+    let mut served = home.serve();
+    let mut stream = served.connect();
+    let mut ask = || {
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"ok\n") {
+            let mut byte = [0];
+            assert_eq!(stream.read(&mut byte).unwrap(), 1, "it is closed");
+            answer.extend(byte);
+        }
+        String::from_utf8(answer).unwrap()
+    };
+    assert!(!ask().contains("connection: close"));
+    served.signal("TERM");
+    served.wait_for("stopping");
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    assert!(ask().contains("connection: close"));
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    assert!(served.ended().success());
+    // Nobody waits for long for who says nothing.
+    let mut served = home.serve();
+    let mut silent = served.connect();
+    silent.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    served.signal("TERM");
+    assert!(served.ended().success());
 }
 
 #[test]
