@@ -120,7 +120,9 @@ impl Lives {
 
     fn report(&self, label: &LabelName, realm: Option<&Realm>, thumbprint: &str) -> KeyReport {
         let reports = self.reports.as_ref();
-        reports.map_or_else(KeyReport::default, |reports| reports.of(label, realm, thumbprint))
+        reports.map_or_else(KeyReport::default, |reports| {
+            report(reports, &self.snapshot, (label, realm), thumbprint)
+        })
     }
 
     /// One key of a set.
@@ -187,6 +189,25 @@ impl Lives {
         let report = self.report(label, realm, thumbprint.unwrap_or_default());
         Some(GoneKey { alias: key.alias.clone(), phase, since, report })
     }
+}
+
+/// What is known of the uses of a key in one scope, and until when what it made elsewhere lives that is read there now: of
+/// a realm or a label that had a mapping of its own before.
+pub(super) fn report(
+    reports: &Reports,
+    snapshot: &Snapshot,
+    (label, realm): (&LabelName, Option<&Realm>),
+    thumbprint: &str,
+) -> KeyReport {
+    let is_here = |set: &Arc<KeySet>| {
+        let mut keys = set.keys().iter();
+        set.label() == label
+            && keys.any(|key| key.key.thumbprint() == thumbprint && key.realm.as_ref() == realm)
+    };
+    reports.along((label, realm), thumbprint, |label, realm| {
+        snapshot.find_along(realm, label).is_some_and(is_here)
+            || snapshot.find_fallback(realm, label).is_some_and(is_here)
+    })
 }
 
 /// What a verdict about a key of this set, which had these places and uses in one scope, rests on.

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::life::{terms, time};
+use super::life::{self, terms, time};
 use super::{Plan, Request, Rotation};
 use crate::atomic;
 use crate::clock::rfc3339;
@@ -95,8 +95,10 @@ impl Rotation {
         key: &MappedKey,
     ) -> Option<Result<KeyReport>> {
         let thumbprint = key.thumbprint.as_deref()?;
-        let usage = self.keyring.usage();
-        Some(usage.report(&mapping.label, mapping.realm.as_ref(), thumbprint))
+        let scope = (&mapping.label, mapping.realm.as_ref());
+        let reports = self.keyring.usage().reports();
+        let snapshot = self.keyring.snapshot();
+        Some(reports.map(|reports| life::report(&reports, &snapshot, scope, thumbprint)))
     }
 
     /// Before keys leave: keeps their public halves, and stops whoever makes things with them. What is forced

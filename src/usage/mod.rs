@@ -214,6 +214,26 @@ impl Reports {
         self.of_subject(&subject(label, realm, thumbprint))
     }
 
+    /// As [`Reports::of`]; what the key made behind other labels and in other realms lives on in it where `reads` says that
+    /// it is read here now.
+    #[must_use]
+    pub fn along(
+        &self,
+        (label, realm): (&LabelName, Option<&Realm>),
+        thumbprint: &str,
+        reads: impl Fn(&LabelName, Option<&Realm>) -> bool,
+    ) -> KeyReport {
+        let own = subject(label, realm, thumbprint);
+        let mut report = self.of_subject(&own);
+        let subjects = self.records.iter().flat_map(HashMap::keys);
+        for other in subjects.filter(|other| other.thumbprint == thumbprint && **other != own) {
+            if other.label.as_ref().is_some_and(|label| reads(label, other.realm.as_ref())) {
+                report.outlive(&self.of_subject(other));
+            }
+        }
+        report
+    }
+
     /// How often the file had been written: it only grows, unless an older copy is put in its place. `None`: there is
     /// no file.
     #[must_use]

@@ -612,3 +612,51 @@ fn an_older_copy_of_the_usage_file_is_seen_by_what_the_journal_knows() {
     assert!(rotation.notes()[0].starts_with("the usage file is an older copy: "));
     assert_eq!((found(rotation.history()), shop.history().broken), (2, None));
 }
+
+#[test]
+fn what_was_made_in_a_realm_lives_where_it_is_read_when_its_mapping_is_gone() {
+    let shop = Workshop::new();
+    shop.begin_without_keys();
+    let global = shop.text();
+    let more = "[stores.twin]\nkind = \"keystore\"\npath = \"keys.jwks\"\nintegrity = \"none\"\nrealm = \"r\"\n";
+    shop.edit(TAIL, &format!("{more}[stores.twin.mappings]\n\"{ES256}\" = [\"a\"]\n{TAIL}"));
+    let payload = format!(r#"{{"exp":{}}}"#, secs(&shop) + 9_000);
+    let in_realm = |keyring: &Keyring| keyring.realm("r").unwrap().label(ES256).unwrap();
+    let token = in_realm(&keyring(&shop)).sign(payload.as_bytes()).unwrap();
+    // Its mapping goes by hand: the realm has the global keys, and reads with them what it made.
+    std::fs::write(shop.config(), &global).unwrap();
+    assert!(in_realm(&keyring(&shop)).verify(&token).is_ok());
+    shop.apply_over(promote("b"), ES256, NOW).unwrap();
+    let until = claviger::clock::rfc3339(shop.now() + Duration::from_secs(9_000 + 60));
+    let refused = shop.apply(retire("a"), ES256).unwrap_err();
+    assert!(refused.message().contains(&until), "{refused}");
+    shop.wait(9_060);
+    shop.apply(retire("a"), ES256).unwrap();
+    assert_eq!(receipts(&shop).len(), 1);
+}
+
+#[test]
+fn what_was_made_under_a_label_lives_where_it_is_read_when_its_mapping_is_gone() {
+    let shop = Workshop::new();
+    shop.begin_without_keys();
+    let generic = "am.global.services.session.clientbased.signing";
+    let own = format!("{generic}.ES256");
+    let mapped =
+        |lines: &str| format!("[stores.keys.mappings]\n\"{generic}\" = [\"d\", \"c\"]\n{lines}");
+    let text = shop.text();
+    let write = |lines: &str| {
+        let text = text.replace("[stores.keys.mappings]\n", &mapped(lines));
+        std::fs::write(shop.config(), text).unwrap();
+    };
+    write(&format!("\"{own}\" = [\"c\"]\n"));
+    let payload = format!(r#"{{"exp":{}}}"#, secs(&shop) + 9_000);
+    let token = keyring(&shop).label(&own).unwrap().sign(payload.as_bytes()).unwrap();
+    write("");
+    assert!(keyring(&shop).label(&own).unwrap().verify(&token).is_ok());
+    shop.edit(TAIL, &format!("[labels.\"{generic}\"]\nmax_token_lifetime = \"1s\"\n{TAIL}"));
+    drop(shop.rotation());
+    shop.wait(120);
+    let until = claviger::clock::rfc3339(shop.now() + Duration::from_secs(9_000 - 120 + 60));
+    let refused = shop.apply(retire("c"), generic).unwrap_err();
+    assert!(refused.message().contains(&until), "{refused}");
+}
