@@ -24,12 +24,13 @@ use super::identity::Peer;
 use super::listen::{Listener, PeerAddress, Stream};
 use super::places::Place;
 use super::tls::ServerTls;
-use super::{Service, dispatch};
+use super::{Service, dispatch, memory};
 use crate::tls::Admission;
 
 /// Serves a listener until `stop` is done, then lets requests that run come to their end, for as long as `drain_time`
 /// of the limits says. What goes wrong with one connection ends that one.
 pub async fn serve(service: Service, listener: Listener, stop: impl Future<Output = ()>) {
+    memory::keep();
     let (phase, watched) = watch::channel(Phase::Serving);
     let mut stop = pin!(stop);
     let mut backoff = Backoff::default();

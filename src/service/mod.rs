@@ -24,6 +24,7 @@ mod identity;
 mod issuers;
 mod lifecycle;
 mod listen;
+mod memory;
 mod metrics;
 mod openapi;
 mod operation;
