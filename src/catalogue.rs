@@ -340,7 +340,8 @@ pub fn nearest(label: &str) -> Option<&'static str> {
 }
 
 /// The one of these names nearest to `label`, if it is near enough to be what was meant.
-pub(crate) fn nearest_of<'n>(label: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+#[must_use]
+pub fn nearest_of<'n>(label: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let label = label.to_lowercase();
     names
         .filter(|name| name.len().abs_diff(label.len()) <= MAX_TYPOS)

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use claviger::catalogue;
 use claviger::clock::{parse_rfc3339, rfc3339};
 use claviger::config::Config;
 use claviger::error::{Error, ErrorKind, Result};
@@ -47,7 +48,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         return verify(state_dir, &journal, &history, args.head.as_deref());
     }
     let label: Option<LabelName> = args.label.as_deref().map(str::parse).transpose()?;
-    let label = label.map(|label| claviger::catalogue::canonical(&label));
+    let label = label.map(|label| catalogue::canonical(&label));
     let since = match &args.since {
         None => None,
         Some(text) => Some(parse_rfc3339(text).ok_or_else(|| {
@@ -56,7 +57,13 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         })?),
     };
     let records: Vec<&Record> = match &label {
-        Some(label) => history.of_label(label).collect(),
+        Some(label) => {
+            let found: Vec<&Record> = history.of_label(label).collect();
+            if found.is_empty() {
+                require_known(context, &text, &history, label)?;
+            }
+            found
+        }
         None => history.records.iter().collect(),
     };
     let realm: Option<Realm> = context.realm.as_deref().map(str::parse).transpose()?;
@@ -70,6 +77,35 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let json = json!({ "records": records, "broken": history.broken, "torn": history.torn });
     let notes = trouble(&history).into_iter().map(|text| format!("warning: {text}"));
     Ok(Outcome::new(json, output::table(&head, &rows)).with_notes(notes))
+}
+
+/// Refuses a label of which no record is, if nothing else knows it either: a slip is not one of which nothing was done.
+fn require_known(
+    context: &Context,
+    text: &str,
+    history: &History,
+    label: &LabelName,
+) -> Result<()> {
+    // Of what cannot be read nobody can tell which labels it has.
+    let (Some(config), _) = Config::parse(text, &context.config) else { return Ok(()) };
+    if history.broken.is_some() {
+        return Ok(());
+    }
+    if catalogue::find(label).is_some() || config.labels_named().any(|named| named == label) {
+        return Ok(());
+    }
+    let asked = history.records.iter().filter_map(|record| record.label.as_ref());
+    let changed = history.records.iter().flat_map(|record| &record.changes);
+    let recorded = asked.chain(changed.map(|change| &change.mapping.label));
+    let own = recorded.chain(config.labels_named()).map(LabelName::as_str);
+    let fixed = catalogue::all().iter().map(|spec| spec.name.as_str());
+    let near =
+        catalogue::nearest_of(label.as_str(), own.chain(fixed.filter(|name| !name.contains('{'))));
+    let text = format!("neither the journal nor the configuration knows label \"{label}\"");
+    Err(Error::new(ErrorKind::UnknownLabel, text).with_help(match near {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None => "`claviger history` without --label shows everything".to_owned(),
+    }))
 }
 
 fn verify(

@@ -22,7 +22,7 @@ use crate::access::Access;
 use crate::alg::Algorithm;
 use crate::label::{Alias, LabelName, Realm, StoreName};
 use crate::problem::{Location, Problem};
-use crate::stores::StoreConfig;
+use crate::stores::{PasswordSource, StoreConfig};
 
 pub use audit::{
     AuditFailure, AuditRotation, AuditSettings, AuditTarget, AuditedUses, FailureMode,
@@ -69,6 +69,19 @@ pub struct Config {
     pub labels: BTreeMap<LabelName, Placed<LabelSettings>>,
     /// Findings of form that do not stop it.
     pub warnings: Vec<Problem>,
+}
+
+impl Config {
+    /// The labels that it declares, maps, or takes passwords from; some of them several times.
+    pub fn labels_named(&self) -> impl Iterator<Item = &LabelName> {
+        let mapped = self.stores.iter().flat_map(|store| &store.mappings);
+        let passwords = self.stores.iter().flat_map(|store| &store.places.passwords);
+        let passwords = passwords.filter_map(|source| match &source.value {
+            PasswordSource::Label(label) => Some(label),
+            PasswordSource::Env(_) | PasswordSource::File(_) => None,
+        });
+        self.labels.keys().chain(mapped.map(|mapping| &mapping.label.value)).chain(passwords)
+    }
 }
 
 /// `[keyring]`.
@@ -244,7 +257,7 @@ pub struct StorePlaces {
     /// `path` or `directory`; of the environment its `kind`.
     pub content: Location,
     /// `store_password`, `entry_password`, `key` and `pem_password`, as far as they are there.
-    pub passwords: Vec<Placed<crate::stores::PasswordSource>>,
+    pub passwords: Vec<Placed<PasswordSource>>,
 }
 
 /// One mapping: a label and its ordered aliases.

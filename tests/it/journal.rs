@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use claviger::journal::{Action, Actor, Event, History, Journal, Record};
 
-use crate::workshop::{ES256, NOW, Workshop, promote, retire, revoke, stage};
+use crate::workshop::{ES256, NOW, SEAL, Workshop, promote, retire, revoke, stage};
 
 fn file(shop: &Workshop) -> PathBuf {
     shop.path().join("state/journal.jsonl")
@@ -269,4 +269,46 @@ fn a_refusal_says_its_realm_and_one_of_an_earlier_version_none() {
     assert_eq!((shown(&[]).len(), shown(&["--realm", "alpha"]).len()), (2, 2));
     let beta = shown(&["--realm", "beta"]);
     assert_eq!((beta.len(), &beta[0]["realm"]), (1, &serde_json::Value::Null));
+}
+
+#[test]
+fn a_label_that_nobody_knows_is_told_and_one_of_which_nothing_was_done_is_no_error() {
+    let shop = Workshop::new();
+    shop.configure("", "[labels.\"app.own\"]\nuse = \"secret\"\n");
+    // A label that only a refused step names, then one that left the configuration.
+    shop.apply(stage("c"), "app.once").unwrap_err();
+    let ask = |label: &str| {
+        let output = shop.run(&["--json", "history", "--label", label]);
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), told)
+    };
+    for (label, few) in
+        [(SEAL, 1), ("app.once", 1), ("app.own", 0), ("am.services.oauth2.oidc.signing.ES512", 0)]
+    {
+        let (code, told) = ask(label);
+        assert_eq!((code, told["records"].as_array().unwrap().len()), (Some(0), few), "{told}");
+    }
+    for (label, help) in [
+        ("app.session.saal", "did you mean \"app.session.seal\"?"),
+        ("app.onne", "did you mean \"app.once\"?"),
+        ("app.ovn", "did you mean \"app.own\"?"),
+        (
+            "am.services.oauth2.oidc.signing.ES521",
+            "did you mean \"am.services.oauth2.oidc.signing.ES512\"?",
+        ),
+        ("nothing.like.it", "`claviger history` without --label shows everything"),
+    ] {
+        let (code, told) = ask(label);
+        let error = &told["error"];
+        assert_eq!((code, &error["code"]), (Some(2), &"unknown_label".into()), "{told}");
+        assert_eq!(error["help"], help);
+    }
+    // Of what cannot be read nobody can tell.
+    let (text, journal) = (shop.text(), std::fs::read_to_string(file(&shop)).unwrap());
+    std::fs::write(shop.config(), format!("{text}\n[labels\n")).unwrap();
+    assert_eq!(ask("app.session.saal").0, Some(0));
+    std::fs::write(shop.config(), text).unwrap();
+    std::fs::write(file(&shop), journal.replacen("2027", "2028", 1)).unwrap();
+    let (code, told) = ask("app.session.saal");
+    assert!(code == Some(0) && told["broken"].is_object(), "{told}");
 }
