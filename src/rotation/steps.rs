@@ -136,6 +136,11 @@ pub(super) fn last_step<'r>(
     mapping: &Mapping,
 ) -> Result<&'r Record> {
     let refuse = |text: String| Error::new(ErrorKind::StepRefused, text);
+    if rotation.state_dir().is_none() {
+        let text = "no step can be taken back: none was recorded".to_owned();
+        let help = "add state_dir = \"state\" to [keyring]: the steps from then on are recorded";
+        return Err(refuse(text).with_help(help));
+    }
     let realm = in_realm(name.realm.as_ref());
     let touches = |record: &&Record| record.changes.iter().any(|change| change.mapping == *name);
     let last = rotation

@@ -489,6 +489,9 @@ fn without_a_state_directory_steps_say_what_to_add() {
     assert!(error.help().unwrap().contains("state_dir"), "{error}");
     shop.apply_over(promote("b"), ES256, NOW).unwrap();
     assert_eq!(shop.aliases(ES256), ["b", "a"]);
+    let error = shop.apply(Step::Undo, ES256).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::StepRefused);
+    assert!(error.help().unwrap().contains("state_dir = \"state\" to [keyring]"), "{error}");
 }
 
 #[test]
