@@ -1,5 +1,6 @@
 //! A finding about the configuration: a stable code, a place in a file, and a remedy.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -88,5 +89,16 @@ impl Problem {
     pub fn at(mut self, location: Location) -> Self {
         self.location = Some(location);
         self
+    }
+}
+
+/// A line of a log: `CODE: MESSAGE (FILE:LINE)`, without the place where there is none.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)?;
+        match &self.location {
+            Some(place) => write!(f, " ({}:{})", place.file.display(), place.line),
+            None => Ok(()),
+        }
     }
 }

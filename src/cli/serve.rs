@@ -39,7 +39,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     }
     let keyring = Keyring::open(&context.config)?;
     for problem in &*keyring.warnings() {
-        log::warn!("{}", problem.message);
+        log::warn!("{problem}");
     }
     let config = keyring.config();
     let settings = settings(&config.service, args)?;

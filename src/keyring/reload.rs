@@ -125,10 +125,7 @@ impl Inner {
                 self.note_refusal(error);
                 log::warn!(target: LOG, "reload refused, generation {generation} serves on: {error}");
                 for problem in error.problems() {
-                    let place = problem.location.as_ref();
-                    let place = place.map(|place| format!(" (line {})", place.line));
-                    let (code, text) = (problem.code, &problem.message);
-                    log::warn!(target: LOG, "{code}: {text}{}", place.unwrap_or_default());
+                    log::warn!(target: LOG, "{problem}");
                 }
                 self.listeners.tell(&ReloadEvent::Refused { generation, error });
             }

@@ -254,3 +254,25 @@ fn a_connection_starts_the_service_under_systemd_socket_activate() {
     drop(activated.wait());
     assert_eq!(answer, "ok\n");
 }
+
+#[test]
+fn warnings_of_the_start_say_their_code_and_where() {
+    let home = Home::new(&format!(
+        "{PLAIN}\n[[callers]]\nname = 'b'\ntoken = {{ issuer = 'i', audience = 'c', subject = 's', label = '{LABEL}' }}\n\
+         [[grants]]\ncallers = ['b']\nrights = ['sign']\nlabels = ['{LABEL}']\n"
+    ));
+    let mut served = home.serve();
+    // Two grants of the same label, in the order of the file.
+    let text = fs::read_to_string(home.config()).unwrap();
+    let rights = text.lines().enumerate().filter(|(_, line)| line.starts_with("rights = "));
+    for (at, _) in rights {
+        let place = format!("service.toml:{})", at + 1);
+        assert!(served.said(&place), "{place}");
+    }
+    assert!(served.said("credentials_can_be_made: who may sign with label"));
+    // As a reload does.
+    fs::write(home.config(), format!("{text}wrong = 1\n")).unwrap();
+    served.signal("HUP");
+    let line = served.wait_for("unknown_key: ");
+    assert!(line.ends_with(&format!("service.toml:{})", text.lines().count() + 1)), "{line}");
+}
