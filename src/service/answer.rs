@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use hyper::{Response, StatusCode};
 use serde::Serialize;
@@ -82,6 +83,10 @@ impl From<Problem> for Answer {
                 false => "Bearer realm=\"claviger\"",
             };
             answer.headers.push((WWW_AUTHENTICATE, HeaderValue::from_static(challenge)));
+        }
+        if answer.status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            // RFC 9110 §12.5.3: what would have been taken.
+            answer.headers.push((ACCEPT_ENCODING, HeaderValue::from_static("identity")));
         }
         let retry = problem.retry_after.map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds)));
         let allow = problem

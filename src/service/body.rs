@@ -8,13 +8,44 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::StatusCode;
 use hyper::body::{Body, Incoming};
+use hyper::header::{CONTENT_ENCODING, HeaderName, TRANSFER_ENCODING};
+use hyper::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::{Limits, Problem};
 use crate::json;
+
+/// Refuses a body in a coding other than the one that is read: taken as it came it would be something else.
+///
+/// # Errors
+/// 415, 501.
+pub(crate) fn require_plain(headers: &HeaderMap) -> Result<(), Problem> {
+    // RFC 9110 §15.5.16
+    if !has_only(headers, &CONTENT_ENCODING, "identity") {
+        let text = "the body is in a content coding";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", text)
+            .with_help("send it as it is, without `Content-Encoding`"));
+    }
+    // RFC 9112 §6.1
+    if !has_only(headers, &TRANSFER_ENCODING, "chunked") {
+        let text = "the body is in a transfer coding besides chunked";
+        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "unsupported_encoding", text)
+            .with_help("send it with `Content-Length`, or chunked alone"));
+    }
+    Ok(())
+}
+
+/// Whether the lists of these headers have nothing but this word (RFC 9110 §5.6.1: an empty element is none).
+fn has_only(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
+    headers.get_all(name).iter().all(|value| {
+        value.as_bytes().split(|byte| *byte == b',').all(|coding| {
+            let coding = coding.trim_ascii();
+            coding.is_empty() || coding.eq_ignore_ascii_case(word.as_bytes())
+        })
+    })
+}
 
 /// The whole body. `waits` is asked for what is held while it is waited for.
 ///

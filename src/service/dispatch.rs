@@ -129,6 +129,7 @@ async fn respond(
     // What takes no body waits for none: for some of that nobody has to prove who it is, and each that waits has a place.
     let content = match call.request.route.body {
         Some(_) => {
+            body::require_plain(&head.headers)?;
             let waits = || service.0.slots.wait(&call.asked.caller);
             body::collect(content, &service.0.limits, waits).await?
         }

@@ -120,6 +120,13 @@ impl Writer {
                     "schema": { "type": "integer", "minimum": 0 } });
                 members.insert("headers".into(), json!({ "Retry-After": seconds }));
             }
+            if status == StatusCode::UNSUPPORTED_MEDIA_TYPE
+                && let Some(members) = response.as_object_mut()
+            {
+                let codings = json!({ "description": "The content codings that are read",
+                    "schema": { "type": "string", "enum": ["identity"] } });
+                members.insert("headers".into(), json!({ "Accept-Encoding": codings }));
+            }
             responses.insert(status.as_u16().to_string(), response);
         }
         for response in responses.values_mut().filter_map(Value::as_object_mut) {
@@ -241,6 +248,7 @@ fn statuses(route: &Route) -> Vec<StatusCode> {
     }
     if route.body.is_some() {
         all.extend([StatusCode::REQUEST_TIMEOUT, StatusCode::PAYLOAD_TOO_LARGE]);
+        all.extend([StatusCode::UNSUPPORTED_MEDIA_TYPE, StatusCode::NOT_IMPLEMENTED]);
     }
     all.extend([StatusCode::INTERNAL_SERVER_ERROR, StatusCode::SERVICE_UNAVAILABLE]);
     all

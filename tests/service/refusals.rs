@@ -51,6 +51,58 @@ fn a_body_that_is_long_or_waits_is_not_read_and_the_connection_says_so() {
 }
 
 #[test]
+fn a_body_in_a_coding_is_refused_with_the_one_that_is_read() {
+    let shop = Shop::new(&["sign"]);
+    let ask = |more: &str, key: &str| {
+        let mut stream = BufReader::new(TcpStream::connect(shop.running().address).unwrap());
+        let (body, length) = if more.contains("transfer-encoding") {
+            ("d\r\n{\"claims\":{}}\r\n0\r\n\r\n", String::new())
+        } else {
+            ("{\"claims\":{}}", "content-length: 13\r\n".to_owned())
+        };
+        let head =
+            format!("POST /v1/labels/{ES256}/sign HTTP/1.1\r\nhost: x\r\n{length}{more}\r\n");
+        let proof = format!("authorization: Bearer {key}\r\n\r\n{body}");
+        stream.get_mut().write_all((head + &proof).as_bytes()).unwrap();
+        let (head, body) = answer(&mut stream);
+        (head, serde_json::from_slice::<serde_json::Value>(&body).unwrap())
+    };
+    let key = KEY.unwrap();
+    for plain in [
+        "x: y",
+        "content-encoding: identity",
+        "content-encoding: Identity,",
+        "transfer-encoding: Chunked",
+    ] {
+        let (head, body) = ask(plain, key);
+        assert!(head.starts_with("HTTP/1.1 200"), "{plain}: {head} {body}");
+    }
+    for coded in [
+        "content-encoding: gzip",
+        "content-encoding: x",
+        "content-encoding: identity, br",
+        "content-encoding: identity\r\ncontent-encoding: gzip",
+    ] {
+        let (head, problem) = ask(coded, key);
+        assert!(head.starts_with("HTTP/1.1 415"), "{coded}: {head}");
+        // RFC 9110 §12.5.3
+        assert!(head.contains("\naccept-encoding: identity"), "{coded}: {head}");
+        assert_eq!(problem["code"], "unsupported_encoding", "{problem}");
+        // Who is nobody is told nothing of it.
+        assert!(ask(coded, "guess").0.starts_with("HTTP/1.1 401"));
+    }
+    // RFC 9112 §6.1
+    for coded in [
+        "transfer-encoding: gzip, chunked",
+        "transfer-encoding: gzip\r\ntransfer-encoding: chunked",
+    ] {
+        let (head, problem) = ask(coded, key);
+        assert!(head.starts_with("HTTP/1.1 501"), "{coded}: {head}");
+        assert_eq!(problem["code"], "unsupported_encoding", "{problem}");
+    }
+}
+
+#[test]
 fn a_challenge_tells_a_wrong_credential_from_none() {
     let running = Running::new(Access::default());
     let challenge = |key| running.fetch("/metrics", key, &[]).header("www-authenticate").to_owned();
