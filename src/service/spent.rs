@@ -8,7 +8,8 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use crate::atomic;
@@ -35,7 +36,7 @@ pub(crate) struct Spent {
     file: Option<PathBuf>,
     disk: Disk,
     /// Who adds has it, with the file to append to; who asks does not wait for it.
-    turn: Mutex<Option<File>>,
+    turn: Mutex<Option<Arc<Appended>>>,
     known: Mutex<Known>,
 }
 
@@ -46,6 +47,14 @@ pub(crate) enum Disk {
     Forced,
     /// The system has it: what is killed loses nothing, a machine without power its last seconds.
     Left,
+}
+
+/// The file, open to append to.
+#[derive(Debug)]
+struct Appended {
+    file: File,
+    /// Whether its name is on disk as well; whoever made the file may not have come to that.
+    named: AtomicBool,
 }
 
 /// What stands for a token: whose it is, and what tells it from every other of that realm.
@@ -100,22 +109,15 @@ impl Spent {
             return Ok(false);
         }
         let Some(path) = &self.file else { return self.lock().add(id, end, now) };
-        let failed = |error| atomic::failed(path, error);
         let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let file = locked(turn.take(), path)?;
-        let is_new = file.metadata().is_ok_and(|there| there.len() == 0);
-        let added = self.append(&file, path, (id, end), now);
-        atomic::unlock(&file);
-        let forced = added.is_ok() && self.disk == Disk::Forced;
-        let own = forced.then(|| file.try_clone()).transpose().map_err(failed)?;
-        *turn = Some(file);
+        let added = self.append(&file.file, path, (id, end), now);
+        atomic::unlock(&file.file);
+        *turn = Some(Arc::clone(&file));
         // Others are not to wait for the disk.
         drop(turn);
-        if let Some(file) = own {
-            file.sync_data().map_err(failed)?;
-            if is_new {
-                atomic::sync_folder(path).map_err(failed)?;
-            }
+        if added.is_ok() && self.disk == Disk::Forced {
+            file.force(path).map_err(|error| atomic::failed(path, error))?;
         }
         added
     }
@@ -280,6 +282,18 @@ const fn tag(id: &Id) -> Tag {
     [a, b, c, d]
 }
 
+impl Appended {
+    /// Waits until the disk has what was written to it.
+    fn force(&self, path: &Path) -> io::Result<()> {
+        self.file.sync_data()?;
+        if !self.named.load(Ordering::Acquire) {
+            atomic::sync_folder(path)?;
+            self.named.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+}
+
 impl Opened {
     /// Whether there is nothing in the file that is there besides what was read.
     fn has_read(&self, there: &Metadata) -> io::Result<bool> {
@@ -300,19 +314,23 @@ fn is_one(file: &File, there: &Metadata) -> io::Result<bool> {
 }
 
 /// The file of this name, to append to, locked: processes take turns. `before` is what it was the last time.
-fn locked(before: Option<File>, path: &Path) -> Result<File> {
+fn locked(before: Option<Arc<Appended>>, path: &Path) -> Result<Arc<Appended>> {
     let failed = |error| atomic::failed(path, error);
     atomic::create_folder(atomic::folder_of(path))?;
     let mut before = before;
     for _ in 0..MAX_TRIES {
         let mut options = OpenOptions::new();
         let options = options.append(true).create(true).mode(0o600);
-        let file = before.take().map_or_else(|| options.open(path), Ok).map_err(failed)?;
-        if !atomic::locked(&file).map_err(failed)? {
+        let open = || {
+            let file = options.open(path)?;
+            Ok(Arc::new(Appended { file, named: AtomicBool::new(false) }))
+        };
+        let file = before.take().map_or_else(open, Ok).map_err(failed)?;
+        if !atomic::locked(&file.file).map_err(failed)? {
             break;
         }
         // Whoever had it before may have put another one in its place.
-        if fs::metadata(path).is_ok_and(|there| is_one(&file, &there).unwrap_or(false)) {
+        if fs::metadata(path).is_ok_and(|there| is_one(&file.file, &there).unwrap_or(false)) {
             return Ok(file);
         }
     }
@@ -333,6 +351,7 @@ fn parsed(line: &[u8]) -> Option<(Id, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
@@ -378,6 +397,21 @@ mod tests {
         };
         assert_eq!(add(Disk::Left), [Some(true), Some(false)]);
         assert_eq!(add(Disk::Forced), [None, None]);
+    }
+
+    #[test]
+    fn what_is_in_a_file_whose_name_is_not_on_disk_is_not_told_as_if_it_were() {
+        let file = tempfile::tempfile().unwrap();
+        // A folder whose files can be forced to disk, and which itself cannot.
+        let (folder, name) = (Path::new("/proc/self/fd"), file.as_raw_fd().to_string());
+        // As the one who made it, and as one who finds it made.
+        for token in [b"a", b"b"] {
+            let spent = Spent::of(Some(folder), &name, Disk::Forced);
+            let added = [(); 2].map(|()| spent.add(None, &sha256(token), 100, at(0)).ok());
+            assert_eq!(added, [None, None]);
+        }
+        let line = record(&id_in(None, &sha256(b"a")), 100).len();
+        assert_eq!(usize::try_from(file.metadata().unwrap().len()).unwrap(), 2 * line);
     }
 
     #[test]
