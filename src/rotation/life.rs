@@ -199,15 +199,24 @@ pub(super) fn report(
     (label, realm): (&LabelName, Option<&Realm>),
     thumbprint: &str,
 ) -> KeyReport {
-    let is_here = |set: &Arc<KeySet>| {
+    reports.along((label, realm), thumbprint, reads_here(snapshot, (label, realm), thumbprint))
+}
+
+/// Tells of a label and a realm whether they read, without a mapping of their own, with the keys of this scope.
+pub(super) fn reads_here<'s>(
+    snapshot: &'s Snapshot,
+    (label, realm): (&'s LabelName, Option<&'s Realm>),
+    thumbprint: &'s str,
+) -> impl Fn(&LabelName, Option<&Realm>) -> bool + 's {
+    let is_here = move |set: &Arc<KeySet>| {
         let mut keys = set.keys().iter();
         set.label() == label
             && keys.any(|key| key.key.thumbprint() == thumbprint && key.realm.as_ref() == realm)
     };
-    reports.along((label, realm), thumbprint, |label, realm| {
+    move |label, realm| {
         snapshot.find_along(realm, label).is_some_and(is_here)
             || snapshot.find_fallback(realm, label).is_some_and(is_here)
-    })
+    }
 }
 
 /// What a verdict about a key of this set, which had these places and uses in one scope, rests on.

@@ -156,10 +156,18 @@ impl Rotation {
     /// Ends the making with keys that left: processes that have not read the new configuration make nothing
     /// more that lives. Then a retirement that is proven has a receipt.
     pub(super) fn end_making(&mut self, held: Option<Held<'_>>, plan: &Plan) -> Option<Receipt> {
-        let keys = plan.leaving.iter().filter_map(|one| {
-            let MappingName { label, realm, .. } = &one.mapping;
-            Some((label, realm.as_ref(), one.key.thumbprint.as_deref()?))
-        });
+        let mut keys = Vec::new();
+        let (reports, snapshot) = (self.keyring.usage().reports().ok(), self.keyring.snapshot());
+        for one in &plan.leaving {
+            let Some(thumbprint) = one.key.thumbprint.as_deref() else { continue };
+            let own = (&one.mapping.label, one.mapping.realm.as_ref());
+            keys.push((own.0, own.1, thumbprint));
+            // Who has not read yet that a mapping of another scope is gone is stopped there.
+            let reads = || life::reads_here(&snapshot, own, thumbprint);
+            let others =
+                reports.iter().flat_map(|reports| reports.scopes_along(own, thumbprint, reads()));
+            keys.extend(others.map(|(label, realm)| (label, realm, thumbprint)));
+        }
         if let Err(error) = held?.retire(keys) {
             self.notes.push(format!(
                 "processes may go on making things with it until they reload: {}",

@@ -223,15 +223,24 @@ impl Reports {
         thumbprint: &str,
         reads: impl Fn(&LabelName, Option<&Realm>) -> bool,
     ) -> KeyReport {
-        let own = subject(label, realm, thumbprint);
-        let mut report = self.of_subject(&own);
-        let subjects = self.records.iter().flat_map(HashMap::keys);
-        for other in subjects.filter(|other| other.thumbprint == thumbprint && **other != own) {
-            if other.label.as_ref().is_some_and(|label| reads(label, other.realm.as_ref())) {
-                report.outlive(&self.of_subject(other));
-            }
+        let mut report = self.of(label, realm, thumbprint);
+        for (label, realm) in self.scopes_along((label, realm), thumbprint, reads) {
+            report.outlive(&self.of(label, realm, thumbprint));
         }
         report
+    }
+
+    /// The other scopes of which [`Reports::along`] tells: where the key was used, and `reads` holds.
+    pub fn scopes_along<'s>(
+        &'s self,
+        own: (&'s LabelName, Option<&'s Realm>),
+        thumbprint: &'s str,
+        reads: impl Fn(&LabelName, Option<&Realm>) -> bool + 's,
+    ) -> impl Iterator<Item = (&'s LabelName, Option<&'s Realm>)> {
+        let subjects = self.records.iter().flat_map(HashMap::keys);
+        let of_key = subjects.filter(move |one| one.thumbprint == thumbprint);
+        let scopes = of_key.filter_map(|one| Some((one.label.as_ref()?, one.realm.as_ref())));
+        scopes.filter(move |scope| *scope != own && reads(scope.0, scope.1))
     }
 
     /// How often the file had been written: it only grows, unless an older copy is put in its place. `None`: there is

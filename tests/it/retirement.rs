@@ -622,7 +622,8 @@ fn what_was_made_in_a_realm_lives_where_it_is_read_when_its_mapping_is_gone() {
     shop.edit(TAIL, &format!("{more}[stores.twin.mappings]\n\"{ES256}\" = [\"a\"]\n{TAIL}"));
     let payload = format!(r#"{{"exp":{}}}"#, secs(&shop) + 9_000);
     let in_realm = |keyring: &Keyring| keyring.realm("r").unwrap().label(ES256).unwrap();
-    let token = in_realm(&keyring(&shop)).sign(payload.as_bytes()).unwrap();
+    let late = keyring(&shop);
+    let token = in_realm(&late).sign(payload.as_bytes()).unwrap();
     // Its mapping goes by hand: the realm has the global keys, and reads with them what it made.
     std::fs::write(shop.config(), &global).unwrap();
     assert!(in_realm(&keyring(&shop)).verify(&token).is_ok());
@@ -633,6 +634,10 @@ fn what_was_made_in_a_realm_lives_where_it_is_read_when_its_mapping_is_gone() {
     shop.wait(9_060);
     shop.apply(retire("a"), ES256).unwrap();
     assert_eq!(receipts(&shop).len(), 1);
+    // Who has not read that the mapping is gone makes nothing more that nobody reads.
+    let later = format!(r#"{{"exp":{}}}"#, secs(&shop) + 9_000);
+    let refused = in_realm(&late).sign(later.as_bytes()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::KeyRetired, "{refused}");
 }
 
 #[test]
