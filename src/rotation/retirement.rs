@@ -14,9 +14,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::journal::anchors::RECEIPTS;
 use crate::journal::archive::{self, Durability};
 use crate::journal::{Action, MappedKey, MappingChange, MappingName};
+use crate::keyring::Snapshot;
 use crate::keyring::keyset::LabelKey;
 use crate::label::{Alias, LabelName, Realm, StoreName};
-use crate::usage::{Act, Held, KeyReport, UsageBook, Verdict};
+use crate::usage::{Act, Held, KeyReport, Reports, UsageBook, Verdict};
 
 /// The proof that nothing made with a key was alive when it was retired.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -115,7 +116,7 @@ impl Rotation {
         let held = self.archive(&plan.leaving).and_then(|()| {
             let mut held = book.hold()?;
             if let Some(held) = &mut held {
-                unchanged(held, &plan.leaving)?;
+                unchanged(&held.reports()?, &self.keyring.snapshot(), &plan.leaving)?;
             }
             Ok(held)
         });
@@ -156,19 +157,7 @@ impl Rotation {
     /// Ends the making with keys that left: processes that have not read the new configuration make nothing
     /// more that lives. Then a retirement that is proven has a receipt.
     pub(super) fn end_making(&mut self, held: Option<Held<'_>>, plan: &Plan) -> Option<Receipt> {
-        let mut keys = Vec::new();
-        let (reports, snapshot) = (self.keyring.usage().reports().ok(), self.keyring.snapshot());
-        for one in &plan.leaving {
-            let Some(thumbprint) = one.key.thumbprint.as_deref() else { continue };
-            let own = (&one.mapping.label, one.mapping.realm.as_ref());
-            keys.push((own.0, own.1, thumbprint));
-            // Who has not read yet that a mapping of another scope is gone is stopped there.
-            let reads = || life::reads_here(&snapshot, own, thumbprint);
-            let others =
-                reports.iter().flat_map(|reports| reports.scopes_along(own, thumbprint, reads()));
-            keys.extend(others.map(|(label, realm)| (label, realm, thumbprint)));
-        }
-        if let Err(error) = held?.retire(keys) {
+        if let Err(error) = self.fence(held?, plan) {
             self.notes.push(format!(
                 "processes may go on making things with it until they reload: {}",
                 error.message()
@@ -177,6 +166,22 @@ impl Rotation {
         }
         let leaving = plan.leaving.first().filter(|_| is_proven(plan))?;
         self.receipt(leaving, self.now())
+    }
+
+    /// Writes that keys left, behind every label that reads with them: who has not read yet that another scope has no
+    /// mapping of its own any more is stopped there.
+    fn fence(&self, mut held: Held<'_>, plan: &Plan) -> Result<()> {
+        let (reports, snapshot) = (held.reports()?, self.keyring.snapshot());
+        let mut keys = Vec::new();
+        for one in &plan.leaving {
+            let Some(thumbprint) = one.key.thumbprint.as_deref() else { continue };
+            let own = (&one.mapping.label, one.mapping.realm.as_ref());
+            let reads = life::reads_here(&snapshot, own, thumbprint);
+            let others = reports.scopes_along(own, thumbprint, reads);
+            let scopes = std::iter::once(own).chain(others);
+            keys.extend(scopes.map(|(label, realm)| (label, realm, thumbprint)));
+        }
+        held.retire(keys)
     }
 
     /// The receipt of a retirement that is proven; `None` for one that was forced, and without a state
@@ -245,10 +250,11 @@ fn is_proven(plan: &Plan) -> bool {
 }
 
 /// Checks, while nobody can write, that nothing was made since the step was reckoned.
-fn unchanged(held: &mut Held<'_>, leaving: &[Leaving]) -> Result<()> {
+fn unchanged(reports: &Reports, snapshot: &Snapshot, leaving: &[Leaving]) -> Result<()> {
     for one in leaving {
         let (Some(thumbprint), Some(before)) = (&one.key.thumbprint, &one.report) else { continue };
-        let now = held.report(&one.mapping.label, one.mapping.realm.as_ref(), thumbprint)?;
+        let scope = (&one.mapping.label, one.mapping.realm.as_ref());
+        let now = life::report(reports, snapshot, scope, thumbprint);
         if now.latest_exp > before.latest_exp || now.latest_open > before.latest_open {
             let text = format!("alias \"{}\" was used while the step was reckoned", one.key.alias);
             return Err(

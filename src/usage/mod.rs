@@ -160,7 +160,7 @@ impl UsageBook {
         let core = &*self.0.core;
         let Some(ledger) = &core.ledger else { return Ok(None) };
         let alone = core.writers.write().unwrap_or_else(PoisonError::into_inner);
-        Ok(Some(Held { core, session: ledger.lock()?, _alone: alone }))
+        Ok(Some(Held { book: self, session: ledger.lock()?, _alone: alone }))
     }
 }
 
@@ -267,24 +267,19 @@ impl Reports {
 /// The usage file, held: what it says stays true.
 #[derive(Debug)]
 pub struct Held<'a> {
-    core: &'a Core,
+    book: &'a UsageBook,
     session: Session<'a>,
     _alone: RwLockWriteGuard<'a, ()>,
 }
 
 impl Held<'_> {
-    /// What is known of a key under a label.
+    /// What is known of every key.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::UsageNotKept`].
-    pub fn report(
-        &mut self,
-        label: &LabelName,
-        realm: Option<&Realm>,
-        thumbprint: &str,
-    ) -> Result<KeyReport> {
-        let records = by_subject(self.session.all()?);
-        Ok(self.core.report(&subject(label, realm, thumbprint), Some(&records)))
+    pub fn reports(&mut self) -> Result<Reports> {
+        let records = Some(by_subject(self.session.all()?));
+        Ok(Reports { book: self.book.clone(), records, writes: None })
     }
 
     /// Writes that these keys left their labels: processes whose configuration is older make nothing more with
@@ -302,7 +297,7 @@ impl Held<'_> {
         })?;
         for (label, realm, thumbprint) in keys {
             let subject = subject(label, realm, thumbprint);
-            let mut record = self.session.record(&subject, self.core.clock.coarse_secs())?;
+            let mut record = self.session.record(&subject, self.book.0.core.clock.coarse_secs())?;
             record.fence = of_file.fence;
             self.session.put(&record)?;
         }

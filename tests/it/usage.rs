@@ -106,7 +106,7 @@ fn a_process_with_an_older_configuration_makes_nothing_after_a_retirement() {
     let key_of_stale = key(&stale);
     key_of_stale.before_signing(Life::Until(NOW - 100)).unwrap();
     let mut held = steps.hold().unwrap().unwrap();
-    let found = held.report(&label(), None, "thumbprint").unwrap();
+    let found = held.reports().unwrap().of(&label(), None, "thumbprint");
     assert_eq!(found.verdict(&Terms::default(), time(NOW)), Verdict::Safe);
     held.retire([(&label(), None, "thumbprint")]).unwrap();
 
