@@ -381,8 +381,8 @@ fn help_names_what_would_work() {
         ),
         (
             "saml encrypt --role sp --mgf sha256 --in response.xml",
-            "--mgf is for rsa-oaep alone",
-            "say --key-transport rsa-oaep as well; rsa-oaep-mgf1p has SHA-1 by its name",
+            "a digest of the mask (MGF1) is for rsa-oaep alone",
+            "choose the key transport rsa-oaep as well; rsa-oaep-mgf1p has SHA-1 by its name",
         ),
         (
             "saml encrypt --role sp --key-transport RSA-OAEP --in response.xml",

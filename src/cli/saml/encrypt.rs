@@ -1,6 +1,5 @@
 //! `saml encrypt`: an element encrypted in its place, for a peer or one of our labels.
 
-use claviger::alg::Algorithm;
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::profiles::saml::{self, Encryptable, SamlUse};
 use claviger::xmlsec::enc::{EncryptOptions, Recipient};
@@ -69,25 +68,15 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let peer = args.peer.read(context)?;
     let known = peer.as_ref().map(|peer| peer.recipient(policy)).transpose()?;
     let (key, preferred) = known.unzip();
-    let mut preferred = preferred.unwrap_or_default();
-    // The peer's digests belong to the transport that it named.
-    if args.key_transport.is_some() {
-        (preferred.digest, preferred.mgf) = (None, None);
-    }
-    let options = EncryptOptions {
-        content: args.content.as_deref().or(preferred.content),
-        key_transport: args.key_transport.as_deref().or(preferred.key_transport),
-        digest: args.digest.map(Into::into).or(preferred.digest),
-        mgf: args.mgf.map(Into::into).or(preferred.mgf),
+    let asked = EncryptOptions {
+        content: args.content.as_deref(),
+        key_transport: args.key_transport.as_deref(),
+        digest: args.digest.map(Into::into),
+        mgf: args.mgf.map(Into::into),
         recipient: peer.as_ref().and_then(saml::KnownPeer::entity_id),
         policy,
     };
-    let transport = options.key_transport.map(Algorithm::named).transpose()?;
-    if args.mgf.is_some() && transport.is_none_or(|row| row.name != "rsa-oaep") {
-        return Err(Error::new(ErrorKind::Usage, "--mgf is for rsa-oaep alone").with_help(
-            "say --key-transport rsa-oaep as well; rsa-oaep-mgf1p has SHA-1 by its name",
-        ));
-    }
+    let options = asked.or(&preferred.unwrap_or_default());
     let document = args.files.read()?;
     // EXPOSE: into the cipher.
     let plain = document.expose_secret();

@@ -61,6 +61,33 @@ pub struct EncryptOptions<'a> {
     pub policy: PeerPolicy,
 }
 
+impl EncryptOptions<'_> {
+    /// These options, and what they leave open as `preferred` has it. Its digests belong to the transport that it
+    /// names: with another one they are left out.
+    #[must_use]
+    pub fn or(mut self, preferred: &Self) -> Self {
+        if self.key_transport.is_none() {
+            self.key_transport = preferred.key_transport;
+            self.digest = self.digest.or(preferred.digest);
+            self.mgf = self.mgf.or(preferred.mgf);
+        }
+        self.content = self.content.or(preferred.content);
+        self.recipient = self.recipient.or(preferred.recipient);
+        self
+    }
+
+    /// Refuses a digest of the mask that `transport` has no place for: what is asked for is not left out without a word.
+    fn fit(&self, transport: &Algorithm) -> Result<()> {
+        if self.mgf.is_none_or(|mgf| mgf == Hash::Sha1) || transport.name == "rsa-oaep" {
+            return Ok(());
+        }
+        let text = "a digest of the mask (MGF1) is for rsa-oaep alone";
+        Err(Error::new(ErrorKind::Usage, text).with_help(
+            "choose the key transport rsa-oaep as well; rsa-oaep-mgf1p has SHA-1 by its name",
+        ))
+    }
+}
+
 /// An encrypted element.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -77,7 +104,8 @@ pub struct Encrypted {
 ///
 /// # Errors
 /// [`ErrorKind::AlgorithmNotAllowed`] for what is off or never made (triple DES), [`ErrorKind::KeyUnfit`] if the
-/// recipient's key is no RSA key of 2048 bits or more.
+/// recipient's key is no RSA key of 2048 bits or more, [`ErrorKind::Usage`] for a digest of the mask that the key
+/// transport has no place for.
 pub fn encrypt(
     recipient: Recipient<'_>,
     element: &[u8],
@@ -90,6 +118,7 @@ pub fn encrypt(
     };
     let content = choose(options.content, &CONTENTS, content_row)?;
     let transport = choose(options.key_transport, &TRANSPORTS, transport_row)?;
+    options.fit(transport)?;
     let key = recipient.key()?;
     let size = content.content_key_bytes().unwrap_or_default();
     let mut bytes = vec![0; size];

@@ -291,12 +291,13 @@ impl PeerRecipient {
         let rows = || self.made_here(policy);
         let content = rows().find(|(row, _)| row.content_key_bytes().is_some());
         let transport = rows().find(|(row, _)| row.content_key_bytes().is_none());
+        let masked = transport.filter(|(row, _)| row.name == "rsa-oaep");
         EncryptOptions {
             content: content.map(|(row, _)| row.name),
             key_transport: transport.map(|(row, _)| row.name),
             // XML-Enc 1.1 §5.5.2: SHA-1 where the method names no digest.
             digest: transport.map(|(_, method)| method.digest.unwrap_or(Hash::Sha1)),
-            mgf: transport.map(|(_, method)| method.mgf.unwrap_or(Hash::Sha1)),
+            mgf: masked.map(|(_, method)| method.mgf.unwrap_or(Hash::Sha1)),
             recipient: None,
             policy,
         }

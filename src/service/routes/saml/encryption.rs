@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Peer, Role, callers, entity, note_alias};
 use crate::access::Right;
-use crate::alg::{Algorithm, Hash};
-use crate::error::{Error, ErrorKind, Result};
+use crate::alg::Hash;
+use crate::error::Result;
 use crate::profiles::saml::{self, Encryptable, SamlUse};
 use crate::service::call::Call;
 use crate::service::route::Route;
@@ -116,25 +116,16 @@ struct EncryptedDocument {
 fn encrypt(call: &Call<'_>, body: EncryptRequest) -> Result<EncryptedDocument> {
     let policy = PeerPolicy::of(body.allow.iter().map(String::as_str))?;
     let peer = body.peer.known(call)?;
-    let (key, mut preferred) = peer.recipient(policy).map_err(callers)?;
-    // The peer's digests belong to the transport that it named.
-    if body.key_transport.is_some() {
-        (preferred.digest, preferred.mgf) = (None, None);
-    }
-    let options = EncryptOptions {
-        content: body.content.as_deref().or(preferred.content),
-        key_transport: body.key_transport.as_deref().or(preferred.key_transport),
-        digest: body.digest.map(Into::into).or(preferred.digest),
-        mgf: body.mgf.map(Into::into).or(preferred.mgf),
+    let (key, preferred) = peer.recipient(policy).map_err(callers)?;
+    let asked = EncryptOptions {
+        content: body.content.as_deref(),
+        key_transport: body.key_transport.as_deref(),
+        digest: body.digest.map(Into::into),
+        mgf: body.mgf.map(Into::into),
         recipient: peer.entity_id(),
         policy,
     };
-    let transport = options.key_transport.map(Algorithm::named).transpose()?;
-    if body.mgf.is_some() && transport.is_none_or(|row| row.name != "rsa-oaep") {
-        return Err(Error::new(ErrorKind::Usage, "\"mgf\" is for rsa-oaep alone").with_help(
-            "send \"key_transport\": \"rsa-oaep\" as well; rsa-oaep-mgf1p has SHA-1 by its name",
-        ));
-    }
+    let options = asked.or(&preferred);
     let recipient = Recipient::Certificate(&key);
     let made = saml::encrypt(recipient, body.xml.as_bytes(), body.kind.into(), &options);
     // Nothing of ours has a part in it.
