@@ -2,9 +2,13 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::tls::{
@@ -33,7 +37,7 @@ pub struct ClientBuilder {
 impl ClientBuilder {
     pub(super) fn new(url: &str) -> Self {
         Self {
-            url: url.trim_end_matches('/').to_owned(),
+            url: url.to_owned(),
             roots: None,
             certificate: None,
             bearer: Bearer::None,
@@ -52,14 +56,16 @@ impl ClientBuilder {
         Ok(self)
     }
 
-    /// The certificate of the caller with those between it and its authority, and its private key, in PEM.
+    /// The certificate of the caller with those between it and its authority, and its private key, in PEM. It goes with
+    /// the client as long as that lives: a renewed one needs a new client.
     ///
     /// # Errors
-    /// [`ClientError::Setup`] if one of them is not there.
+    /// [`ClientError::Setup`] if one of them is not there, the key is of another certificate, or it does not sign in TLS.
     pub fn certificate_pem(mut self, chain: &[u8], key: &[u8]) -> Result<Self> {
-        let key = PrivateKey::from_pem(key)
-            .map_err(|_| ClientError::Setup("there is no private key in PEM".to_owned()))?;
-        self.certificate = Some(ClientCert::new_with_certs(&certificates(chain)?, key));
+        let certificates = certificates(chain)?;
+        require_own(&certificates, key)?;
+        let key = PrivateKey::from_pem(key).map_err(|_| no_key())?;
+        self.certificate = Some(ClientCert::new_with_certs(&certificates, key));
         Ok(self)
     }
 
@@ -102,31 +108,37 @@ impl ClientBuilder {
     /// The client. Nothing is connected yet.
     ///
     /// # Errors
-    /// [`ClientError::Setup`] for a URL that may not be asked, or without any authority.
+    /// [`ClientError::Setup`] for a URL that may not be asked, without any authority, or with a certificate where there is
+    /// no TLS to prove it.
     pub fn build(self) -> Result<Client> {
+        let place = Place::of(&self.url)?;
+        if self.certificate.is_some() && !matches!(place, Place::Tls(_)) {
+            let text = "without TLS a certificate proves nothing: write https://host:port";
+            return Err(ClientError::Setup(text.to_owned()));
+        }
         let config = Config::builder()
             .timeout_global(Some(self.timeout))
             // Credentials go nowhere but where they were meant for.
             .max_redirects(0)
             .max_redirects_will_error(false)
             .proxy(None)
-            .http_status_as_error(false);
-        let (agent, base) = match self.url.strip_prefix("unix:") {
-            Some(path) => {
-                let connector = UnixConnector::new(path.into());
-                let config = config.max_idle_connections_per_host(16).build();
-                (ureq::Agent::with_parts(config, connector, Socket), "http://localhost".to_owned())
+            .http_status_as_error(false)
+            .max_idle_connections(MAX_IDLE)
+            .max_idle_connections_per_host(MAX_IDLE);
+        let tcp = |config| {
+            let (connector, resolver) = (DefaultConnector::default(), DefaultResolver::default());
+            ureq::Agent::with_parts(config, connector, resolver)
+        };
+        let (agent, base) = match place {
+            Place::Plain(base) => (tcp(config.build()), base),
+            Place::Tls(base) => {
+                let tls = tls(self.roots, self.certificate)?;
+                (tcp(config.tls_config(tls).build()), base)
             }
-            None => {
-                check(&self.url)?;
-                let mut config = config.max_idle_connections_per_host(16);
-                if self.url.starts_with("https:") {
-                    config = config.tls_config(tls(self.roots, self.certificate)?);
-                }
-                let config = config.build();
-                let (connector, resolver) =
-                    (DefaultConnector::default(), DefaultResolver::default());
-                (ureq::Agent::with_parts(config, connector, resolver), self.url.clone())
+            Place::Unix(path) => {
+                let connector = UnixConnector::new(path);
+                let agent = ureq::Agent::with_parts(config.build(), connector, Socket);
+                (agent, "http://localhost".to_owned())
             }
         };
         let (bearer, retries, patience) = (self.bearer, self.retries, self.patience);
@@ -137,7 +149,8 @@ impl ClientBuilder {
 
 impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientBuilder").field("url", &self.url).finish_non_exhaustive()
+        // The URL is not checked yet: there may be a password in it.
+        f.debug_struct("ClientBuilder").finish_non_exhaustive()
     }
 }
 
@@ -152,6 +165,21 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate<'static>>> {
         return Err(ClientError::Setup("there is no certificate in PEM".to_owned()));
     }
     Ok(found)
+}
+
+fn no_key() -> ClientError {
+    ClientError::Setup("there is no private key in PEM".to_owned())
+}
+
+/// What the handshake would find out only in the midst of a request.
+fn require_own(chain: &[Certificate<'static>], key: &[u8]) -> Result<()> {
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| no_key())?;
+    let chain = chain.iter().map(|one| CertificateDer::from(one.der().to_vec())).collect();
+    let provider = rustls::crypto::ring::default_provider();
+    let pair = CertifiedKey::from_der(chain, key, &provider);
+    pair.map(drop).map_err(|error| {
+        ClientError::Setup(format!("the certificate and the private key are no pair: {error}"))
+    })
 }
 
 fn tls(
@@ -177,25 +205,49 @@ fn tls(
         .build())
 }
 
-/// `https`, or `http` to this host: credentials and plaintexts never cross a network in clear.
-fn check(url: &str) -> Result<()> {
-    let wrong = |why: &str| {
-        Err(ClientError::Setup(format!("the URL of the service {why}: write https://host:port")))
-    };
-    let Ok(uri) = url.parse::<Uri>() else { return wrong("is none") };
-    let Some(authority) = uri.authority() else { return wrong("has no host") };
-    if authority.as_str().contains('@') {
-        return wrong("has a user name or a password");
-    }
-    if !["", "/"].contains(&uri.path()) || uri.query().is_some() {
-        return wrong("has a path");
-    }
-    let host = authority.host().trim_matches(['[', ']']);
-    let loopback = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
-    match uri.scheme_str() {
-        Some("https") => Ok(()),
-        Some("http") if loopback => Ok(()),
-        _ => wrong("is neither https nor of this host"),
+/// As many connections rest as threads asked at once, up to this.
+const MAX_IDLE: usize = 16;
+
+/// Where a service is.
+enum Place {
+    /// `http://` and this host: credentials and plaintexts never cross a network in clear.
+    Plain(String),
+    /// `https://` and a host.
+    Tls(String),
+    /// A socket by its path.
+    Unix(PathBuf),
+}
+
+impl Place {
+    fn of(url: &str) -> Result<Self> {
+        if let Some(path) = url.strip_prefix("unix:") {
+            return Ok(Self::Unix(path.into()));
+        }
+        let wrong = |why: &str| {
+            Err(ClientError::Setup(format!(
+                "the URL of the service {why}: write https://host:port"
+            )))
+        };
+        // The parser drops a fragment, and with it what is put behind it.
+        if url.contains('#') {
+            return wrong("has a fragment");
+        }
+        let Ok(uri) = url.parse::<Uri>() else { return wrong("is none") };
+        let Some(authority) = uri.authority() else { return wrong("has no host") };
+        if authority.as_str().contains('@') {
+            return wrong("has a user name or a password");
+        }
+        if !["", "/"].contains(&uri.path()) || uri.query().is_some() {
+            return wrong("has a path");
+        }
+        let host = authority.host().trim_matches(['[', ']']);
+        let loopback = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+        // RFC 3986 §3.1: schemes have no case.
+        match uri.scheme_str() {
+            Some("https") => Ok(Self::Tls(format!("https://{authority}"))),
+            Some("http") if loopback => Ok(Self::Plain(format!("http://{authority}"))),
+            _ => wrong("is neither https nor of this host"),
+        }
     }
 }
 
