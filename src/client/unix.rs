@@ -4,8 +4,10 @@ use std::fmt;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use ureq::Error;
 use ureq::config::Config;
 use ureq::http::Uri;
@@ -32,11 +34,27 @@ impl<In: Transport> Connector<In> for UnixConnector {
         details: &ConnectionDetails<'_>,
         _: Option<In>,
     ) -> Result<Option<UnixTransport>, Error> {
-        let stream = UnixStream::connect(&self.0)?;
+        let stream = connect(&self.0, details.timeout)?;
         let (input, output) =
             (details.config.input_buffer_size(), details.config.output_buffer_size());
         Ok(Some(UnixTransport { stream, buffers: LazyBuffers::new(input, output) }))
     }
+}
+
+/// A service that takes no connections, with as many waiting as it lets wait, keeps one more waiting for ever: the
+/// timeout of writes bounds that as well (unix(7)).
+fn connect(path: &Path, timeout: NextTimeout) -> Result<UnixStream, Error> {
+    let io = |error: rustix::io::Errno| match error {
+        rustix::io::Errno::AGAIN => Error::Timeout(timeout.reason),
+        error => Error::Io(error.into()),
+    };
+    let (kind, flags) = (SocketType::STREAM, SocketFlags::CLOEXEC);
+    let socket = socket_with(AddressFamily::UNIX, kind, flags, None).map_err(io)?;
+    let patience = timeout.not_zero().map(|time| *time);
+    set_socket_timeout(&socket, Timeout::Send, patience).map_err(io)?;
+    let address = SocketAddrUnix::new(path).map_err(io)?;
+    rustix::net::connect(&socket, &address).map_err(io)?;
+    Ok(socket.into())
 }
 
 /// One connection.
