@@ -1,5 +1,7 @@
 //! Client-side sessions: made, opened, used again, ended.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -14,7 +16,7 @@ pub struct Sessions {
 }
 
 /// A session as a browser gets it. Times are in RFC 3339.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[non_exhaustive]
 pub struct SealedSession {
     /// The value of the cookie.
@@ -31,6 +33,16 @@ pub struct SealedSession {
     pub ends: String,
     /// How large the cookie is.
     pub cookie: Cookie,
+}
+
+/// Without the cookie: who has it is the user.
+impl fmt::Debug for SealedSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealedSession")
+            .field("id", &self.id)
+            .field("ends", &self.ends)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The size of a cookie.

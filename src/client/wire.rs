@@ -13,7 +13,7 @@ use super::{ClientError, Problem, Result};
 use crate::secret::SecretBytes;
 
 /// A token: the compact form is text, a JSON form is an object.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(untagged)]
 #[expect(clippy::exhaustive_enums, reason = "RFC 7515 §7 and RFC 7516 §7 have no other")]
 pub enum Token {
@@ -50,6 +50,16 @@ impl fmt::Display for Token {
                 f.write_str(&serde_json::to_string(members).map_err(|_| fmt::Error)?)
             }
         }
+    }
+}
+
+/// Who has it may use it: only `Display` shows it.
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Compact(_) => "Compact([redacted])",
+            Self::Json(_) => "Json([redacted])",
+        })
     }
 }
 
