@@ -10,7 +10,7 @@ use crate::label::{LabelName, Realm};
 /// What the service does with the keys of one label. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Label {
-    client: Client,
+    pub(super) client: Client,
     label: LabelName,
     realm: Option<Realm>,
 }
@@ -37,13 +37,9 @@ impl Label {
         self.client.get(&self.path(what), self.realm.as_ref())
     }
 
-    /// A `GET` with one more parameter or header.
-    pub(super) fn fetch(
-        &self,
-        what: &str,
-        with: impl FnOnce(Request) -> Request,
-    ) -> Result<Answer> {
-        self.client.0.send(&with(Request::get(self.path(what)).in_realm(self.realm.as_ref())))
+    /// A `GET`.
+    pub(super) fn request(&self, what: &str) -> Request {
+        Request::get(self.path(what)).in_realm(self.realm.as_ref())
     }
 
     pub(super) fn send(&self, what: &str, body: &impl Serialize) -> Result<Answer> {

@@ -92,13 +92,14 @@ impl Client {
     /// Connect, SAML. Their bodies and answers are at `GET /` of the service.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`ClientError`]; [`ClientError::Setup`] for a path that does not start with `/` or has a query.
     pub fn post<A: DeserializeOwned>(
         &self,
         path: &str,
         realm: Option<&Realm>,
         body: &impl Serialize,
     ) -> Result<A> {
+        transport::require_path(path)?;
         let answer = self.0.send(&Request::post(path, body)?.in_realm(realm))?;
         wire::read(&answer.body)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::transport::{Answer, Request};
+use super::transport::Request;
 use super::{Client, ClientError, Label, Result, wire};
 use crate::label::Realm;
 
@@ -129,24 +129,34 @@ pub struct Jwks {
     pub json: String,
     /// Its entity tag, to ask with the next time.
     pub etag: String,
-    /// How long it may be kept.
+    /// How long it may be kept; zero if the answer does not say.
     pub max_age: Duration,
 }
 
 impl Jwks {
-    /// `None`: the caller has it already.
-    fn of(answer: &Answer) -> Result<Option<Self>> {
+    /// Asks for a key set; `None`: the caller has it already.
+    fn fetch(client: &Client, request: Request, etag: Option<&str>) -> Result<Option<Self>> {
+        let request = request.with_header("if-none-match", etag);
+        // Nobody who has none is told that it is the same.
+        let request = if etag.is_some() { request.also(304) } else { request };
+        let answer = client.0.send(&request)?;
         if answer.status == 304 {
             return Ok(None);
         }
         let wrong = || ClientError::Unexpected("the answer is no key set".to_owned());
         // EXPOSE: public keys.
         let json = String::from_utf8(answer.body.expose_secret().to_vec()).map_err(|_| wrong())?;
-        let control = answer.header("cache-control");
-        let seconds = control.split("max-age=").nth(1).and_then(|text| text.parse().ok());
-        let max_age = Duration::from_secs(seconds.ok_or_else(wrong)?);
-        Ok(Some(Self { json, etag: answer.header("etag").to_owned(), max_age }))
+        serde_json::from_str::<KeySetForm>(&json).map_err(|_| wrong())?;
+        let (etag, max_age) = (answer.header("etag").to_owned(), answer.max_age());
+        Ok(Some(Self { json, etag, max_age }))
     }
+}
+
+/// RFC 7517 §5.
+#[derive(Deserialize)]
+struct KeySetForm {
+    #[serde(rename = "keys")]
+    _keys: Vec<serde::de::IgnoredAny>,
 }
 
 impl Label {
@@ -171,7 +181,8 @@ impl Label {
     /// # Errors
     /// [`ClientError`].
     pub fn history(&self, since: Option<&str>) -> Result<Map<String, Value>> {
-        wire::read(&self.fetch("history", |request| request.with("since", since))?.body)
+        let request = self.request("history").with("since", since);
+        wire::read(&self.client.0.send(&request)?.body)
     }
 
     /// The keys that it publishes; `None`: they are those of `etag` still.
@@ -179,8 +190,7 @@ impl Label {
     /// # Errors
     /// [`ClientError`].
     pub fn jwks(&self, etag: Option<&str>) -> Result<Option<Jwks>> {
-        let with = |request: Request| request.with_header("if-none-match", etag);
-        Jwks::of(&self.fetch("jwks.json", with)?)
+        Jwks::fetch(&self.client, self.request("jwks.json"), etag)
     }
 }
 
@@ -215,7 +225,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub fn readiness(&self) -> Result<Readiness> {
-        self.get("/readyz", None)
+        wire::read(&self.0.send(&Request::get("/readyz").also(503))?.body)
     }
 
     /// The key set of the OpenID provider; `None`: it is that of `etag` still.
@@ -235,7 +245,6 @@ impl Client {
     }
 
     fn jwks(&self, path: &str, realm: Option<&Realm>, etag: Option<&str>) -> Result<Option<Jwks>> {
-        let request = Request::get(path).in_realm(realm).with_header("if-none-match", etag);
-        Jwks::of(&self.0.send(&request)?)
+        Jwks::fetch(self, Request::get(path).in_realm(realm), etag)
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
+use ureq::http::uri::PathAndQuery;
 use ureq::http::{HeaderMap, HeaderValue};
 use zeroize::Zeroizing;
 
@@ -23,11 +24,14 @@ pub(super) struct Request {
     /// `None`: `GET`.
     body: Option<Zeroizing<Vec<u8>>>,
     headers: Vec<(&'static str, String)>,
+    /// The status of an answer besides 200.
+    also: Option<u16>,
 }
 
 impl Request {
     pub(super) fn get(path: impl Into<String>) -> Self {
-        Self { path: path.into(), query: String::new(), body: None, headers: Vec::new() }
+        let (query, headers) = (String::new(), Vec::new());
+        Self { path: path.into(), query, body: None, headers, also: None }
     }
 
     /// A `POST` of a JSON body.
@@ -57,6 +61,12 @@ impl Request {
         self
     }
 
+    /// Takes an answer of this status as well.
+    pub(super) const fn also(mut self, status: u16) -> Self {
+        self.also = Some(status);
+        self
+    }
+
     pub(super) fn with_header(mut self, name: &'static str, value: Option<&str>) -> Self {
         self.headers.extend(value.map(|value| (name, value.to_owned())));
         self
@@ -76,14 +86,44 @@ impl Answer {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
+    /// How long it may be kept (RFC 9111 §5.2.2); zero where nothing is said.
+    pub(super) fn max_age(&self) -> Duration {
+        let control = self.header("cache-control").to_ascii_lowercase();
+        let directives = || control.split(',').map(str::trim);
+        if directives().any(|one| ["no-cache", "no-store"].contains(&one)) {
+            return Duration::ZERO;
+        }
+        let seconds = directives().find_map(|one| one.strip_prefix("max-age="));
+        let seconds = seconds.and_then(|text| text.trim_matches('"').parse().ok());
+        Duration::from_secs(seconds.unwrap_or_default())
+    }
+
     /// The problem that it is; `None`: it is none.
     fn problem(&self) -> Option<Problem> {
         let is_problem = self.header("content-type").starts_with("application/problem+json");
         // EXPOSE: to the parser; a problem holds no secret.
         let problem = || serde_json::from_slice(self.body.expose_secret()).ok();
         let mut problem: Problem = is_problem.then(problem)??;
+        problem.status = self.status;
         problem.retry_after = self.header("retry-after").parse().ok();
         Some(problem)
+    }
+
+    /// Refuses what no service of ours answers: a gateway's own refusals, redirects, pages of logins. Some of them are
+    /// JSON that would read as an answer.
+    fn require(self, also: Option<u16>) -> Result<Self> {
+        let kind = self.header("content-type");
+        let (essence, _) = kind.split_once(';').unwrap_or((kind, ""));
+        let is_json = essence == "application/json" || essence.ends_with("+json");
+        if (self.status == 200 && is_json) || also == Some(self.status) {
+            return Ok(self);
+        }
+        let kind: String = kind.chars().take(64).collect();
+        Err(ClientError::Unexpected(format!(
+            "the answer has status {} and type \"{}\", as none of the service has: is it what stands at this URL?",
+            self.status,
+            kind.escape_debug(),
+        )))
     }
 }
 
@@ -114,6 +154,17 @@ pub(super) fn bearer(credential: &str) -> Result<HeaderValue> {
     Ok(value)
 }
 
+/// A path of a service. Behind the host of its URL anything else would be a part of that: another host, with the
+/// credential of this one.
+pub(super) fn require_path(path: &str) -> Result<()> {
+    let parsed = path.parse::<PathAndQuery>();
+    if path.starts_with('/') && !path.contains(['?', '#']) && parsed.is_ok() {
+        return Ok(());
+    }
+    let text = "the path of a route starts with / and has neither a query nor a fragment";
+    Err(ClientError::Setup(text.to_owned()))
+}
+
 /// The way to a service.
 pub(super) struct Transport {
     pub(super) agent: ureq::Agent,
@@ -132,7 +183,7 @@ impl Transport {
         let mut left = self.retries;
         loop {
             let answer = self.send_once(request)?;
-            let Some(problem) = answer.problem() else { return Ok(answer) };
+            let Some(problem) = answer.problem() else { return answer.require(request.also) };
             // Whatever is sent here may be done twice, or is done once under its key.
             match self.pause(&problem).filter(|_| left > 0) {
                 Some(pause) => std::thread::sleep(pause),

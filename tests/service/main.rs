@@ -8,6 +8,8 @@ mod audit_profiles;
 mod batches;
 #[cfg(feature = "client")]
 mod client;
+#[cfg(feature = "client")]
+mod client_peers;
 mod credentials;
 mod dashboards;
 mod description;
