@@ -10,6 +10,7 @@ use crate::keyring::load::{Built, Due, Loader};
 use crate::keyring::sources::{Sources, UnitName};
 use crate::keyring::status::{Refusal, Status};
 use crate::keyring::{Diff, Inner, archive};
+use crate::problem::Problem;
 
 /// What came of a reload.
 #[derive(Debug)]
@@ -58,6 +59,8 @@ impl Listeners {
 pub(crate) struct Change {
     generation: u64,
     diff: Diff,
+    /// Findings that the load before did not have.
+    warnings: Vec<Problem>,
 }
 
 impl Inner {
@@ -101,23 +104,32 @@ impl Inner {
             archive::keep_soon(&config, &snapshot);
         }
         let status = Status::new(&snapshot, &config, &stores, paths, self.clock.now());
-        self.warnings.store(Arc::new(warnings));
+        let known = self.warnings.swap(Arc::new(warnings.clone()));
+        // The same finding may have moved to another line.
+        let same = |one: &Problem, other: &Problem| {
+            (one.code, &one.message) == (other.code, &other.message)
+        };
+        let new = warnings.into_iter().filter(|one| !known.iter().any(|other| same(one, other)));
+        let warnings = new.collect();
         self.snapshot.store(Arc::new(snapshot));
         let mut board = self.board.lock();
         *board = Status { watching: board.watching, ..status };
-        Ok(Change { generation, diff })
+        Ok(Change { generation, diff, warnings })
     }
 
     /// Tells log, status and listeners what came of a reload. Nothing is locked meanwhile.
     pub(crate) fn tell(&self, result: std::result::Result<&Change, &Error>) {
         match result {
-            Ok(Change { generation, diff }) => {
+            Ok(Change { generation, diff, warnings }) => {
                 let generation = *generation;
                 let labels = match diff.labels.len() {
                     1 => "1 label".to_owned(),
                     many => format!("{many} labels"),
                 };
                 log::info!(target: LOG, "generation {generation} serves: {labels} changed");
+                for problem in warnings {
+                    log::warn!(target: LOG, "{problem}");
+                }
                 self.listeners.tell(&ReloadEvent::Taken { generation, diff });
             }
             Err(error) => {

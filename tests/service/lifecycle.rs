@@ -133,6 +133,26 @@ fn sighup_takes_a_new_order_and_a_bad_file_changes_nothing() {
 }
 
 #[test]
+fn a_reload_warns_of_what_is_new() {
+    let home = Home::new(PLAIN);
+    let mut served = home.serve();
+    let before = fs::read_to_string(home.config()).unwrap();
+    fs::create_dir(home.path("more")).unwrap();
+    fs::write(home.path("more/no.such.label"), "x").unwrap();
+    let store = "[stores.more]\nkind = \"volume\"\ndirectory = \"../more\"\n";
+    let after = format!("{before}\n{store}");
+    fs::write(home.config(), &after).unwrap();
+    served.signal("HUP");
+    served.wait_for("unknown_label: ");
+    // On another line it is no news.
+    let moved = after.replace("[\"es256-a\", \"es256-b\"]", "[\"es256-b\", \"es256-a\"]");
+    fs::write(home.config(), format!("# A comment.\n{moved}")).unwrap();
+    served.signal("HUP");
+    served.wait_for("\"es256-b\" acts, before it");
+    assert_eq!(served.times("unknown_label: "), 1);
+}
+
+#[test]
 fn sigterm_does_not_wait_for_a_reload() {
     let home = Home::new(PLAIN);
     let mut served = home.serve();

@@ -273,12 +273,17 @@ impl Served {
         }
     }
 
-    /// The address of its first listener.
     /// Whether a line with this part has come so far.
     pub(crate) fn said(&self, part: &str) -> bool {
-        self.said.iter().any(|line| line.contains(part))
+        self.times(part) > 0
     }
 
+    /// How many lines with this part have come so far.
+    pub(crate) fn times(&self, part: &str) -> usize {
+        self.said.iter().filter(|line| line.contains(part)).count()
+    }
+
+    /// The address of its first listener.
     pub(crate) fn address(&self) -> SocketAddr {
         let urls = self.said.iter().filter_map(|line| line.split_once("://"));
         urls.map(|(_, address)| address).next().unwrap().parse().unwrap()
