@@ -139,8 +139,8 @@ impl Provider {
     }
 
     /// What an introspection endpoint answers (RFC 7662 §2.2): the claims of a live access or refresh token of this
-    /// provider, and of anything else only that it is not active. Whether a token was revoked is the caller's to know,
-    /// by its `jti`.
+    /// provider, which of the two it is, and of anything else only that it is not active. Whether a token was revoked is
+    /// the caller's to know, by its `jti`.
     ///
     /// # Errors
     /// Those of [`Provider::verify_access_token`] that are not about the token.
@@ -149,24 +149,36 @@ impl Provider {
     }
 
     /// A live access or refresh token of this provider; `None`: it is anything else.
-    pub(crate) fn find_active(&self, token: &str) -> Result<Option<VerifiedToken>> {
+    pub(crate) fn find_active(&self, token: &str) -> Result<Option<ActiveToken>> {
         let rules = AccessTokenRules { binding: Binding::Unchecked, ..Default::default() };
-        let mut found = self.verify_access_token(token, &rules);
+        let (mut token_use, mut found) = ("access_token", self.verify_access_token(token, &rules));
         if matches!(&found, Err(error) if error.kind() == ErrorKind::TokenRefused) {
-            found = self.verify_any_refresh_token(token);
+            (token_use, found) = ("refresh_token", self.verify_any_refresh_token(token));
         }
         match found {
-            Ok(accepted) => Ok(Some(accepted)),
+            Ok(token) => Ok(Some(ActiveToken { token, token_use })),
             Err(error) if error.kind() == ErrorKind::TokenRefused => Ok(None),
             Err(error) => Err(error),
         }
     }
 }
 
-/// What an introspection endpoint answers.
-pub(crate) fn introspection(found: Option<VerifiedToken>) -> Value {
-    let Some(accepted) = found else { return json!({ "active": false }) };
-    let mut answer = accepted.claims.into_map();
+/// A token that counts, and what as.
+pub(crate) struct ActiveToken {
+    pub(crate) token: VerifiedToken,
+    /// As `token_type_hint` has it (RFC 7662 §2.1).
+    token_use: &'static str,
+}
+
+/// What an introspection endpoint answers. A resource server that is shown a refresh token must see that it is one.
+pub(crate) fn introspection(found: Option<ActiveToken>) -> Value {
+    let Some(ActiveToken { token, token_use }) = found else { return json!({ "active": false }) };
+    let mut answer = token.claims.into_map();
+    answer.remove("token_type");
+    if token_use == "access_token" {
+        answer.insert("token_type".into(), "Bearer".into());
+    }
+    answer.insert("token_use".into(), token_use.into());
     answer.insert("active".into(), true.into());
     Value::Object(answer)
 }

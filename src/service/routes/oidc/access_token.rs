@@ -150,6 +150,12 @@ struct Introspected(#[schemars(with = "Introspection")] Value);
 struct Introspection {
     /// Whether it counts; nothing else is said of one that does not.
     active: bool,
+    /// What it counts as: `access_token`, or `refresh_token`, which is for the provider alone.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    token_use: Option<String>,
+    /// `Bearer` of an access token.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    token_type: Option<String>,
     /// What it says.
     #[serde(flatten)]
     claims: Map<String, Value>,
@@ -157,8 +163,8 @@ struct Introspection {
 
 fn introspect(call: &Call<'_>, body: IntrospectRequest) -> Result<Introspected> {
     let found = provider(call, &body.issuer, &body.protection)?.find_active(&body.token)?;
-    if let Some(token) = &found {
-        note_key(call, token);
+    if let Some(found) = &found {
+        note_key(call, &found.token);
     }
     Ok(Introspected(oidc::introspection(found)))
 }
