@@ -333,3 +333,52 @@ fn issuing_and_opening_are_two_rights() {
         }
     }
 }
+
+/// What is made of a caller's claims holds where its kind is checked, or is not made.
+#[test]
+fn no_token_is_made_that_its_own_kind_refuses() {
+    let shop = shop(&ALL);
+    let issue = |what: &str, claims: Value| {
+        let mut body = json!({"issuer": ISSUER, "client": client(json!({})), "claims": claims});
+        if ["access-token", "refresh-token"].contains(&what) {
+            body["protection"] = json!(["ES256"]);
+        }
+        let (status, problem) = post(&shop, &format!("{what}/issue"), &body);
+        assert_eq!(
+            (status, &problem["code"]),
+            (400, &json!("usage")),
+            "{what} {claims}: {problem}"
+        );
+    };
+    for what in
+        ["id-token", "logout-token", "access-token", "refresh-token", "request-object", "userinfo"]
+    {
+        issue(what, json!({"sub": "alice", "nbf": "now"}));
+        issue(what, json!({"sub": "alice", "jti": ""}));
+    }
+    issue("logout-token", json!({"sub": ""}));
+    issue("logout-token", json!({"sub": "x".repeat(256)}));
+    issue("logout-token", json!({"sid": ""}));
+    issue("logout-token", json!({"sub": "alice", "sid": ""}));
+    // A request object that has the client as its subject is taken for an assertion of it.
+    issue("request-object", json!({"sub": "shop"}));
+}
+
+/// Who asks what a token is with which it was called must not take a refresh token for an access token.
+#[test]
+fn an_introspection_tells_an_access_token_from_a_refresh_token() {
+    let shop = shop(&ALL);
+    let claims = json!({"sub": "alice", "token_use": "x", "token_type": "y", "active": false});
+    let body = json!({"issuer": ISSUER, "client": client(json!({})), "protection": ["ES256"],
+        "claims": claims});
+    for (what, token_use, token_type) in [
+        ("access-token", "access_token", json!("Bearer")),
+        ("refresh-token", "refresh_token", Value::Null),
+    ] {
+        let token = done(&shop, &format!("{what}/issue"), &body)["token"].clone();
+        let ask = json!({"issuer": ISSUER, "protection": ["ES256"], "token": token});
+        let found = done(&shop, "access-token/introspect", &ask);
+        assert_eq!((&found["active"], &found["token_use"]), (&json!(true), &json!(token_use)));
+        assert_eq!(found["token_type"], token_type);
+    }
+}

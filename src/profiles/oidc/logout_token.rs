@@ -72,8 +72,8 @@ impl Provider {
         rules::refuse_own(claims, &OWN)?;
         rules::check_given(claims, &[])?;
         let usage = |text: &'static str| Err(Error::new(ErrorKind::Usage, text));
-        if !claims.contains_key("sub") && !claims.contains_key("sid") {
-            return usage("a logout token says who is logged out: sub, sid, or both");
+        if let Some(why) = unnamed(claims) {
+            return usage(why);
         }
         if claims.contains_key("nonce") {
             return usage("a logout token has no nonce");
@@ -118,12 +118,25 @@ pub(super) fn check(
     if claims.contains_key("nonce") {
         return Err(refused("the token has a nonce: it is no logout token"));
     }
-    if text(claims, "sub").is_none() && text(claims, "sid").is_none() {
-        return Err(refused("the token names neither subject nor session"));
+    if let Some(why) = unnamed(claims) {
+        return Err(refused(why));
     }
     if let Some(most) = rules.max_lifetime {
         rules::check_lifetime(claims, now.time, most.saturating_add(now.skew()))?;
     }
     JtiUse::of(claims, now.skew())?.first(rules.replay)?;
     Ok(accepted)
+}
+
+/// Why claims whose types were checked do not say who is logged out (§2.4). Who asks for the sessions of nobody may get
+/// those of everybody.
+fn unnamed(claims: &Claims) -> Option<&'static str> {
+    let (sub, sid) = (text(claims, "sub"), text(claims, "sid"));
+    if sub.is_none() && sid.is_none() {
+        return Some("a logout token says who is logged out: sub, sid, or both");
+    }
+    if sub.is_some() && !rules::is_subject(sub) {
+        return Some("sub is not 1 to 255 ASCII characters");
+    }
+    (sid == Some("")).then_some("sid is empty")
 }

@@ -109,11 +109,15 @@ fn check_parameters(claims: &Claims, client: &Client) -> Result<()> {
     if OUTSIDE.iter().any(|name| claims.contains_key(*name)) {
         return Err(refused("a request object holds another one"));
     }
-    // An assertion of the client has itself as its subject; a request object must not be taken from one.
-    if text(claims, "sub") == Some(client.id()) {
+    if is_about(claims, client) {
         return Err(refused("the token has the client as its subject: it is an assertion"));
     }
     Ok(())
+}
+
+/// An assertion of the client has itself as its subject; a request object must not be taken from one, nor for one.
+fn is_about(claims: &Claims, client: &Client) -> bool {
+    text(claims, "sub") == Some(client.id())
 }
 
 impl RelyingParty {
@@ -141,6 +145,10 @@ impl RelyingParty {
         rules::refuse_own(parameters, &OUTSIDE)?;
         rules::check_given(parameters, &[])?;
         let (now, client) = (self.oidc().now(), self.client());
+        if is_about(parameters, client) {
+            let text = "a request object does not have the client as its subject: assertions do";
+            return Err(rules::usage(text));
+        }
         let mut draft = Draft::of(parameters);
         draft.set_text("iss", client.id())?;
         draft.set_text("client_id", client.id())?;

@@ -53,11 +53,15 @@ pub(super) fn check_shapes(claims: &Claims) -> Result<()> {
     misshapen(claims).map_or(Ok(()), |why| Err(refused(why)))
 }
 
-/// The same for a token that is to be made, and that the required ones are there.
+/// The same for a token that is to be made, so that its own kind takes it, and that the required ones are there.
 pub(super) fn check_given(claims: &Claims, required: &[&str]) -> Result<()> {
     if let Some(name) = required.iter().find(|name| !claims.contains_key(**name)) {
         return Err(usage(format!("the claim \"{name}\" is missing")));
     }
+    if text(claims, "jti") == Some("") {
+        return Err(usage("jti is empty"));
+    }
+    date(claims, "nbf").map_err(|error| usage(error.message()))?;
     misshapen(claims).map_or(Ok(()), |why| Err(usage(why)))
 }
 
