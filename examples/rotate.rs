@@ -1,38 +1,67 @@
-//! Rotates a signing key by reordering two aliases in the TOML; the old and the new token both verify.
+//! The life of a signing key: the next one is made and staged, acts once everybody knows it, and the old one goes once
+//! nothing that it signed lives. Every step is refused until it is safe, and says when that is.
 //!
 //! `cargo run --example rotate`
 
 #![expect(clippy::print_stdout, reason = "an example")]
 
-use std::path::Path;
-use std::time::{Duration, UNIX_EPOCH};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use claviger::{Keyring, starter};
+use claviger::clock::{Clock, from_unix, to_unix};
+use claviger::journal::Actor;
+use claviger::rotation::{NextKey, Request, Rotation, Step};
+use claviger::{Alias, Config, ErrorKind, Keyring, starter};
+
+const LABEL: &str = "am.services.oauth2.oidc.signing.ES256";
+const HOUR: u64 = 3_600;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // A clock that is put forward by hand; services take `Clock::system()`.
+    let seconds = Arc::new(AtomicU64::new(1_800_000_000));
+    let told = Arc::clone(&seconds);
+    let clock = Clock::from_fn(move || from_unix(told.load(Ordering::SeqCst)));
+
     let folder = tempfile::tempdir()?;
-    let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-    starter::create(folder.path(), now)?;
-    let config = folder.path().join("claviger.toml");
+    starter::create(folder.path(), clock.now())?;
+    let file = folder.path().join("claviger.toml");
+    let actor = Actor::of_this_process(Some("the example".to_owned()));
+    let open = || Rotation::open_new(&file, clock.clone(), actor.clone());
+    // Its journal begins with the keys that were made just now.
+    drop(open()?);
 
-    let keyring = Keyring::open(&config)?;
-    let id_tokens = keyring.label("am.services.oauth2.oidc.signing.ES256")?;
-    let old = id_tokens.sign(b"before")?;
+    let keyring = Keyring::from_config(Config::load(&file)?, clock.clone())?;
+    let id_tokens = keyring.label(LABEL)?;
+    let lives = to_unix(clock.now() + Duration::from_secs(30 * 24 * HOUR));
+    let old = id_tokens.sign(format!(r#"{{"sub":"alice","exp":{lives}}}"#).as_bytes())?;
 
-    swap(&config, r#"["es256-1", "es256-2"]"#, r#"["es256-2", "es256-1"]"#)?;
+    let next: Alias = "es256-3".parse()?;
+    let stage = Request::new(Step::Stage { alias: next.clone() }, LABEL)?;
+    let plan = open()?.generate(&stage, &NextKey { days: 825, ..NextKey::default() })?;
+    println!("staged {next}\n{plan}");
+
+    // Peers still have the key set from before.
+    let promote = Request::new(Step::Promote { alias: next.clone() }, LABEL)?;
+    let early = open()?.apply(&promote).err().ok_or("it was not published yet")?;
+    println!("promote: {early}\n  {}", early.help().unwrap_or_default());
+    assert_eq!(early.kind(), ErrorKind::NotAnnounced);
+    seconds.fetch_add(2 * HOUR, Ordering::SeqCst);
+    open()?.apply(&promote)?;
     keyring.reload()?;
-    let new = id_tokens.sign(b"after")?;
-    for token in [&old, &new] {
-        println!("verified with alias {}", id_tokens.verify(token)?.key.alias);
-    }
+    let new = id_tokens.verify(&id_tokens.sign(br#"{"sub":"alice"}"#)?)?;
+    assert_eq!(new.key.alias, next);
+    println!("{} acts, {} still verifies", next, id_tokens.verify(&old)?.key.alias);
 
-    swap(&config, r#"["es256-2", "es256-1"]"#, r#"["es256-2"]"#)?;
+    // What the old key signed is alive.
+    let retire = Request::new(Step::Retire { alias: "es256-1".parse()? }, LABEL)?;
+    let early = open()?.apply(&retire).err().ok_or("its tokens are alive")?;
+    println!("retire: {early}\n  {}", early.help().unwrap_or_default());
+    assert_eq!(early.kind(), ErrorKind::StillInUse);
+    seconds.fetch_add(31 * 24 * HOUR, Ordering::SeqCst);
+    open()?.apply(&retire)?;
     keyring.reload()?;
-    assert!(id_tokens.verify(&old).is_err(), "a removed alias verifies nothing");
-    assert!(id_tokens.verify(&new).is_ok());
+    assert!(id_tokens.verify(&old).is_err(), "a retired key verifies nothing");
+    println!("retired es256-1");
     Ok(())
-}
-
-fn swap(path: &Path, from: &str, to: &str) -> std::io::Result<()> {
-    std::fs::write(path, std::fs::read_to_string(path)?.replace(from, to))
 }

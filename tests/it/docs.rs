@@ -100,7 +100,15 @@ fn inspect(file: &Path) -> Vec<String> {
 fn examples_run() {
     // Built with the tests; each ends in an assertion of its own.
     let folder = Path::new(env!("CARGO_BIN_EXE_claviger")).parent().unwrap().join("examples");
-    for name in ["sign_and_verify", "rotate", "from_java_keystore"] {
+    for name in [
+        "call_the_service",
+        "from_java_keystore",
+        "openid_connect",
+        "rotate",
+        "saml_login",
+        "session",
+        "sign_and_verify",
+    ] {
         let output = Command::new(folder.join(name)).current_dir(root()).output().unwrap();
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     }
