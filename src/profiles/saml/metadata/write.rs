@@ -47,7 +47,7 @@ pub struct Endpoint<'a> {
     pub service: &'a str,
     /// The binding's URI, or its last word: `HTTP-POST`, `HTTP-Redirect`, `HTTP-Artifact`, `SOAP`.
     pub binding: &'a str,
-    /// The URL.
+    /// The URL, `https` or `http`.
     pub location: &'a str,
 }
 
@@ -285,7 +285,18 @@ fn require_endpoint(role: SamlRole, one: &Endpoint<'_>) -> Result<()> {
         return refused(one.binding, "binding of SAML 2.0", help);
     }
     require_characters("a binding", one.binding)?;
-    require_characters("a location", one.location)
+    require_characters("a location", one.location)?;
+    require_url(one.location)
+}
+
+/// Every binding of SAML 2.0 goes over HTTP; an address that is left empty would lead peers back to themselves.
+fn require_url(location: &str) -> Result<()> {
+    let rest = location.strip_prefix("https://").or_else(|| location.strip_prefix("http://"));
+    if rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', '?', '#'])) {
+        return Ok(());
+    }
+    let text = format!("a location is no http or https URL: \"{}\"", location.escape_debug());
+    Err(Error::new(ErrorKind::Usage, text).with_help("write it whole, as https://sp.example/acs"))
 }
 
 fn endpoints(role: SamlRole, endpoints: &[Endpoint<'_>]) -> Result<String> {
