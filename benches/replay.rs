@@ -41,6 +41,8 @@ fn main() {
         .map(|(number, key)| Group {
             label: Some(label.clone()),
             realm: Some(format!("realm-{number}").parse().unwrap()),
+            asked: None,
+            instead: None,
             outcome: Outcome::Verified,
             kid: Some(key.kid.clone()),
             alg: "ES256".into(),

@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub(crate) use crate::keyring::acting::End;
 pub use crate::keyring::keyset::{Candidates, KeySet, KeySetPolicy, LabelKey};
 pub use crate::keyring::peer::{PeerKeySet, PeerRules, SkippedKey};
+pub(crate) use crate::keyring::seen::Asked;
 use crate::keyring::{Keyring, Place, Snapshot};
 use crate::label::{LabelName, Realm};
 use crate::usage::Life;

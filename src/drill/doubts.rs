@@ -1,19 +1,24 @@
 //! What keeps a replay from a proof: uses that are not in the trace, and settings of which no trace says anything.
 //!
 //! A trace has label, kid, algorithm and key of a token, and so answers for the mapping. How large a token was, whether
-//! it was compressed, and how a session was put together it does not say.
+//! it was compressed, and how a session was put together it does not say; what earlier versions recorded does not say
+//! either whether it was a session.
 
 use std::collections::BTreeSet;
 
 use crate::config::{Config, SessionLabel, SessionSettings};
 use crate::keyring::keyset::KeySetPolicy;
 use crate::label::LabelName;
+use crate::trace::AskedAs;
 
 /// Doubts about tokens that hold as far as the trace says.
 #[derive(Debug, Default)]
 pub(super) struct Doubts {
     /// Sorted, each once: many groups have the same.
     settings: BTreeSet<String>,
+    /// There are sessions.
+    sessions: bool,
+    /// Labels of what may be sessions.
     session_labels: BTreeSet<&'static str>,
 }
 
@@ -22,10 +27,13 @@ impl Doubts {
     pub(super) fn of_label(
         &mut self,
         label: &LabelName,
+        asked: Option<AskedAs>,
         (now, next): (&KeySetPolicy, &KeySetPolicy),
     ) {
+        self.sessions |= asked == Some(AskedAs::Session);
         let known = SessionLabel::signing().iter().chain(SessionLabel::encryption());
-        self.session_labels.extend(known.filter(|one| one.label == *label).map(|one| one.name));
+        let known = known.filter(|one| asked.is_none() && one.label == *label);
+        self.session_labels.extend(known.map(|one| one.name));
         if now.zip && !next.zip {
             self.settings.insert(format!("label \"{label}\" no longer allows zip"));
         }
@@ -45,7 +53,7 @@ impl Doubts {
 
     /// All of them, those of settings in order.
     pub(super) fn told(mut self, now: &Config, next: &Config) -> impl Iterator<Item = String> {
-        if !self.session_labels.is_empty() {
+        if self.sessions || !self.session_labels.is_empty() {
             let labels = self.session_labels;
             self.settings.extend(of_sessions(&labels, &now.sessions, &next.sessions));
         }
@@ -53,7 +61,7 @@ impl Doubts {
     }
 }
 
-/// What `[sessions]` no longer accepts; labels have live tokens, which may be sessions.
+/// What `[sessions]` no longer accepts; these labels have live tokens, which may be sessions.
 fn of_sessions(
     labels: &BTreeSet<&'static str>,
     now: &SessionSettings,

@@ -5,7 +5,6 @@
 //! kid: the very functions that verification asks answer that, so that the verdict is what would happen.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -14,12 +13,14 @@ use super::Scope;
 use super::doubts::Doubts;
 use crate::alg::{Algorithm, Family, Operation, Status};
 use crate::clock::{from_unix, rfc3339, to_unix};
-use crate::config::Config;
+use crate::config::{Config, SessionLabel};
 use crate::crypto::Role;
+use crate::jose::select;
 use crate::keyring::Snapshot;
-use crate::label::Alias;
-use crate::ops::{KeySet, LabelKey};
-use crate::trace::{Damage, Group, Outcome, Tally, Trace};
+use crate::label::{Alias, LabelName};
+use crate::ops::{Asked, KeySet, LabelKey};
+use crate::profiles::session;
+use crate::trace::{AskedAs, Damage, Group, Outcome, Tally, Trace};
 
 /// What a future mapping does to recorded traffic.
 #[derive(Clone, Debug, Serialize)]
@@ -121,6 +122,8 @@ pub enum Why {
     AlgorithmNotAllowed,
     /// The key is gone, or its bound keeps it from being tried.
     KeyNotTried,
+    /// `[sessions]` no longer lists the label.
+    LabelNotAsked,
     /// The label is no longer mapped.
     LabelNotMapped,
     /// The label is for something else.
@@ -134,6 +137,7 @@ impl Why {
         match self {
             Self::AlgorithmNotAllowed => "the label does not allow the algorithm",
             Self::KeyNotTried => "the key is not among those that are tried",
+            Self::LabelNotAsked => "[sessions] does not list the label",
             Self::LabelNotMapped => "the label is not mapped",
             Self::WrongUse => "the label is for something else",
         }
@@ -145,10 +149,11 @@ impl Why {
 #[must_use]
 pub fn replay(
     trace: &Trace,
-    (config, now): (&Config, &Snapshot),
-    (next, future): (&Config, &Snapshot),
+    now: (&Config, &Snapshot),
+    future: (&Config, &Snapshot),
     at: SystemTime,
 ) -> Replay {
+    let ((config, _), (next, _)) = (now, future);
     let mut found = Replay {
         at: rfc3339(at),
         live: 0,
@@ -176,22 +181,28 @@ pub fn replay(
             }
             continue;
         };
-        let set_of = |snapshot: &Snapshot| snapshot.keys(group.realm.as_ref(), label).ok().cloned();
-        let (set_now, set_next) = (set_of(now), set_of(future));
+        if group.asked == Some(AskedAs::Other) {
+            unknown += tally.count;
+            continue;
+        }
+        let asks = |(config, snapshot)| asked(label, group, role, config, snapshot);
+        let (sets_now, sets_next) = (asks(now), asks(future));
+        let (set_now, holds) = (first(&sets_now), holds(group, role, (&sets_now, &sets_next)));
+        let set_next = holds.ok().or_else(|| first(&sets_next));
         // What a label that stands in for another makes lives as long as it says.
-        let lifetime = |config: &Config, set: Option<&Arc<KeySet>>| {
-            config.labels.get(set.map_or(label, |set| set.label()))?.value.max_token_lifetime
+        let lifetime = |config: &Config, set: Option<&KeySet>| {
+            config.labels.get(set.map_or(label, KeySet::label))?.value.max_token_lifetime
         };
-        let lifetime = lifetime(config, set_now.as_ref()).max(lifetime(next, set_next.as_ref()));
+        let lifetime = lifetime(config, set_now).max(lifetime(next, set_next));
         let living = Living::of(tally, lifetime, skew, second);
         found.live += living.count;
         found.ended += tally.count - living.count;
         if living.count == 0 {
             continue;
         }
-        let Err(why) = holds(now, future, group, role) else {
-            if let (Some(now), Some(next)) = (&set_now, &set_next) {
-                doubts.of_label(label, (now.policy(), next.policy()));
+        let Err(why) = holds else {
+            if let (Some(now), Some(next)) = (set_now, set_next) {
+                doubts.of_label(label, group.asked, (now.policy(), next.policy()));
             }
             continue;
         };
@@ -199,13 +210,13 @@ pub fn replay(
         last = last.zip(living.until).map(|(last, until): (u64, u64)| last.max(until));
         found.breaks.push(Broken {
             scope: Scope { label: label.clone(), realm: group.realm.clone() },
-            alias: alias_of(now, group),
+            alias: alias_of(&sets_now, group),
             kid: group.kid.clone(),
             algorithm: match &group.enc {
                 Some(enc) => format!("{} {enc}", group.alg),
                 None => group.alg.clone(),
             },
-            why,
+            why: why_of(group, role, next).unwrap_or(why),
             tokens: living.count,
             until: living.until.map(text_of),
         });
@@ -240,13 +251,68 @@ fn missing(trace: &Trace, unknown: u64) -> impl Iterator<Item = String> {
     .flatten()
 }
 
-/// Whether a token of this group would be opened: as `jose` and `ops` decide it.
-fn holds(now: &Snapshot, future: &Snapshot, group: &Group, role: Role) -> Result<(), Why> {
-    let label = group.label.as_ref().ok_or(Why::LabelNotMapped)?;
-    let set = future.keys(group.realm.as_ref(), label).map_err(|_| Why::LabelNotMapped)?;
+/// The sets that are asked for the tokens of a group, as profiles and handles ask them.
+fn asked<'s>(
+    label: &'s LabelName,
+    group: &'s Group,
+    role: Role,
+    config: &'s Config,
+    snapshot: &'s Snapshot,
+) -> Vec<Asked<'s>> {
+    let realm = group.realm.as_ref();
+    if group.asked == Some(AskedAs::Session) {
+        return session::asked(listed(config, role), snapshot, realm).unwrap_or_default();
+    }
+    let found = match &group.instead {
+        Some(instead) => snapshot.find(realm, label).or_else(|| snapshot.find(realm, instead)),
+        None => snapshot.keys(realm, label).ok(),
+    };
+    found.into_iter().map(|set| Asked::label(set, label, realm)).collect()
+}
+
+/// The labels of sessions of this part.
+fn listed(config: &Config, role: Role) -> &[&'static SessionLabel] {
+    match role {
+        Role::Sign | Role::Verify => &config.sessions.signing,
+        Role::Decrypt | Role::Encrypt => &config.sessions.encryption,
+    }
+}
+
+fn first<'s>(sets: &[Asked<'s>]) -> Option<&'s KeySet> {
+    sets.first().map(Asked::set)
+}
+
+/// The set that would open a token of this group: as `jose` and `ops` decide it.
+fn holds<'s>(
+    group: &Group,
+    role: Role,
+    (now, future): (&[Asked<'_>], &[Asked<'s>]),
+) -> Result<&'s KeySet, Why> {
+    let listed_now = first(now).map(KeySet::algorithms).unwrap_or_default();
+    match future {
+        [] => Err(Why::LabelNotMapped),
+        [one] => opens(one.set(), listed_now, group, role).map(|()| one.set()),
+        several => {
+            let kid = group.kid.as_deref();
+            let asked = select::asked(several, &group.alg, kid, operation_of(role));
+            let mut sets = asked.map(Asked::set).peekable();
+            let otherwise = match sets.peek() {
+                None => Why::AlgorithmNotAllowed,
+                Some(_) => Why::KeyNotTried,
+            };
+            let found = sets.find(|set| opens(set, listed_now, group, role).is_ok());
+            found.ok_or(otherwise)
+        }
+    }
+}
+
+fn opens(
+    set: &KeySet,
+    listed_now: &[&'static Algorithm],
+    group: &Group,
+    role: Role,
+) -> Result<(), Why> {
     set.require_use(role).map_err(|_| Why::WrongUse)?;
-    let listed_now = now.keys(group.realm.as_ref(), label).map(|set| set.algorithms());
-    let listed_now = listed_now.unwrap_or_default();
     let algorithm = allowed(set, &group.alg, operation_of(role), listed_now)?;
     if let Some(enc) = &group.enc {
         allowed(set, enc, Operation::Content, listed_now)?;
@@ -258,6 +324,13 @@ fn holds(now: &Snapshot, future: &Snapshot, group: &Group, role: Role) -> Result
         set.keys().iter().any(|key| held(key))
     };
     if found { Ok(()) } else { Err(Why::KeyNotTried) }
+}
+
+/// Why a session breaks whose label is asked no more.
+fn why_of(group: &Group, role: Role, next: &Config) -> Option<Why> {
+    let label = group.label.as_ref().filter(|_| group.asked == Some(AskedAs::Session))?;
+    let is_listed = listed(next, role).iter().any(|one| one.label == *label);
+    (!is_listed).then_some(Why::LabelNotAsked)
 }
 
 /// The row, if the label lists it, or if it is one of XML that needs no listing: a key transport beside any
@@ -295,10 +368,10 @@ const fn operation_of(role: Role) -> Operation {
     }
 }
 
-/// The alias of the key that held, as the label has it now.
-fn alias_of(now: &Snapshot, group: &Group) -> Option<Alias> {
-    let set = now.keys(group.realm.as_ref(), group.label.as_ref()?).ok()?;
-    let key = set.keys().iter().find(|key| key.key.thumbprint() == group.key)?;
+/// The alias of the key that held, as it is now.
+fn alias_of(now: &[Asked<'_>], group: &Group) -> Option<Alias> {
+    let mut keys = now.iter().flat_map(|one| one.set().keys());
+    let key = keys.find(|key| key.key.thumbprint() == group.key)?;
     Some(key.alias.clone())
 }
 

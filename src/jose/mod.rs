@@ -12,7 +12,7 @@ pub mod jwks;
 pub mod jws;
 pub mod nested;
 mod plain_header;
-pub mod select;
+pub(crate) mod select;
 
 use base64::Engine;
 use serde_json::Value;

@@ -14,6 +14,8 @@ use crate::formats::JwkHints;
 use crate::keyring::acts::Acts;
 use crate::label::{Alias, LabelName, Realm, StoreName};
 use crate::stores::Loaded;
+#[cfg(feature = "saml")]
+use crate::trace::Question;
 use crate::trace::Witness;
 use crate::usage::KeyUsage;
 
@@ -272,17 +274,21 @@ impl KeySet {
         Self { witness, ..self }
     }
 
-    /// The same set; where uses are recorded, one that is recorded as what was asked for.
+    /// The same set; where uses are recorded, one that is recorded as what was asked for: the first of these labels that
+    /// is mapped.
     #[cfg(feature = "saml")]
-    pub(crate) fn asked_as(
+    pub(crate) fn asked_as_first(
         self: &Arc<Self>,
-        label: &LabelName,
+        labels: &[LabelName],
         realm: Option<&Realm>,
     ) -> Arc<Self> {
-        match self.witness.asked_as(label, realm) {
-            Some(witness) => Arc::new(Self::clone(self).seen_by(witness)),
-            None => Arc::clone(self),
-        }
+        let ([label, rest @ ..], true) = (labels, self.witness.is_on()) else {
+            return Arc::clone(self);
+        };
+        let instead = rest.first().cloned();
+        let witness =
+            self.witness.asked(|| Question { instead, ..Question::of_label(label, realm) });
+        Arc::new(Self::clone(self).seen_by(witness))
     }
 
     /// Who records what is checked with it.

@@ -19,7 +19,7 @@ mod profile;
 mod reload;
 mod resolve;
 mod revoked;
-mod seen;
+pub(crate) mod seen;
 mod set_checks;
 pub(crate) mod snapshot;
 mod sources;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::keyring::Snapshot;
 use crate::label::{LabelName, Realm};
-use crate::ops::KeySet;
+use crate::ops::{Asked, KeySet};
 
 /// An ordered list of labels, each asked in the realm and then globally.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -49,10 +49,19 @@ impl Choice {
     /// # Errors
     /// As [`Choice::acting`].
     pub fn opening<'s>(
-        &self,
+        &'s self,
         snapshot: &'s Snapshot,
-        realm: Option<&Realm>,
+        realm: Option<&'s Realm>,
     ) -> Result<Vec<&'s KeySet>> {
+        Ok(self.asked(snapshot, realm)?.iter().map(Asked::set).collect())
+    }
+
+    /// As [`Choice::opening`], each with the label of these that it stands behind.
+    pub(super) fn asked<'s>(
+        &'s self,
+        snapshot: &'s Snapshot,
+        realm: Option<&'s Realm>,
+    ) -> Result<Vec<Asked<'s>>> {
         opening(self.0.iter(), snapshot, realm)
     }
 }
@@ -70,18 +79,23 @@ pub(super) fn acting<'s, 'l>(
 }
 
 /// As [`Choice::opening`], of labels that somebody else keeps.
-pub(super) fn opening<'s, 'l>(
-    labels: impl Iterator<Item = &'l LabelName> + Clone,
+pub(super) fn opening<'s>(
+    labels: impl Iterator<Item = &'s LabelName> + Clone,
     snapshot: &'s Snapshot,
-    realm: Option<&Realm>,
-) -> Result<Vec<&'s KeySet>> {
-    let mapped = labels.clone().filter_map(|label| snapshot.find(realm, label));
-    let superseded = labels.clone().filter_map(|label| snapshot.find_fallback(realm, label));
-    let sets: Vec<&KeySet> = mapped.chain(superseded).map(|set| &**set).collect();
-    if sets.is_empty() {
-        return Ok(vec![acting(labels, snapshot, realm)?]);
+    realm: Option<&'s Realm>,
+) -> Result<Vec<Asked<'s>>> {
+    let found = |find: fn(&'s Snapshot, Option<&Realm>, &LabelName) -> Option<&'s Arc<KeySet>>| {
+        let all = labels.clone();
+        all.filter_map(move |label| Some(Asked::label(find(snapshot, realm, label)?, label, realm)))
+    };
+    let sets: Vec<Asked<'s>> =
+        found(Snapshot::find).chain(found(Snapshot::find_fallback)).collect();
+    if !sets.is_empty() {
+        return Ok(sets);
     }
-    Ok(sets)
+    let stands_in = acting(labels.clone(), snapshot, realm)?;
+    let same = |asked: &Asked<'_>| std::ptr::eq(asked.set(), &**stands_in);
+    Ok(found(Snapshot::find_along).find(same).into_iter().collect())
 }
 
 #[cold]

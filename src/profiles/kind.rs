@@ -5,10 +5,12 @@ use std::time::SystemTime;
 use serde_json::{Map, Value};
 
 use super::claims::{self, Head};
-use super::{Accepted, Denylist, Form, Parts, TimeRules, Times, Typ, open, refused, seal_claims};
+use super::{
+    Accepted, Denylist, Form, Parts, TimeRules, Times, Typ, open_asked, refused, seal_claims,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::label::Realm;
-use crate::ops::KeySet;
+use crate::ops::{Asked, KeySet};
 
 /// A kind of token that we make and open, in one realm, now.
 pub(super) struct Kind<'k> {
@@ -79,8 +81,8 @@ impl Kind<'_> {
     }
 
     /// Opens a token of this kind, realm and deployment, whatever its times are.
-    pub(super) fn open(&self, keys: &Parts<Vec<&KeySet>>, token: &str) -> Result<Accepted> {
-        let unsealed = open(self.typ, keys, token)?;
+    pub(super) fn open(&self, keys: &Parts<Vec<Asked<'_>>>, token: &str) -> Result<Accepted> {
+        let unsealed = open_asked(self.typ, keys, token)?;
         let lives = self.rules.is_some();
         let (mut head, mut claims) = claims::read(&unsealed.payload, lives, self.max_json_depth)?;
         if self.audience != Audience::Free {

@@ -31,8 +31,8 @@ pub use choice::Choice;
 pub use denied_file::DeniedFile;
 pub use denylist::{DeniedIds, Denylist};
 pub use forms::{TokenForm, forms};
-use parts::seal_claims;
 pub use parts::{Form, Parts, Typ, Unsealed, open, seal};
+use parts::{open_asked, seal_claims};
 pub use times::{TimeRules, Times};
 
 /// The one error of a token that a profile does not accept; `reason` is for logs, and quotes no claim.

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::jose::jwe::{self, EncryptOptions};
 use crate::jose::jws::{self, SignOptions, Verified, VerifyOptions};
 use crate::jose::select;
-use crate::ops::{KeySet, LabelKey};
+use crate::ops::{Asked, KeySet, LabelKey};
 
 /// What is done to a payload, and with what: labels, keys, or names of either.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -239,58 +239,84 @@ fn too_large(bytes: usize, bound: &str) -> Error {
         .with_help(format!("put less into it, or raise {bound} in [policy.limits]"))
 }
 
-/// Opens a token with every valid key. Each layer must be there, of this `typ`, in this order: a token with one
+/// Opens a token with every valid key of these sets. Each layer must be there, of this `typ`, in this order: a token with one
 /// less, or around something else, is refused (attacks.md J28).
 ///
 /// # Errors
 /// [`crate::error::ErrorKind::TokenRefused`], [`crate::error::ErrorKind::WrongUse`] for the labels.
 pub fn open(typ: Typ, keys: &Parts<Vec<&KeySet>>, token: &str) -> Result<Unsealed> {
+    let asked = keys.map(|sets| sets.iter().map(|set| Asked::from(*set)).collect());
+    open_asked(typ, &asked, token)
+}
+
+/// As [`open`], of sets that were asked for something. All layers are recorded, or that the token was refused: its
+/// claims say of each when it ends.
+pub(super) fn open_asked(typ: Typ, keys: &Parts<Vec<Asked<'_>>>, token: &str) -> Result<Unsealed> {
+    open_layers(typ, keys, token).inspect_err(|error| {
+        let outer = match keys {
+            Parts::Encrypted(sets) | Parts::Signed(sets) => sets,
+            Parts::EncryptedThenSigned { signing, .. } => signing,
+            Parts::SignedThenEncrypted { encryption, .. } => encryption,
+        };
+        if error.kind() == ErrorKind::TokenRefused {
+            outer.iter().take(1).for_each(Asked::refused);
+        }
+    })
+}
+
+fn open_layers(typ: Typ, keys: &Parts<Vec<Asked<'_>>>, token: &str) -> Result<Unsealed> {
     match keys {
         Parts::Encrypted(sets) => {
-            let outer = decrypt(typ, sets, token)?;
+            let (asked, outer) = decrypt(typ, sets, token)?;
             // EXPOSE: into the next owner, wiped too.
             let payload = Zeroizing::new(outer.plaintext.expose_secret().to_vec());
+            outer.is_seen_by(asked, &payload);
             Ok(Unsealed { payload, verified_by: None, decrypted_by: Some(outer.key) })
         }
         Parts::EncryptedThenSigned { encryption, signing } => {
-            let outer = verify(typ, signing, token)?;
-            let inner = decrypt(typ, encryption, text(&outer.payload)?)?;
+            let (signs, outer) = verify(typ, signing, token)?;
+            let (seals, inner) = decrypt(typ, encryption, text(&outer.payload)?)?;
             // EXPOSE: into the next owner, wiped too.
             let payload = Zeroizing::new(inner.plaintext.expose_secret().to_vec());
+            outer.is_seen_by(signs, &payload);
+            inner.is_seen_by(seals, &payload);
             Ok(Unsealed { payload, verified_by: Some(outer.key), decrypted_by: Some(inner.key) })
         }
         Parts::Signed(sets) => {
-            let found = verify(typ, sets, token)?;
+            let (asked, found) = verify(typ, sets, token)?;
+            found.is_seen_by(asked, &found.payload);
             let payload = Zeroizing::new(found.payload);
             Ok(Unsealed { payload, verified_by: Some(found.key), decrypted_by: None })
         }
         Parts::SignedThenEncrypted { signing, encryption } => {
-            let outer = decrypt(typ, encryption, token)?;
+            let (seals, outer) = decrypt(typ, encryption, token)?;
             // EXPOSE: the inner token is verified as text.
-            let inner = verify(typ, signing, text(outer.plaintext.expose_secret())?)?;
+            let (signs, inner) = verify(typ, signing, text(outer.plaintext.expose_secret())?)?;
+            outer.is_seen_by(seals, &inner.payload);
+            inner.is_seen_by(signs, &inner.payload);
             let payload = Zeroizing::new(inner.payload);
             Ok(Unsealed { payload, verified_by: Some(inner.key), decrypted_by: Some(outer.key) })
         }
     }
 }
 
-fn verify(typ: Typ, sets: &[&KeySet], token: &str) -> Result<Verified> {
+fn verify<'s>(typ: Typ, sets: &[Asked<'s>], token: &str) -> Result<(Asked<'s>, Verified)> {
     let expected = match typ {
         Typ::Explicit(name) => Some(name),
         Typ::Jwt => None,
     };
     let options = VerifyOptions { typ: expected, ..VerifyOptions::default() };
-    let found = select::verify(sets, token, &options).map_err(refused_by)?;
+    let (asked, found) = select::verify(sets, token, &options).map_err(refused_by)?;
     if typ == Typ::Jwt && found.has_typ() && !found.is_of_type(typ.name()) {
         return Err(another_typ());
     }
-    Ok(found)
+    Ok((asked, found))
 }
 
-fn decrypt(typ: Typ, sets: &[&KeySet], token: &str) -> Result<jwe::Decrypted> {
-    let opened = select::decrypt(sets, token).map_err(refused_by)?;
+fn decrypt<'s>(typ: Typ, sets: &[Asked<'s>], token: &str) -> Result<(Asked<'s>, jwe::Decrypted)> {
+    let (asked, opened) = select::decrypt(sets, token).map_err(refused_by)?;
     if opened.is_of_type(typ.name()) || (typ == Typ::Jwt && !opened.has_typ()) {
-        return Ok(opened);
+        return Ok((asked, opened));
     }
     Err(another_typ())
 }

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Asked, Use};
+use super::{Question, Use};
 use crate::label::{LabelName, Realm};
 
 /// What begins a frame; the digit is the version.
@@ -46,6 +46,20 @@ pub enum Outcome {
     Other,
 }
 
+/// As what a label was asked: another mapping is asked in the same way.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum AskedAs {
+    /// As itself.
+    Label,
+    /// As one of those that `[sessions]` lists: all of them open a session.
+    Session,
+    /// A word of a later version.
+    #[serde(other)]
+    Other,
+}
+
 /// Uses that are alike: what a future mapping has to answer for.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[expect(clippy::exhaustive_structs, reason = "tests and programs that write traces build it")]
@@ -56,6 +70,12 @@ pub struct Group {
     /// The realm that asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub realm: Option<Realm>,
+    /// As what it was asked; earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<AskedAs>,
+    /// The label that is asked in its place where it is not mapped, if the asker chooses that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead: Option<LabelName>,
     /// What became of them.
     pub outcome: Outcome,
     /// The kid of their headers.
@@ -85,7 +105,7 @@ fn end_of(seconds: u64) -> u32 {
 /// What makes two uses of one batch alike.
 #[derive(Eq, Hash, PartialEq)]
 struct Alike<'u> {
-    asked: *const Asked,
+    question: &'u Question,
     outcome: Outcome,
     kid: Option<&'u str>,
     algorithm: &'static str,
@@ -100,7 +120,7 @@ pub(super) fn frame_of(batch: &[Use], dropped: u64, now: u64) -> Vec<u8> {
     let mut counts: HashMap<(u32, u32, u32), u32> = HashMap::new();
     for one in batch {
         let alike = Alike {
-            asked: std::sync::Arc::as_ptr(&one.asked),
+            question: &one.question,
             outcome: one.outcome,
             kid: one.kid.as_deref(),
             algorithm: one.algorithm,
@@ -118,6 +138,8 @@ pub(super) fn frame_of(batch: &[Use], dropped: u64, now: u64) -> Vec<u8> {
         let group = writer.group(&Group {
             label: None,
             realm: None,
+            asked: None,
+            instead: None,
             outcome: Outcome::Dropped,
             kid: None,
             alg: String::new(),
@@ -144,9 +166,12 @@ pub fn frame(groups: &[Group], records: &[[u32; 4]]) -> Vec<u8> {
 }
 
 fn group_of(one: &Use) -> Group {
+    let Question { label, realm, asked, instead } = &*one.question;
     Group {
-        label: Some(one.asked.label.clone()),
-        realm: one.asked.realm.clone(),
+        label: Some(label.clone()),
+        realm: realm.clone(),
+        asked: Some(*asked),
+        instead: instead.clone(),
         outcome: one.outcome,
         kid: one.kid.clone(),
         alg: one.algorithm.to_owned(),

@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::error::Result;
 use crate::label::{LabelName, Realm};
 
-pub use format::{END_BUCKET_SECS, Group, Outcome, frame};
+pub use format::{AskedAs, END_BUCKET_SECS, Group, Outcome, frame};
 pub use read::{Damage, Tally, Trace, files};
 use write::TraceFile;
 
@@ -52,7 +52,7 @@ struct Inner {
 
 /// One use of a key.
 struct Use {
-    asked: Arc<Asked>,
+    question: Arc<Question>,
     outcome: Outcome,
     kid: Option<String>,
     algorithm: &'static str,
@@ -63,10 +63,32 @@ struct Use {
 }
 
 /// What a caller asked for: a label, as a realm sees it.
-#[derive(Debug, Eq, PartialEq)]
-struct Asked {
-    label: LabelName,
-    realm: Option<Realm>,
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "the keyring asks")]
+pub struct Question {
+    /// The label.
+    pub label: LabelName,
+    /// The realm; `None`: global.
+    pub realm: Option<Realm>,
+    /// As what it is asked.
+    pub asked: AskedAs,
+    /// The label that the asker takes where that one is not mapped.
+    pub instead: Option<LabelName>,
+}
+
+impl Question {
+    /// A label that is asked as itself.
+    #[must_use]
+    pub fn of_label(label: &LabelName, realm: Option<&Realm>) -> Self {
+        let (label, realm) = (label.clone(), realm.cloned());
+        Self { label, realm, asked: AskedAs::Label, instead: None }
+    }
+
+    fn is_of_label(&self, label: &LabelName, realm: Option<&Realm>) -> bool {
+        let Self { asked, instead, .. } = self;
+        let alone = *asked == AskedAs::Label && instead.is_none();
+        alone && self.label == *label && self.realm.as_ref() == realm
+    }
 }
 
 /// What is known of a token that held.
@@ -109,8 +131,7 @@ impl Recorder {
     /// A witness of what is asked of one label.
     #[must_use]
     pub fn witness(&self, label: &LabelName, realm: Option<&Realm>) -> Witness {
-        let asked = Asked { label: label.clone(), realm: realm.cloned() };
-        Witness(Some((self.clone(), Arc::new(asked))))
+        Witness(Some((self.clone(), Arc::new(Question::of_label(label, realm)))))
     }
 
     /// Writes what waits. A process does it by itself, and when its keyring goes.
@@ -193,7 +214,7 @@ impl fmt::Debug for Recorder {
 
 /// Who sees what is asked of one label. The default one looks away. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Witness(Option<(Recorder, Arc<Asked>)>);
+pub struct Witness(Option<(Recorder, Arc<Question>)>);
 
 impl Witness {
     /// Whether anything is recorded.
@@ -204,9 +225,9 @@ impl Witness {
 
     /// A token held.
     pub fn held(&self, held: &Held<'_>) {
-        let Some((recorder, asked)) = &self.0 else { return };
+        let Some((recorder, question)) = &self.0 else { return };
         recorder.add(Use {
-            asked: Arc::clone(asked),
+            question: Arc::clone(question),
             outcome: held.outcome,
             kid: held.kid.map(str::to_owned),
             algorithm: held.algorithm,
@@ -233,9 +254,14 @@ impl Witness {
     /// The same recorder, for another question; `None` if it is this one already, or off.
     #[must_use]
     pub fn asked_as(&self, label: &LabelName, realm: Option<&Realm>) -> Option<Self> {
-        let (recorder, asked) = self.0.as_ref()?;
-        let same = asked.label == *label && asked.realm.as_ref() == realm;
-        (!same).then(|| recorder.witness(label, realm))
+        let (recorder, question) = self.0.as_ref()?;
+        (!question.is_of_label(label, realm)).then(|| recorder.witness(label, realm))
+    }
+
+    /// The same recorder, for another question; off if this one is.
+    #[must_use]
+    pub fn asked(&self, question: impl FnOnce() -> Question) -> Self {
+        Self(self.0.as_ref().map(|(recorder, _)| (recorder.clone(), Arc::new(question()))))
     }
 }
 

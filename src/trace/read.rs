@@ -332,6 +332,8 @@ mod tests {
         Group {
             label: None,
             realm: None,
+            asked: None,
+            instead: None,
             outcome: Outcome::Verified,
             kid: Some(kid.into()),
             alg: "ES256".into(),

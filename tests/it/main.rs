@@ -74,6 +74,7 @@ mod reload_writers;
 mod remote_keys;
 mod replay;
 mod replay_doubts;
+mod replay_profiles;
 mod resolution;
 mod retire_model;
 mod retirement;

@@ -108,6 +108,8 @@ pub(crate) fn group() -> Group {
     Group {
         label: Some(label()),
         realm: None,
+        asked: None,
+        instead: None,
         outcome: Outcome::Verified,
         kid: Some("the one that is always read".into()),
         alg: "HS256".into(),

@@ -8,10 +8,10 @@ use super::parts::{Parts, parse_compact, parse_json};
 use crate::alg::{Algorithm, Family, Operation};
 use crate::crypto::Role;
 use crate::crypto::cipher::{self, KeyManagementHeader};
-use crate::error::{Error, Result};
+use crate::error::{ErrorKind, Result};
 use crate::jose::header::{Header, Reason};
-use crate::jose::{Pass, not_decrypted};
-use crate::ops::{KeySet, LabelKey};
+use crate::jose::{Pass, decode, not_decrypted};
+use crate::ops::{Asked, KeySet, LabelKey};
 use crate::secret::SecretBytes;
 
 /// Decrypts a compact token with the valid keys of the label.
@@ -20,6 +20,11 @@ use crate::secret::SecretBytes;
 /// [`crate::error::ErrorKind::NotDecrypted`] whatever is wrong with the token,
 /// [`crate::error::ErrorKind::WrongUse`] for the label.
 pub fn decrypt(set: &KeySet, token: &str) -> Result<Decrypted> {
+    seen(set, decrypt_with(set, token, parse_compact))
+}
+
+/// As [`decrypt`], and whoever asks records it.
+pub(crate) fn decrypt_unseen(set: &KeySet, token: &str) -> Result<Decrypted> {
     decrypt_with(set, token, parse_compact)
 }
 
@@ -29,7 +34,30 @@ pub fn decrypt(set: &KeySet, token: &str) -> Result<Decrypted> {
 /// # Errors
 /// As [`decrypt`].
 pub fn decrypt_json(set: &KeySet, token: &str) -> Result<Decrypted> {
-    decrypt_with(set, token, parse_json)
+    seen(set, decrypt_with(set, token, parse_json))
+}
+
+fn seen(set: &KeySet, opened: Result<Decrypted>) -> Result<Decrypted> {
+    let asked = Asked::from(set);
+    match &opened {
+        Ok(held) if asked.is_seen() => {
+            // EXPOSE: only its `exp` is looked for.
+            let content = held.plaintext.expose_secret();
+            let inside = claims_inside(content);
+            held.is_seen_by(asked, inside.as_deref().map_or(content, Vec::as_slice));
+        }
+        Err(error) if error.kind() == ErrorKind::NotDecrypted => asked.refused(),
+        _ => {}
+    }
+    opened
+}
+
+/// The claims of a nested JWT (RFC 7519 §11.2), which say when it ends; nobody has checked them yet.
+fn claims_inside(content: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let mut parts = std::str::from_utf8(content).ok()?.split('.');
+    let (_, payload, _) = (decode(parts.next()?)?, parts.next()?, decode(parts.next()?)?);
+    let payload = decode(payload).filter(|_| parts.next().is_none())?;
+    Some(Zeroizing::new(payload))
 }
 
 fn decrypt_with<'t>(
@@ -39,14 +67,9 @@ fn decrypt_with<'t>(
 ) -> Result<Decrypted> {
     set.require_use(Role::Decrypt)?;
     if token.len() > set.policy().limits.max_token_bytes {
-        return Err(refused(set, "the token is larger than its bound"));
+        return Err(not_decrypted("the token is larger than its bound"));
     }
-    parse(set, token).and_then(|parts| open(set, parts)).map_err(|reason| refused(set, reason))
-}
-
-fn refused(set: &KeySet, reason: Reason) -> Error {
-    set.witness().refused();
-    not_decrypted(reason)
+    parse(set, token).and_then(|parts| open(set, parts)).map_err(not_decrypted)
 }
 
 fn open(set: &KeySet, mut parts: Parts<'_>) -> Result<Decrypted, Reason> {
@@ -97,8 +120,6 @@ fn open_for(
         };
         key.usage.decrypted();
         let plaintext = if zip { inflate(set, &plaintext)? } else { plaintext };
-        // EXPOSE: only its `exp` is looked for.
-        set.witness_decrypted(kid, key, rows, plaintext.expose_secret());
         let (header, key) = (header.clone(), key.clone());
         return Ok(Decrypted { plaintext, header, key, algorithm, content });
     }

@@ -14,9 +14,10 @@ use serde_json::{Map, Value};
 use super::header::Header;
 use super::{Serialization, same_type};
 use crate::alg::Algorithm;
-use crate::ops::LabelKey;
+use crate::ops::{Asked, LabelKey};
 use crate::secret::SecretBytes;
 
+pub(crate) use decrypting::decrypt_unseen;
 pub use decrypting::{decrypt, decrypt_json};
 pub use encrypting::encrypt;
 pub use rewrapping::{RewrapOptions, Rewrapped, rewrap, rewrap_json};
@@ -75,6 +76,14 @@ impl Decrypted {
     #[must_use]
     pub fn has_typ(&self) -> bool {
         self.header.contains("typ")
+    }
+
+    /// It opened for who asked; the claims that it carries, or that are inside of that, say when it ends.
+    pub(crate) fn is_seen_by(&self, asked: Asked<'_>, claims: &[u8]) {
+        if asked.is_seen() {
+            let kid = self.header.text("kid").unwrap_or(None);
+            asked.decrypted(kid, &self.key, (self.algorithm, self.content), claims);
+        }
     }
 
     /// The header of the recipient that held, all members together.

@@ -14,10 +14,11 @@ use super::header::Header;
 use super::{Serialization, same_type};
 use crate::alg::Algorithm;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ops::{KeySet, LabelKey};
+use crate::ops::{Asked, KeySet, LabelKey};
 
 pub use signing::sign;
 pub(crate) use signing::sign_known;
+pub(crate) use verifying::verify_unseen;
 pub use verifying::{verify, verify_json};
 
 /// How a token is signed. The default: compact, the label's preferred algorithm, with a kid.
@@ -78,6 +79,14 @@ impl Verified {
     #[must_use]
     pub fn has_typ(&self) -> bool {
         self.header.contains("typ")
+    }
+
+    /// It held for who asked; the claims that it carries, or that are inside of that, say when it ends.
+    pub(crate) fn is_seen_by(&self, asked: Asked<'_>, claims: &[u8]) {
+        if asked.is_seen() {
+            let kid = self.header.text("kid").unwrap_or(None);
+            asked.verified(kid, &self.key, self.algorithm, claims);
+        }
     }
 
     /// The header of the signature that held, protected and unprotected members together.

@@ -10,10 +10,10 @@ use super::json_form::parse_json;
 use super::{Verified, VerifyOptions};
 use crate::alg::{Algorithm, Operation};
 use crate::crypto::{Role, sign as primitive};
-use crate::error::{Error, Result};
+use crate::error::{ErrorKind, Result};
 use crate::jose::header::{Header, Reason};
 use crate::jose::{Pass, decode, decode_signature, not_verified, same_type};
-use crate::ops::{KeySet, LabelKey};
+use crate::ops::{Asked, KeySet, LabelKey};
 
 /// Checks a compact token against the valid keys of the label.
 ///
@@ -21,8 +21,17 @@ use crate::ops::{KeySet, LabelKey};
 /// [`crate::error::ErrorKind::NotVerified`] whatever is wrong with the token,
 /// [`crate::error::ErrorKind::WrongUse`] for the label.
 pub fn verify(set: &KeySet, token: &str, options: &VerifyOptions<'_>) -> Result<Verified> {
+    seen(set, verify_unseen(set, token, options))
+}
+
+/// As [`verify`], and whoever asks records it.
+pub(crate) fn verify_unseen(
+    set: &KeySet,
+    token: &str,
+    options: &VerifyOptions<'_>,
+) -> Result<Verified> {
     set.require_use(Role::Verify)?;
-    check(set, token, options).map_err(|reason| refused(set, reason))
+    check(set, token, options).map_err(not_verified)
 }
 
 /// Checks a token in one of the JSON serializations. Of several signatures one that holds is enough, and
@@ -32,12 +41,17 @@ pub fn verify(set: &KeySet, token: &str, options: &VerifyOptions<'_>) -> Result<
 /// As [`verify`].
 pub fn verify_json(set: &KeySet, token: &str, options: &VerifyOptions<'_>) -> Result<Verified> {
     set.require_use(Role::Verify)?;
-    check_json(set, token, options).map_err(|reason| refused(set, reason))
+    seen(set, check_json(set, token, options).map_err(not_verified))
 }
 
-fn refused(set: &KeySet, reason: Reason) -> Error {
-    set.witness().refused();
-    not_verified(reason)
+fn seen(set: &KeySet, verified: Result<Verified>) -> Result<Verified> {
+    let asked = Asked::from(set);
+    match &verified {
+        Ok(held) => held.is_seen_by(asked, &held.payload),
+        Err(error) if error.kind() == ErrorKind::NotVerified => asked.refused(),
+        Err(_) => {}
+    }
+    verified
 }
 
 /// One signature of a token.
@@ -65,7 +79,6 @@ fn check(set: &KeySet, token: &str, options: &VerifyOptions<'_>) -> Result<Verif
     };
     let mut tries = set.policy().limits.max_tries;
     let (key, algorithm) = check_one(set, &signature, &input, options, &mut tries)?;
-    set.witness_payload(signature.header.text("kid")?, &key, algorithm, &payload);
     Ok(Verified { payload, header: signature.header, key, algorithm })
 }
 
@@ -113,7 +126,6 @@ fn check_json(set: &KeySet, token: &str, options: &VerifyOptions<'_>) -> Result<
             match check_one(set, signature, &input, options, &mut tries) {
                 Ok((key, algorithm)) => {
                     let header = signature.header.clone();
-                    set.witness_payload(header.text("kid")?, &key, algorithm, &payload);
                     return Ok(Verified { payload, header, key, algorithm });
                 }
                 Err(reason) => last = reason,

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::keyring::Keyring;
 use crate::label::Realm;
-use crate::ops::{KeySet, RealmView};
+use crate::ops::{Asked, KeySet, RealmView};
 
 pub use peers::Expected;
 pub use table::{Between, Labels, PROFILES, Profile};
@@ -141,11 +141,13 @@ impl Tokens {
     pub fn open(&self, token: &str) -> Result<Accepted> {
         let snapshot = self.keyring.load();
         let kind = self.kind(snapshot.config());
-        let ours = |choice: &Choice| choice.opening(&snapshot, self.realm.as_ref());
-        let peer = |_: &Choice| Ok(self.peer.as_deref().into_iter().collect());
+        let realm = self.realm.as_ref();
+        let peer = || self.peer.as_deref().into_iter().map(Asked::from).collect();
         let keys = match &self.peer {
-            Some(_) => self.labels.try_map_each(peer, ours)?,
-            None => self.labels.try_map(ours)?,
+            Some(_) => {
+                self.labels.try_map_each(|_| Ok(peer()), |ours| ours.asked(&snapshot, realm))?
+            }
+            None => self.labels.try_map(|ours| ours.asked(&snapshot, realm))?,
         };
         let opened = match self.profile.between {
             Between::Ourselves => {

@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 use super::{Between, Profile, Tokens};
 use crate::error::{Error, ErrorKind, Result};
 use crate::jose::claims::{self as jwt, ClaimRules};
-use crate::ops::KeySet;
+use crate::ops::{Asked, KeySet};
 use crate::profiles::claims::{self, Claims, Head};
 use crate::profiles::kind::Kind;
-use crate::profiles::{Accepted, Form, Parts, Times, open as unseal, refused_by};
+use crate::profiles::{Accepted, Form, Parts, Times, open_asked, refused_by};
 
 /// Who made a token of a peer, and for whom.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -77,7 +77,7 @@ pub(super) fn seal(
 
 pub(super) fn open(
     kind: &Kind<'_>,
-    keys: &Parts<Vec<&KeySet>>,
+    keys: &Parts<Vec<Asked<'_>>>,
     token: &str,
     profile: &Profile,
     expected: Option<&Expected>,
@@ -86,7 +86,7 @@ pub(super) fn open(
         let text = format!("nobody said who makes tokens of profile \"{}\"", profile.name);
         Error::new(ErrorKind::Usage, text).with_help("name the issuer and the audience")
     })?;
-    let unsealed = unseal(kind.typ, keys, token)?;
+    let unsealed = open_asked(kind.typ, keys, token)?;
     let rules = ClaimRules {
         issuer: Some(expected.issuer.as_str()),
         audience: Some(expected.audience.as_str()),

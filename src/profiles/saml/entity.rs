@@ -6,7 +6,7 @@ use super::metadata::{self, MetadataOptions};
 use super::redirect::{self, RedirectOptions, VerifiedQuery};
 use super::{Encryptable, Expect, SamlScope, SamlUse, Signing, decrypt, sign, verify};
 use crate::error::{Error, ErrorKind, Result};
-use crate::keyring::{Keyring, Snapshot};
+use crate::keyring::Keyring;
 use crate::label::LabelName;
 use crate::ops::{KeySet, Label};
 use crate::xmlsec::dsig::{SignOptions, Signed, VerifiedElement};
@@ -59,9 +59,10 @@ impl SamlEntity {
     pub fn keys(&self, purpose: SamlUse) -> Result<Arc<KeySet>> {
         let labels = self.scope.labels(purpose)?;
         let snapshot = self.keyring.snapshot();
-        labels.iter().find_map(|label| self.find(&snapshot, label)).ok_or_else(|| {
+        let realm = self.scope.realm.as_ref();
+        let found = labels.iter().find_map(|label| snapshot.find(realm, label));
+        found.map(|set| set.asked_as_first(&labels, realm)).ok_or_else(|| {
             let names: Vec<String> = labels.iter().map(|label| format!("\"{label}\"")).collect();
-            let realm = self.scope.realm.as_ref();
             let realm = realm.map_or_else(String::new, |realm| format!(" in realm \"{realm}\""));
             let text = format!("no secret is mapped to {}{realm}", names.join(" or "));
             Error::new(ErrorKind::UnknownLabel, text)
@@ -70,11 +71,6 @@ impl SamlEntity {
                      shows which stores were asked",
                 )
         })
-    }
-
-    fn find(&self, snapshot: &Snapshot, label: &LabelName) -> Option<Arc<KeySet>> {
-        let realm = self.scope.realm.as_ref();
-        snapshot.find(realm, label).map(|set| set.asked_as(label, realm))
     }
 
     /// The keys for a purpose, `None` if nothing is mapped.
@@ -151,9 +147,10 @@ impl SamlEntity {
     pub fn basic_auth<T>(&self, read: impl FnOnce(&[u8]) -> T) -> Result<Option<T>> {
         let snapshot = self.keyring.snapshot();
         let mapped = self.scope.labels(SamlUse::BasicAuth)?;
-        let mapped = mapped.iter().find(|label| self.find(&snapshot, label).is_some());
+        let realm = self.scope.realm.as_ref();
+        let mapped = mapped.iter().find(|label| snapshot.find(realm, label).is_some());
         let Some(label) = mapped else { return Ok(None) };
-        let label = match &self.scope.realm {
+        let label = match realm {
             Some(realm) => self.keyring.realm(realm.as_str())?.label(label.as_str())?,
             None => self.keyring.label(label.as_str())?,
         };

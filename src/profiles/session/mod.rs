@@ -21,7 +21,7 @@ use crate::config::{SessionLabel, SessionOrder, SessionSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::keyring::{Keyring, Snapshot};
 use crate::label::Realm;
-use crate::ops::{KeySet, RealmView};
+use crate::ops::{Asked, KeySet, RealmView};
 
 pub use size::CookieSize;
 
@@ -140,8 +140,10 @@ impl Sessions {
     pub fn open_at_any_time(&self, token: &str) -> Result<Accepted> {
         self.now(|now| {
             let keys = parts(now.settings)?.try_map(|labels| {
-                let labels = labels.iter().map(|one| &one.label);
-                choice::opening(labels, now.snapshot, now.kind.realm)
+                let found = asked(labels, now.snapshot, now.kind.realm)?;
+                // Of settings that a program has no configuration says what becomes of them.
+                let ours = self.given.is_none();
+                Ok(if ours { found.into_iter().map(Asked::for_session).collect() } else { found })
             })?;
             now.kind.open(&keys, token)
         })
@@ -229,6 +231,18 @@ impl Now<'_> {
         };
         Ok(Sealed { token, id, times, size })
     }
+}
+
+/// The sets that open what one of these labels made.
+///
+/// # Errors
+/// [`ErrorKind::UnknownLabel`] if nothing is mapped to any of them.
+pub(crate) fn asked<'s>(
+    labels: &'s [&'static SessionLabel],
+    snapshot: &'s Snapshot,
+    realm: Option<&'s Realm>,
+) -> Result<Vec<Asked<'s>>> {
+    choice::opening(labels.iter().map(|one| &one.label), snapshot, realm)
 }
 
 /// Which labels are asked for what, in which order it is done.

@@ -151,7 +151,7 @@ impl<'a> Opener<'a> {
                 one.usage.decrypted();
                 let rows = (transported.row, content);
                 // XML says nowhere how long it lives, and is no JSON.
-                self.set.witness_decrypted(None, one, rows, b"");
+                self.set.witness_opened(one, rows);
                 return Ok(Decrypted {
                     xml: SecretBytes::from_vec(xml),
                     alias: one.alias.to_string(),
