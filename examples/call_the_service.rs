@@ -2,7 +2,7 @@
 //!
 //! `cargo run --example call_the_service`
 
-#![expect(clippy::print_stdout, reason = "an example")]
+#![expect(clippy::print_stdout, clippy::indexing_slicing, reason = "an example")]
 
 use claviger::client::{Client, StepOptions};
 use claviger::clock::Clock;

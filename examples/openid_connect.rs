@@ -3,7 +3,7 @@
 //!
 //! `cargo run --example openid_connect`
 
-#![expect(clippy::print_stdout, reason = "an example")]
+#![expect(clippy::print_stdout, clippy::indexing_slicing, reason = "an example")]
 
 use claviger::clock::Clock;
 use claviger::ops::{PeerKeySet, PeerRules};
