@@ -4,8 +4,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 
-use claviger::access::Access;
-use serde_json::json;
+use claviger::access::{Access, Right};
+use serde_json::{Value, json};
 
 use super::process::{Home, PLAIN, Served};
 use super::running::Running;
@@ -65,7 +65,7 @@ fn a_body_in_a_coding_is_refused_with_the_one_that_is_read() {
         let proof = format!("authorization: Bearer {key}\r\n\r\n{body}");
         stream.get_mut().write_all((head + &proof).as_bytes()).unwrap();
         let (head, body) = answer(&mut stream);
-        (head, serde_json::from_slice::<serde_json::Value>(&body).unwrap())
+        (head, serde_json::from_slice::<Value>(&body).unwrap())
     };
     let key = KEY.unwrap();
     for plain in [
@@ -158,6 +158,39 @@ fn claims_that_name_a_member_twice_are_refused_by_every_profile() {
             assert!(detail.contains("\"claims\"") && detail.contains(why), "{path}: {problem}");
         }
     }
+}
+
+/// A list would be read by the order of the members in the source, which no document tells.
+#[test]
+fn a_body_is_an_object_on_every_route() {
+    let rights: Vec<String> = Right::ALL.iter().map(ToString::to_string).collect();
+    let rights: Vec<&str> = rights.iter().map(String::as_str).collect();
+    let shop = Shop::new(&rights);
+    let document = shop.running().get("/openapi.json", None).1;
+    let document: Value = serde_json::from_str(&document).unwrap();
+    let mut asked = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        if methods["post"]["requestBody"].is_null() {
+            continue;
+        }
+        let path = path.replace("{label}", ES256).replace("{profile}", "authid");
+        for body in ["[]", r#"["a",null,null,true]"#, "null", r#""a""#, "1"] {
+            let (status, problem) = shop.running().post_text(&path, KEY, body);
+            let told = (status, &problem["code"]);
+            assert_eq!(told, (400, &json!("malformed")), "{path} {body}: {problem}");
+        }
+        asked += 1;
+    }
+    assert!(asked > 40, "{asked}");
+    let path = format!("/v1/labels/{ES256}/sign/batch");
+    let items = r#"{"items":[[null,null,"x"],[],{"text":"x"}]}"#;
+    let (status, answer) = shop.running().post_text(&path, KEY, items);
+    let results = answer["results"].as_array().unwrap();
+    assert_eq!((status, results.len()), (200, 3), "{answer}");
+    for refused in &results[..2] {
+        assert_eq!(refused["problem"]["code"], json!("malformed"), "{answer}");
+    }
+    assert!(results[2]["token"].is_string(), "{answer}");
 }
 
 /// A browser shows its certificate, and the machine where it runs, for a page of any site.

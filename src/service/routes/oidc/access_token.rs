@@ -144,7 +144,7 @@ struct IntrospectRequest {
 #[serde(transparent)]
 struct Introspected(#[schemars(with = "Introspection")] Value);
 
-/// The form of an [`Introspected`].
+/// What a token is (RFC 7662 §2.2).
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "its form, for the schema")]
 struct Introspection {
