@@ -33,9 +33,13 @@ pub enum ErrorKind {
     Unsupported,
     /// The password does not open the container or entry.
     WrongPassword,
+    /// A store is read and not written from here: a keystore of Java's old formats, the environment.
+    StoreNotWritten,
     // -- the caller acts --
     /// The label does not allow this algorithm, or it is switched off.
     AlgorithmNotAllowed,
+    /// A keystore has an entry of the name that a new one was to have.
+    AliasTaken,
     /// No such alias in the store.
     UnknownAlias,
     /// The label is neither in the catalogue nor declared, or nothing is mapped to it.
@@ -93,7 +97,9 @@ impl ErrorKind {
         Self::StoreUnreadable,
         Self::Unsupported,
         Self::WrongPassword,
+        Self::StoreNotWritten,
         Self::AlgorithmNotAllowed,
+        Self::AliasTaken,
         Self::UnknownAlias,
         Self::UnknownLabel,
         Self::Usage,
@@ -120,6 +126,7 @@ impl ErrorKind {
     pub const fn code(self) -> &'static str {
         match self {
             Self::AlgorithmNotAllowed => "algorithm_not_allowed",
+            Self::AliasTaken => "alias_taken",
             Self::BudgetSpent => "key_budget_spent",
             Self::Bug => "bug",
             Self::Busy => "busy",
@@ -139,6 +146,7 @@ impl ErrorKind {
             Self::NotVerified => "not_verified",
             Self::StepRefused => "step_refused",
             Self::StillInUse => "still_in_use",
+            Self::StoreNotWritten => "store_not_written",
             Self::StoreUnavailable => "store_unavailable",
             Self::StoreUnreadable => "store_unreadable",
             Self::TokenRefused => "token_refused",

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::CommandFactory;
+use serde_json::Value;
 
 use super::Cli;
 
@@ -34,6 +35,41 @@ pub(crate) fn as_typed(named: Option<&str>, text: &str) -> String {
     }
     typed
 }
+
+/// The same answer; what it proposes to type is about the same configuration. Every other text is a fact, and stays.
+pub(crate) fn as_typed_in(named: Option<&str>, mut json: Value) -> Value {
+    if named.is_some() {
+        type_members(named, &mut json);
+    }
+    json
+}
+
+fn type_members(named: Option<&str>, json: &mut Value) {
+    match json {
+        Value::Array(all) => all.iter_mut().for_each(|one| type_members(named, one)),
+        Value::Object(members) => {
+            for (name, value) in members {
+                if PROPOSING.contains(&name.as_str()) {
+                    type_texts(named, value);
+                } else {
+                    type_members(named, value);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn type_texts(named: Option<&str>, value: &mut Value) {
+    match value {
+        Value::String(text) => *text = as_typed(named, text),
+        Value::Array(all) => all.iter_mut().for_each(|one| type_texts(named, one)),
+        _ => {}
+    }
+}
+
+/// The members of answers that say what to type.
+const PROPOSING: [&str; 4] = ["command", "consequences", "help", "notes"];
 
 /// A word as a shell takes it.
 fn word(text: &str) -> String {

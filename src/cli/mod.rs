@@ -245,7 +245,9 @@ pub(crate) fn run(arguments: Vec<OsString>, refused: Vec<String>) -> ExitCode {
             output::verbose(&context, &context.unhardened);
             output::show(&context, cli.command.run(&context))
         }
-        Err(error) if wants_json && error.use_stderr() => output::show_json_error(&usage(&error)),
+        Err(error) if wants_json && error.use_stderr() => {
+            output::show_json_error(None, &usage(&error))
+        }
         Err(error) => {
             drop(error.print());
             ExitCode::from(if error.use_stderr() { ErrorKind::Usage.exit_code() } else { 0 })

@@ -9,7 +9,7 @@ use claviger::problem::{Problem, Severity};
 use claviger::secret::SecretBytes;
 use serde_json::{Value, json};
 
-use super::commands::as_typed;
+use super::commands::{as_typed, as_typed_in};
 use super::{Color, Context};
 
 /// What a command answers.
@@ -83,12 +83,14 @@ impl Outcome {
 pub(crate) fn show(context: &Context, answer: Result<Outcome>) -> ExitCode {
     let outcome = match answer {
         Ok(outcome) => outcome,
-        Err(error) if context.json => return show_json_error(&error),
+        Err(error) if context.json => {
+            return show_json_error(context.named.as_deref(), &error);
+        }
         Err(error) => return show_error(context, &error),
     };
     let exit = ExitCode::from(outcome.exit);
     if context.json {
-        return write_json(&outcome.json, exit);
+        return write_json(&as_typed_in(context.named.as_deref(), outcome.json), exit);
     }
     if context.verbosity >= 0 {
         let notes = outcome.notes.iter().map(|note| format!("{note}\n")).collect::<String>();
@@ -98,9 +100,10 @@ pub(crate) fn show(context: &Context, answer: Result<Outcome>) -> ExitCode {
     write_stdout(outcome.data.expose_secret(), exit)
 }
 
-/// Shows an error as JSON on stdout.
-pub(crate) fn show_json_error(error: &Error) -> ExitCode {
-    write_json(&json!({ "error": error_json(error) }), ExitCode::from(error.kind().exit_code()))
+/// Shows an error as JSON on stdout; `named`: how the configuration was named.
+pub(crate) fn show_json_error(named: Option<&str>, error: &Error) -> ExitCode {
+    let json = as_typed_in(named, json!({ "error": error_json(error) }));
+    write_json(&json, ExitCode::from(error.kind().exit_code()))
 }
 
 fn error_json(error: &Error) -> Value {

@@ -118,8 +118,8 @@ pub fn generate_file(format: &str, options: &GenerateOptions<'_>) -> Result<Chan
 /// Copies entries of a container into a PKCS#12 keystore: those named, or all.
 ///
 /// # Errors
-/// [`ErrorKind::UnknownAlias`] for a name that is not there; [`ErrorKind::Usage`] for an alias that the
-/// target has, for an empty password, and where there is nothing to import; what stopped the first entry,
+/// [`ErrorKind::UnknownAlias`] for a name that is not there; [`ErrorKind::AliasTaken`] for one that the target has;
+/// [`ErrorKind::Usage`] for an empty password, and where there is nothing to import; what stopped the first entry,
 /// where none could be imported; the readers' own.
 pub fn import(
     source: &SecretBytes,
@@ -256,7 +256,7 @@ fn open_target(existing: Option<&SecretBytes>, password: &SecretString) -> Resul
         Some(ContainerType::Pkcs12) | None => {}
         Some(other) => {
             let text = format!("{} is not written, only PKCS#12 keystores are", other.name());
-            return Err(Error::new(ErrorKind::Unsupported, text)
+            return Err(Error::new(ErrorKind::StoreNotWritten, text)
                 .with_help("convert it first: claviger import OLD --store NEW.p12"));
         }
     }
@@ -423,7 +423,7 @@ fn same(one: &str, other: &str) -> bool {
 pub(super) fn refuse_taken(entries: &[Entry], alias: &str) -> Result<()> {
     if entries.iter().any(|entry| same(&entry.alias, alias)) {
         let text = format!("the keystore already has an entry {alias:?}");
-        return Err(Error::new(ErrorKind::Usage, text)
+        return Err(Error::new(ErrorKind::AliasTaken, text)
             .with_help("choose another alias, or delete the old entry first"));
     }
     Ok(())

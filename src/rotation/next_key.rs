@@ -47,8 +47,8 @@ impl Rotation {
     /// [`Step::Revoke`], in the place of the key that goes. The key is written once every gate is open.
     ///
     /// # Errors
-    /// Those of [`Rotation::apply`] and of [`key_tools::generate_into`]; [`ErrorKind::Unsupported`] for
-    /// stores that are not written.
+    /// Those of [`Rotation::apply`] and of [`key_tools::generate_into`]; [`ErrorKind::StoreNotWritten`] for
+    /// the environment.
     pub fn generate(&mut self, request: &Request, next: &NextKey<'_>) -> Result<Plan> {
         let known = self.history.records.len();
         let made = self
@@ -238,7 +238,7 @@ impl Rotation {
         let error = error.with_file(&store.path);
         let path = store.path.display();
         match error.kind() {
-            ErrorKind::Usage if is_taken(&error) => {
+            ErrorKind::AliasTaken => {
                 let mapping =
                     self.mappings.get(name).filter(|one| steps::position(one, alias).is_some());
                 error.with_help(match mapping {
@@ -249,7 +249,7 @@ impl Rotation {
                 ),
             })
             }
-            ErrorKind::Unsupported if error.message().contains("is not written") => {
+            ErrorKind::StoreNotWritten => {
                 let alias = quoted(alias);
                 error.with_help(format!(
                 "make the key with the tool of the store, then stage it: keytool -genkeypair -keystore {path} \
@@ -340,21 +340,16 @@ fn in_volume(error: &Error, entry: &StoreEntry) -> Error {
 fn unwritable(entry: &StoreEntry) -> Error {
     let store = &entry.name.value;
     let text = format!("store \"{store}\" is the environment, which is not written from here");
-    Error::new(ErrorKind::Unsupported, text).with_help(
+    Error::new(ErrorKind::StoreNotWritten, text).with_help(
         "make the key elsewhere: claviger generate NEW --type … --out FILE; set the variable where the \
          process is started",
     )
 }
 
-/// Whether a keystore has an entry of the name that a new one was to have.
-fn is_taken(error: &Error) -> bool {
-    error.kind() == ErrorKind::Usage && error.message().contains("already has an entry")
-}
-
 /// A revocation that is refused because the new key has the name of another: where one waits already, none is needed.
 fn name_taken(error: Error, request: &Request) -> Error {
     let Step::Revoke { alias, compromised_at, .. } = &request.step else { return error };
-    if !is_taken(&error) {
+    if error.kind() != ErrorKind::AliasTaken {
         return error;
     }
     let (alias, compromised_at) = (alias.clone(), *compromised_at);

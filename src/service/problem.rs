@@ -120,13 +120,15 @@ pub(crate) const fn status_of(kind: ErrorKind) -> StatusCode {
         | ErrorKind::Usage
         | ErrorKind::WrongUse => StatusCode::BAD_REQUEST,
         ErrorKind::UnknownAlias | ErrorKind::UnknownLabel => StatusCode::NOT_FOUND,
-        ErrorKind::BudgetSpent
+        ErrorKind::AliasTaken
+        | ErrorKind::BudgetSpent
         | ErrorKind::KeyRetired
         | ErrorKind::KeyRevoked
         | ErrorKind::MustNotRotate
         | ErrorKind::NotAnnounced
         | ErrorKind::StepRefused
-        | ErrorKind::StillInUse => StatusCode::CONFLICT,
+        | ErrorKind::StillInUse
+        | ErrorKind::StoreNotWritten => StatusCode::CONFLICT,
         ErrorKind::LimitExceeded => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorKind::NotGranted => StatusCode::FORBIDDEN,
         ErrorKind::ClaimsRejected

@@ -215,7 +215,7 @@ fn generated_keystores_are_read_by_keytool_and_openssl_with_the_same_certificate
     let output =
         claviger(&["generate", "RS", "--type", "rsa", "--store", path, "--json"], Some(PASSWORD));
     assert_eq!(output.status.code(), Some(2));
-    assert_eq!(json(&output)["error"]["code"], "usage");
+    assert_eq!(json(&output)["error"]["code"], "alias_taken");
     let output =
         claviger(&["generate", "n", "--type", "aes", "--store", path, "--json"], Some("wrong"));
     assert_eq!(json(&output)["error"]["code"], "wrong_password");
@@ -288,7 +288,7 @@ fn jceks_is_imported_into_pkcs12_that_keytool_lists_and_is_no_target() {
 
     let all = ["generate", "k", "--type", "aes", "--store", old, "--json"];
     let output = claviger(&all, Some(PASSWORD));
-    assert_eq!(json(&output)["error"]["code"], "unsupported");
+    assert_eq!(json(&output)["error"]["code"], "store_not_written");
     assert!(json(&output)["error"]["help"].as_str().unwrap().contains("claviger import"));
 }
 

@@ -560,10 +560,26 @@ fn what_is_proposed_names_the_configuration_where_the_command_did() {
         code == 0 && told.contains(&format!("next: claviger -c other.toml promote {ES256} c, ")),
         "{told}"
     );
+    // Programs are told the same, and facts stay as they are.
+    let json = |line: &str| serde_json::from_str::<Value>(&run(line).1).unwrap();
+    let told = json(&format!("--json -c other.toml promote {ES256} c"));
+    let then = format!("then: claviger -c other.toml promote {ES256} c · at once, ");
+    assert!(told["error"]["help"].as_str().unwrap().starts_with(&then), "{told}");
+    let why = "claviger check was red";
+    let mut command =
+        shop.command(&["--json", "-c", "other.toml", "reorder", ES256, "a", "c", "b"]);
+    command.env_remove("CLAVIGER_CONFIG").args(["--force", "--reason", why]);
+    let done: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+    let reorder = format!("claviger -c other.toml reorder {ES256} a c b");
+    assert_eq!(done["plan"]["command"], reorder.as_str(), "{done}");
+    let told = json(&format!("--json -c other.toml promote {ES256} c --dry-run"));
+    assert!(told["plan"]["gates"][0]["help"].as_str().unwrap().starts_with(&then), "{told}");
+    let told = json("--json -c other.toml history");
+    assert!(told.to_string().contains(&format!("\"{why}\"")), "{told}");
     // Where it is found without being named, no command has to name it.
     std::fs::rename(shop.path().join("other.toml"), shop.config()).unwrap();
-    let (_, told) = run(&format!("retire {ES256} b"));
-    assert!(told.contains(&format!("claviger promote {ES256} a\n")), "{told}");
+    let (_, told) = run(&format!("retire {ES256} a"));
+    assert!(told.contains(&format!("claviger promote {ES256} c\n")), "{told}");
 }
 
 #[test]

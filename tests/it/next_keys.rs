@@ -163,6 +163,8 @@ fn java_keystores_are_refused_with_what_to_type() {
     }
     let last = shop.history().records.pop().unwrap();
     assert_eq!((last.event, last.action), (Event::Refused, Action::Stage));
+    let told = run(&shop, &["generate", "new", "--stage", ES256, "--json"], 2);
+    assert!(told.contains("\"code\":\"store_not_written\""), "{told}");
     let told = run(&shop, &["revoke", ES256, "es256"], 1);
     assert!(told.contains(&format!("claviger revoke {ES256} es256 --replace NEW")), "{told}");
 }
@@ -348,6 +350,8 @@ fn the_only_key_is_revoked_with_another_in_its_place_or_by_force() {
         );
         assert!(told.contains(&help), "{told}");
     }
+    let told = run(&shop, &["generate", "b", "--stage", ES256, "--json"], 2);
+    assert!(told.contains("\"code\":\"alias_taken\""), "{told}");
     let told = run(&shop, &["revoke", ES256, "a", "--replace", "n"], 0);
     assert!(told.contains("acts: \"b\" instead of \"a\""), "{told}");
     assert!(told.contains(&format!("claviger promote {ES256} n")), "{told}");

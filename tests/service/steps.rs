@@ -188,7 +188,7 @@ fn what_is_sent_again_after_a_restart_finds_its_work_done() {
     let shop = Shop::new(&["stage", "generate", "promote", "reorder", "retire", "revoke"]);
     for (what, body, again) in [
         ("stage", json!({"alias": "c"}), 409),
-        ("generate", json!({"alias": "g"}), 400),
+        ("generate", json!({"alias": "g"}), 409),
         ("promote", json!({"alias": "c", "force": true}), 200),
         ("reorder", json!({"aliases": ["a", "b", "c", "g"], "force": true}), 200),
         ("retire", json!({"alias": "b", "force": true}), 404),
