@@ -58,7 +58,12 @@ pub(crate) async fn collect<W>(
     limits: &Limits,
     waits: impl FnOnce() -> Result<W, Problem>,
 ) -> Result<Bytes, Problem> {
-    let mut whole = pin!(whole(body, limits.max_body_bytes));
+    // What says itself that it is too large is not asked for, and a client that waits for that hears why.
+    let most = limits.max_body_bytes;
+    if usize::try_from(body.size_hint().lower()).map_or(true, |size| size > most) {
+        return Err(too_large(most));
+    }
+    let mut whole = pin!(whole(body, most));
     // Most come together with their head.
     if let Poll::Ready(collected) = poll_fn(|cx| Poll::Ready(whole.as_mut().poll(cx))).await {
         return collected;
@@ -69,6 +74,12 @@ pub(crate) async fn collect<W>(
         Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", text)
             .with_help("send it at once; body_timeout of [service] is the bound"))
     })
+}
+
+fn too_large(most: usize) -> Problem {
+    let text = format!("the body is larger than {most} bytes");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "limit_exceeded", text)
+        .with_help("send less at once; max_body_bytes of [service] is the bound")
 }
 
 /// What comes, however long that takes.
@@ -83,9 +94,7 @@ async fn whole(body: &mut Incoming, most: usize) -> Result<Bytes, Problem> {
         let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
         let size = if all.is_empty() { first.len() } else { all.len() };
         if size.saturating_add(data.len()) > most {
-            let text = format!("the body is larger than {most} bytes");
-            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "limit_exceeded", text)
-                .with_help("send less at once; max_body_bytes of [service] is the bound"));
+            return Err(too_large(most));
         }
         if size == 0 {
             first = data;

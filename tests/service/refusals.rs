@@ -50,6 +50,24 @@ fn a_body_that_is_long_or_waits_is_not_read_and_the_connection_says_so() {
     }
 }
 
+/// Asked for and then refused in its midst, it would still be on its way, and its sender be cut off.
+#[test]
+fn a_body_that_says_that_it_is_too_large_is_not_asked_for() {
+    let shop = Shop::new(&["sign"]);
+    for more in ["", "expect: 100-continue\r\n"] {
+        let mut stream = BufReader::new(TcpStream::connect(shop.running().address).unwrap());
+        let head = format!(
+            "POST /v1/labels/{ES256}/sign HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n{more}\
+             content-length: 1048577\r\n\r\n",
+            KEY.unwrap()
+        );
+        stream.get_mut().write_all(head.as_bytes()).unwrap();
+        let (head, body) = answer(&mut stream);
+        assert!(head.starts_with("HTTP/1.1 413") && head.contains("connection: close"), "{head}");
+        assert!(String::from_utf8(body).unwrap().contains("max_body_bytes"), "{head}");
+    }
+}
+
 #[test]
 fn a_body_in_a_coding_is_refused_with_the_one_that_is_read() {
     let shop = Shop::new(&["sign"]);
