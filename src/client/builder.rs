@@ -117,7 +117,7 @@ impl ClientBuilder {
             return Err(ClientError::Setup(text.to_owned()));
         }
         let config = Config::builder()
-            .timeout_global(Some(self.timeout))
+            .timeout_global(Some(self.timeout.min(LONGEST)))
             // Credentials go nowhere but where they were meant for.
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -204,6 +204,9 @@ fn tls(
         .client_cert(certificate)
         .build())
 }
+
+/// 136 years: clocks do not count much further.
+const LONGEST: Duration = Duration::from_secs(1 << 32);
 
 /// As many connections rest as threads asked at once, up to this.
 const MAX_IDLE: usize = 16;

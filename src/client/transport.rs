@@ -16,6 +16,10 @@ use crate::secret::{SecretBytes, SecretString};
 /// How large an answer may be: a batch of the largest bodies that a service takes by default, many times.
 const MAX_ANSWER_BYTES: u64 = 64 << 20;
 
+/// How large a body may be that is sent before the service has said that it wants it: one that is refused is read to its
+/// end up to this.
+const SENT_AT_ONCE: usize = 64 << 10;
+
 /// What is asked.
 pub(super) struct Request {
     path: String,
@@ -203,14 +207,19 @@ impl Transport {
     fn send_once(&self, request: &Request) -> Result<Answer> {
         let mark = if request.query.is_empty() { "" } else { "?" };
         let url = format!("{}{}{mark}{}", self.base, request.path, request.query);
-        let unanswered = |error: ureq::Error| {
-            ClientError::Unanswered(format!("{} does not answer: {error}", self.shown))
+        let unanswered = |error: ureq::Error| match error {
+            ureq::Error::Http(error) => ClientError::Setup(format!("this cannot be sent: {error}")),
+            error => ClientError::Unanswered(format!("{} does not answer: {error}", self.shown)),
         };
         let bearer = self.bearer.header()?;
         let response = match &request.body {
             None => with_headers(self.agent.get(&url), request, bearer).call(),
             Some(body) => {
-                let post = with_headers(self.agent.post(&url), request, bearer);
+                let mut post = with_headers(self.agent.post(&url), request, bearer);
+                if body.len() > SENT_AT_ONCE {
+                    // RFC 9110 §10.1.1: a service that refuses it closes, and the answer would be lost.
+                    post = post.header("expect", "100-continue");
+                }
                 post.header("content-type", "application/json").send(body.as_slice())
             }
         };

@@ -139,6 +139,9 @@ fn a_key_set_is_one_that_was_asked_for() {
     for body in ["", "[]", "{\"message\":\"no\"}", "<html>"] {
         unexpected(answer("200 OK", cached, body).client().provider_jwks(None, None), "key set");
     }
+    let client = fake.client();
+    let broken = client.provider_jwks(None, Some("a\nb")).unwrap_err();
+    assert_eq!(broken.code(), "setup", "{broken}");
     unexpected(answer("500 Oops", cached, keys).client().provider_jwks(None, None), "500");
 }
 
@@ -242,6 +245,8 @@ fn nothing_waits_longer_than_it_is_told_to() {
         format!("http://{}", deaf.local_addr().unwrap()),
         format!("https://{}", deaf.local_addr().unwrap()),
     ];
+    let endless = Client::builder("http://127.0.0.1:1").timeout(Duration::MAX).build().unwrap();
+    assert_eq!(endless.readiness().unwrap_err().code(), "unanswered");
     for url in urls {
         let client = Client::builder(&url).timeout(Duration::from_millis(200));
         let roots = std::fs::read("keystores/openssl.pem").unwrap();
@@ -276,6 +281,28 @@ fn an_answer_without_an_end_is_given_up() {
     });
     let client = Client::builder(&url).build().unwrap();
     assert_eq!(client.readiness().unwrap_err().code(), "unanswered");
+}
+
+/// A service that refuses a large body does not read it: who sends it all the same finds the connection closed.
+#[test]
+fn the_refusal_of_a_large_body_is_read() {
+    let home = Home::new("listen = [\"127.0.0.1:0\", \"unix:c.sock\"]\nplain_http = true\n");
+    let served = home.serve();
+    let urls =
+        [format!("http://{}", served.address()), format!("unix:{}", home.path("c.sock").display())];
+    for url in urls {
+        let client = Client::builder(&url).build().unwrap();
+        let label = client.label(ES256).unwrap();
+        let error = label.sign(&vec![b'x'; 3_000_000]).unwrap_err();
+        assert_eq!(error.code(), "limit_exceeded", "{error}");
+        let error = label.verify("x".repeat(500_000)).unwrap_err();
+        assert_eq!(error.code(), "forbidden", "{error}");
+        let started = Instant::now();
+        for _ in 0..5 {
+            assert_eq!(label.sign(&vec![b'x'; 300_000]).unwrap().alias, "es256-a");
+        }
+        assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    }
 }
 
 #[test]
