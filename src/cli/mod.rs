@@ -12,6 +12,7 @@ use claviger::keyring::Keyring;
 mod api_key;
 mod args;
 mod check;
+mod claim_args;
 mod commands;
 mod completions;
 mod decrypt;

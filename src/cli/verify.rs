@@ -1,15 +1,14 @@
 //! `verify`: a JWS, its claims if asked, or with `--raw` a bare signature.
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
 
 use claviger::alg::Hash;
 use claviger::error::{Error, ErrorKind, Result};
-use claviger::jose::claims::{self, ClaimRules};
-use claviger::jose::jws::{self, Verified, VerifyOptions};
+use claviger::jose::jws::{self, VerifyOptions};
 use claviger::ops::{self, GivenDigest, KeySet};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::claim_args::ClaimArgs;
 use super::files::Files;
 use super::on_label::{hash, keys};
 use super::password_input::read_input;
@@ -26,21 +25,8 @@ pub(crate) struct Args {
     /// The label
     #[arg(long)]
     label: String,
-    /// Check the JWT claims exp, nbf and iat too
-    #[arg(long)]
-    claims: bool,
-    /// The issuer that the claims must name
-    #[arg(long, requires = "claims")]
-    issuer: Option<String>,
-    /// The audience that the claims must name
-    #[arg(long, requires = "claims")]
-    audience: Option<String>,
-    /// How far clocks may differ, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 0, requires = "claims")]
-    skew: u32,
-    /// A claim that must be there; may be repeated
-    #[arg(long, value_name = "NAME", requires = "claims")]
-    require: Vec<String>,
+    #[command(flatten)]
+    claims: ClaimArgs,
     /// The typ that the token must have
     #[arg(long)]
     typ: Option<String>,
@@ -66,12 +52,6 @@ pub(crate) struct Args {
     files: Files,
 }
 
-impl Args {
-    pub(crate) fn label(&self) -> &str {
-        &self.label
-    }
-}
-
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     if args.raw {
         return verify_raw(&*keys(context, &args.label)?, args);
@@ -84,7 +64,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         typ: args.typ.as_deref(),
     };
     if let Some(at) = &args.at {
-        return verify_at::run(context, args, &token, &options, at);
+        return verify_at::run(context, &args.label, (&token, &options), at, &args.claims);
     }
     let set = keys(context, &args.label)?;
     let verified = if token.starts_with('{') {
@@ -93,7 +73,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         jws::verify(&set, &token, &options)
     }
     .map_err(|error| with_reason(context, error))?;
-    let claims = claims_of(args, &set, &verified, context.clock.now())?;
+    let claims = args.claims.check(&set, &verified, context.clock.now())?;
     let key = &verified.key;
     let json = json!({
         "verified": true,
@@ -107,28 +87,6 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     });
     let note = format!("verified with alias \"{}\" ({})", key.alias, verified.algorithm);
     Ok(args.files.answer(json, &["payload"], verified.payload)?.with_notes([note]))
-}
-
-/// The claims, if they are asked for, as they must be at a time.
-pub(crate) fn claims_of(
-    args: &Args,
-    set: &KeySet,
-    verified: &Verified,
-    time: SystemTime,
-) -> Result<Option<Value>> {
-    if !args.claims {
-        return Ok(None);
-    }
-    let required: Vec<&str> = args.require.iter().map(String::as_str).collect();
-    let rules = ClaimRules {
-        issuer: args.issuer.as_deref(),
-        audience: args.audience.as_deref(),
-        skew: Duration::from_secs(args.skew.into()),
-        required: &required,
-        max_json_depth: set.policy().limits.max_json_depth,
-        ..ClaimRules::default()
-    };
-    Ok(Some(Value::Object(claims::check(&verified.payload, &rules, time)?)))
 }
 
 fn verify_raw(set: &KeySet, args: &Args) -> Result<Outcome> {

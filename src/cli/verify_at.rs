@@ -6,16 +6,16 @@ use claviger::jose::jws::VerifyOptions;
 use claviger::rotation::{self, Past, PastAnswer};
 use serde_json::json;
 
+use super::claim_args::ClaimArgs;
 use super::on_label::keyring_and_keys;
-use super::verify::{Args, claims_of};
 use super::{Context, Outcome};
 
 pub(crate) fn run(
     context: &Context,
-    args: &Args,
-    token: &str,
-    options: &VerifyOptions<'_>,
+    label: &str,
+    (token, options): (&str, &VerifyOptions<'_>),
     at: &str,
+    claims: &ClaimArgs,
 ) -> Result<Outcome> {
     let time = parse_rfc3339(at).ok_or_else(|| {
         Error::new(ErrorKind::Usage, format!("\"{}\" is no time", at.escape_debug()))
@@ -25,10 +25,10 @@ pub(crate) fn run(
         return Err(Error::new(ErrorKind::Usage, "--at is for compact tokens"));
     }
     let realm = context.realm.as_deref().map(str::parse).transpose()?;
-    let (keyring, set) = keyring_and_keys(context, args.label())?;
+    let (keyring, set) = keyring_and_keys(context, label)?;
     let answer = rotation::verify_at(&keyring, &set, realm.as_ref(), token, options, time)?;
     let claims = match &answer.verified {
-        Some(verified) if answer.outcome != Past::Never => claims_of(args, &set, verified, time)?,
+        Some(verified) if answer.outcome != Past::Never => claims.check(&set, verified, time)?,
         _ => None,
     };
     let shown = |time: Option<std::time::SystemTime>| time.map(rfc3339);

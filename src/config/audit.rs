@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::Placed;
-use crate::config::parse::duration;
 use crate::config::reader::{Source, Table};
+use crate::config::values::duration;
 
 /// `[service.audit]`. Two are equal wherever they stand.
 #[derive(Clone, Debug, PartialEq)]

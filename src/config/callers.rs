@@ -7,8 +7,8 @@ use crate::access::{
 };
 use crate::alg::{ALGORITHMS, Algorithm, Family, Operation, Status};
 use crate::catalogue;
-use crate::config::parse::algorithms;
 use crate::config::reader::{Source, Table, Value, parse_name, wrong_type};
+use crate::config::values::algorithms;
 use crate::config::{LabelSettings, Placed};
 use crate::label::{CallerName, LabelName, Realm};
 

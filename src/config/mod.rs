@@ -13,6 +13,7 @@ mod rules;
 mod service;
 mod sessions;
 mod stores;
+mod values;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

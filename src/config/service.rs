@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use crate::config::Placed;
 use crate::config::audit::{self, AuditSettings};
-use crate::config::parse::duration;
 use crate::config::rate_limits::{self, RateLimits};
 use crate::config::reader::{Source, Table, Value, as_string, parse_name, wrong_type};
+use crate::config::values::duration;
 use crate::error::{Error, ErrorKind};
 use crate::label::LabelName;
 

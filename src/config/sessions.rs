@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use crate::config::parse::duration;
 use crate::config::reader::{Source, Table, as_string, suggest};
+use crate::config::values::duration;
 use crate::config::{LabelSettings, Placed, StoreEntry};
 use crate::label::LabelName;
 

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::config::parse::{algorithms, duration};
 use crate::config::reader::{Source, Table, Value, as_string, parse_name, suggest, wrong_type};
+use crate::config::values::{algorithms, duration};
 use crate::config::{MappedAlias, Mapping, Placed, StoreEntry, StorePlaces};
 use crate::formats::ContainerType;
 use crate::label::{Alias, LabelName, Realm, StoreName};

@@ -2,9 +2,16 @@
 
 use serde_json::{Map, Value};
 
-use super::verifying::Signature;
 use crate::jose::header::{Header, Reason};
 use crate::ops::KeySet;
+
+/// One signature of a token.
+pub(super) struct Signature<'t> {
+    pub(super) protected: &'t str,
+    pub(super) header: Header,
+    /// base64url.
+    pub(super) encoded: &'t str,
+}
 
 /// The payload, if there is one, and every signature with its header.
 pub(super) fn parse_json<'t>(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use memchr::memchr_iter;
 use serde_json::Value;
 
-use super::json_form::parse_json;
+use super::json_form::{Signature, parse_json};
 use super::{Verified, VerifyOptions};
 use crate::alg::{Algorithm, Operation};
 use crate::crypto::{Role, sign as primitive};
@@ -52,14 +52,6 @@ fn seen(set: &KeySet, verified: Result<Verified>) -> Result<Verified> {
         Err(_) => {}
     }
     verified
-}
-
-/// One signature of a token.
-pub(super) struct Signature<'t> {
-    pub(super) protected: &'t str,
-    pub(super) header: Header,
-    /// base64url.
-    pub(super) encoded: &'t str,
 }
 
 fn check(set: &KeySet, token: &str, options: &VerifyOptions<'_>) -> Result<Verified, Reason> {
