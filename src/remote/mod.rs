@@ -158,7 +158,7 @@ impl RemoteKeys {
     /// [`ErrorKind::StoreUnavailable`] if there is none and the server gives none;
     /// [`ErrorKind::KeyUnfit`] if no key of the set can be used.
     pub fn keys(&self) -> Result<Arc<KeySet>> {
-        self.keys_if(|_| true)
+        self.keys_if(is_of_use)
     }
 
     /// As [`RemoteKeys::keys`], fetched again if `kid` is not among them and the cool-down is over.
@@ -181,7 +181,7 @@ impl RemoteKeys {
         let mut cache = self.cache();
         let look = self.look(&cache, |keys| match kid {
             Some(kid) => keys.keys().is_ok_and(|set| set.named(kid).is_some()),
-            None => true,
+            None => is_of_use(keys),
         });
         let served = !look.wanted() || if cache.fetching { look.suited } else { !look.rested };
         if served {
@@ -211,9 +211,11 @@ impl RemoteKeys {
     fn look(&self, cache: &Cache, suits: impl Fn(&PeerKeySet) -> bool) -> Look {
         let RemoteOptions { clock, max_stale, cool_down, .. } = &self.0.options;
         let now = clock.now();
-        let rested = cache.asked.is_none_or(|asked| since(asked, now) >= *cool_down);
+        // What lies ahead was of a clock that went back since: it says nothing of when to ask again.
+        let rested = cache.asked.is_none_or(|asked| asked > now || since(asked, now) >= *cool_down);
         let usable = cache.state.fetched.is_some_and(|fetched| since(fetched, now) < *max_stale);
-        let fresh = usable && cache.state.fresh_until.is_some_and(|until| now < until);
+        let is_past = cache.state.fetched.is_some_and(|fetched| fetched <= now);
+        let fresh = usable && is_past && cache.state.fresh_until.is_some_and(|until| now < until);
         let suited = usable && cache.keys.as_ref().is_some_and(suits);
         Look { now, rested, fresh, suited }
     }
@@ -308,6 +310,11 @@ impl fmt::Debug for RemoteKeys {
             .field("url", &self.0.source.to_string())
             .finish_non_exhaustive()
     }
+}
+
+/// Whether a set has a key that can be used: one that has none is asked for again soon, however long it says that it lasts.
+fn is_of_use(keys: &PeerKeySet) -> bool {
+    keys.keys().is_ok()
 }
 
 /// The time between; none if the clock went back.

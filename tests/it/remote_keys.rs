@@ -221,6 +221,45 @@ fn stale_keys_serve_through_an_outage_within_their_bound() {
     assert_eq!(keys.keys().unwrap_err().kind(), ErrorKind::KeyUnfit);
 }
 
+/// A day is what a server may say; one that was wrong for a moment is not to be believed for so long.
+#[test]
+fn a_set_that_nothing_can_be_done_with_is_asked_for_again() {
+    let (sets, document) = peer(&["a"]);
+    let server = Server::new(None, |_| ok("{\"keys\":[]}", "cache-control: max-age=86400\r\n"));
+    let (now, clock) = clock();
+    let keys = remote(&server.url(), RemoteOptions { clock, ..RemoteOptions::default() });
+    for _ in 0..20 {
+        assert_eq!(keys.keys().unwrap_err().kind(), ErrorKind::KeyUnfit);
+        assert!(keys.at_hand(None).unwrap().is_err());
+    }
+    assert_eq!(server.count(), 1);
+    server.plays(move |_| ok(&document, ""));
+    now.fetch_add(31, Ordering::SeqCst);
+    assert!(keys.at_hand(None).is_none(), "somebody has to ask");
+    assert!(keys.keys().is_ok() && verifies(&keys, &token(&sets[0])));
+    assert_eq!(server.count(), 2);
+}
+
+#[test]
+fn a_clock_that_went_back_keeps_no_new_key_out() {
+    let (sets, both) = peer(&["a", "b"]);
+    let whole: serde_json::Value = serde_json::from_str(&both).unwrap();
+    let first = serde_json::json!({ "keys": [whole["keys"][0]] }).to_string();
+    let day = "cache-control: max-age=86400\r\n";
+    let server = Server::new(None, move |_| ok(&first, day));
+    let (now, clock) = clock();
+    let keys = remote(&server.url(), RemoteOptions { clock, ..RemoteOptions::default() });
+    assert!(verifies(&keys, &token(&sets[0])));
+    server.plays(move |_| ok(&both, day));
+    now.fetch_sub(3_600, Ordering::SeqCst);
+    assert!(verifies(&keys, &token(&sets[1])));
+    let (strangers, _) = peer(&["c"]);
+    for _ in 0..20 {
+        assert!(verifies(&keys, &token(&sets[0])) && !verifies(&keys, &token(&strangers[0])));
+    }
+    assert_eq!(server.count(), 2);
+}
+
 #[test]
 fn slow_huge_redirected_and_foreign_answers_are_refused() {
     let (_, document) = peer(&["a"]);
