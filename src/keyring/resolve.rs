@@ -242,7 +242,9 @@ impl Resolver<'_> {
                         .unwrap_or_else(|| kid_of(mode, &alias, &loaded.key, &profile.uses));
                     // Of passwords nothing is written down: what is derived from one tells it.
                     let usage = if profile.acts() {
-                        self.usage.key(label, scope.as_ref(), loaded.key.thumbprint())
+                        let lifetime = own.and_then(|own| own.value.max_token_lifetime);
+                        let (realm, key) = (scope.as_ref(), loaded.key.thumbprint());
+                        self.usage.key_for(label, realm, key, lifetime)
                     } else {
                         KeyUsage::default()
                     };

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard};
 
 use super::counters::{Act, Counters, Tally};
-use super::expiry::Life;
+use super::expiry::{Life, NEVER};
 use super::ledger::{Ledger, Session};
 use super::mark::Mark;
 use super::record::{Record, Subject};
@@ -34,6 +34,38 @@ struct Written {
     reserved: bool,
 }
 
+/// How far something that is made reaches: marks that must be durable first; 0 needs none.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reach {
+    /// Its end, if that is known.
+    exp: u64,
+    /// When it is made, if it carries no end.
+    open: u64,
+}
+
+impl Reach {
+    /// Something that carries no end ends after the `lifetime` under which it is made, and later if the label says more
+    /// by then.
+    #[inline(always)]
+    pub(super) fn of(life: Life, lifetime: Option<u64>, now: u64) -> Self {
+        match life {
+            Life::Until(exp) => Self { exp, open: 0 },
+            Life::Open => {
+                let end = lifetime.map_or(0, |lifetime| now.saturating_add(lifetime).min(NEVER));
+                Self { exp: end, open: now }
+            }
+        }
+    }
+
+    /// The same at the end of its block of time, both marks at once: they are written together.
+    fn ahead(self) -> Self {
+        let first = if self.open > 0 { self.open } else { self.exp };
+        let more = BLOCK - first % BLOCK;
+        let beyond = |mark: u64| if mark > 0 { mark.saturating_add(more) } else { 0 };
+        Self { exp: beyond(self.exp), open: beyond(self.open) }
+    }
+}
+
 impl KeyState {
     /// With `durable` nothing is covered before it is written; without, everything is.
     pub(super) fn new(subject: Subject, durable: bool) -> Self {
@@ -51,20 +83,18 @@ impl KeyState {
         self.counters.count(act, now);
     }
 
-    /// Whether something of this life may be made now without writing first.
-    pub(super) fn cover(&self, life: Life, now: u64) -> bool {
-        match life {
-            Life::Until(exp) => self.exp.cover(exp),
-            Life::Open => self.open.cover(now),
-        }
+    /// Whether something that reaches so far may be made now without writing first.
+    pub(super) fn cover(&self, reach: Reach) -> bool {
+        (reach.exp == 0 || self.exp.cover(reach.exp))
+            && (reach.open == 0 || self.open.cover(reach.open))
     }
 
-    /// Writes that something of this life is about to be made. `fence` is the last retirement that the
+    /// Writes that something that reaches so far is about to be made. `fence` is the last retirement that the
     /// caller's configuration knew of.
-    pub(super) fn extend(&self, ledger: &Ledger, life: Life, now: u64, fence: u64) -> Result<()> {
+    pub(super) fn extend(&self, ledger: &Ledger, reach: Reach, now: u64, fence: u64) -> Result<()> {
         let mut written = locked(&self.written);
         // Another thread may have written it meanwhile.
-        if self.cover(life, now) {
+        if self.cover(reach) {
             return Ok(());
         }
         let mut session = ledger.lock()?;
@@ -75,14 +105,13 @@ impl KeyState {
         let tally = self.fold(&mut record, &written);
         let mut ours = record.take_reservation(ledger.owner()).unwrap_or_default();
         ours.owner = ledger.owner();
-        let (exact, ahead, value) = match life {
-            Life::Until(exp) => (&mut record.exp, &mut ours.exp, exp),
-            Life::Open => (&mut record.open, &mut ours.open, now),
-        };
         if written.once {
-            *ahead = (*ahead).max((value / BLOCK + 1).saturating_mul(BLOCK));
+            let ahead = reach.ahead();
+            ours.exp = ours.exp.max(ahead.exp);
+            ours.open = ours.open.max(ahead.open);
         } else {
-            *exact = (*exact).max(value);
+            record.exp = record.exp.max(reach.exp);
+            record.open = record.open.max(reach.open);
         }
         let reserved = ours.exp > record.exp || ours.open > record.open;
         if reserved {
@@ -93,7 +122,7 @@ impl KeyState {
         *written = Written { tally, once: true, reserved };
         self.exp.set_durable(record.exp.max(ours.exp));
         self.open.set_durable(record.open.max(ours.open));
-        if self.cover(life, now) {
+        if self.cover(reach) {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Bug, "a mark does not cover what was written"))

@@ -31,12 +31,13 @@ use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
 };
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::label::{LabelName, Realm};
 use budget::{Budget, Takes};
-use key::KeyState;
+use key::{KeyState, Reach};
 use ledger::{Ledger, Session};
 use record::{Record, Subject};
 
@@ -183,9 +184,21 @@ impl Reading {
         self.0.as_ref().map(|(book, _)| book.reports()).transpose()
     }
 
-    /// The usage of one key under one label.
+    /// The usage of one key under one label that says of nothing how long it lives.
     #[must_use]
     pub fn key(&self, label: &LabelName, realm: Option<&Realm>, thumbprint: &str) -> KeyUsage {
+        self.key_for(label, realm, thumbprint, None)
+    }
+
+    /// The same; what carries no end lives for `lifetime`, whatever the label says later.
+    #[must_use]
+    pub fn key_for(
+        &self,
+        label: &LabelName,
+        realm: Option<&Realm>,
+        thumbprint: &str,
+        lifetime: Option<Duration>,
+    ) -> KeyUsage {
         let Some((UsageBook(book), retirement)) = &self.0 else { return KeyUsage::default() };
         let subject = subject(label, realm, thumbprint);
         let durable = book.core.ledger.is_some();
@@ -195,7 +208,8 @@ impl Reading {
             .clone();
         let budget = book.core.budget(thumbprint);
         let (book, retirement) = (book.clone(), *retirement);
-        KeyUsage(Some(Arc::new(Handle { book, state, budget, retirement })))
+        let lifetime = lifetime.map(|lifetime| lifetime.as_secs());
+        KeyUsage(Some(Arc::new(Handle { book, state, budget, retirement, lifetime })))
     }
 }
 
@@ -316,6 +330,8 @@ struct Handle {
     state: Arc<KeyState>,
     budget: Arc<Budget>,
     retirement: u64,
+    /// For how many seconds things live that carry no end, if the label says so.
+    lifetime: Option<u64>,
 }
 
 impl KeyUsage {
@@ -407,8 +423,9 @@ impl Handle {
     #[inline(always)]
     fn before(&self, act: Act, life: Life, random_nonce: bool) -> Result<()> {
         let now = self.book.core.clock.coarse_secs();
-        if !self.state.cover(life, now) {
-            self.extend(life, now)?;
+        let reach = Reach::of(life, self.lifetime, now);
+        if !self.state.cover(reach) {
+            self.extend(reach, now)?;
         }
         if random_nonce && !self.budget.spend_own() {
             self.spend(now)?;
@@ -425,11 +442,11 @@ impl Handle {
 
     #[cold]
     #[inline(never)]
-    fn extend(&self, life: Life, now: u64) -> Result<()> {
+    fn extend(&self, reach: Reach, now: u64) -> Result<()> {
         let core = &*self.book.core;
         let Some(ledger) = &core.ledger else { return Ok(()) };
         let _writer = core.writer();
-        self.state.extend(ledger, life, now, self.retirement)
+        self.state.extend(ledger, reach, now, self.retirement)
     }
 
     #[cold]

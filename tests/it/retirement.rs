@@ -11,7 +11,7 @@ use claviger::ops::LabelKey;
 use claviger::rotation::{Lives, Past, Phase, Step, verify_at};
 use serde_json::Value;
 
-use crate::workshop::{ES256, FORCE, NOW, TAIL, Workshop, promote, retire, stage};
+use crate::workshop::{ES256, FORCE, NOW, SEAL, TAIL, Workshop, promote, retire, stage};
 
 fn keyring(shop: &Workshop) -> Keyring {
     Keyring::from_config(Config::load(&shop.config()).unwrap(), shop.clock()).unwrap()
@@ -287,6 +287,37 @@ fn what_was_made_under_a_longer_lifetime_lives_for_that() {
     assert!(refused.message().contains("2027-01-15T10:01:00Z"), "{refused}");
     shop.wait(7_140);
     shop.apply(retire("a"), ES256).unwrap();
+}
+
+/// Nobody does a step while it counts.
+#[test]
+fn a_longer_lifetime_counts_though_no_step_saw_it() {
+    let shop = Workshop::new();
+    shop.edit(
+        "algorithms = [\"A256GCMKW\", \"A256GCM\"]\n",
+        "algorithms = [\"A256GCMKW\", \"A256GCM\"]\nmax_token_lifetime = \"2h\"\n",
+    );
+    shop.begin_without_keys();
+    shop.edit("max_token_lifetime = \"2h\"", "max_token_lifetime = \"48h\"");
+    shop.edit("max_token_lifetime = \"2h\"", "max_token_lifetime = \"24h\"");
+    let running = keyring(&shop);
+    running.label(ES256).unwrap().sign(b"without an end").unwrap();
+    running.label(SEAL).unwrap().encrypt(b"for a day").unwrap();
+    drop(running);
+    shop.edit("max_token_lifetime = \"48h\"", "max_token_lifetime = \"2h\"");
+    shop.edit("max_token_lifetime = \"24h\"", "max_token_lifetime = \"2h\"");
+    keyring(&shop).label(ES256).unwrap().sign(b"for two hours").unwrap();
+    shop.apply_over(promote("b"), ES256, NOW).unwrap();
+    shop.apply(stage("t"), SEAL).unwrap();
+    shop.apply_over(promote("t"), SEAL, NOW).unwrap();
+    shop.wait(3 * 3_600);
+    let refused = shop.apply(retire("a"), ES256).unwrap_err();
+    assert!(refused.message().contains("2027-01-17T08:01:00Z"), "{refused}");
+    let refused = shop.apply(retire("s"), SEAL).unwrap_err();
+    assert!(refused.message().contains("2027-01-16T08:01:00Z"), "{refused}");
+    shop.wait(45 * 3_600 + 60);
+    shop.apply(retire("a"), ES256).unwrap();
+    shop.apply(retire("s"), SEAL).unwrap();
 }
 
 #[test]
