@@ -325,6 +325,33 @@ fn a_redirect_query_comes_back_and_keeps_its_bytes() {
 }
 
 #[test]
+fn what_is_encrypted_can_be_decrypted_whatever_its_length() {
+    let key = rsa();
+    let set = label(&[LabelUse::Decrypt], &ENCRYPTIONS, &[("a", &key)]);
+    let to = Recipient::Label(&set);
+    let (kind, options) = (Encryptable::Assertion, EncryptOptions::default());
+    let made = |length: usize| {
+        let long = RESPONSE.replace("alice", &"a".repeat(length));
+        saml::encrypt(to, long.as_bytes(), kind, &options)
+    };
+    let (mut fits, mut beyond) = (150_000, 250_000);
+    while fits + 1 < beyond {
+        let length = usize::midpoint(fits, beyond);
+        match made(length) {
+            Ok((xml, _)) => {
+                saml::decrypt(&set, xml.as_bytes(), kind, &PeerPolicy::default()).unwrap();
+                fits = length;
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{error}");
+                beyond = length;
+            }
+        }
+    }
+    assert!(fits > 190_000, "{fits}");
+}
+
+#[test]
 fn every_element_that_saml_encrypts_comes_back_in_every_algorithm() {
     let key = rsa();
     let set = label(&[LabelUse::Decrypt], &ENCRYPTIONS, &[("a", &key)]);

@@ -148,7 +148,8 @@ pub fn encrypt(
 /// Encrypts the one element `wanted` of a document in its place; the whole document comes back.
 ///
 /// # Errors
-/// Those of [`encrypt`]; [`ErrorKind::LimitExceeded`] and [`ErrorKind::Malformed`] for the document,
+/// Those of [`encrypt`]; [`ErrorKind::LimitExceeded`] and [`ErrorKind::Malformed`] for the document, which fits `limits`
+/// encrypted as well,
 /// [`ErrorKind::Usage`] if there is not exactly one such element, or one around it is signed.
 pub fn encrypt_in(
     recipient: Recipient<'_>,
@@ -189,7 +190,16 @@ pub fn encrypt_in(
     let wrapped = format!("<{name}{declared}>{}</{name}>", made.xml);
     let (before, rest) = text.as_str().split_at(element.range().start);
     let behind = rest.get(element.range().len()..).unwrap_or_default();
-    Ok(([before, &wrapped, behind].concat(), made))
+    let whole = [before, &wrapped, behind].concat();
+    // Base64 makes a third more of it.
+    if whole.len() > limits.max_bytes {
+        let (size, most) = (whole.len(), limits.max_bytes);
+        let text =
+            format!("encrypted it would have {size} bytes, and messages have {most} at most");
+        return Err(Error::new(ErrorKind::LimitExceeded, text)
+            .with_help("leave out what the reader does not need: nobody here reads one so long"));
+    }
+    Ok((whole, made))
 }
 
 /// There is not exactly one element to encrypt.
