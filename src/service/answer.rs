@@ -88,7 +88,8 @@ impl From<Problem> for Answer {
             // RFC 9110 §12.5.3: what would have been taken.
             answer.headers.push((ACCEPT_ENCODING, HeaderValue::from_static("identity")));
         }
-        let retry = problem.retry_after.map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds)));
+        let retry =
+            problem.retry_after.map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds.get())));
         let allow = problem
             .allow
             .and_then(|methods| Some((ALLOW, HeaderValue::try_from(methods.into_string()).ok()?)));

@@ -95,6 +95,9 @@ pub(crate) async fn answer(
     let mut seen = Seen::default();
     let span = Span::begin(&head);
     let mut answer = respond(service, peer, &id, &head, &mut content, &mut seen).await;
+    if let Err(problem) = &answer {
+        problem.log(&id);
+    }
     let route = seen.route.and_then(|at| service.0.routes.routes().get(at));
     if let Some(audit) = &service.0.audit {
         let took = started.elapsed();

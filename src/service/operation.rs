@@ -119,9 +119,12 @@ fn told<'k, O: Operation>(
         *noted.items.get_or_insert_default() += 1;
         *noted.items_refused.get_or_insert_default() += refused;
     });
-    if let Ok(done) = &result {
-        let (alias, kid) = O::key(done);
-        call.note_key(alias, Some(kid));
+    match &result {
+        Ok(done) => {
+            let (alias, kid) = O::key(done);
+            call.note_key(alias, Some(kid));
+        }
+        Err(problem) => problem.log(call.request.id),
     }
     result
 }

@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 use std::error::Error as _;
+use std::num::NonZeroU32;
 
 use hyper::StatusCode;
 use serde::Serialize;
 
+use super::request_id::RequestId;
 use crate::access::{Right, Scope};
 use crate::error::{Error, ErrorKind};
 use crate::problem::Severity;
@@ -28,13 +30,16 @@ pub struct Problem {
     pub opens_at: Option<Box<str>>,
     /// Seconds after which to try again.
     #[serde(skip)]
-    pub(crate) retry_after: Option<u64>,
+    pub(crate) retry_after: Option<NonZeroU32>,
     /// The methods that the path has (RFC 9110 §15.5.6).
     #[serde(skip)]
     pub(crate) allow: Option<Box<str>>,
     /// Of a 401: the request showed a credential, which proves nobody.
     #[serde(skip)]
     pub(crate) shown: bool,
+    /// What is wrong with a token, for the log alone: whoever shows it has one answer.
+    #[serde(skip)]
+    pub(crate) why: Option<Box<str>>,
 }
 
 impl Problem {
@@ -54,6 +59,14 @@ impl Problem {
             retry_after: None,
             allow: None,
             shown: false,
+            why: None,
+        }
+    }
+
+    /// Tells operators, with `-v`, what nobody else is told.
+    pub(crate) fn log(&self, id: &RequestId) {
+        if let Some(why) = &self.why {
+            log::debug!("request {}: {}: {why}", id.as_str(), self.code);
         }
     }
 
@@ -62,8 +75,8 @@ impl Problem {
         self
     }
 
-    pub(crate) const fn with_retry_after(mut self, seconds: u64) -> Self {
-        self.retry_after = Some(seconds);
+    pub(crate) fn with_retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = NonZeroU32::new(u32::try_from(seconds).unwrap_or(u32::MAX));
         self
     }
 
@@ -147,7 +160,10 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let status = status_of(error.kind());
         if !status.is_server_error() {
-            let problem = Self::new(status, error.kind().code(), error.message().to_owned());
+            let mut problem = Self::new(status, error.kind().code(), error.message().to_owned());
+            if log::log_enabled!(log::Level::Debug) {
+                problem.why = error.source().map(|why| why.to_string().into());
+            }
             // What is mapped beside it is for who may read that.
             if error.kind() == ErrorKind::UnknownLabel {
                 return problem.with_help(

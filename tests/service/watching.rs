@@ -1,8 +1,12 @@
 //! Health, readiness and figures.
 
-use claviger::access::Right;
-use serde_json::json;
+use std::fs::OpenOptions;
+use std::io::Write;
 
+use claviger::access::Right;
+use serde_json::{Value, json};
+
+use super::process::{Home, PLAIN, Served};
 use super::running::{Running, granting};
 use super::shop::Shop;
 
@@ -128,4 +132,46 @@ fn names_of_callers_own_invention_are_no_series_though_they_are_answered() {
     let counted =
         text.lines().find(|line| line.contains("saml2.idp.signing\",realm=\"\",outcome=\"ok\""));
     assert!(counted.is_some_and(|line| line.ends_with(" 20")), "{text}");
+}
+
+/// Whoever shows a token has one answer; who runs the service must be able to find out.
+#[test]
+fn the_log_says_why_a_token_is_refused_where_it_is_asked_to() {
+    let home = Home::new(PLAIN);
+    let grant = "\n[[grants]]\ncallers = [\"anybody\"]\nrights = [\"verify\", \"oidc-open\"]\n\
+        labels = [\"*\"]\n";
+    let mut file = OpenOptions::new().append(true).open(home.config()).unwrap();
+    file.write_all(grant.as_bytes()).unwrap();
+    let canary = "CANARYcanary0123456789";
+    let token = format!("eyJhbGciOiJub25lIn0.{canary}.{canary}");
+    let refuse = |served: &Served, path: &str, id: &str, body: &Value| {
+        let url = format!("http://{}/v1/{path}", served.address());
+        let id = format!("x-request-id: {id}");
+        home.curl(&["--header", &id, "--json", &body.to_string(), &url])
+    };
+    let ask = |served: &Served| {
+        let verify = format!("labels/{LABEL}/verify");
+        let one = refuse(served, &verify, "one", &json!({ "token": token }));
+        let batch = json!({ "items": [{ "token": token }] });
+        let two = refuse(served, &format!("{verify}/batch"), "two", &batch);
+        let client = json!({ "client_id": "shop", "id_token_signed_response_alg": "ES256" });
+        let hint = json!({ "issuer": "https://i", "client": client, "token": token });
+        let three = refuse(served, "oidc/id-token/verify", "three", &hint);
+        [one, two, three]
+    };
+    let mut command = home.command();
+    command.arg("-v");
+    let mut talking = Served::start(command);
+    let told = ask(&talking);
+    for (id, code) in [("one", "not_verified"), ("two", "not_verified"), ("three", "token_refused")]
+    {
+        let line = talking.wait_for(&format!("request {id}: {code}: "));
+        assert!(!line.ends_with(": ") && !line.contains(canary), "{line}");
+    }
+    assert!(!talking.said(canary) && !talking.said(&token));
+    let mut silent = home.serve();
+    assert_eq!(ask(&silent), told);
+    silent.signal("TERM");
+    assert!(silent.ended().success());
+    assert!(!silent.said("request one"));
 }
