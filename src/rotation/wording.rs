@@ -1,5 +1,6 @@
 //! What a step is told to mean: what breaks, what comes next, and the refusals that name what would fit.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::announce;
@@ -7,11 +8,14 @@ use super::gates::{self, Acting, Gate, LeftAlive, Situation};
 use super::mappings::{Kind, Mapping};
 use super::request::{in_realm, quoted};
 use super::steps::position;
+use crate::alg::{Algorithm, Operation};
 use crate::catalogue::LabelUse;
 use crate::clock::rfc3339;
+use crate::crypto::Role;
 use crate::error::{Error, ErrorKind};
 use crate::journal::{MappedKey, MappingName, Record};
 use crate::keyring::Keyring;
+use crate::keyring::keyset::{KeySet, LabelKey};
 use crate::label::Alias;
 
 pub(super) fn consequences(
@@ -58,9 +62,46 @@ pub(super) fn consequences(
             );
         }
     }
+    lines.extend(tried_no_more(situation, after));
     lines.extend(shown_at_once(situation, after));
     lines.extend(next_step(situation, after));
     lines
+}
+
+/// Keys that stay, and are too far down the list for what names no key.
+fn tried_no_more(situation: &Situation<'_>, after: &Keyring) -> Vec<String> {
+    let Situation { set: before, mapping, .. } = situation;
+    let snapshot = after.snapshot();
+    let Ok(after) = snapshot.keys(mapping.realm.as_ref(), &mapping.label) else {
+        return Vec::new();
+    };
+    let tries = after.policy().limits.max_tries;
+    let stays = |key: &&Arc<LabelKey>| after.keys().iter().any(|one| is_same(one, key));
+    let falls = |key: &&Arc<LabelKey>| {
+        let mut rows = before.algorithms().iter();
+        rows.any(|row| reaches(before, row, key) && !reaches(after, row, key))
+    };
+    let fallen = before.keys().iter().filter(stays).filter(falls).map(|key| {
+        let alias = &key.alias;
+        format!(
+            "breaks: what \"{alias}\" made without a kid is refused, for max_tries lets {} be tried",
+            if tries == 1 { "1 key".to_owned() } else { format!("{tries} keys") }
+        )
+    });
+    fallen.collect()
+}
+
+/// Whether a key is tried for what names none.
+fn reaches(set: &KeySet, row: &'static Algorithm, key: &LabelKey) -> bool {
+    let role = match row.operation {
+        Operation::Sign => Role::Verify,
+        _ => Role::Decrypt,
+    };
+    set.candidates(None, row, role).any(|one| is_same(one, key))
+}
+
+fn is_same(one: &LabelKey, other: &LabelKey) -> bool {
+    one.key.thumbprint() == other.key.thumbprint()
 }
 
 /// Peers may encrypt to a key as soon as one process shows it, and another may not have loaded it yet.

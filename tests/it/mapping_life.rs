@@ -5,8 +5,9 @@ use std::time::Duration;
 use claviger::error::ErrorKind;
 use claviger::journal::{Action, Event};
 use claviger::keyring;
+use claviger::ops;
 use claviger::problem::Severity;
-use claviger::rotation::{Request, Rotation, Step};
+use claviger::rotation::{Plan, Request, Rotation, Step};
 use serde_json::Value;
 
 use crate::workshop::{
@@ -749,4 +750,31 @@ fn nothing_that_is_derived_from_a_password_is_shown() {
     }
     // The kid of a key is shown.
     assert!(shown(&["labels", ES256, "--json"]).contains("\"kid\":\"a\""));
+}
+
+/// Signatures that carry no kid are tried with so many keys and no more: a rehearsal shows it, and so does the step.
+#[test]
+fn a_step_tells_whose_tokens_without_kid_are_tried_no_more() {
+    let shop = Workshop::new();
+    shop.edit("max_token_lifetime = \"2h\"\n", "max_token_lifetime = \"2h\"\nmax_tries = 2\n");
+    let label = shop.keyring().label(ES256).unwrap();
+    let (signature, _) = ops::sign_raw(&label.keys().unwrap(), b"bytes", None).unwrap();
+    let verifies = |shop: &Workshop| {
+        let keys = shop.keyring().label(ES256).unwrap().keys().unwrap();
+        ops::verify_raw(&keys, b"bytes", &signature, None).is_ok()
+    };
+    let told = |plan: &Plan| plan.consequences.iter().any(|line| line.contains("without a kid"));
+    assert!(!told(&shop.apply(stage("c"), ES256).unwrap()) && verifies(&shop));
+    assert!(!told(&shop.apply_over(promote("b"), ES256, NOW).unwrap()) && verifies(&shop));
+    let plan = shop.apply_over(promote("c"), ES256, NOW).unwrap();
+    assert!(!verifies(&shop));
+    let line =
+        "breaks: what \"a\" made without a kid is refused, for max_tries lets 2 keys be tried";
+    assert!(plan.consequences.iter().any(|one| one == line), "{:?}", plan.consequences);
+    // And once it is in reach again nothing is told.
+    let order = ["a", "c", "b"].map(|alias| alias.parse().unwrap()).to_vec();
+    let plan = shop.apply_over(Step::Reorder { aliases: order }, ES256, NOW).unwrap();
+    assert!(verifies(&shop));
+    let line = line.replace("\"a\"", "\"b\"");
+    assert!(plan.consequences.iter().any(|one| *one == line), "{:?}", plan.consequences);
 }
