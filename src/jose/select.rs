@@ -68,10 +68,10 @@ pub(crate) fn asked<'a, 's>(
     kid: Option<&str>,
     operation: Operation,
 ) -> impl Iterator<Item = &'a Asked<'s>> {
-    let allows = |one: &&Asked<'_>| one.set().find_allowed(algorithm, operation).is_some();
+    let allows = move |one: &&Asked<'_>| one.set().find_allowed(algorithm, operation).is_some();
     let knows = |one: &&Asked<'_>| kid.is_some_and(|kid| one.set().named(kid).is_some());
-    let admitting: Vec<&Asked<'s>> = sets.iter().filter(allows).collect();
-    let named = admitting.iter().copied().find(knows);
-    let others = if named.is_some() { Vec::new() } else { admitting };
-    named.into_iter().chain(others)
+    let named = sets.iter().filter(allows).find(knows);
+    sets.iter()
+        .filter(allows)
+        .filter(move |one| named.is_none_or(|named| std::ptr::eq(named, *one)))
 }
