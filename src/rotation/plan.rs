@@ -13,9 +13,11 @@ use super::request::{Request, Step, in_realm};
 use super::retirement::Leaving;
 use super::versions::FileChange;
 use super::{Rotation, revocation, steps, wording};
+use crate::catalogue;
 use crate::config::{Config, without_mark};
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{Action, MappedKey, MappingChange, MappingName};
+use crate::keyring::keyset::{KeySet, LabelKey};
 use crate::keyring::{Diff, Keyring};
 use crate::label::Alias;
 use crate::problem::Severity;
@@ -101,12 +103,6 @@ pub(super) fn plan(rotation: &Rotation, request: &Request, fresh: &mut Fresh) ->
     } else {
         load(rotation, request, &text, &wanted.files)?
     };
-    // A mapping that begins or ends is known on one side alone.
-    let keys =
-        |keyring: &Keyring| keyring.snapshot().keys(name.realm.as_ref(), &name.label).cloned();
-    let known = keys(&rotation.keyring);
-    let begins_label = known.is_err();
-    let set = known.or_else(|_| keys(&after))?;
     let after_mappings = mappings::of(&after.config(), &after.snapshot());
     refuse_revoked(request, name, mapping, after_mappings.get(name))?;
     let changes = mappings::changes(&mappings::as_recorded(&rotation.mappings), &after_mappings);
@@ -115,34 +111,35 @@ pub(super) fn plan(rotation: &Rotation, request: &Request, fresh: &mut Fresh) ->
     let after_keys = &after_mappings.get(name).unwrap_or(&empty).keys;
     let renamed: Vec<(Alias, Alias)> = wanted.files.iter().flat_map(FileChange::renamed).collect();
     let command = fresh.command.clone().unwrap_or_else(|| request.command());
-    // What a realm or a label had from around acts no more once there is a mapping of its own.
-    let around = (begins.is_some() && !begins_label).then(|| mappings::mapped(&set, set.active()));
-    let left_out = around.as_ref().map(|_| keys(&after)).transpose()?.map(|own| {
-        let stays =
-            |key: &MappedKey| own.keys().iter().any(|one| mappings::mapped(&own, one).is(key));
-        set.keys().iter().map(|key| mappings::mapped(&set, key)).filter(|key| !stays(key)).collect()
-    });
-    let left_out: Vec<MappedKey> = left_out.unwrap_or_default();
-    let situation = Situation {
+    let known = known(rotation, name, begins.is_some(), &after)?;
+    let config = rotation.keyring.config();
+    let situations = known.iter().map(|Known { set, around, left_out, begins }| Situation {
         around: around.as_ref(),
-        left_out: &left_out,
+        left_out,
         renamed: &renamed,
         action: request.step.action(),
         mapping: name,
         before: &mapping.keys,
         after: after_keys,
-        set: &set,
-        config: &rotation.keyring.config(),
+        set,
+        config: &config,
         history: &rotation.history,
         now: rotation.now(),
-        begins: begins_label,
+        begins: *begins,
         command: &command,
         usage: usage(rotation, name, &mapping.keys, after_keys),
-    };
+    });
     let diff = Diff::between(&rotation.keyring.snapshot(), &after.snapshot());
-    refuse_other_kids(&situation)?;
     let idle = text == rotation.text && changes.is_empty() && wanted.revoked.is_none();
-    let gates = if idle { Vec::new() } else { gates::closed(&situation) };
+    // A provider has one of several roles: the one that the step fits best.
+    let (situation, gates) = situations
+        .map(|one| {
+            let gates = if idle { Vec::new() } else { gates::closed(&one) };
+            (one, gates)
+        })
+        .min_by_key(|(_, gates)| gates.len())
+        .ok_or_else(|| Error::new(ErrorKind::Bug, "a step without a set of keys"))?;
+    refuse_other_kids(&situation)?;
     let mut consequences = wording::consequences(&situation, &gates, &after);
     if changes.is_empty() {
         consequences.extend(banned(rotation, request, mapping, wanted.revoked.as_ref()));
@@ -164,6 +161,56 @@ pub(super) fn plan(rotation: &Rotation, request: &Request, fresh: &mut Fresh) ->
         text,
         revoked: wanted.revoked,
     })
+}
+
+/// What is known of a label before a step.
+struct Known {
+    set: Arc<KeySet>,
+    /// What acts until a mapping of its own begins.
+    around: Option<MappedKey>,
+    /// What is read no more once it does.
+    left_out: Vec<MappedKey>,
+    /// Whether nothing stood behind the label, in its scope or around it.
+    begins: bool,
+}
+
+/// The keys behind a label, of its own or from around; several where the labels of several roles may stand in. A mapping
+/// that begins or ends is known on one side alone.
+fn known(
+    rotation: &Rotation,
+    name: &MappingName,
+    begins: bool,
+    after: &Keyring,
+) -> Result<Vec<Known>> {
+    let MappingName { label, realm, .. } = name;
+    let realm = realm.as_ref();
+    let (before, after) = (rotation.keyring.snapshot(), after.snapshot());
+    let sets = match before.keys(realm, label) {
+        Ok(set) => vec![set],
+        Err(_) => {
+            let roles = catalogue::fallbacks_of(label);
+            roles.iter().filter_map(|role| before.find(realm, role)).collect()
+        }
+    };
+    if sets.is_empty() {
+        let (set, around) = (after.keys(realm, label)?.clone(), None);
+        return Ok(vec![Known { set, around, left_out: Vec::new(), begins: true }]);
+    }
+    let own = begins.then(|| after.keys(realm, label)).transpose()?;
+    let stays = |key: &MappedKey| match own {
+        Some(own) => own.keys().iter().any(|one| mappings::mapped(own, one).is(key)),
+        None => true,
+    };
+    let known = sets.into_iter().map(|set| {
+        let mapped = |key: &LabelKey| mappings::mapped(set, key);
+        Known {
+            around: begins.then(|| mapped(set.active())),
+            left_out: set.keys().iter().map(|key| mapped(key)).filter(|key| !stays(key)).collect(),
+            set: Arc::clone(set),
+            begins: false,
+        }
+    });
+    Ok(known.collect())
 }
 
 /// What a step means for other mappings than its own: a key that is revoked leaves all that have it.

@@ -776,5 +776,5 @@ fn a_step_tells_whose_tokens_without_kid_are_tried_no_more() {
     let plan = shop.apply_over(Step::Reorder { aliases: order }, ES256, NOW).unwrap();
     assert!(verifies(&shop));
     let line = line.replace("\"a\"", "\"b\"");
-    assert!(plan.consequences.iter().any(|one| *one == line), "{:?}", plan.consequences);
+    assert!(plan.consequences.contains(&line), "{:?}", plan.consequences);
 }

@@ -281,6 +281,31 @@ fn a_mapping_begins_with_no_key_that_nobody_knows_and_leaves_no_token_behind() {
     assert_eq!(shop.aliases(&own), ["c", "e"]);
 }
 
+/// A provider of SAML has one of two roles, whose labels both stand in for its own: neither keeps it from the gates.
+#[cfg(feature = "saml")]
+#[test]
+fn a_label_for_which_several_stand_in_begins_with_a_key_that_is_known_there() {
+    const ROLES: &str = "am.default.applications.federation.entity.providers.saml2";
+    let own = "am.applications.federation.entity.providers.saml2.house.signing";
+    let shop = Workshop::new();
+    let mapped = format!("\"{ROLES}.idp.signing\" = [\"c\"]\n\"{ROLES}.sp.signing\" = [\"d\"]\n");
+    let settings = format!("[labels.\"{ROLES}.idp.signing\"]\nalgorithms = [\"ES256\"]\n");
+    shop.edit(&format!("\"{SEAL}\" = "), &format!("{mapped}\"{SEAL}\" = "));
+    shop.edit(TAIL, &(settings.clone() + &settings.replace("idp", "sp") + TAIL));
+    shop.edit(TAIL, &format!("[labels.\"{own}\"]\nalgorithms = [\"ES256\"]\n{TAIL}"));
+    let begin = |alias: &str, more: &[&str], code: i32| {
+        run(&shop, &[&["stage", own, alias, "--store", "keys"], more].concat(), code)
+    };
+    let told = begin("a", &["--dry-run"], 1);
+    assert!(told.contains("alias \"a\" would act at once, in place of \"c\""), "{told}");
+    assert!(told.contains("what alias \"c\" made would be refused"), "{told}");
+    for known in ["c", "d"] {
+        let told = begin(known, &["--dry-run"], 0);
+        assert!(!told.contains("closed: "), "{told}");
+    }
+    begin("d", &[], 0);
+}
+
 /// Without a key to be like, the label says what its first one is; where it takes several types, which.
 #[test]
 fn the_first_key_of_a_label_is_of_the_type_that_the_label_takes() {
