@@ -155,6 +155,25 @@ impl Pass {
     }
 }
 
+/// A token, if who has these keys reads tokens of its size: one that nobody opens has lost what is in it.
+///
+/// # Errors
+/// [`ErrorKind::Usage`].
+pub(crate) fn opened_again(set: &KeySet, token: String) -> Result<String, Error> {
+    require_room("token", token.len(), set.policy().limits.max_token_bytes, "max_token_bytes")?;
+    Ok(token)
+}
+
+/// Refuses what is larger than a bound of `[policy.limits]`.
+fn require_room(what: &str, bytes: usize, most: usize, bound: &str) -> Result<(), Error> {
+    if bytes <= most {
+        return Ok(());
+    }
+    let text = format!("a {what} of {bytes} bytes is larger than {bound} lets anybody open");
+    Err(Error::new(ErrorKind::Usage, text)
+        .with_help(format!("put less into it, or raise {bound} in [policy.limits]")))
+}
+
 /// The one error of a token that is not accepted; `reason` is for operators.
 fn not_verified(reason: impl Into<String>) -> Error {
     Error::new(ErrorKind::NotVerified, "the token does not verify").with_source(reason.into())

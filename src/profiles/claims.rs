@@ -54,11 +54,7 @@ pub(super) fn write(
             Error::new(ErrorKind::Usage, text).with_help("take it out, or call it something else")
         );
     }
-    if !claims.values().all(|value| is_shallow(value, max_depth.saturating_sub(1))) {
-        let text = "the claims nest deeper than tokens are read";
-        return Err(Error::new(ErrorKind::Usage, text)
-            .with_help("nest less, or raise max_json_depth in [policy.limits]"));
-    }
+    require_shallow(claims, max_depth)?;
     let mut out = Members::before(claims);
     if let Some(id) = &head.id {
         out.add_text("jti", id)?;
@@ -157,6 +153,19 @@ impl Drop for Claims {
     fn drop(&mut self) {
         self.0.values_mut().for_each(json::wipe);
     }
+}
+
+/// Refuses claims that nobody reads again.
+///
+/// # Errors
+/// [`ErrorKind::Usage`].
+pub(super) fn require_shallow(claims: &Map<String, Value>, max_depth: usize) -> Result<()> {
+    if claims.values().all(|value| is_shallow(value, max_depth.saturating_sub(1))) {
+        return Ok(());
+    }
+    let text = "the claims nest deeper than tokens are read";
+    Err(Error::new(ErrorKind::Usage, text)
+        .with_help("nest less, or raise max_json_depth in [policy.limits]"))
 }
 
 fn is_shallow(value: &Value, depth: usize) -> bool {

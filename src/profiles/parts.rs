@@ -9,7 +9,7 @@ use super::{refused, refused_by};
 use crate::error::{Error, ErrorKind, Result};
 use crate::jose::jwe::{self, EncryptOptions};
 use crate::jose::jws::{self, SignOptions, Verified, VerifyOptions};
-use crate::jose::select;
+use crate::jose::{opened_again, select};
 use crate::ops::{Asked, KeySet, LabelKey};
 
 /// What is done to a payload, and with what: labels, keys, or names of either.
@@ -215,28 +215,10 @@ fn put_together(
 
 /// `nested`: what is inside is a token too (RFC 7519 §5.2).
 fn encrypt(form: &Form, set: &KeySet, payload: &[u8], nested: bool) -> Result<String> {
-    if form.zip && payload.len() > set.policy().limits.max_inflated_bytes {
-        return Err(too_large(payload.len(), "max_inflated_bytes"));
-    }
     let (typ, cty) = (Some(form.typ.name().into()), nested.then(|| "JWT".into()));
     let (zip, expires) = (form.zip, form.expires);
     let options = EncryptOptions { typ, cty, zip, expires, ..EncryptOptions::default() };
-    opened_again(set, jwe::encrypt(set, payload, &options)?)
-}
-
-/// A layer, if whoever opens it reads tokens of its size.
-fn opened_again(set: &KeySet, token: String) -> Result<String> {
-    if token.len() <= set.policy().limits.max_token_bytes {
-        return Ok(token);
-    }
-    Err(too_large(token.len(), "max_token_bytes"))
-}
-
-#[cold]
-fn too_large(bytes: usize, bound: &str) -> Error {
-    let text = format!("a token of {bytes} bytes is larger than {bound} lets anybody open");
-    Error::new(ErrorKind::Usage, text)
-        .with_help(format!("put less into it, or raise {bound} in [policy.limits]"))
+    jwe::encrypt(set, payload, &options)
 }
 
 /// Opens a token with every valid key of these sets. Each layer must be there, of this `typ`, in this order: a token with one

@@ -2,17 +2,20 @@
 
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claviger::alg::{ALGORITHMS, Algorithm, Operation, Status};
 use claviger::catalogue::LabelUse;
 use claviger::config::TokenLimits;
 use claviger::error::{Error, ErrorKind};
 use claviger::jose::claims::{self, ClaimRules};
 use claviger::jose::jws::VerifyOptions;
-use claviger::jose::{jwe, jws, nested};
+use claviger::jose::{Serialization, jwe, jws, nested};
 use claviger::ops::{KeySet, KeySetPolicy};
 use serde_json::{Value, json};
 
 use crate::support::vectors;
+use crate::workshop::jwk;
 
 fn text<'v>(value: &'v Value, name: &str) -> &'v str {
     value[name].as_str().unwrap_or_default()
@@ -24,8 +27,7 @@ fn read(path: &str) -> Option<Value> {
 }
 
 fn unb64(text: &str) -> Vec<u8> {
-    use base64::Engine;
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).unwrap()
+    URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
 const USES: [LabelUse; 4] =
@@ -306,4 +308,69 @@ fn wycheproof_tokens_have_their_verdict_or_a_reason() {
         failures.len(),
         failures.join("\n")
     );
+}
+
+/// A token that is kept, and that its own label refuses later, has lost what is in it.
+#[test]
+fn what_is_encrypted_for_a_label_opens_again_or_is_not_made() {
+    let aes = |kid: &str, bytes: usize| {
+        let k = URL_SAFE_NO_PAD.encode(vec![7_u8; bytes]);
+        json!({ "kty": "oct", "kid": kid, "k": k })
+    };
+    let label = set(&json!([aes("a", 32)]), &["A256GCMKW"], true).unwrap();
+    let plain = jwe::EncryptOptions::default();
+    for serialization in [Serialization::Compact, Serialization::Flattened, Serialization::General]
+    {
+        let options = jwe::EncryptOptions { serialization, ..plain.clone() };
+        let mut made = 0;
+        for size in (48_600..49_200).step_by(3) {
+            let text = vec![b'x'; size];
+            match jwe::encrypt(&label, &text, &options) {
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Usage);
+                    assert!(error.help().unwrap().contains("max_token_bytes"), "{error}");
+                }
+                Ok(token) => {
+                    let opened = match serialization {
+                        Serialization::Compact => jwe::decrypt(&label, &token),
+                        _ => jwe::decrypt_json(&label, &token),
+                    };
+                    assert_eq!(opened.unwrap().plaintext.expose_secret(), text, "{size}");
+                    made += 1;
+                }
+            }
+        }
+        assert!((1..200).contains(&made), "{serialization:?}: {made}");
+    }
+    let zipped = jwe::EncryptOptions { zip: true, ..plain.clone() };
+    let most = TokenLimits::default().max_inflated_bytes;
+    let token = jwe::encrypt(&label, &vec![0; most], &zipped).unwrap();
+    assert!(jwe::decrypt(&label, &token).is_ok());
+    let error = jwe::encrypt(&label, &vec![0; most + 1], &zipped).unwrap_err();
+    assert!(error.help().unwrap().contains("max_inflated_bytes"), "{error}");
+    let typed =
+        |bytes: usize| jwe::EncryptOptions { typ: Some("t".repeat(bytes).into()), ..plain.clone() };
+    let mut made = 0;
+    for bytes in 7_900..8_200 {
+        if let Ok(token) = jwe::encrypt(&label, b"x", &typed(bytes)) {
+            assert!(jwe::decrypt(&label, &token).is_ok(), "{bytes}");
+            made += 1;
+        }
+    }
+    assert!((1..300).contains(&made), "{made}");
+    // Another key has a longer header: what opened must not be lost by what takes its place.
+    let both = json!([aes("a", 32), aes("b", 16)]);
+    let both = set(&both, &["A256GCMKW", "A128KW"], false).unwrap();
+    let short = set(&json!([aes("b", 16)]), &["A128KW"], false).unwrap();
+    let fits = |size: &usize| jwe::encrypt(&short, &vec![b'x'; *size], &plain).is_ok();
+    let size = (48_600..49_200).rev().find(fits).unwrap();
+    let token = jwe::encrypt(&short, &vec![b'x'; size], &plain).unwrap();
+    assert!(jwe::decrypt(&both, &token).is_ok());
+    let error = jwe::rewrap(&both, &token, &jwe::RewrapOptions::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    // Who else reads it has bounds of its own.
+    let mut public: Value = serde_json::from_str(&jwk("e", "ec")).unwrap();
+    public.as_object_mut().unwrap().remove("d");
+    let peer = set(&json!([public]), &["ECDH-ES"], false).unwrap();
+    assert!(jwe::encrypt(&peer, &vec![b'x'; 100_000], &plain).is_ok());
 }

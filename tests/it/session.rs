@@ -574,7 +574,9 @@ fn claims_are_compressed_on_request_and_within_a_bound() {
     let alone = sessions.clone().with_settings(alone).unwrap();
     let refused = alone.seal(bomb.as_object().unwrap()).unwrap_err();
     assert!(refused.kind() == ErrorKind::Usage && refused.help().unwrap().contains("inflated"));
-    let seal = keyring.label(&encryption("AES")).unwrap().keys().unwrap();
+    let wider = format!("{zip}[policy.limits]\nmax_inflated_bytes = 16777216\n");
+    let wider = default_deployment(&wider).keyring();
+    let seal = wider.label(&encryption("AES")).unwrap().keys().unwrap();
     let options = EncryptOptions { typ: Some(TYP.into()), zip: true, ..EncryptOptions::default() };
     let bomb = jwe::encrypt(&seal, &vec![b' '; 10 << 20], &options).unwrap();
     assert!(reason(sessions.open(&bomb)).contains("inflate"));

@@ -356,6 +356,13 @@ fn no_token_is_made_that_its_own_kind_refuses() {
         issue(what, json!({"sub": "alice", "nbf": "now"}));
         issue(what, json!({"sub": "alice", "jti": ""}));
     }
+    let deep = (0..16).fold(json!(1), |inner, _| json!([inner]));
+    for what in
+        ["id-token", "logout-token", "access-token", "refresh-token", "request-object", "userinfo"]
+    {
+        issue(what, json!({"sub": "alice", "x": "y".repeat(60_000)}));
+        issue(what, json!({"sub": "alice", "x": deep}));
+    }
     issue("logout-token", json!({"sub": ""}));
     issue("logout-token", json!({"sub": "x".repeat(256)}));
     issue("logout-token", json!({"sid": ""}));

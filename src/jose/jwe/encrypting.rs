@@ -7,23 +7,32 @@ use serde_json::{Map, Value, json};
 
 use super::EncryptOptions;
 use crate::alg::{Algorithm, Family, Operation};
+use crate::catalogue::LabelUse;
 use crate::crypto::Role;
 use crate::crypto::cipher::{self, EstablishedKey, KeyManagementHeader, Sealed};
 use crate::error::{Error, ErrorKind, Result};
-use crate::jose::{Serialization, begin_header, encode, encode_onto, jwk};
+use crate::jose::{
+    Serialization, begin_header, encode, encode_onto, jwk, opened_again, require_room,
+};
 use crate::ops::{KeySet, LabelKey};
 use crate::secret::SecretBytes;
 
-/// Encrypts `plaintext` for the active key of the label.
+/// Encrypts `plaintext` for the active key of the label. What that key itself would not open again is not made.
 ///
 /// # Errors
 /// [`ErrorKind::WrongUse`], [`ErrorKind::AlgorithmNotAllowed`], [`ErrorKind::Usage`] for `zip` where the
-/// label has it off and `aad` in the compact form.
+/// label has it off, `aad` in the compact form, and for more than `[policy.limits]` lets anybody open.
 pub fn encrypt(set: &KeySet, plaintext: &[u8], options: &EncryptOptions) -> Result<String> {
     set.require_use(Role::Encrypt)?;
     check_options(set, options)?;
     let active = set.active();
     let (algorithm, enc) = choose(set, active, options)?;
+    // Who else has the private half has bounds of its own.
+    let opens = set.uses().contains(&LabelUse::Decrypt) && active.key.has_private();
+    if opens && options.zip {
+        let most = set.policy().limits.max_inflated_bytes;
+        require_room("content", plaintext.len(), most, "max_inflated_bytes")?;
+    }
     let made = if algorithm.family == Family::Direct {
         None
     } else {
@@ -35,6 +44,11 @@ pub fn encrypt(set: &KeySet, plaintext: &[u8], options: &EncryptOptions) -> Resu
         Some(set.establish(algorithm, enc, &given, options.expires)?)
     };
     let header = header(set, algorithm, enc, made.as_ref(), options);
+    if opens {
+        // Of unpadded base64url.
+        let (bytes, most) = (header.len() * 3 / 4, set.policy().limits.max_header_bytes);
+        require_room("header", bytes, most, "max_header_bytes")?;
+    }
     let aad = options.aad.as_deref().map(encode);
     let authenticated = match &aad {
         None => Cow::Borrowed(header.as_bytes()),
@@ -54,10 +68,11 @@ pub fn encrypt(set: &KeySet, plaintext: &[u8], options: &EncryptOptions) -> Resu
         None => set.seal_direct(enc, &authenticated, content, options.expires)?,
     };
     let key = made.as_ref().map_or(&[][..], |made| made.encrypted_key.as_slice());
-    Ok(match options.serialization {
+    let token = match options.serialization {
         Serialization::Compact => compact(&header, key, &sealed),
         _ => json_form(&header, key, &sealed, aad, options),
-    })
+    };
+    if opens { opened_again(set, token) } else { Ok(token) }
 }
 
 fn check_options(set: &KeySet, options: &EncryptOptions) -> Result<()> {

@@ -93,12 +93,12 @@ impl Provider {
     ) -> Result<MadeToken> {
         rules::refuse_own(claims, &OWN)?;
         rules::check_given(claims, &["sub"])?;
-        let mut draft = Draft::of(claims);
+        let now = self.oidc().now();
+        let mut draft = Draft::of(&now, claims)?;
         draft.set_text("iss", self.issuer())?;
         draft.set_text("client_id", client.id())?;
         let own = [self.issuer()];
         draft.set_audience(if options.audiences.is_empty() { &own } else { options.audiences })?;
-        let now = self.oidc().now();
         draft.set_times(now.time, options.lifetime)?;
         draft.set_jti()?;
         bind(&mut draft, claims, client, options.certificate)?;

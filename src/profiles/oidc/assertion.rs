@@ -146,7 +146,7 @@ impl RelyingParty {
             Some(JwtMethod::PrivateKey) | None => now.label(super::relying_party::SIGNING_LABEL)?,
         };
         let given = Claims::new();
-        let mut draft = Draft::of(&given);
+        let mut draft = Draft::of(&now, &given)?;
         draft.set_text("iss", client.id())?;
         draft.set_text("sub", client.id())?;
         draft.set_text("aud", audience)?;

@@ -150,7 +150,7 @@ impl Provider {
             return Err(Error::new(ErrorKind::Usage, "an ID token has no events"));
         }
         let now = self.oidc().now();
-        let mut draft = Draft::of(claims);
+        let mut draft = Draft::of(&now, claims)?;
         draft.set_text("iss", self.issuer())?;
         if options.audiences.is_empty() {
             draft.set_text("aud", client.id())?;

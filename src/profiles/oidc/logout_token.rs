@@ -78,11 +78,11 @@ impl Provider {
         if claims.contains_key("nonce") {
             return usage("a logout token has no nonce");
         }
-        let mut draft = Draft::of(claims);
+        let now = self.oidc().now();
+        let mut draft = Draft::of(&now, claims)?;
         draft.set_text("iss", self.issuer())?;
         draft.set("events", &json!({ EVENT: {} }))?;
         draft.set_text("aud", client.id())?;
-        let now = self.oidc().now();
         draft.set_times(now.time, options.lifetime)?;
         draft.set_jti()?;
         let (keys, algorithm) = now.id_token_keys(client)?;

@@ -5,10 +5,11 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use super::Now;
 use super::rules::{Claims, usage};
 use crate::clock::to_unix;
 use crate::error::Result;
-use crate::profiles::claims::generate_id;
+use crate::profiles::claims::{generate_id, require_shallow};
 use crate::profiles::members::Members;
 use crate::profiles::times::NEVER;
 
@@ -27,8 +28,13 @@ pub(super) struct Draft<'c> {
 }
 
 impl<'c> Draft<'c> {
-    /// Nothing but the caller's claims so far.
-    pub(super) fn of(given: &'c Claims) -> Self {
+    /// Nothing but the caller's claims so far, which must not nest deeper than tokens are read.
+    pub(super) fn of(now: &Now<'_>, given: &'c Claims) -> Result<Self> {
+        require_shallow(given, now.claim_rules().max_json_depth)?;
+        Ok(Self::before(given))
+    }
+
+    fn before(given: &'c Claims) -> Self {
         Self { members: Members::before(given), given, expires: None }
     }
 
@@ -84,7 +90,7 @@ mod tests {
     #[test]
     fn claims_are_written_in_their_order() {
         let given = json!({ "sub": "a\"b", "roles": ["x", { "y": null }] });
-        let mut draft = Draft::of(given.as_object().unwrap());
+        let mut draft = Draft::before(given.as_object().unwrap());
         draft.set_text("iss", "https://op.example").unwrap();
         draft.set_audience(&["shop", "api"]).unwrap();
         draft.set_times(UNIX_EPOCH + Duration::from_secs(10), Duration::from_secs(5)).unwrap();
@@ -102,7 +108,7 @@ mod tests {
         });
         assert_eq!(read, whole);
         let own = json!({ "jti": "1" });
-        let mut draft = Draft::of(own.as_object().unwrap());
+        let mut draft = Draft::before(own.as_object().unwrap());
         draft.set_audience(&["shop"]).unwrap();
         draft.set_jti().unwrap();
         let Payload { json: text, expires } = draft.finish().unwrap();
@@ -116,7 +122,11 @@ mod tests {
             [(Duration::from_secs(1), true), (Duration::ZERO, false), (Duration::MAX, false)]
         {
             let given = Claims::new();
-            assert_eq!(Draft::of(&given).set_times(now, lifetime).is_ok(), holds, "{lifetime:?}");
+            assert_eq!(
+                Draft::before(&given).set_times(now, lifetime).is_ok(),
+                holds,
+                "{lifetime:?}"
+            );
         }
     }
 }

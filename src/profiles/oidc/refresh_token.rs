@@ -55,11 +55,11 @@ impl Provider {
     ) -> Result<MadeToken> {
         rules::refuse_own(claims, &OWN)?;
         rules::check_given(claims, &["sub"])?;
-        let mut draft = Draft::of(claims);
+        let now = self.oidc().now();
+        let mut draft = Draft::of(&now, claims)?;
         draft.set_text("iss", self.issuer())?;
         draft.set_text("client_id", client.id())?;
         draft.set_text("aud", self.issuer())?;
-        let now = self.oidc().now();
         draft.set_times(now.time, options.lifetime)?;
         draft.set_jti()?;
         self.protect(&now, &draft.finish()?, TYP)

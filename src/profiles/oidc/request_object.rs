@@ -149,7 +149,7 @@ impl RelyingParty {
             let text = "a request object does not have the client as its subject: assertions do";
             return Err(rules::usage(text));
         }
-        let mut draft = Draft::of(parameters);
+        let mut draft = Draft::of(&now, parameters)?;
         draft.set_text("iss", client.id())?;
         draft.set_text("client_id", client.id())?;
         draft.set_text("aud", self.issuer())?;

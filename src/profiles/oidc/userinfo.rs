@@ -39,10 +39,10 @@ impl Provider {
         rules::refuse_own(claims, &OWN)?;
         rules::refuse_own(claims, &OTHERS)?;
         rules::check_given(claims, &["sub"])?;
-        let mut draft = Draft::of(claims);
+        let (now, agreed) = (self.oidc().now(), client.userinfo());
+        let mut draft = Draft::of(&now, claims)?;
         draft.set_text("iss", self.issuer())?;
         draft.set_text("aud", client.id())?;
-        let (now, agreed) = (self.oidc().now(), client.userinfo());
         let to = agreed.encryption;
         let to = to.map(|one| now.encryption_keys_of(client, one, Response::Userinfo));
         let to = to.transpose()?.zip(agreed.encryption);
