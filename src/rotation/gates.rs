@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::announce::{self, Announcement, Ready};
 use super::life;
 use super::mappings::mapped;
+use super::sessions::Acted;
 use crate::catalogue::{self, LabelUse, Rotation as RotationMode};
 use crate::clock::{rfc3339, spoken};
 use crate::config::Config;
@@ -36,6 +37,8 @@ pub(super) struct Situation<'a> {
     pub(super) around: Option<&'a MappedKey>,
     /// Those that the label was read with until then, and is not any more.
     pub(super) left_out: &'a [MappedKey],
+    /// What acts for sessions until then, if that is another label.
+    pub(super) for_sessions: Option<&'a Acted>,
     /// The command as it was given, for help.
     pub(super) command: &'a str,
     /// What is known of the uses of the key that goes.
@@ -138,7 +141,7 @@ pub(super) fn closed(situation: &Situation<'_>) -> Vec<Gate> {
     if situation.action == Action::Revoke {
         return must_not_rotate(situation).into_iter().collect();
     }
-    let gates = [must_not_rotate, not_announced, still_in_use];
+    let gates = [must_not_rotate, not_announced, new_to_sessions, still_in_use];
     gates.iter().filter_map(|gate| gate(situation)).collect()
 }
 
@@ -212,6 +215,24 @@ fn not_announced(situation: &Situation<'_>) -> Option<Gate> {
         );
     };
     not_ready(situation, new, known)
+}
+
+/// A label that `[sessions]` asks before the one that acted acts at once.
+fn new_to_sessions(situation: &Situation<'_>) -> Option<Gate> {
+    let Acted { label, alias, list } = situation.for_sessions?;
+    let new = &situation.after.first()?.alias;
+    not_yet(
+        format!(
+            "alias \"{new}\" would act for sessions at once, in place of \"{alias}\" of label \"{label}\", and nobody \
+             knows it"
+        ),
+        format!(
+            "list the new label last in `{list}` of [sessions] until every process has loaded its key; or, and those \
+             that have not refuse new sessions: {} {NOW}",
+            situation.command
+        ),
+        None,
+    )
 }
 
 /// As long as somebody may not know the key.

@@ -28,6 +28,7 @@ mod request;
 mod retirement;
 mod revocation;
 mod schedule;
+mod sessions;
 mod steps;
 mod validity;
 mod versions;

@@ -12,7 +12,7 @@ use super::origin::Origin;
 use super::request::{Request, Step, in_realm};
 use super::retirement::Leaving;
 use super::versions::FileChange;
-use super::{Rotation, revocation, steps, wording};
+use super::{Rotation, revocation, sessions, steps, wording};
 use crate::catalogue;
 use crate::config::{Config, without_mark};
 use crate::error::{Error, ErrorKind, Result};
@@ -112,6 +112,7 @@ pub(super) fn plan(rotation: &Rotation, request: &Request, fresh: &mut Fresh) ->
     let renamed: Vec<(Alias, Alias)> = wanted.files.iter().flat_map(FileChange::renamed).collect();
     let command = fresh.command.clone().unwrap_or_else(|| request.command());
     let known = known(rotation, name, begins.is_some(), &after)?;
+    let for_sessions = sessions::acted(rotation, name, &after.snapshot());
     let config = rotation.keyring.config();
     let situations = known.iter().map(|Known { set, around, left_out, begins }| Situation {
         around: around.as_ref(),
@@ -126,6 +127,7 @@ pub(super) fn plan(rotation: &Rotation, request: &Request, fresh: &mut Fresh) ->
         history: &rotation.history,
         now: rotation.now(),
         begins: *begins,
+        for_sessions: for_sessions.as_ref(),
         command: &command,
         usage: usage(rotation, name, &mapping.keys, after_keys),
     });
@@ -239,6 +241,7 @@ fn elsewhere(
             history: &rotation.history,
             now: rotation.now(),
             begins: false,
+            for_sessions: None,
             command: &request.command(),
             usage: usage(rotation, mapping, before, keys),
         };

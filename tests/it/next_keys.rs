@@ -281,6 +281,44 @@ fn a_mapping_begins_with_no_key_that_nobody_knows_and_leaves_no_token_behind() {
     assert_eq!(shop.aliases(&own), ["c", "e"]);
 }
 
+/// Of the labels of sessions the first that is mapped acts: one that begins before it would be known to nobody.
+#[test]
+fn a_label_of_sessions_begins_behind_the_one_that_acts() {
+    const LABELS: &str = "am.global.services.session.clientbased";
+    let shop = Workshop::new();
+    let mapped =
+        format!("\"{LABELS}.signing.ES256\" = [\"c\"]\n\"{LABELS}.encryption.AES\" = [\"s\"]\n");
+    shop.edit(&format!("\"{SEAL}\" = "), &format!("{mapped}\"{SEAL}\" = "));
+    let begin = |name: &str, more: &[&str], code: i32| {
+        let label = format!("{LABELS}.signing.{name}");
+        run(
+            &shop,
+            &[&["generate", name, "--stage", &label, "--store", "keys"], more].concat(),
+            code,
+        )
+    };
+    // As long as nobody uses them there is nobody to refuse one.
+    begin("HMAC", &["--dry-run"], 0);
+    let claims = serde_json::Map::new();
+    let session = shop.keyring().sessions().seal(&claims).unwrap().token;
+    let told = begin("HMAC", &[], 1);
+    assert!(
+        told.contains("alias \"HMAC\" would act for sessions at once, in place of \"c\""),
+        "{told}"
+    );
+    begin("ES384", &[], 0);
+    // What every process reads already may act.
+    let listed = "[sessions]\nsigning = [\"ES256\", \"ES384\", \"HMAC\"]\n";
+    shop.edit("[policy]\n", &format!("{listed}[policy]\n"));
+    begin("HMAC", &["--dry-run"], 0);
+    shop.edit(listed, "");
+    let told = begin("HMAC", &["--now"], 0);
+    assert!(told.contains("passed: alias \"HMAC\" would act for sessions"), "{told}");
+    let _ = shop.keyring().sessions().open(&session).unwrap();
+    // It is not the first one any more: its next key waits as every other.
+    run(&shop, &["generate", "h2", "--stage", &format!("{LABELS}.signing.HMAC")], 0);
+}
+
 /// A provider of SAML has one of two roles, whose labels both stand in for its own: neither keeps it from the gates.
 #[cfg(feature = "saml")]
 #[test]
