@@ -71,18 +71,25 @@ pub struct Problem {
     pub detail: String,
     /// What to do next.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub help: Option<String>,
+    pub help: Option<Box<str>>,
     /// When the same request would be granted, in RFC 3339; absent: nobody knows.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub opens_at: Option<String>,
+    pub opens_at: Option<Box<str>>,
     /// Seconds after which to try again, from `Retry-After`.
     #[serde(skip)]
     pub retry_after: Option<u64>,
+    /// How log and audit lines of the service name the request, from `X-Request-Id`; absent of an item of a batch.
+    #[serde(skip)]
+    pub request_id: Option<Box<str>>,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}, status {})", self.detail, self.code, self.status)?;
+        write!(f, "{} ({}, status {}", self.detail, self.code, self.status)?;
+        match &self.request_id {
+            Some(id) => write!(f, ", request {id})")?,
+            None => f.write_str(")")?,
+        }
         match &self.help {
             Some(help) => write!(f, "\nhelp: {help}"),
             None => Ok(()),

@@ -110,6 +110,8 @@ impl Answer {
         let mut problem: Problem = is_problem.then(problem)??;
         problem.status = self.status;
         problem.retry_after = self.header("retry-after").parse().ok();
+        let id = self.header("x-request-id");
+        problem.request_id = (!id.is_empty()).then(|| id.into());
         Some(problem)
     }
 

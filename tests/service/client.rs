@@ -276,6 +276,9 @@ fn refusals_have_codes_and_nothing_is_guessed() {
     let error = label.sign(b"x").unwrap_err();
     assert_eq!((error.code(), error.problem().unwrap().status), ("unknown_label", 404));
     assert!(error.to_string().contains("unknown_label, status 404"), "{error}");
+    // By which the log of the service names it.
+    let id = error.problem().unwrap().request_id.as_deref().unwrap();
+    assert!(id.contains('-') && error.to_string().contains(id), "{error}");
     let url = format!("http://{}", shop.running().address);
     let stranger = Client::builder(&url).bearer("the key of a stranger").unwrap().build().unwrap();
     let error = stranger.status().unwrap_err();
