@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_ENCODING, HeaderName, TRANSFER_ENCODING};
-use hyper::{HeaderMap, StatusCode};
+use hyper::{HeaderMap, StatusCode, Version};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -110,8 +110,8 @@ async fn whole(body: &mut Incoming, most: usize) -> Result<Bytes, Problem> {
 
 /// Whether nothing of the body is left. What is short and comes at once is read and thrown away; a client that waits to
 /// be asked for it is not asked.
-pub(crate) async fn is_over(body: &mut Incoming, waits: bool) -> bool {
-    let mut left = DISCARDED_BYTES;
+pub(crate) async fn is_over(body: &mut Incoming, version: Version, waits: bool) -> bool {
+    let mut left = if version < Version::HTTP_2 { DISCARDED_BYTES } else { DISCARDED_OF_STREAM };
     if body.is_end_stream() || waits || body.size_hint().lower() > left {
         return body.is_end_stream();
     }
@@ -131,6 +131,8 @@ pub(crate) async fn is_over(body: &mut Incoming, waits: bool) -> bool {
 
 /// More than that is cheaper to send over a new connection.
 const DISCARDED_BYTES: u64 = 64 << 10;
+/// A stream is reset under what is left, and curl for one then says nothing of the answer: some times what is taken.
+const DISCARDED_OF_STREAM: u64 = 8 << 20;
 const DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// A body as a struct, which may borrow from it: unknown and repeated members are refused.

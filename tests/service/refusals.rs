@@ -68,6 +68,22 @@ fn a_body_that_says_that_it_is_too_large_is_not_asked_for() {
     }
 }
 
+/// Streams are reset under what nobody reads; curl then drops the answer that came before.
+#[test]
+fn the_refusal_of_a_large_body_reaches_clients_of_http2() {
+    let home = Home::new(PLAIN);
+    std::fs::write(home.path("large.json"), vec![b'x'; 5_000_000]).unwrap();
+    let served = home.serve();
+    for (label, told) in [(ES256, "max_body_bytes"), ("a..b", "no label")] {
+        for _ in 0..5 {
+            let url = format!("http://{}/v1/labels/{label}/sign", served.address());
+            let ask = ["--http2-prior-knowledge", "--json", "@large.json", &url];
+            let answer = home.curl(&ask);
+            assert!(answer.contains(told), "{label}: {answer:?}");
+        }
+    }
+}
+
 #[test]
 fn a_body_in_a_coding_is_refused_with_the_one_that_is_read() {
     let shop = Shop::new(&["sign"]);
