@@ -39,6 +39,8 @@ struct Seen {
     at: SystemTime,
     /// The next step of what the document shows; `None`: none is planned.
     next: Option<SystemTime>,
+    /// For how long it may be cached whatever the configuration says.
+    longest: Duration,
 }
 
 /// What an endpoint answers at one moment.
@@ -80,15 +82,16 @@ impl PublishedKeys {
     pub(crate) fn of(&self, pinned: &Keyring) -> PublishedSet {
         let (snapshot, now) = (pinned.load(), pinned.clock().now());
         let document = self.0.handle.of(&snapshot);
-        let next = self.next_step(pinned, document.generation, now);
-        PublishedSet { document, max_age: announce::max_age(&snapshot.config().policy, now, next) }
+        let Seen { next, longest, .. } = self.seen(pinned, document.generation, now);
+        let max_age = announce::max_age(&snapshot.config().policy, now, next).min(longest);
+        PublishedSet { document, max_age }
     }
 
-    fn next_step(&self, pinned: &Keyring, generation: u64, now: SystemTime) -> Option<SystemTime> {
+    fn seen(&self, pinned: &Keyring, generation: u64, now: SystemTime) -> Seen {
         let known = || self.0.seen.load_full().filter(|seen| seen.holds(generation, now));
         let recent = || known().filter(|seen| seen.is_recent(now));
         if let Some(seen) = recent() {
-            return seen.next;
+            return *seen;
         }
         let _turn = match self.0.looking.try_lock() {
             Ok(turn) => turn,
@@ -96,30 +99,32 @@ impl PublishedKeys {
             Err(TryLockError::WouldBlock) => {
                 // Somebody looks again: what holds is good enough for the others, who wait only if nothing does.
                 if let Some(seen) = known() {
-                    return seen.next;
+                    return *seen;
                 }
                 self.0.looking.lock().unwrap_or_else(PoisonError::into_inner)
             }
         };
         if let Some(seen) = recent() {
-            return seen.next;
+            return *seen;
         }
-        let next = self.look(pinned, now);
-        self.0.seen.store(Some(Arc::new(Seen { generation, at: now, next })));
-        next
+        let (next, longest) = self.look(pinned, now);
+        let seen = Seen { generation, at: now, next, longest };
+        self.0.seen.store(Some(Arc::new(seen)));
+        seen
     }
 
-    fn look(&self, pinned: &Keyring, now: SystemTime) -> Option<SystemTime> {
+    fn look(&self, pinned: &Keyring, now: SystemTime) -> (Option<SystemTime>, Duration) {
         let Inner { realm, whose, .. } = &*self.0;
         let rotation = match Rotation::watching(pinned) {
             Ok(rotation) => rotation,
             Err(error) => {
                 log::warn!("the next step of a key set is not known: {error}");
-                return Some(now + LOOK_AGAIN);
+                return (Some(now + LOOK_AGAIN), LOOK_AGAIN);
             }
         };
         let labels = whose.labels(&pinned.load(), realm.as_ref());
-        labels.iter().filter_map(|one| rotation.next_step(one, realm.as_ref())).min()
+        let next = labels.iter().filter_map(|one| rotation.next_step(one, realm.as_ref())).min();
+        (next, rotation.known_age(Duration::MAX))
     }
 }
 

@@ -36,7 +36,7 @@ mod volume_steps;
 mod wording;
 
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::atomic::{self, Lock};
 use crate::clock::Clock;
@@ -85,6 +85,8 @@ pub struct Rotation {
     edited: Vec<MappingChange>,
     /// When it was seen that what stands there is not as the journal has it; it was only looked at.
     behind: Option<SystemTime>,
+    /// For how long the journal says that key sets are cached; `None`: it does not.
+    caches: Option<Duration>,
     lock: Option<Lock>,
 }
 
@@ -204,6 +206,7 @@ impl Rotation {
             notes: Vec::new(),
             edited: Vec::new(),
             behind: None,
+            caches: None,
             lock: None,
         })
     }

@@ -1,7 +1,7 @@
 //! What a command finds before it begins: a step that a crash cut short, edits by hand, lost tombstones.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::volume_steps::recorded_files;
 use super::{Rotation, announce, mappings, noticed, versions};
@@ -40,6 +40,7 @@ impl Rotation {
         if write && last_max_age(&self.history).is_none() {
             self.keyring.usage().begin()?;
         }
+        self.caches = last_max_age(&self.history).map(Duration::from_secs);
         let found = self.lost().into_iter().chain(self.older_usage()).chain(self.ended());
         let mut records: Vec<Record> = found.collect();
         records.extend(self.found_by_hand(beginning, &records));
@@ -47,6 +48,7 @@ impl Rotation {
             for record in records {
                 self.append(record)?;
             }
+            self.caches = last_max_age(&self.history).map(Duration::from_secs);
             return self.restore_tombstones();
         }
         self.behind = records.first().map(|record| record.time);

@@ -50,7 +50,7 @@ impl<'s> EncryptTo<'s> {
 }
 
 impl Rotation {
-    /// How long a key set of these labels may be cached now, as a realm sees them: the policy's time, and never
+    /// How long a key set of these labels may be cached now, as a realm sees them: the policy's time or a shorter one that the journal knows, and never
     /// past the next planned step of any of them, by hand (a staged key that may act) or by schedule.
     /// For `Cache-Control: max-age`, in whole seconds.
     #[must_use]
@@ -60,7 +60,14 @@ impl Rotation {
         realm: Option<&Realm>,
     ) -> Duration {
         let next = labels.into_iter().filter_map(|label| self.next_step(label, realm)).min();
-        announce::max_age(&self.keyring.config().policy, self.now(), next)
+        self.known_age(announce::max_age(&self.keyring.config().policy, self.now(), next))
+    }
+
+    /// As long as the journal says that key sets are cached, at most: by that keys are promoted, and a longer time that
+    /// nobody recorded would outlive a promotion once it is short again.
+    #[must_use]
+    pub fn known_age(&self, age: Duration) -> Duration {
+        self.caches.map_or(age, |caches| age.min(caches))
     }
 
     /// How long a document holds that shows every key of `verify` and those of `encrypt`.

@@ -51,6 +51,32 @@ fn the_age_of_a_scheduled_key_set_ends_at_its_next_step() {
     assert_eq!(rp.now().max_age.as_secs(), 3_600);
 }
 
+/// A key is promoted by what the journal knows of caches: none lasts longer, though nobody did a step meanwhile.
+#[test]
+fn a_longer_age_is_served_once_the_journal_knows_it() {
+    let shop = Workshop::new();
+    drop(shop.rotation());
+    let keyring = keyring(&shop);
+    let published = keyring.published(None, Party::Provider);
+    let age = || published.now().max_age.as_secs();
+    let set = |from: &str, to: &str| {
+        shop.edit(from, to);
+        keyring.reload().unwrap();
+    };
+    assert_eq!(age(), 3_600);
+    set("[policy]\n", "[policy]\njwks_max_age = \"24h\"\n");
+    assert_eq!(age(), 3_600);
+    let shown = shop.run(&["jwks", "--json"]);
+    assert!(String::from_utf8(shown.stdout).unwrap().contains("\"max_age\":3600"));
+    // A shorter one counts at once.
+    set("\"24h\"", "\"30m\"");
+    assert_eq!(age(), 1_800);
+    set("\"30m\"", "\"24h\"");
+    drop(shop.rotation());
+    shop.wait(60);
+    assert_eq!(age(), 86_400);
+}
+
 #[test]
 fn every_answer_before_a_staged_key_acts_has_ended_by_then() {
     let shop = Workshop::new();
