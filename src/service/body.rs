@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_ENCODING, HeaderName, TRANSFER_ENCODING};
-use hyper::{HeaderMap, StatusCode, Version};
+use hyper::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -110,11 +110,21 @@ async fn whole(body: &mut Incoming, most: usize) -> Result<Bytes, Problem> {
 
 /// Whether nothing of the body is left. What is short and comes at once is read and thrown away; a client that waits to
 /// be asked for it is not asked.
-pub(crate) async fn is_over(body: &mut Incoming, version: Version, waits: bool) -> bool {
-    let mut left = if version < Version::HTTP_2 { DISCARDED_BYTES } else { DISCARDED_OF_STREAM };
-    if body.is_end_stream() || waits || body.size_hint().lower() > left {
+pub(crate) async fn is_over(body: &mut Incoming, waits: bool) -> bool {
+    if body.is_end_stream() || waits || body.size_hint().lower() > SHORT_BYTES {
         return body.is_end_stream();
     }
+    discard(body, SHORT_BYTES).await
+}
+
+/// Throws away what still comes of a body whose answer is on its way: under that the connection would be cut off, or the
+/// stream be reset, and most clients that still send then never read why.
+pub(crate) async fn linger(mut body: Incoming) {
+    discard(&mut body, LONG_BYTES).await;
+}
+
+/// Reads so many bytes for a moment; whether that was all.
+async fn discard(body: &mut Incoming, mut left: u64) -> bool {
     let discard = async {
         while let Some(frame) = body.frame().await {
             let bytes = frame.ok().map(|frame| frame.data_ref().map_or(0, Bytes::len));
@@ -130,9 +140,9 @@ pub(crate) async fn is_over(body: &mut Incoming, version: Version, waits: bool) 
 }
 
 /// More than that is cheaper to send over a new connection.
-const DISCARDED_BYTES: u64 = 64 << 10;
-/// A stream is reset under what is left, and curl for one then says nothing of the answer: some times what is taken.
-const DISCARDED_OF_STREAM: u64 = 8 << 20;
+const SHORT_BYTES: u64 = 64 << 10;
+/// Some times what is taken by default.
+const LONG_BYTES: u64 = 8 << 20;
 const DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// A body as a struct, which may borrow from it: unknown and repeated members are refused.

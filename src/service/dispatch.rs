@@ -111,9 +111,12 @@ pub(crate) async fn answer(
     response.headers_mut().insert(request_id::HEADER, id.into_header());
     // What is refused before its body came: the next request of the connection stands behind that (RFC 9112 §9.3),
     // and some clients of HTTP/2 throw an answer away whose stream is reset under their body (RFC 9113 §8.1).
-    let over = body::is_over(&mut content, version, waits).await;
+    let over = body::is_over(&mut content, waits).await;
     if version < Version::HTTP_2 && (!over || peer.counts_no_more()) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if !over && !waits {
+        tokio::spawn(body::linger(content));
     }
     response
 }
