@@ -1,4 +1,4 @@
-//! The one way in which a key makes something: its use is written down first, and then it acts.
+//! The one way in which a key makes something: its use is written down before that leaves.
 //!
 //! Nothing else in the library calls the primitives that sign, wrap or seal with a label's key; a test over
 //! the sources holds that.
@@ -35,6 +35,8 @@ impl KeySet {
         buffer: &'b mut [u8; MAX_SIGNATURE_BYTES],
     ) -> Result<&'b [u8]> {
         let active = self.active();
+        let signature = sign::sign_into(&active.key, algorithm, input, buffer)?;
+        // Before it leaves; what HMAC waits for leaves the processor free to look for `exp`.
         match end {
             End::Known(end) => active.usage.before_signing(until(end))?,
             End::OfPayload(payload, expires) => {
@@ -42,7 +44,7 @@ impl KeySet {
                 active.usage.before_signing_payload(payload, otherwise)?;
             }
         }
-        sign::sign_into(&active.key, algorithm, input, buffer)
+        Ok(signature)
     }
 
     /// Signs bytes that say nothing themselves; `expires` is when they end, if that is known.

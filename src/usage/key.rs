@@ -83,9 +83,15 @@ impl KeyState {
         self.counters.count(act, now);
     }
 
-    /// Whether something that reaches so far may be made now without writing first.
+    /// Whether something that ends then may be made now without writing first.
+    #[inline(always)]
+    pub(super) fn cover_end(&self, exp: u64) -> bool {
+        self.exp.cover(exp)
+    }
+
+    /// As [`KeyState::cover_end`], of something that reaches so far.
     pub(super) fn cover(&self, reach: Reach) -> bool {
-        (reach.exp == 0 || self.exp.cover(reach.exp))
+        (reach.exp == 0 || self.cover_end(reach.exp))
             && (reach.open == 0 || self.open.cover(reach.open))
     }
 

@@ -335,11 +335,11 @@ struct Handle {
 }
 
 impl KeyUsage {
-    /// Something of this life is about to be signed. When this returns its horizon is durable.
+    /// Something of this life is about to be signed, or handed out once signed. When this returns its horizon is durable.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::UsageNotKept`] if it cannot be written,
-    /// [`crate::error::ErrorKind::KeyRetired`] if the key left the label meanwhile: then nothing may be made.
+    /// [`crate::error::ErrorKind::KeyRetired`] if the key left the label meanwhile: then nothing may be made, nor handed out.
     pub fn before_signing(&self, life: Life) -> Result<()> {
         self.before(Act::Signed, life, false)
     }
@@ -423,9 +423,13 @@ impl Handle {
     #[inline(always)]
     fn before(&self, act: Act, life: Life, random_nonce: bool) -> Result<()> {
         let now = self.book.core.clock.coarse_secs();
-        let reach = Reach::of(life, self.lifetime, now);
-        if !self.state.cover(reach) {
-            self.extend(reach, now)?;
+        let covered = match life {
+            // Nearly everything says when it ends: one mark.
+            Life::Until(exp) => self.state.cover_end(exp),
+            Life::Open => self.state.cover(Reach::of(life, self.lifetime, now)),
+        };
+        if !covered {
+            self.extend(Reach::of(life, self.lifetime, now), now)?;
         }
         if random_nonce && !self.budget.spend_own() {
             self.spend(now)?;
