@@ -8,6 +8,8 @@ mod marks;
 #[cfg(feature = "service")]
 mod object;
 #[cfg(feature = "service")]
+mod objects;
+#[cfg(feature = "service")]
 mod once;
 
 use std::fmt;
@@ -23,6 +25,8 @@ pub(crate) use apart::parse_strict_apart;
 pub(crate) use lone::{Lone, lone_value, lone_values};
 #[cfg(feature = "service")]
 pub(crate) use object::ObjectWriter;
+#[cfg(feature = "service")]
+pub(crate) use objects::Objects;
 #[cfg(feature = "service")]
 pub(crate) use once::{Flaw, require_object};
 

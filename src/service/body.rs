@@ -1,6 +1,5 @@
 //! Bodies of requests: collected under bounds of size and time, then parsed strictly.
 
-use std::fmt;
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::pin::pin;
@@ -13,11 +12,10 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_ENCODING, HeaderName, TRANSFER_ENCODING};
 use hyper::{HeaderMap, StatusCode};
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::IgnoredAny;
 
 use super::{Limits, Problem};
-use crate::json;
+use crate::json::{self, Objects};
 
 /// Refuses a body in a coding other than the one that is read: taken as it came it would be something else.
 ///
@@ -150,38 +148,7 @@ const DISCARD_TIME: Duration = Duration::from_secs(1);
 /// # Errors
 /// 400 with the place.
 pub(crate) fn parse<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, Problem> {
-    json::read(bytes, ObjectOf::new(), |body| body).map_err(|error| malformed(bytes, &error))
-}
-
-/// Reads a struct from an object alone. A derived reader takes an array as well, its members in the order of the source:
-/// no document says that, and another order there would be another request.
-#[derive(Debug)]
-pub(crate) struct ObjectOf<T>(PhantomData<T>);
-
-impl<T> ObjectOf<T> {
-    pub(crate) const fn new() -> Self {
-        Self(PhantomData)
-    }
-}
-
-impl<'b, T: Deserialize<'b>> DeserializeSeed<'b> for ObjectOf<T> {
-    type Value = T;
-
-    fn deserialize<D: Deserializer<'b>>(self, deserializer: D) -> Result<T, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'b, T: Deserialize<'b>> Visitor<'b> for ObjectOf<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'b>>(self, map: A) -> Result<T, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(map))
-    }
+    json::read(bytes, Objects(PhantomData), |body| body).map_err(|error| malformed(bytes, &error))
 }
 
 /// What is told of a body that is not of its form.

@@ -14,7 +14,7 @@ use super::answer::{Answer, ToJson};
 use super::call::Call;
 use super::{Problem, body};
 use crate::error::Result;
-use crate::json::{self, Lone, ObjectWriter};
+use crate::json::{self, Lone, ObjectWriter, Objects};
 use crate::ops::KeySet;
 
 /// What is done with the keys of a label.
@@ -97,11 +97,11 @@ pub(crate) fn batch<O: Operation>(call: &Call<'_>, bytes: &[u8]) -> Result<Answe
     let mut results = Written::of(bytes.len(), call.service.0.limits.max_body_bytes);
     let alone = O::LONE.and_then(|member| json::lone_values(bytes, "items", member, max));
     let alone = alone.and_then(|values| values.into_iter().map(O::of_lone).collect());
-    match alone.map_or_else(|| items(bytes, max, body::ObjectOf::<O::Item<'_>>::new), Ok) {
+    match alone.map_or_else(|| items::<O::Item<'_>>(bytes, max), Ok) {
         Ok(items) => results.put_all(items, act, tell),
         // Once more, so that those of the right form are done.
         Err(_) => {
-            let items = items(bytes, max, || PhantomData::<&RawValue>)?;
+            let items = items::<&RawValue>(bytes, max)?;
             let read = |item| body::parse(RawValue::get(item).as_bytes()).and_then(act);
             results.put_all(items, read, tell);
         }
@@ -195,12 +195,8 @@ fn too_long() -> Problem {
 }
 
 /// The items of a body, no more than `max`: small ones would grow to many times the size of the body.
-fn items<'b, S: DeserializeSeed<'b>>(
-    bytes: &'b [u8],
-    max: usize,
-    one: fn() -> S,
-) -> Result<Vec<S::Value>, Problem> {
-    json::read(bytes, Items { max, one }, |items| items).map_err(|error| {
+fn items<'b, T: Deserialize<'b>>(bytes: &'b [u8], max: usize) -> Result<Vec<T>, Problem> {
+    json::read(bytes, Objects(Items { max, of: PhantomData }), |items| items).map_err(|error| {
         if !error.to_string().starts_with(TOO_MANY) {
             return body::malformed(bytes, &error);
         }
@@ -213,28 +209,27 @@ fn items<'b, S: DeserializeSeed<'b>>(
 const TOO_MANY: &str = "too many items";
 
 /// Reads `{"items":[…]}`.
-struct Items<S> {
+struct Items<T> {
     max: usize,
-    /// What reads an item.
-    one: fn() -> S,
+    of: PhantomData<T>,
 }
 
-impl<'b, S: DeserializeSeed<'b>> DeserializeSeed<'b> for Items<S> {
-    type Value = Vec<S::Value>;
+impl<'b, T: Deserialize<'b>> DeserializeSeed<'b> for Items<T> {
+    type Value = Vec<T>;
 
-    fn deserialize<D: Deserializer<'b>>(self, deserializer: D) -> Result<Vec<S::Value>, D::Error> {
+    fn deserialize<D: Deserializer<'b>>(self, deserializer: D) -> Result<Vec<T>, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
-impl<'b, S: DeserializeSeed<'b>> Visitor<'b> for Items<S> {
-    type Value = Vec<S::Value>;
+impl<'b, T: Deserialize<'b>> Visitor<'b> for Items<T> {
+    type Value = Vec<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'b>>(self, mut map: A) -> Result<Vec<S::Value>, A::Error> {
+    fn visit_map<A: MapAccess<'b>>(self, mut map: A) -> Result<Vec<T>, A::Error> {
         let mut items = None;
         while let Some(name) = map.next_key::<std::borrow::Cow<'b, str>>()? {
             if name != "items" || items.is_some() {
@@ -245,36 +240,36 @@ impl<'b, S: DeserializeSeed<'b>> Visitor<'b> for Items<S> {
                     de::Error::unknown_field(&name, &["items"])
                 });
             }
-            items = Some(map.next_value_seed(List { max: self.max, one: self.one })?);
+            items = Some(map.next_value_seed(List { max: self.max, of: PhantomData })?);
         }
         items.ok_or_else(|| de::Error::missing_field("items"))
     }
 }
 
 /// Reads the list itself.
-struct List<S> {
+struct List<T> {
     max: usize,
-    one: fn() -> S,
+    of: PhantomData<T>,
 }
 
-impl<'b, S: DeserializeSeed<'b>> DeserializeSeed<'b> for List<S> {
-    type Value = Vec<S::Value>;
+impl<'b, T: Deserialize<'b>> DeserializeSeed<'b> for List<T> {
+    type Value = Vec<T>;
 
-    fn deserialize<D: Deserializer<'b>>(self, deserializer: D) -> Result<Vec<S::Value>, D::Error> {
+    fn deserialize<D: Deserializer<'b>>(self, deserializer: D) -> Result<Vec<T>, D::Error> {
         deserializer.deserialize_seq(self)
     }
 }
 
-impl<'b, S: DeserializeSeed<'b>> Visitor<'b> for List<S> {
-    type Value = Vec<S::Value>;
+impl<'b, T: Deserialize<'b>> Visitor<'b> for List<T> {
+    type Value = Vec<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list")
     }
 
-    fn visit_seq<A: SeqAccess<'b>>(self, mut list: A) -> Result<Vec<S::Value>, A::Error> {
+    fn visit_seq<A: SeqAccess<'b>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = list.next_element_seed((self.one)())? {
+        while let Some(item) = list.next_element()? {
             if items.len() == self.max {
                 return Err(de::Error::custom(TOO_MANY));
             }

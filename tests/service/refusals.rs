@@ -206,15 +206,16 @@ fn claims_that_name_a_member_twice_are_refused_by_every_profile() {
 
 /// A list would be read by the order of the members in the source, which no document tells.
 #[test]
-fn a_body_is_an_object_on_every_route() {
+fn a_body_and_whatever_it_holds_is_an_object_on_every_route() {
     let rights: Vec<String> = Right::ALL.iter().map(ToString::to_string).collect();
     let rights: Vec<&str> = rights.iter().map(String::as_str).collect();
     let shop = Shop::new(&rights);
     let document = shop.running().get("/openapi.json", None).1;
     let document: Value = serde_json::from_str(&document).unwrap();
-    let mut asked = 0;
+    let (mut asked, mut nested) = (0, 0);
     for (path, methods) in document["paths"].as_object().unwrap() {
-        if methods["post"]["requestBody"].is_null() {
+        let body = &methods["post"]["requestBody"]["content"]["application/json"]["schema"];
+        if body.is_null() {
             continue;
         }
         let path = path.replace("{label}", ES256).replace("{profile}", "authid");
@@ -223,9 +224,17 @@ fn a_body_is_an_object_on_every_route() {
             let told = (status, &problem["code"]);
             assert_eq!(told, (400, &json!("malformed")), "{path} {body}: {problem}");
         }
+        for body in with_lists(&document, body) {
+            let (_, answer) = shop.running().post_text(&path, KEY, &body.to_string());
+            let problem = answer["results"].get(0).map_or(&answer, |result| &result["problem"]);
+            let detail = problem["detail"].as_str().unwrap_or_default();
+            assert!(detail.ends_with(": expected an object"), "{path} {body}: {answer}");
+            nested += 1;
+        }
         asked += 1;
     }
-    assert!(asked > 40, "{asked}");
+    // Of each route its body, and of some what stands in it.
+    assert!(asked > 40 && nested > asked + 8, "{asked} {nested}");
     let path = format!("/v1/labels/{ES256}/sign/batch");
     let items = r#"{"items":[[null,null,"x"],[],{"text":"x"}]}"#;
     let (status, answer) = shop.running().post_text(&path, KEY, items);
@@ -235,6 +244,28 @@ fn a_body_is_an_object_on_every_route() {
         assert_eq!(refused["problem"]["code"], json!("malformed"), "{answer}");
     }
     assert!(results[2]["token"].is_string(), "{answer}");
+}
+
+/// Values of a schema that each hold a list where one object with members of known names belongs.
+fn with_lists(document: &Value, schema: &Value) -> Vec<Value> {
+    if let Some(name) = schema["$ref"].as_str() {
+        return with_lists(document, document.pointer(name.trim_start_matches('#')).unwrap());
+    }
+    let mut values = Vec::new();
+    for one in schema["anyOf"].as_array().into_iter().flatten() {
+        values.extend(with_lists(document, one));
+    }
+    if schema["items"].is_object() {
+        values.extend(with_lists(document, &schema["items"]).into_iter().map(|item| json!([item])));
+    }
+    if schema["additionalProperties"] == json!(false) || schema["properties"].is_object() {
+        values.push(json!([]));
+    }
+    for (name, member) in schema["properties"].as_object().into_iter().flatten() {
+        let inner = with_lists(document, member).into_iter();
+        values.extend(inner.map(|value| json!({ name.as_str(): value })));
+    }
+    values
 }
 
 /// A browser shows its certificate, and the machine where it runs, for a page of any site.
