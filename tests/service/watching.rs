@@ -1,8 +1,5 @@
 //! Health, readiness and figures.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-
 use claviger::access::Right;
 use serde_json::{Value, json};
 
@@ -140,8 +137,11 @@ fn the_log_says_why_a_token_is_refused_where_it_is_asked_to() {
     let home = Home::new(PLAIN);
     let grant = "\n[[grants]]\ncallers = [\"anybody\"]\nrights = [\"verify\", \"oidc-open\"]\n\
         labels = [\"*\"]\n";
-    let mut file = OpenOptions::new().append(true).open(home.config()).unwrap();
-    file.write_all(grant.as_bytes()).unwrap();
+    let mapped = format!("\"{LABEL}\" = ");
+    let stateless = "\"am.services.oauth2.stateless.signing.ES256\" = [\"es256-a\"]\n";
+    let text = std::fs::read_to_string(home.config()).unwrap();
+    let text = text.replace(&mapped, &format!("{stateless}{mapped}")) + grant;
+    std::fs::write(home.config(), text).unwrap();
     let canary = "CANARYcanary0123456789";
     let token = format!("eyJhbGciOiJub25lIn0.{canary}.{canary}");
     let refuse = |served: &Served, path: &str, id: &str, body: &Value| {
@@ -157,14 +157,21 @@ fn the_log_says_why_a_token_is_refused_where_it_is_asked_to() {
         let client = json!({ "client_id": "shop", "id_token_signed_response_alg": "ES256" });
         let hint = json!({ "issuer": "https://i", "client": client, "token": token });
         let three = refuse(served, "oidc/id-token/verify", "three", &hint);
-        [one, two, three]
+        let asked = json!({ "issuer": "https://i", "token": token, "protection": ["ES256"] });
+        let four = refuse(served, "oidc/access-token/introspect", "four", &asked);
+        [one, two, three, four]
     };
     let mut command = home.command();
     command.arg("-v");
     let mut talking = Served::start(command);
     let told = ask(&talking);
-    for (id, code) in [("one", "not_verified"), ("two", "not_verified"), ("three", "token_refused")]
-    {
+    assert_eq!(told[3], r#"{"active":false}"#);
+    for (id, code) in [
+        ("one", "not_verified"),
+        ("two", "not_verified"),
+        ("three", "token_refused"),
+        ("four", "token_refused"),
+    ] {
         let line = talking.wait_for(&format!("request {id}: {code}: "));
         assert!(!line.ends_with(": ") && !line.contains(canary), "{line}");
     }

@@ -1,5 +1,6 @@
 //! Access tokens as JWTs (RFC 9068).
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -145,21 +146,38 @@ impl Provider {
     /// # Errors
     /// Those of [`Provider::verify_access_token`] that are not about the token.
     pub fn introspect(&self, token: &str) -> Result<Value> {
-        Ok(introspection(self.find_active(token)?))
+        Ok(introspection(self.find_active(token)?.ok()))
     }
 
-    /// A live access or refresh token of this provider; `None`: it is anything else.
-    pub(crate) fn find_active(&self, token: &str) -> Result<Option<ActiveToken>> {
+    /// A live access or refresh token of this provider, or why it is neither.
+    ///
+    /// # Errors
+    /// Those of [`Provider::introspect`].
+    pub(crate) fn find_active(&self, token: &str) -> Result<Result<ActiveToken>> {
         let rules = AccessTokenRules { binding: Binding::Unchecked, ..Default::default() };
-        let (mut token_use, mut found) = ("access_token", self.verify_access_token(token, &rules));
-        if matches!(&found, Err(error) if error.kind() == ErrorKind::TokenRefused) {
-            (token_use, found) = ("refresh_token", self.verify_any_refresh_token(token));
-        }
-        match found {
-            Ok(token) => Ok(Some(ActiveToken { token, token_use })),
-            Err(error) if error.kind() == ErrorKind::TokenRefused => Ok(None),
-            Err(error) => Err(error),
-        }
+        let access = match verdict(self.verify_access_token(token, &rules))? {
+            Ok(token) => return Ok(Ok(ActiveToken { token, token_use: "access_token" })),
+            Err(error) => error,
+        };
+        let refresh = match verdict(self.verify_any_refresh_token(token))? {
+            Ok(token) => return Ok(Ok(ActiveToken { token, token_use: "refresh_token" })),
+            Err(error) => error,
+        };
+        let why = |error: &Error| error.source().map(ToString::to_string).unwrap_or_default();
+        let (access, refresh) = (why(&access), why(&refresh));
+        Ok(Err(refused(if access == refresh {
+            access
+        } else {
+            format!("as an access token: {access}; as a refresh token: {refresh}")
+        })))
+    }
+}
+
+/// What is said of the token, apart from failures that are no verdict on it.
+fn verdict(found: Result<VerifiedToken>) -> Result<Result<VerifiedToken>> {
+    match found {
+        Err(error) if error.kind() != ErrorKind::TokenRefused => Err(error),
+        found => Ok(found),
     }
 }
 

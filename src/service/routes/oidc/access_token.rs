@@ -14,6 +14,7 @@ use crate::profiles::oidc::{
     self, AccessTokenOptions, AccessTokenRules, Binding, Provider, RefreshTokenOptions,
     TokenClaims, TokenProtection,
 };
+use crate::service::Problem;
 use crate::service::call::Call;
 use crate::service::content::decoded;
 use crate::service::route::Route;
@@ -163,6 +164,8 @@ struct Introspection {
 
 fn introspect(call: &Call<'_>, body: IntrospectRequest) -> Result<Introspected> {
     let found = provider(call, &body.issuer, &body.protection)?.find_active(&body.token)?;
+    // Whoever asks is told no more than that the token does not count.
+    let found = found.map_err(|why| Problem::from(why).log(call.request.id)).ok();
     if let Some(found) = &found {
         note_key(call, &found.token);
     }
