@@ -371,6 +371,37 @@ fn no_token_is_made_that_its_own_kind_refuses() {
     issue("request-object", json!({"sub": "shop"}));
 }
 
+/// Whoever sends it believes that it counts.
+#[test]
+fn what_a_kind_of_token_has_no_use_for_is_refused() {
+    let shop = shop(&ALL);
+    let jwks = json!({"keys": []});
+    for (what, member, value) in [
+        ("logout-token/issue", "provider_jwks", &jwks),
+        ("logout-token/verify", "audiences", &json!(["https://api.example"])),
+        ("logout-token/verify", "audience_list", &json!(true)),
+        ("request-object/verify", "audiences", &json!(["https://api.example"])),
+        ("request-object/verify", "audience_list", &json!(true)),
+        ("request-object/verify", "provider_jwks", &jwks),
+        ("client-assertion/verify", "provider_jwks", &jwks),
+        ("userinfo/issue", "lifetime", &json!(60)),
+        ("userinfo/issue", "provider_jwks", &jwks),
+        ("id-token/verify", "provider_jwks", &jwks),
+    ] {
+        let mut body = json!({"issuer": ISSUER, "client": client(json!({}))});
+        let of =
+            if what.ends_with("issue") { ("claims", json!({})) } else { ("token", json!("x")) };
+        body[of.0] = of.1;
+        body[member] = value.clone();
+        let (status, problem) = post(&shop, what, &body);
+        assert_eq!(status, 400, "{what} {member}: {problem}");
+        assert!(problem["help"].is_string(), "{what} {member}: {problem}");
+        let told = ["\"issuer\", \"client\"", "own keys"];
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(told.iter().any(|part| detail.contains(part)), "{what} {member}: {problem}");
+    }
+}
+
 /// Who asks what a token is with which it was called must not take a refresh token for an access token.
 #[test]
 fn an_introspection_tells_an_access_token_from_a_refresh_token() {

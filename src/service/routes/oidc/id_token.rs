@@ -11,7 +11,7 @@ use super::{
     Accepted, Issued, borrowed, claims, client, lifetime, provider, provider_keys, relying_party,
 };
 use crate::access::Right;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::profiles::oidc::{Endpoint, Expired, IdTokenOptions, IdTokenRules, Nonce, TokenClaims};
 use crate::service::call::Call;
 use crate::service::route::Route;
@@ -130,6 +130,11 @@ fn verify(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
     };
     let client = client(&body.client)?;
     if !body.as_client {
+        if body.provider_jwks.is_some() {
+            let text = "the provider verifies with its own keys";
+            return Err(Error::new(ErrorKind::Usage, text)
+                .with_help("leave out \"provider_jwks\", or set \"as_client\""));
+        }
         let provider = provider(call, &body.issuer);
         let token = provider.verify_id_token(&client, &body.token, &rules);
         return Accepted::with(call, &client, token);

@@ -51,65 +51,23 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-/// A token to be made.
+/// A logout token to be made.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "MessageIssueRequest")]
-struct IssueRequest {
+struct LogoutIssueRequest {
     /// The issuer identifier of the provider.
     issuer: String,
     /// The registration of the client.
     #[schemars(with = "Map<String, Value>")]
     client: Box<RawValue>,
-    /// The claims, or the parameters of a request; those that the kind of token sets are set by the service.
+    /// The claims; those that its kind sets are set by the service.
     #[schemars(with = "Map<String, Value>")]
     claims: Box<RawValue>,
-    /// How long it lives, in seconds; absent: what is usual. Userinfo has no end.
+    /// How long it lives, in seconds; absent: two minutes.
     lifetime: Option<u64>,
-    /// The provider's JWK set, to encrypt a request object to where that was agreed on.
-    #[schemars(with = "Option<Map<String, Value>>")]
-    provider_jwks: Option<Box<RawValue>>,
 }
 
-/// A token that somebody shows.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "MessageVerifyRequest")]
-struct VerifyRequest {
-    /// The issuer identifier of the provider.
-    issuer: String,
-    /// The registration of the client.
-    #[schemars(with = "Map<String, Value>")]
-    client: Box<RawValue>,
-    /// The token.
-    token: String,
-    /// The provider's JWK set, for what it signed; not needed where the client's secret verifies.
-    #[schemars(with = "Option<Map<String, Value>>")]
-    provider_jwks: Option<Box<RawValue>>,
-    /// Whether the token may come without the `typ` of its kind; absent: what is usual for it.
-    untyped: Option<bool>,
-    /// What `aud` of an assertion may be besides the issuer identifier.
-    #[serde(default)]
-    audiences: Vec<String>,
-    /// Whether `aud` of an assertion may be a list.
-    #[serde(default)]
-    audience_list: bool,
-    /// How many seconds ahead `exp` may be; absent: an hour, of an assertion ten minutes. Of what counts once, a day at
-    /// most.
-    max_lifetime: Option<u64>,
-}
-
-impl VerifyRequest {
-    fn untyped(&self, usual: Untyped) -> Untyped {
-        match self.untyped {
-            Some(true) => Untyped::Accepted,
-            Some(false) => Untyped::Refused,
-            None => usual,
-        }
-    }
-}
-
-fn issue_logout(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
+fn issue_logout(call: &Call<'_>, body: LogoutIssueRequest) -> Result<Issued> {
     let lifetime = lifetime(body.lifetime, LogoutTokenOptions::default().lifetime);
     let provider = provider(call, &body.issuer);
     let options = LogoutTokenOptions { lifetime };
@@ -118,13 +76,33 @@ fn issue_logout(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
     Issued::of(call, &client, provider.make_logout_token(&client, &claims, &options))
 }
 
-fn verify_logout(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
+/// A logout token that somebody shows.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct LogoutVerifyRequest {
+    /// The issuer identifier of the provider.
+    issuer: String,
+    /// The registration of the client.
+    #[schemars(with = "Map<String, Value>")]
+    client: Box<RawValue>,
+    /// The token.
+    token: String,
+    /// The provider's JWK set; not needed where the client's secret verifies.
+    #[schemars(with = "Option<Map<String, Value>>")]
+    provider_jwks: Option<Box<RawValue>>,
+    /// Whether the token may come without the `typ` of its kind; absent: no.
+    untyped: Option<bool>,
+    /// How many seconds ahead `exp` may be; absent: an hour. As a token counts once, a day at most.
+    max_lifetime: Option<u64>,
+}
+
+fn verify_logout(call: &Call<'_>, body: LogoutVerifyRequest) -> Result<Accepted> {
     let client = client(&body.client)?;
     let keys = provider_keys(call, body.provider_jwks.as_deref(), client.id_token().signing)?;
     let guard = |token: &JtiUse<'_>| first(call, token);
     let max_lifetime = lifetime(body.max_lifetime, Duration::from_secs(3_600));
     let rules = LogoutTokenRules {
-        untyped: body.untyped(Untyped::Refused),
+        untyped: untyped(body.untyped, Untyped::Refused),
         max_lifetime: Some(max_lifetime),
         replay: &guard,
     };
@@ -133,7 +111,27 @@ fn verify_logout(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
     Accepted::with(call, party.client(), token)
 }
 
-fn issue_request(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
+/// A request object to be made.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "RequestObjectIssueRequest")]
+struct ObjectIssueRequest {
+    /// The issuer identifier of the provider.
+    issuer: String,
+    /// The registration of the client.
+    #[schemars(with = "Map<String, Value>")]
+    client: Box<RawValue>,
+    /// The parameters of the request; the claims that its kind sets are set by the service.
+    #[schemars(with = "Map<String, Value>")]
+    claims: Box<RawValue>,
+    /// How long it lives, in seconds; absent: five minutes.
+    lifetime: Option<u64>,
+    /// The provider's JWK set, to encrypt to where that was agreed on.
+    #[schemars(with = "Option<Map<String, Value>>")]
+    provider_jwks: Option<Box<RawValue>>,
+}
+
+fn issue_request(call: &Call<'_>, body: ObjectIssueRequest) -> Result<Issued> {
     let client = client(&body.client)?;
     let keys = match (&body.provider_jwks, client.request_object().encryption) {
         (Some(jwks), Some(agreed)) => {
@@ -149,9 +147,27 @@ fn issue_request(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
     Issued::of(call, party.client(), made)
 }
 
-fn verify_request(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
+/// A request object that a client shows.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "RequestObjectVerifyRequest")]
+struct ObjectVerifyRequest {
+    /// The issuer identifier of the provider.
+    issuer: String,
+    /// The registration of the client.
+    #[schemars(with = "Map<String, Value>")]
+    client: Box<RawValue>,
+    /// The token.
+    token: String,
+    /// Whether the token may come without the `typ` of its kind; absent: yes.
+    untyped: Option<bool>,
+    /// How many seconds ahead `exp` may be; absent: an hour.
+    max_lifetime: Option<u64>,
+}
+
+fn verify_request(call: &Call<'_>, body: ObjectVerifyRequest) -> Result<Accepted> {
     let max_lifetime = lifetime(body.max_lifetime, Duration::from_secs(3_600));
-    let untyped = body.untyped(Untyped::Accepted);
+    let untyped = untyped(body.untyped, Untyped::Accepted);
     let rules = RequestObjectRules { untyped, max_lifetime: Some(max_lifetime) };
     let (provider, client) = (provider(call, &body.issuer), client(&body.client)?);
     let token = provider.open_request_object(&client, &body.token, &rules);
@@ -185,7 +201,30 @@ fn issue_assertion(call: &Call<'_>, body: AssertionRequest) -> Result<Issued> {
     Issued::of(call, party.client(), made)
 }
 
-fn verify_assertion(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
+/// An assertion that a client shows.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct AssertionVerifyRequest {
+    /// The issuer identifier of the provider.
+    issuer: String,
+    /// The registration of the client.
+    #[schemars(with = "Map<String, Value>")]
+    client: Box<RawValue>,
+    /// The token.
+    token: String,
+    /// Whether the token may come without the `typ` of its kind; absent: yes.
+    untyped: Option<bool>,
+    /// What `aud` may be besides the issuer identifier.
+    #[serde(default)]
+    audiences: Vec<String>,
+    /// Whether `aud` may be a list.
+    #[serde(default)]
+    audience_list: bool,
+    /// How many seconds ahead `exp` may be; absent: ten minutes. As an assertion counts once, a day at most.
+    max_lifetime: Option<u64>,
+}
+
+fn verify_assertion(call: &Call<'_>, body: AssertionVerifyRequest) -> Result<Accepted> {
     let guard = |token: &JtiUse<'_>| first(call, token);
     let mut audiences = vec![body.issuer.as_str()];
     audiences.extend(body.audiences.iter().map(String::as_str));
@@ -193,12 +232,21 @@ fn verify_assertion(call: &Call<'_>, body: VerifyRequest) -> Result<Accepted> {
     let rules = AssertionRules {
         form: if body.audience_list { AudienceForm::List } else { AudienceForm::One },
         max_lifetime: lifetime(body.max_lifetime, usual.max_lifetime),
-        untyped: body.untyped(usual.untyped),
+        untyped: untyped(body.untyped, usual.untyped),
         ..usual
     };
     let (provider, client) = (provider(call, &body.issuer), client(&body.client)?);
     let token = provider.verify_client_assertion(&client, &body.token, &rules);
     Accepted::with(call, &client, token)
+}
+
+/// What a body says of tokens without the `typ` of their kind.
+fn untyped(said: Option<bool>, usual: Untyped) -> Untyped {
+    match said {
+        Some(true) => Untyped::Accepted,
+        Some(false) => Untyped::Refused,
+        None => usual,
+    }
 }
 
 /// How many seconds ahead a token that counts once may end, so that what fills the memory is gone some day: who may open
@@ -214,7 +262,21 @@ fn first(call: &Call<'_>, token: &JtiUse<'_>) -> Result<bool> {
     service.used_tokens.add(call.asked.realm.as_ref(), &token.digest(), end, now)
 }
 
-fn issue_userinfo(call: &Call<'_>, body: IssueRequest) -> Result<Issued> {
+/// A userinfo response to be made.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct UserinfoIssueRequest {
+    /// The issuer identifier of the provider.
+    issuer: String,
+    /// The registration of the client.
+    #[schemars(with = "Map<String, Value>")]
+    client: Box<RawValue>,
+    /// The claims; those that its kind sets are set by the service.
+    #[schemars(with = "Map<String, Value>")]
+    claims: Box<RawValue>,
+}
+
+fn issue_userinfo(call: &Call<'_>, body: UserinfoIssueRequest) -> Result<Issued> {
     let (provider, client) = (provider(call, &body.issuer), client(&body.client)?);
     let claims = TokenClaims::from(claims(&body.claims)?);
     Issued::of(call, &client, provider.make_userinfo(&client, &claims))
