@@ -1,4 +1,5 @@
-//! The one way in which a key makes something: its use is written down before that leaves.
+//! The one way in which a key makes something: its use is written down before that leaves. What cannot be written
+//! down was made for nobody.
 //!
 //! Nothing else in the library calls the primitives that sign, wrap or seal with a label's key; a test over
 //! the sources holds that.
@@ -36,7 +37,7 @@ impl KeySet {
     ) -> Result<&'b [u8]> {
         let active = self.active();
         let signature = sign::sign_into(&active.key, algorithm, input, buffer)?;
-        // Before it leaves; what HMAC waits for leaves the processor free to look for `exp`.
+        // While HMAC waits for its last rounds, the processor looks for `exp`.
         match end {
             End::Known(end) => active.usage.before_signing(until(end))?,
             End::OfPayload(payload, expires) => {
@@ -58,8 +59,9 @@ impl KeySet {
         buffer: &'b mut [u8; MAX_SIGNATURE_BYTES],
     ) -> Result<&'b [u8]> {
         let active = self.active();
+        let signature = sign::sign_into(&active.key, algorithm, bytes, buffer)?;
         active.usage.before_signing(expires.map_or(Life::Open, until))?;
-        sign::sign_into(&active.key, algorithm, bytes, buffer)
+        Ok(signature)
     }
 
     /// Signs a digest that was made elsewhere.
@@ -73,8 +75,9 @@ impl KeySet {
         buffer: &'b mut [u8; MAX_SIGNATURE_BYTES],
     ) -> Result<&'b [u8]> {
         let active = self.active();
+        let signature = crypto::sign_digest_into(&active.key, algorithm, digest, buffer)?;
         active.usage.before_signing(Life::Open)?;
-        crypto::sign_digest_into(&active.key, algorithm, digest, buffer)
+        Ok(signature)
     }
 
     /// Makes or agrees on a content key for the active key, as [`cipher::establish`] does; `expires` is when the
@@ -90,11 +93,11 @@ impl KeySet {
         expires: Option<u64>,
     ) -> Result<EstablishedKey> {
         let active = self.active();
+        let made = cipher::establish(&active.key, algorithm, enc, given, None)?;
         let life = expires.map_or(Life::Open, until);
-        active
-            .usage
-            .before_encrypting_for(life, matches!(algorithm.family, Family::AesGcmKw(_)))?;
-        cipher::establish(&active.key, algorithm, enc, given, None)
+        let random_nonce = matches!(algorithm.family, Family::AesGcmKw(_));
+        active.usage.before_encrypting_for(life, random_nonce)?;
+        Ok(made)
     }
 
     /// The active key to wrap a content key for, its use written down: for a format that wraps for the keys of
@@ -122,9 +125,10 @@ impl KeySet {
         expires: Option<u64>,
     ) -> Result<Sealed> {
         let active = self.active();
+        let sealed = cipher::seal_direct(&active.key, enc, authenticated, content)?;
         let life = expires.map_or(Life::Open, until);
         active.usage.before_encrypting_for(life, matches!(enc.family, Family::AesGcm(_)))?;
-        cipher::seal_direct(&active.key, enc, authenticated, content)
+        Ok(sealed)
     }
 }
 

@@ -12,8 +12,8 @@ use super::record::{Reservation, Subject};
 use super::{locked, slots, tried};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The largest block that a process reserves.
-const LARGEST_BLOCK: u64 = 1 << 18;
+/// The largest block that a process reserves, and loses if it is killed: a 4096th of 2^32, and one write for so many.
+const LARGEST_BLOCK: u64 = 1 << 20;
 /// The most that a thread takes at once.
 const SHARE: u64 = 64;
 

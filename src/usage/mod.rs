@@ -423,13 +423,10 @@ impl Handle {
     #[inline(always)]
     fn before(&self, act: Act, life: Life, random_nonce: bool) -> Result<()> {
         let now = self.book.core.clock.coarse_secs();
-        let covered = match life {
-            // Nearly everything says when it ends: one mark.
-            Life::Until(exp) => self.state.cover_end(exp),
-            Life::Open => self.state.cover(Reach::of(life, self.lifetime, now)),
-        };
-        if !covered {
-            self.extend(Reach::of(life, self.lifetime, now), now)?;
+        match life {
+            // Nearly every payload says when it ends: one mark.
+            Life::Until(exp) if self.state.cover_end(exp) => {}
+            _ => self.reach(life, now)?,
         }
         if random_nonce && !self.budget.spend_own() {
             self.spend(now)?;
@@ -442,6 +439,13 @@ impl Handle {
     fn count(&self, act: Act, now: u64) {
         self.state.count(act, now);
         self.book.write_now_and_then(now);
+    }
+
+    /// Makes durable how far something of this life reaches, if it is not yet.
+    #[inline(never)]
+    fn reach(&self, life: Life, now: u64) -> Result<()> {
+        let reach = Reach::of(life, self.lifetime, now);
+        if self.state.cover(reach) { Ok(()) } else { self.extend(reach, now) }
     }
 
     #[cold]
