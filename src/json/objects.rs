@@ -1,14 +1,16 @@
-//! Structs that are read from objects alone, however deep they stand.
+//! Structs that are read from objects alone, and names from texts, however deep they stand.
 
 use std::fmt;
 
+use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// A reader each of whose structs is an object. A derived one takes an array as well, its members in the order of the
-/// source: no document says that, and another order there would be another request.
+/// A reader each of whose structs is an object, and each of whose enums is a name. A derived one takes more, which no
+/// document says: an array, its members in the order of the source, where another order would be another request; and
+/// `{"name": null}`.
 ///
 /// It stands around seeds, deserializers, visitors and what they hand on alike. Values that serde holds back before
-/// it knows their type (`flatten`, `untagged`) are out of its reach, and so is what a variant of an enum holds.
+/// it knows their type (`flatten`, `untagged`) are out of its reach.
 pub(crate) struct Objects<T>(pub(crate) T);
 
 impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Objects<S> {
@@ -45,11 +47,11 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Objects<D> {
 
     fn deserialize_enum<V: Visitor<'de>>(
         self,
-        name: &'static str,
-        variants: &'static [&'static str],
+        _: &'static str,
+        names: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_enum(name, variants, visitor)
+        self.0.deserialize_str(Name { names, visitor })
     }
 
     fn deserialize_unit_struct<V: Visitor<'de>>(
@@ -109,6 +111,24 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Objects<V> {
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<V::Value, A::Error> {
         self.0.visit_map(Objects(members))
+    }
+}
+
+/// Reads an enum from its name.
+struct Name<V> {
+    names: &'static [&'static str],
+    visitor: V,
+}
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for Name<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "one of `{}`", self.names.join("`, `"))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<V::Value, E> {
+        self.visitor.visit_enum(StrDeserializer::new(name))
     }
 }
 
@@ -173,14 +193,14 @@ mod tests {
     #[derive(Debug, Deserialize)]
     struct Inner {
         x: u8,
-        name: Option<Name>,
+        name: Option<Number>,
     }
 
     #[derive(Debug, Deserialize)]
     struct Named(Inner);
 
     #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-    enum Name {
+    enum Number {
         One,
     }
 
@@ -193,7 +213,7 @@ mod tests {
         let text = r#"{"one":{"x":1,"name":"One"},"many":[{"x":2},{"x":3}],"pair":[4,{"x":5}],"raw":[ 6],"boxed":{"a":[]}}"#;
         let read = outer(text).unwrap();
         let one = read.one.unwrap();
-        assert_eq!((one.x, one.name), (1, Some(Name::One)));
+        assert_eq!((one.x, one.name), (1, Some(Number::One)));
         assert_eq!(read.many.iter().map(|inner| inner.x).collect::<Vec<_>>(), [2, 3]);
         assert_eq!(read.pair.map(|(first, Named(inner))| (first, inner.x)), Some((4, 5)));
         assert_eq!(read.raw.map(RawValue::get), Some("[ 6]"));
@@ -215,6 +235,19 @@ mod tests {
                 error.starts_with("invalid type: sequence, expected struct "),
                 "{list}: {error}"
             );
+        }
+    }
+
+    #[test]
+    fn an_enum_is_a_name() {
+        for (name, why) in [
+            (r#"{"One":null}"#, "invalid type: map, expected one of `One`"),
+            ("7", "invalid type: integer `7`, expected one of `One`"),
+            (r#""Two""#, "unknown variant `Two`, expected `One`"),
+        ] {
+            let text = format!(r#"{{"one":{{"x":1,"name":{name}}}}}"#);
+            let error = outer(&text).unwrap_err().to_string();
+            assert!(error.starts_with(why), "{error}");
         }
     }
 }
