@@ -187,8 +187,22 @@ fn reason(text: &str) -> Option<String> {
     }
     // Behind what is quoted, whatever that holds.
     let (_, form) = text.rsplit_once(", expected ")?;
-    let form = if form.starts_with("struct ") { "an object" } else { form };
-    Some(format!("expected {}", form.replace('`', "\"")))
+    Some(format!("expected {}", in_json(form)))
+}
+
+/// What a form of Rust is called in JSON.
+fn in_json(form: &str) -> String {
+    let most = match form {
+        "u8" => u64::from(u8::MAX),
+        "u16" => u64::from(u16::MAX),
+        "u32" => u64::from(u32::MAX),
+        "u64" | "usize" => u64::MAX,
+        "a sequence" => return "a list".to_owned(),
+        "a map" => return "an object".to_owned(),
+        struct_form if struct_form.starts_with("struct ") => return "an object".to_owned(),
+        other => return other.replace('`', "\""),
+    };
+    format!("a whole number from 0 to {most}")
 }
 
 #[cfg(test)]
@@ -240,16 +254,19 @@ mod tests {
             ("{}", form("column 2", r#""name" is missing"#)),
             (r#"{"name":"a","name":"b"}"#, form("column 18", r#""name" is there twice"#)),
             (r#"{"name":1}"#, form("column 9", "expected a string")),
-            (r#"{"name":"a","count":256}"#, form("column 23", "expected u8")),
+            (
+                r#"{"name":"a","count":256}"#,
+                form("column 23", "expected a whole number from 0 to 255"),
+            ),
             (r#"{"name":"a","kind":"three"}"#, form("column 26", r#"expected "one" or "two""#)),
             (r#"["a"]"#, form("column 0", "expected an object")),
+            (r#"{"name":"a","kind":7}"#, form("column 20", r#"expected one of "one", "two""#)),
+            (r#"{"name":"a","list":7}"#, form("column 20", "expected a list")),
             (r#"{"name":"a","inner":{"x":1}}"#, form("column 24", "expected no members")),
             ("7", form("column 1", "expected an object")),
         ] {
             assert_eq!(told(body), expected, "{body}");
         }
-        let wrong = told(r#"{"name":"a","kind":7}"#);
-        assert!(wrong.starts_with("the body is not of the form"), "{wrong}");
         let more = told(r#"{"name":"a","x":1}"#);
         assert!(more.contains(r#"expected one of "name", "count", "kind""#), "{more}");
     }

@@ -7,7 +7,7 @@ use base64::Engine;
 use memchr::memchr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use serde::de::{self, Deserializer, Visitor};
+use serde::de::{self, Deserializer, Unexpected, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -275,7 +275,9 @@ impl<'de: 'b, 'b> Deserialize<'de> for Token<'b> {
             }
             _ => serde_json::from_str::<String>(text)
                 .map(|text| Self::Compact(text.into()))
-                .map_err(|_| de::Error::custom("neither a string nor an object")),
+                .map_err(|_| {
+                    de::Error::invalid_type(Unexpected::Other("a value"), &"a string or an object")
+                }),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Requests that are refused before their body came: the connection goes on, or says that it ends.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
@@ -244,6 +245,51 @@ fn a_body_and_whatever_it_holds_is_an_object_on_every_route() {
         assert_eq!(refused["problem"]["code"], json!("malformed"), "{answer}");
     }
     assert!(results[2]["token"].is_string(), "{answer}");
+}
+
+/// Whoever reads the problem may know no more than JSON.
+#[test]
+fn a_body_of_another_form_is_told_of_in_words_of_json() {
+    let rights: Vec<String> = Right::ALL.iter().map(ToString::to_string).collect();
+    let rights: Vec<&str> = rights.iter().map(String::as_str).collect();
+    let shop = Shop::new(&rights);
+    let document = shop.running().get("/openapi.json", None).1;
+    let document: Value = serde_json::from_str(&document).unwrap();
+    let wrong = [json!(-1), json!(1.5), json!(true), json!("x"), json!([7]), json!({"x": null})];
+    let mut told = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let body = &methods["post"]["requestBody"]["content"]["application/json"]["schema"];
+        let name = body["$ref"].as_str().unwrap_or_default();
+        let body = document.pointer(name.trim_start_matches('#')).unwrap();
+        let path = path.replace("{label}", ES256).replace("{profile}", "authid");
+        for (name, wrong) in body["properties"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .flat_map(|(name, _)| wrong.iter().map(move |wrong| (name, wrong)))
+        {
+            let body = json!({ name.as_str(): wrong });
+            let (_, answer) = shop.running().post(&path, KEY, &body);
+            let detail = answer["detail"].as_str().unwrap_or_default();
+            if answer["code"] == json!("malformed") && !detail.ends_with(" is missing") {
+                let form = detail.rsplit_once(": expected ").map(|(_, form)| form);
+                told.insert(form.unwrap_or(detail).to_owned());
+            }
+        }
+    }
+    let (names, told): (BTreeSet<_>, BTreeSet<_>) =
+        told.into_iter().partition(|form| form.contains('"') && !form.starts_with("the body"));
+    let forms = [
+        "a boolean",
+        "a list",
+        "a string",
+        "a string or an object",
+        "a whole number from 0 to 18446744073709551615",
+        "a whole number from 0 to 4294967295",
+        "an object",
+    ];
+    assert_eq!(told, forms.map(str::to_owned).into());
+    assert!(names.len() > 5, "{names:?}");
 }
 
 /// Values of a schema that each hold a list where one object with members of known names belongs.
