@@ -82,24 +82,21 @@ impl Kind<'_> {
 
     /// Opens a token of this kind, realm and deployment, whatever its times are.
     pub(super) fn open(&self, keys: &Parts<Vec<Asked<'_>>>, token: &str) -> Result<Accepted> {
-        let unsealed = open_asked(self.typ, keys, token)?;
         let lives = self.rules.is_some();
-        let (mut head, mut claims) = claims::read(&unsealed.payload, lives, self.max_json_depth)?;
-        if self.audience != Audience::Free {
-            head.audience = claims.take_text("aud")?;
-            claims.keep_others(&["aud"]);
-        }
-        let token = Accepted::new(self.typ, head, claims, unsealed);
-        self.check_whose(&token)?;
-        Ok(token)
+        let (unsealed, (head, claims)) = open_asked(self.typ, keys, token, |payload| {
+            let (mut head, mut claims) = claims::read(payload, lives, self.max_json_depth)?;
+            if self.audience != Audience::Free {
+                head.audience = claims.take_text("aud")?;
+                claims.keep_others(&["aud"]);
+            }
+            self.check_whose(&head)?;
+            Ok((head, claims))
+        })?;
+        Ok(Accepted::new(self.typ, head, claims, unsealed))
     }
 
-    /// Whether a token is of this kind, realm, deployment and node: also of one that another handle opened.
-    fn check_whose(&self, token: &Accepted) -> Result<()> {
-        let head = token.head();
-        if token.typ() != self.typ {
-            return Err(refused("it is of another typ"));
-        }
+    /// Whether a token is of this realm, deployment and node.
+    fn check_whose(&self, head: &Head) -> Result<()> {
         if head.realm.as_deref() != self.realm.map(Realm::as_str) {
             return Err(refused("it is of another realm"));
         }
@@ -114,9 +111,12 @@ impl Kind<'_> {
         }
     }
 
-    /// Whether a token that was opened is accepted now.
+    /// Whether a token that was opened, if by another handle, is accepted now.
     pub(super) fn check(&self, token: &Accepted, denylist: Option<&dyn Denylist>) -> Result<()> {
-        self.check_whose(token)?;
+        if token.typ() != self.typ {
+            return Err(refused("it is of another typ"));
+        }
+        self.check_whose(token.head())?;
         if let Some(rules) = &self.rules {
             let times = token.times().ok_or_else(|| refused("it has no times"))?;
             times.check(rules, self.now)?;

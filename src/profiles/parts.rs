@@ -228,13 +228,18 @@ fn encrypt(form: &Form, set: &KeySet, payload: &[u8], nested: bool) -> Result<St
 /// [`crate::error::ErrorKind::TokenRefused`], [`crate::error::ErrorKind::WrongUse`] for the labels.
 pub fn open(typ: Typ, keys: &Parts<Vec<&KeySet>>, token: &str) -> Result<Unsealed> {
     let asked = keys.map(|sets| sets.iter().map(|set| Asked::from(*set)).collect());
-    open_asked(typ, &asked, token)
+    Ok(open_asked(typ, &asked, token, |_| Ok(()))?.0)
 }
 
-/// As [`open`], of sets that were asked for something. All layers are recorded, or that the token was refused: its
-/// claims say of each when it ends.
-pub(super) fn open_asked(typ: Typ, keys: &Parts<Vec<Asked<'_>>>, token: &str) -> Result<Unsealed> {
-    open_layers(typ, keys, token).inspect_err(|error| {
+/// As [`open`], of sets that were asked for something; `accept` reads the payload and says whose it must be. All layers
+/// are recorded, or that the token was refused: its claims say of each when it ends.
+pub(super) fn open_asked<T>(
+    typ: Typ,
+    keys: &Parts<Vec<Asked<'_>>>,
+    token: &str,
+    accept: impl FnOnce(&[u8]) -> Result<T>,
+) -> Result<(Unsealed, T)> {
+    open_layers(typ, keys, token, accept).inspect_err(|error| {
         let outer = match keys {
             Parts::Encrypted(sets) | Parts::Signed(sets) => sets,
             Parts::EncryptedThenSigned { signing, .. } => signing,
@@ -246,38 +251,49 @@ pub(super) fn open_asked(typ: Typ, keys: &Parts<Vec<Asked<'_>>>, token: &str) ->
     })
 }
 
-fn open_layers(typ: Typ, keys: &Parts<Vec<Asked<'_>>>, token: &str) -> Result<Unsealed> {
+fn open_layers<T>(
+    typ: Typ,
+    keys: &Parts<Vec<Asked<'_>>>,
+    token: &str,
+    accept: impl FnOnce(&[u8]) -> Result<T>,
+) -> Result<(Unsealed, T)> {
     match keys {
         Parts::Encrypted(sets) => {
             let (asked, outer) = decrypt(typ, sets, token)?;
             // EXPOSE: into the next owner, wiped too.
             let payload = Zeroizing::new(outer.plaintext.expose_secret().to_vec());
+            let read = accept(&payload)?;
             outer.is_seen_by(asked, &payload);
-            Ok(Unsealed { payload, verified_by: None, decrypted_by: Some(outer.key) })
+            Ok((Unsealed { payload, verified_by: None, decrypted_by: Some(outer.key) }, read))
         }
         Parts::EncryptedThenSigned { encryption, signing } => {
             let (signs, outer) = verify(typ, signing, token)?;
             let (seals, inner) = decrypt(typ, encryption, text(&outer.payload)?)?;
             // EXPOSE: into the next owner, wiped too.
             let payload = Zeroizing::new(inner.plaintext.expose_secret().to_vec());
+            let read = accept(&payload)?;
             outer.is_seen_by(signs, &payload);
             inner.is_seen_by(seals, &payload);
-            Ok(Unsealed { payload, verified_by: Some(outer.key), decrypted_by: Some(inner.key) })
+            let (verified_by, decrypted_by) = (Some(outer.key), Some(inner.key));
+            Ok((Unsealed { payload, verified_by, decrypted_by }, read))
         }
         Parts::Signed(sets) => {
             let (asked, found) = verify(typ, sets, token)?;
+            let read = accept(&found.payload)?;
             found.is_seen_by(asked, &found.payload);
             let payload = Zeroizing::new(found.payload);
-            Ok(Unsealed { payload, verified_by: Some(found.key), decrypted_by: None })
+            Ok((Unsealed { payload, verified_by: Some(found.key), decrypted_by: None }, read))
         }
         Parts::SignedThenEncrypted { signing, encryption } => {
             let (seals, outer) = decrypt(typ, encryption, token)?;
             // EXPOSE: the inner token is verified as text.
             let (signs, inner) = verify(typ, signing, text(outer.plaintext.expose_secret())?)?;
+            let read = accept(&inner.payload)?;
             outer.is_seen_by(seals, &inner.payload);
             inner.is_seen_by(signs, &inner.payload);
             let payload = Zeroizing::new(inner.payload);
-            Ok(Unsealed { payload, verified_by: Some(inner.key), decrypted_by: Some(outer.key) })
+            let (verified_by, decrypted_by) = (Some(inner.key), Some(outer.key));
+            Ok((Unsealed { payload, verified_by, decrypted_by }, read))
         }
     }
 }

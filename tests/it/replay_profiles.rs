@@ -159,6 +159,24 @@ fn sessions_that_have_ended_keep_no_key() {
 }
 
 #[test]
+fn a_session_of_another_realm_or_deployment_keeps_no_key() {
+    let mapped: &[Mapping<'_>] = &[(None, HMAC, "hmac-1"), (None, AES, "aes-1")];
+    let after: &[Mapping<'_>] = &[(None, HMAC, "hmac-2"), (None, AES, "aes-2")];
+    for order in ["sign-then-encrypt", "encrypt-then-sign"] {
+        let settings = format!("[sessions]\norder = \"{order}\"\n");
+        let (deployment, now) = deployed(mapped, &settings);
+        let alpha: Realm = "alpha".parse().unwrap();
+        let foreign = now.sessions_in(Some(&alpha)).seal(&claims()).unwrap().token;
+        now.sessions().open(&foreign).unwrap_err();
+        let (found, _) = replayed(&deployment, &now, after, &settings);
+        assert_eq!((found.live, found.broken), (0, 0), "{order}: {found:?}");
+        let _ = now.sessions_in(Some(&alpha)).open(&foreign).unwrap();
+        let (found, _) = replayed(&deployment, &now, after, &settings);
+        assert_eq!((found.live, found.broken), (2, 2), "{order}: {found:?}");
+    }
+}
+
+#[test]
 fn a_label_that_sessions_no_longer_ask_breaks_sessions_and_nothing_else() {
     let mapped: &[Mapping<'_>] =
         &[(None, HMAC, "hmac-1"), (None, ES384, "es384-1"), (None, AES, "aes-1")];

@@ -86,7 +86,6 @@ pub(super) fn open(
         let text = format!("nobody said who makes tokens of profile \"{}\"", profile.name);
         Error::new(ErrorKind::Usage, text).with_help("name the issuer and the audience")
     })?;
-    let unsealed = open_asked(kind.typ, keys, token)?;
     let rules = ClaimRules {
         issuer: Some(expected.issuer.as_str()),
         audience: Some(expected.audience.as_str()),
@@ -94,7 +93,9 @@ pub(super) fn open(
         max_json_depth: kind.max_json_depth,
         ..ClaimRules::default()
     };
-    let claims = jwt::check(&unsealed.payload, &rules, kind.now).map_err(refused_by)?;
+    let (unsealed, claims) = open_asked(kind.typ, keys, token, |payload| {
+        jwt::check(payload, &rules, kind.now).map_err(refused_by)
+    })?;
     let mut claims = Claims(claims);
     let times = Times::read(&claims.0)?;
     if let Some(rules) = &kind.rules {
