@@ -75,6 +75,8 @@ pub mod alg;
 pub mod atomic;
 #[cfg(any(feature = "saml", feature = "service"))]
 mod blocks;
+#[cfg(feature = "http")]
+mod cache_control;
 pub mod catalogue;
 #[cfg(feature = "client")]
 pub mod client;

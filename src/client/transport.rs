@@ -9,6 +9,7 @@ use ureq::http::{HeaderMap, HeaderValue};
 use zeroize::Zeroizing;
 
 use super::{ClientError, Problem, Result};
+use crate::cache_control::max_age;
 use crate::crypto::random;
 use crate::label::Realm;
 use crate::secret::{SecretBytes, SecretString};
@@ -90,16 +91,9 @@ impl Answer {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    /// How long it may be kept (RFC 9111 §5.2.2); zero where nothing is said.
+    /// How long it may be kept; zero where nothing is said.
     pub(super) fn max_age(&self) -> Duration {
-        let control = self.header("cache-control").to_ascii_lowercase();
-        let directives = || control.split(',').map(str::trim);
-        if directives().any(|one| ["no-cache", "no-store"].contains(&one)) {
-            return Duration::ZERO;
-        }
-        let seconds = directives().find_map(|one| one.strip_prefix("max-age="));
-        let seconds = seconds.and_then(|text| text.trim_matches('"').parse().ok());
-        Duration::from_secs(seconds.unwrap_or_default())
+        max_age(self.header("cache-control")).unwrap_or_default()
     }
 
     /// The problem that it is; `None`: it is none.

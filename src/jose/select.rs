@@ -70,7 +70,7 @@ pub(crate) fn asked<'a, 's>(
 ) -> impl Iterator<Item = &'a Asked<'s>> {
     let allows = move |one: &&Asked<'_>| one.set().find_allowed(algorithm, operation).is_some();
     let knows = |one: &&Asked<'_>| kid.is_some_and(|kid| one.set().named(kid).is_some());
-    let named = sets.iter().filter(allows).find(knows);
+    let named = sets.iter().filter(knows).find(allows);
     sets.iter()
         .filter(allows)
         .filter(move |one| named.is_none_or(|named| std::ptr::eq(named, *one)))

@@ -12,6 +12,7 @@ use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 use super::{Reach, RemoteOptions, Roots};
+use crate::cache_control::max_age;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a server answered.
@@ -111,15 +112,6 @@ fn roots(roots: &Roots) -> Result<Vec<Certificate<'static>>> {
         Roots::System => {
             rustls_native_certs::load_native_certs().certs.iter().map(|der| owned(der)).collect()
         }
-    })
-}
-
-/// The seconds of `max-age`; none for `no-store` and `no-cache`.
-fn max_age(control: &str) -> Option<Duration> {
-    let mut directives = control.split(',').map(|one| one.trim().to_ascii_lowercase());
-    directives.find_map(|one| match one.as_str() {
-        "no-cache" | "no-store" => Some(Duration::ZERO),
-        _ => one.strip_prefix("max-age=")?.trim_matches('"').parse().ok().map(Duration::from_secs),
     })
 }
 
@@ -225,12 +217,5 @@ mod tests {
         ] {
             assert!(Source::new(url).is_err(), "{url}");
         }
-    }
-
-    #[test]
-    fn the_first_directive_that_says_something_counts() {
-        assert_eq!(max_age("public, max-age=300"), Some(Duration::from_secs(300)));
-        assert_eq!(max_age("no-store"), Some(Duration::ZERO));
-        assert_eq!(max_age("public, max-age=x"), None);
     }
 }

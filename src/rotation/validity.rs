@@ -50,7 +50,8 @@ impl<'s> EncryptTo<'s> {
 }
 
 impl Rotation {
-    /// How long a key set of these labels may be cached now, as a realm sees them: the policy's time or a shorter one that the journal knows, and never
+    /// How long a key set of these labels may be cached now, as a realm sees them: the policy's time, or a shorter one
+    /// that the journal knows, and never
     /// past the next planned step of any of them, by hand (a staged key that may act) or by schedule.
     /// For `Cache-Control: max-age`, in whole seconds.
     #[must_use]

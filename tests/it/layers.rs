@@ -75,7 +75,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     ("published", &["error", "label", "keyring", "profiles", "rotation"]),
-    ("remote", &["error", "clock", "jose", "ops"]),
+    ("cache_control", &[]),
+    ("remote", &["error", "cache_control", "clock", "jose", "ops"]),
     ("tls", &["error", "secret", "clock", "alg", "catalogue", "crypto", "formats", "ops"]),
     ("key_tools", &["error", "secret", "clock", "alg", "crypto", "formats", "atomic"]),
     (
@@ -155,7 +156,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "drill",
         ],
     ),
-    ("client", &["error", "secret", "label", "crypto", "jose"]),
+    ("client", &["error", "cache_control", "secret", "label", "crypto", "jose"]),
     ("cli", &[]),
     ("hardening", &[]),
     ("main", &["cli", "hardening"]),

@@ -1,5 +1,6 @@
 //! The POST and SOAP bindings: how a message is carried. They sign nothing; the message is signed in itself.
 
+use super::is_http_url;
 use super::redirect::MessageKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::xmlsec::{ElementName, XmlLimits, attribute_value, decode_base64, encode_base64, raw};
@@ -37,7 +38,7 @@ pub fn post_form(
     message: &str,
     relay_state: Option<&str>,
 ) -> Result<String> {
-    if !action.starts_with("https://") && !action.starts_with("http://") {
+    if !is_http_url(action) {
         return Err(Error::new(ErrorKind::Usage, "the form's action is no http or https URL")
             .with_help("the peer's AssertionConsumerService or SingleSignOnService, as https://sp.example/acs"));
     }

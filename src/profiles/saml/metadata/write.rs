@@ -8,7 +8,7 @@ use crate::alg::{Algorithm, Family, Hash};
 use crate::catalogue::Publish;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::{KeySet, LabelKey, Role};
-use crate::profiles::saml::{METADATA, PROTOCOL, SamlRole};
+use crate::profiles::saml::{METADATA, PROTOCOL, SamlRole, is_http_url};
 use crate::xmlsec::enc::methods_of;
 use crate::xmlsec::names::{DSIG, XENC11, digest_uri};
 use crate::xmlsec::{attribute_value, encode_base64, fresh_id, raw};
@@ -291,8 +291,7 @@ fn require_endpoint(role: SamlRole, one: &Endpoint<'_>) -> Result<()> {
 
 /// Every binding of SAML 2.0 goes over HTTP; an address that is left empty would lead peers back to themselves.
 fn require_url(location: &str) -> Result<()> {
-    let rest = location.strip_prefix("https://").or_else(|| location.strip_prefix("http://"));
-    if rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', '?', '#'])) {
+    if is_http_url(location) {
         return Ok(());
     }
     let text = format!("a location is no http or https URL: \"{}\"", location.escape_debug());
