@@ -1,9 +1,10 @@
 //! `history`: what was done to the mappings, by whom, when and why.
 
 use std::path::Path;
+use std::time::Duration;
 
 use claviger::catalogue;
-use claviger::clock::{parse_rfc3339, rfc3339};
+use claviger::clock::{parse_rfc3339, rfc3339, spoken};
 use claviger::config::Config;
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::journal::{self, Action, History, Journal, MappedKey, Record};
@@ -160,6 +161,7 @@ fn row(history: &History, record: &Record) -> Vec<String> {
         .chain(refused)
         .chain(passed)
         .chain(by_hand(history, record))
+        .chain(times(record))
         .collect();
     let labels: Vec<&LabelName> = record.changes.iter().map(|one| &one.mapping.label).collect();
     let label = match (&record.label, labels.as_slice()) {
@@ -191,6 +193,37 @@ fn by_hand(history: &History, record: &Record) -> Option<String> {
     let before = history.record(record.seq.checked_sub(1)?).filter(|_| found)?;
     let (from, until) = (rfc3339(before.time), rfc3339(record.time));
     Some(format!("changed outside of claviger between {from} and {until}"))
+}
+
+/// What else was changed in the configuration that gates rest on.
+fn times(record: &Record) -> Vec<String> {
+    if record.action != Action::EditedByHand {
+        return Vec::new();
+    }
+    let told = |secs: Option<u64>, what: &dyn Fn(String) -> String| {
+        secs.map(|secs| what(spoken(Duration::from_secs(secs))))
+    };
+    let lifetimes = record.lifetimes.iter().map(|(label, secs)| match secs {
+        0 => format!("max_token_lifetime of {label} is taken out"),
+        secs => format!("max_token_lifetime of {label} is {}", spoken(Duration::from_secs(*secs))),
+    });
+    [
+        told(record.max_age_secs, &|age| format!("key sets are cached for {age}")),
+        told(record.reload_secs.filter(|secs| *secs > 0), &|wait| {
+            format!("changes are noticed within {wait}")
+        }),
+        record
+            .reload_secs
+            .filter(|secs| *secs == 0)
+            .map(|_| "changes are not noticed any more: reload is off".to_owned()),
+        told(record.longest_wait_secs, &|wait| {
+            format!("processes were told meanwhile to look for changes every {wait}")
+        }),
+    ]
+    .into_iter()
+    .flatten()
+    .chain(lifetimes)
+    .collect()
 }
 
 fn aliases(record: &Record) -> String {

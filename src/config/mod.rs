@@ -125,6 +125,21 @@ pub enum Reload {
     Watch,
 }
 
+impl Reload {
+    /// How late a process that follows its files may notice a change; `None`: it never does.
+    #[must_use]
+    pub const fn noticed_within(self) -> Option<Duration> {
+        match self {
+            Self::Off => None,
+            Self::Poll(interval) => Some(interval),
+            Self::Watch => Some(WATCH_LATENCY),
+        }
+    }
+}
+
+/// How soon a process that watches its files has noticed a change, at the latest.
+const WATCH_LATENCY: Duration = Duration::from_secs(60);
+
 /// `keyring.kid`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the values of the setting")]

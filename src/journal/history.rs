@@ -251,6 +251,12 @@ impl History {
         timed.filter_map(|(time, record)| Some((time, record.reload_secs?)))
     }
 
+    /// Each time at which processes were found to look for changes only after this many seconds, which no record had said.
+    pub fn longer_waits(&self, now: SystemTime) -> impl Iterator<Item = (SystemTime, u64)> {
+        let timed = self.in_time(now);
+        timed.filter_map(|(time, record)| Some((time, record.longest_wait_secs?)))
+    }
+
     /// Each time at which tokens of a label that carry no `exp` began to live for this many seconds, in the same way.
     pub fn lifetimes<'h>(
         &'h self,

@@ -65,6 +65,9 @@ pub struct Record {
     /// How late processes may notice a change from now on, in seconds; 0: they never do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reload_secs: Option<u64>,
+    /// For how many seconds processes were found to wait before they look for changes, longer than any record said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longest_wait_secs: Option<u64>,
     /// How long tokens without an `exp` live from now on, in seconds, of labels for which that changed; 0: nobody says.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lifetimes: BTreeMap<LabelName, u64>,
@@ -98,6 +101,7 @@ impl Record {
             config: None,
             max_age_secs: None,
             reload_secs: None,
+            longest_wait_secs: None,
             lifetimes: BTreeMap::new(),
             usage_writes: None,
             detail: None,

@@ -134,7 +134,26 @@ impl Follower {
             // The configuration may name other files now.
             self.next = Some(Instant::now());
             keyring.tell(result.as_ref());
+        } else {
+            self.say_how_long(keyring);
         }
+    }
+
+    /// Says how long this process waits, before it does: the gates of rotation rest on it.
+    fn say_how_long(&mut self, keyring: &Inner) {
+        let reload = keyring.snapshot.load().config().keyring.reload;
+        let Some(wait) = reload.noticed_within() else { return };
+        let soon = match keyring.usage.waits(wait) {
+            Ok(false) => return,
+            // What was changed until it was said is known before it waits.
+            Ok(true) => Duration::ZERO,
+            Err(error) => {
+                log::debug!(target: "claviger::reload", "looks every {LAST_RETRY:?}: {error}");
+                LAST_RETRY
+            }
+        };
+        let soon = Instant::now() + soon;
+        self.next = Some(self.next.map_or(soon, |next| next.min(soon)));
     }
 
     fn arm(&mut self, keyring: &Inner, loader: &Loader) -> bool {

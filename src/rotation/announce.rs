@@ -5,13 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use crate::catalogue::{LabelUse, Publish};
 use crate::clock;
-use crate::config::{Config, Policy, Reload};
+use crate::config::{Config, Policy};
 use crate::journal::{History, MappedKey, Span};
 use crate::keyring::keyset::KeySet;
 use crate::label::{LabelName, Realm};
-
-/// How soon a process that watches its files has noticed a change, at the latest.
-const WATCH_LATENCY: Duration = Duration::from_secs(60);
 
 /// Since when a key is known, and when everybody knows it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -93,11 +90,15 @@ pub(super) fn ready(
     if let Some(propagation) = propagation.or(config.policy.propagation) {
         return Ready::At(since + propagation);
     }
-    let Some(reload) = noticed_within(config.keyring.reload) else {
+    let Some(reload) = config.keyring.reload.noticed_within() else {
         return Ready::ReloadUnknown;
     };
     // Processes that were told to look less often do so until they have noticed that as well.
-    let noticed = longest(since + reload, history.reloads(now), since);
+    let mut noticed = longest(since + reload, history.reloads(now), since);
+    // Since when they do so is not known of those that nobody recorded until they were found.
+    for (found, secs) in history.longer_waits(now) {
+        noticed = noticed.max(clock::later(found.min(since), Duration::from_secs(secs)));
+    }
     let noticed = noticed.duration_since(since).unwrap_or(reload) + config.policy.clock_skew;
     if !peers_must_know(set) {
         return Ready::At(since + noticed);
@@ -142,15 +143,6 @@ fn peers_must_know(set: &KeySet) -> bool {
     let is_client = set.uses().contains(&LabelUse::Mtls) && is_in_metadata(set);
     (set.uses().contains(&LabelUse::Sign) || is_client)
         && set.keys().iter().any(|key| key.key.public_parameters().is_some())
-}
-
-/// How late a process may notice a change; `None`: it never does.
-pub(super) fn noticed_within(reload: Reload) -> Option<Duration> {
-    match reload {
-        Reload::Off => None,
-        Reload::Poll(interval) => Some(interval),
-        Reload::Watch => Some(WATCH_LATENCY),
-    }
 }
 
 /// When the last key set has expired that was fetched before `since`: each setting of `jwks_max_age` counts

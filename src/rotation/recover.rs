@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use super::volume_steps::recorded_files;
-use super::{Rotation, announce, mappings, noticed, versions};
+use super::{Rotation, mappings, noticed, versions};
 use crate::error::Result;
 use crate::journal::tombstones::Tombstones;
 use crate::journal::{
@@ -43,12 +43,17 @@ impl Rotation {
         self.caches = last_max_age(&self.history).map(Duration::from_secs);
         let found = self.lost().into_iter().chain(self.older_usage()).chain(self.ended());
         let mut records: Vec<Record> = found.collect();
-        records.extend(self.found_by_hand(beginning, &records));
+        // A file that cannot be read says so by itself.
+        let longest_wait = self.keyring.usage().longest_wait().unwrap_or_default();
+        records.extend(self.found_by_hand(beginning, &records, longest_wait));
         if write {
             for record in records {
                 self.append(record)?;
             }
             self.caches = last_max_age(&self.history).map(Duration::from_secs);
+            if longest_wait > self.reload() {
+                self.keyring.usage().waits_recorded(longest_wait, self.reload())?;
+            }
             return self.restore_tombstones();
         }
         self.behind = records.first().map(|record| record.time);
@@ -140,7 +145,12 @@ impl Rotation {
 
     /// What the mappings, or the times for which key sets are cached, after which changes are noticed and for which
     /// tokens live, have become without a step.
-    fn found_by_hand(&mut self, beginning: Action, ended: &[Record]) -> Option<Record> {
+    fn found_by_hand(
+        &mut self,
+        beginning: Action,
+        ended: &[Record],
+        longest_wait: Duration,
+    ) -> Option<Record> {
         // Refusals of a configuration that did not load may stand before.
         let first = last_max_age(&self.history).is_none();
         let mut known = self.history.mappings();
@@ -150,11 +160,13 @@ impl Rotation {
         let changes = mappings::changes(&known, &self.mappings);
         let max_age = self.keyring.config().policy.jwks_max_age.as_secs();
         let same_age = last_max_age(&self.history) == Some(max_age);
-        let reload = announce::noticed_within(self.keyring.config().keyring.reload);
-        let reload = reload.map_or(0, |within| within.as_secs());
+        let reload = self.reload().as_secs();
         let same_reload = last_reload(&self.history) == Some(reload);
+        let known = last_reload(&self.history).unwrap_or(0).max(reload);
+        let longer_wait = Some(longest_wait.as_secs()).filter(|wait| *wait > known);
         let lifetimes = self.new_lifetimes();
-        if changes.is_empty() && same_age && same_reload && lifetimes.is_empty() {
+        let same_times = same_age && same_reload && longer_wait.is_none() && lifetimes.is_empty();
+        if changes.is_empty() && same_times {
             return None;
         }
         let action = if first { beginning } else { Action::EditedByHand };
@@ -165,9 +177,15 @@ impl Rotation {
         record.changes = changes;
         record.max_age_secs = (!same_age).then_some(max_age);
         record.reload_secs = (!same_reload).then_some(reload);
+        record.longest_wait_secs = longer_wait;
         record.lifetimes = lifetimes;
         record.config = Some(self.hashes(&self.text));
         Some(record)
+    }
+
+    /// How late a process that has the configuration notices a change; zero: it never does.
+    fn reload(&self) -> Duration {
+        self.keyring.config().keyring.reload.noticed_within().unwrap_or_default()
     }
 
     /// The lifetimes of labels that are not as the journal has them.

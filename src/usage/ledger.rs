@@ -138,12 +138,12 @@ impl Ledger {
         if follows { self.clock.coarse_secs().saturating_add(RESERVED) } else { 0 }
     }
 
-    /// The number of the last retirement that the file knows of; 0 without a file.
-    pub(super) fn last_fence(&self) -> Result<u64> {
-        let Ok(file) = File::open(&self.path) else { return Ok(0) };
+    /// The file's own record, without the lock; an empty one without a file.
+    pub(super) fn own_record(&self) -> Result<Record> {
+        let Ok(file) = File::open(&self.path) else { return Ok(Record::default()) };
         match read_place(&file, 0) {
-            Ok(Place::Whole { record, .. }) => Ok(record.fence),
-            Ok(Place::Empty { .. }) => Ok(0),
+            Ok(Place::Whole { record, .. }) => Ok(*record),
+            Ok(Place::Empty { .. }) => Ok(Record::default()),
             Ok(Place::Damaged) => Err(damaged(&self.path, 0)),
             Err(error) => Err(unreadable(&self.path, &error)),
         }

@@ -22,6 +22,7 @@ mod record;
 mod report;
 mod scan;
 mod slots;
+mod waits;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -115,8 +116,8 @@ impl UsageBook {
     #[must_use]
     pub fn reading(&self) -> Reading {
         // A file that cannot be read now refuses when something is made.
-        let retirement = self.0.core.ledger.as_ref().and_then(|ledger| ledger.last_fence().ok());
-        Reading(Some((self.clone(), retirement.unwrap_or(0))))
+        let own = self.0.core.ledger.as_ref().and_then(|ledger| ledger.own_record().ok());
+        Reading(Some((self.clone(), own.map_or(0, |own| own.fence))))
     }
 
     /// What is known of a key under a label: from the file, and of this process.

@@ -47,6 +47,9 @@ pub(super) struct Record {
     /// What was done before this second may not be in it: the records of then were lost. 0: everything is in it. In
     /// the file's own record: the same of keys that have no other.
     pub(super) lost_until: u64,
+    /// In the file's own record: the longest that a process waits before it looks for changes of the configuration, in
+    /// seconds.
+    pub(super) longest_wait: u64,
     /// What running processes may do without writing first.
     pub(super) reservations: Vec<Reservation>,
 }
@@ -99,7 +102,7 @@ impl Record {
         let empty = std::iter::repeat(Reservation::default());
         let reservations = self.reservations.iter().copied().chain(empty).take(RESERVATIONS);
         let reserved = reservations.flat_map(|one| [one.owner, one.exp, one.open, one.messages]);
-        for number in numbers.chain(reserved).chain([self.lost_until]) {
+        for number in numbers.chain(reserved).chain([self.lost_until, self.longest_wait]) {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.resize(COPY_BYTES - 4, 0);
@@ -140,6 +143,7 @@ impl Record {
             }
         }
         record.lost_until = reader.number()?;
+        record.longest_wait = reader.number()?;
         Some((number, record))
     }
 }
@@ -189,6 +193,7 @@ mod tests {
             spent: 12,
             fence: 13,
             lost_until: 14,
+            longest_wait: 15,
             reservations: Vec::new(),
         };
         for owner in 1..=6 {

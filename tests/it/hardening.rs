@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::support::copy_program;
+
 /// Somebody who is not root: nobody.
 const OTHER: u32 = 65_534;
 
@@ -23,7 +25,7 @@ impl Running {
         let open = std::fs::Permissions::from_mode(0o777);
         std::fs::set_permissions(folder.path(), open).unwrap();
         let binary = folder.path().join("claviger");
-        std::fs::copy(env!("CARGO_BIN_EXE_claviger"), &binary).unwrap();
+        copy_program(&binary);
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("keystores");
         for name in ["claviger.toml", "default.p12", "storepass.txt"] {
             std::fs::copy(root.join(name), folder.path().join(name)).unwrap();

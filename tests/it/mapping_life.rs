@@ -462,6 +462,32 @@ fn processes_that_looked_less_often_are_waited_for() {
 }
 
 #[test]
+fn a_process_that_was_told_between_two_steps_to_look_less_often_is_waited_for() {
+    let shop = Workshop::new();
+    shop.edit("state_dir", "reload = \"30s\"\nstate_dir");
+    drop(shop.rotation());
+    shop.edit("reload = \"30s\"", "reload = \"3h\"");
+    let keyring = shop.keyring();
+    keyring.follow().unwrap();
+    let said = || keyring.usage().longest_wait().unwrap() == Duration::from_secs(10_800);
+    let patience = std::time::Instant::now() + Duration::from_secs(20);
+    while !said() {
+        assert!(std::time::Instant::now() < patience, "nobody said how long it waits");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // Nothing is recorded of it, and now it is as it was. The process looks again in three hours.
+    shop.edit("reload = \"3h\"", "reload = \"30s\"");
+    shop.apply(stage("c"), ES256).unwrap();
+    let refused = shop.apply(promote("c"), ES256).unwrap_err();
+    assert!(refused.message().contains("in 4 h 1 min"), "{refused}");
+    // Who sees a key that is staged three hours later looks every half minute.
+    shop.wait(10_800);
+    shop.apply(stage("d"), ES256).unwrap();
+    let refused = shop.apply(promote("d"), ES256).unwrap_err();
+    assert!(refused.message().contains("in 1 h 1 min"), "{refused}");
+}
+
+#[test]
 fn a_hand_edit_under_a_clock_that_was_behind_shortens_no_wait() {
     let shop = Workshop::new();
     shop.configure("jwks_max_age = \"5m\"", "");

@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::support::copy_program;
 use crate::workshop::{ES256, Workshop};
 
 /// Of nobody, as whom everything runs where the tests run as root.
@@ -24,7 +25,7 @@ impl Shop {
         shop.configure("propagation = \"1s\"\n", "");
         // The folder of the build may be closed to others.
         let program = shop.path().join("claviger");
-        std::fs::copy(env!("CARGO_BIN_EXE_claviger"), &program).unwrap();
+        copy_program(&program);
         std::fs::create_dir(shop.path().join("state")).unwrap();
         let root = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&program).unwrap()) == 0;
         let new = Self { shop, program, root };

@@ -32,6 +32,13 @@ pub(crate) fn run(folder: &Path, program: &str, arguments: &[&str]) {
     assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
 }
 
+/// Copies the program to where everybody may run it. Another process does: a file that this one had open to write might
+/// still be open in the child of another test when it is run.
+pub(crate) fn copy_program(to: &Path) {
+    let to = to.to_str().unwrap();
+    run(Path::new("."), "cp", &[env!("CARGO_BIN_EXE_claviger"), to]);
+}
+
 /// Runs claviger in `folder` with JSON output and environment variables.
 pub(crate) fn claviger(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_claviger"));

@@ -7,7 +7,7 @@ use std::process::Command;
 use claviger::Keyring;
 use serde_json::Value;
 
-use crate::support::{claviger, json, run};
+use crate::support::{claviger, copy_program, json, run};
 
 const LABELS: &str = "[labels.'app.one']\nuse = 'secret'\n[labels.'app.two']\nuse = 'secret'\n";
 
@@ -340,7 +340,7 @@ fn a_user_without_the_right_to_read_is_told_so() {
     write(&dir.path().join("v/app.one"), "a secret of some length");
     // The binary may lie where only its builder may look: it is copied out.
     let binary = dir.path().join("claviger");
-    std::fs::copy(env!("CARGO_BIN_EXE_claviger"), &binary).unwrap();
+    copy_program(&binary);
     chmod(&binary, 0o755);
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&binary);
