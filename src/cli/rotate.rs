@@ -40,9 +40,13 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         let rotation = Rotation::preview(&context.config, clock)?;
         require_schedules(&rotation)?;
         let end = context.clock.now() + duration(plan)?;
-        let steps = rotation.ahead(end);
+        let steps = rotation.ahead_by_gates(end);
+        let mut notes = notes(&rotation);
+        for step in &steps {
+            notes.extend(step.waits.as_deref().map(|why| escape(&waiting(step, why))));
+        }
         let json = json!({ "steps": steps, "notes": rotation.notes() });
-        return Ok(Outcome::new(json, steps_table(&steps)).with_notes(notes(&rotation)));
+        return Ok(Outcome::new(json, steps_table(&steps)).with_notes(notes));
     }
     if args.dry_run {
         let rotation = Rotation::preview(&context.config, clock)?;
@@ -53,7 +57,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         for step in &steps {
             let why = rotation.waits_for(step).unwrap_or_else(|error| Some(error.message().into()));
             if let Some(why) = why {
-                let line = format!("waiting: {}: {why}", sentence(step));
+                let line = waiting(step, &why);
                 notes.push(escape(&line));
                 told.push(line);
             }
@@ -119,6 +123,11 @@ fn tell(rotation: &Rotation, runs: &[Run]) -> Outcome {
     let failed = runs.iter().any(|run| run.outcome == RunOutcome::Failed);
     let json = json!({ "runs": runs, "next": next, "notes": rotation.notes() });
     Outcome::new(json, escape(&text)).with_notes(notes(rotation)).with_exit(u8::from(failed))
+}
+
+/// Why a step waits.
+fn waiting(step: &Scheduled, why: &str) -> String {
+    format!("waiting: {}: {why}", sentence(step))
 }
 
 fn sentence(step: &Scheduled) -> String {

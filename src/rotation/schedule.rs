@@ -17,7 +17,7 @@ use super::mappings::{self, Kind, Mapping};
 use super::refusals::SCHEDULED;
 use super::request::{Request, Step};
 use super::{NextKey, Origin, Overrides, Plan, Ready, Rotation, announce};
-use crate::clock::rfc3339;
+use crate::clock::{parse_rfc3339, rfc3339};
 use crate::config::{Config, Schedule};
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{Action, MappedKey, MappingName, Span, unrecorded_until};
@@ -37,6 +37,9 @@ pub struct Scheduled {
     /// When, in RFC 3339; absent: nobody knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
+    /// What its gate says, where that opens later than the schedule wants, or nobody knows when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits: Option<String>,
     #[serde(skip)]
     time: Option<SystemTime>,
 }
@@ -125,6 +128,34 @@ impl Rotation {
         steps
     }
 
+    /// As [`Rotation::ahead`]; keys that acted until now leave when their gate opens, as far as that is known already.
+    #[must_use]
+    pub fn ahead_by_gates(&self, end: SystemTime) -> Vec<Scheduled> {
+        let mut steps = self.ahead(end);
+        steps.iter_mut().for_each(|step| self.wait_for_gate(step));
+        steps.retain(|step| step.time.is_none_or(|time| time <= end));
+        steps.sort_by_key(|step| (step.time.is_none(), step.time));
+        steps
+    }
+
+    /// Moves the retirement of a key that acted until now to when its gate opens.
+    fn wait_for_gate(&self, step: &mut Scheduled) {
+        let acted =
+            |mapping: &Mapping| mapping.keys.iter().skip(1).any(|key| key.alias == step.alias);
+        if step.action != Action::Retire || !self.mappings.get(&step.mapping).is_some_and(acted) {
+            return;
+        }
+        // What cannot be reckoned is told by the run.
+        let Ok(plan) = self.plan(&step.request()) else { return };
+        let Some(gate) = plan.stopped_by(Overrides::default()) else { return };
+        let opens = gate.opens_at.as_deref().and_then(parse_rfc3339);
+        if step.time.zip(opens).is_some_and(|(time, opens)| opens <= time) {
+            return;
+        }
+        (step.time, step.at) = (opens, opens.map(rfc3339));
+        step.waits = Some(gate.message.clone());
+    }
+
     /// The next step of any schedule after now.
     #[must_use]
     pub fn next_ahead(&self) -> Option<Scheduled> {
@@ -132,7 +163,10 @@ impl Rotation {
         let names = self.scheduled_mappings();
         let standings = names.iter().filter_map(|name| self.standing(name));
         // The step after the next one of a mapping may be the first that is not due yet.
-        let steps = standings.flat_map(|one| one.rotations(None, FEW));
+        let mut steps: Vec<Scheduled> =
+            standings.flat_map(|one| one.rotations(None, FEW)).collect();
+        steps.iter_mut().for_each(|step| self.wait_for_gate(step));
+        let steps = steps.into_iter();
         steps.filter(|step| step.time.is_some_and(|time| time > now)).min_by_key(|step| step.time)
     }
 
@@ -276,7 +310,7 @@ impl Rotation {
 
 impl Scheduled {
     fn new(mapping: &MappingName, action: Action, alias: Alias, time: Option<SystemTime>) -> Self {
-        Self { mapping: mapping.clone(), action, alias, at: time.map(rfc3339), time }
+        Self { mapping: mapping.clone(), action, alias, at: time.map(rfc3339), waits: None, time }
     }
 
     /// When; `None`: nobody knows.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use claviger::clock::rfc3339;
+use claviger::clock::{rfc3339, to_unix};
 use claviger::journal::{Action, Actor, Event, Record};
 use claviger::rotation::{Request, Rotation, Run, RunOutcome, Scheduled, Step, announce};
 use serde_json::Value;
@@ -123,6 +123,39 @@ fn a_missed_run_is_made_up_for_once_in_a_safe_order_and_gates_hold() {
     assert_eq!(told(&due(&shop)), [(Action::Retire, "first".to_owned(), RunOutcome::Done)]);
     assert_eq!(shop.aliases(ES256), [alias.as_str()]);
     assert!(due(&shop).is_empty());
+}
+
+#[test]
+fn the_time_ahead_says_when_a_key_that_acted_may_go_and_that_nobody_knows() {
+    let shop = shop(MONTHLY);
+    due(&shop);
+    shop.wait(30 * DAY);
+    due(&shop);
+    shop.wait(4_000);
+    let keyring = shop.keyring();
+    let exp = shop.now() + Duration::from_secs(90 * DAY);
+    let payload = format!("{{\"exp\":{}}}", to_unix(exp));
+    keyring.label(ES256).unwrap().sign(payload.as_bytes()).unwrap();
+    drop(keyring);
+    assert_eq!(told(&due(&shop)).last().unwrap().2, RunOutcome::Done);
+    let leaves = |shop: &Workshop, days: u64| {
+        let rotation = Rotation::preview(&shop.config(), shop.clock()).unwrap();
+        let end = shop.now() + Duration::from_secs(days * DAY);
+        let steps = rotation.ahead_by_gates(end);
+        let first = steps.into_iter().find(|step| step.alias.as_str() == "first");
+        first.map(|step| (step.action, step.at, step.waits.unwrap_or_default()))
+    };
+    // What it signed lives for ninety days and a minute of skew.
+    let at = rfc3339(exp + Duration::from_secs(60));
+    let (action, known, why) = leaves(&shop, 365).unwrap();
+    assert_eq!((action, known), (Action::Retire, Some(at)));
+    assert!(why.contains("may live until"), "{why}");
+    assert_eq!(leaves(&shop, 89), None);
+    shop.edit("max_token_lifetime = \"2h\"", "");
+    shop.edit("period =", "overlap = \"1h\"\nperiod =");
+    let (_, never, why) = leaves(&shop, 365).unwrap();
+    assert_eq!(never, None);
+    assert!(why.contains("nobody knows") || why.contains("not provable"), "{why}");
 }
 
 #[test]
