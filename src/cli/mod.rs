@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use claviger::clock::Clock;
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::keyring::Keyring;
@@ -26,6 +26,7 @@ mod export;
 mod files;
 mod generate;
 mod grants;
+mod help;
 mod history;
 mod import;
 mod init;
@@ -240,7 +241,7 @@ pub(crate) fn run(arguments: Vec<OsString>, refused: Vec<String>) -> ExitCode {
         .iter()
         .take_while(|argument| *argument != "--")
         .any(|argument| argument == "--json");
-    match Cli::try_parse_from(arguments) {
+    match parse(arguments) {
         Ok(cli) => {
             let context = cli.global.into_context(Clock::system(), refused);
             output::verbose(&context, &context.unhardened);
@@ -254,6 +255,12 @@ pub(crate) fn run(arguments: Vec<OsString>, refused: Vec<String>) -> ExitCode {
             ExitCode::from(if error.use_stderr() { ErrorKind::Usage.exit_code() } else { 0 })
         }
     }
+}
+
+fn parse(arguments: Vec<OsString>) -> clap::error::Result<Cli> {
+    let mut command = help::with_examples(Cli::command());
+    let mut matches = command.try_get_matches_from_mut(arguments)?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
 /// Clap's first paragraph without its `error: `, and its usage lines as help.

@@ -5,6 +5,8 @@ use std::process::Command;
 
 use claviger::alg::{ALGORITHMS, Status};
 
+use crate::support::examples;
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -321,12 +323,10 @@ fn the_examples_of_every_help_work_as_they_stand() {
     let mut seen = std::collections::HashSet::new();
     for name in COMMANDS {
         let mut help = Command::new(env!("CARGO_BIN_EXE_claviger"));
-        let help = help.args([name, "--help"]).env("COLUMNS", "1000").output().unwrap();
-        let help = String::from_utf8(help.stdout).unwrap();
-        let examples = help.split_once("\nExample").unwrap().1;
-        for example in examples.lines().map(str::trim).filter(|line| line.contains("claviger ")) {
+        let help = help.args([name, "--help"]).env_remove("COLUMNS").output().unwrap();
+        for example in examples(&String::from_utf8(help.stdout).unwrap()) {
             // The two of `encode` are those of `decode`.
-            if !seen.insert(example.to_owned()) {
+            if !seen.insert(example.clone()) {
                 continue;
             }
             let command = format!("export PW=\"$(cat secrets/storepass)\"\n{example}");

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::docs::shell;
+use crate::support;
 
 const KINDS: [&str; 10] = [
     "",
@@ -53,10 +54,8 @@ fn examples(kind: &str) -> Vec<String> {
     let mut help = Command::new(env!("CARGO_BIN_EXE_claviger"));
     let arguments = ["oidc", kind, "--help"];
     let arguments = arguments.into_iter().filter(|argument| !argument.is_empty());
-    let help = help.args(arguments).env("COLUMNS", "1000").output().unwrap();
-    let help = String::from_utf8(help.stdout).unwrap();
-    let examples = help.split_once("\nExample").unwrap().1;
-    examples.lines().skip(1).map(|line| line.trim().to_owned()).collect()
+    let help = help.args(arguments).env_remove("COLUMNS").output().unwrap();
+    support::examples(&String::from_utf8(help.stdout).unwrap())
 }
 
 fn run(folder: &Path, command: &str) {

@@ -5,6 +5,8 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+use crate::support::examples;
+
 const SP: &str = "am.default.applications.federation.entity.providers.saml2.sp";
 const IDP: &str = "am.default.applications.federation.entity.providers.saml2.idp";
 const RESPONSE: &str = "<samlp:Response xmlns:samlp=\"urn:oasis:names:tc:SAML:2.0:protocol\" \
@@ -505,7 +507,7 @@ fn switches_of_the_peer_are_named_one_by_one() {
     }
 }
 
-/// The examples of every help; each is a line that works as it stands.
+/// The examples of every help; each works as it stands.
 #[test]
 fn the_examples_of_the_help_work() {
     let folder = providers();
@@ -538,14 +540,13 @@ fn the_examples_of_the_help_work() {
     ] {
         let help = Command::new(env!("CARGO_BIN_EXE_claviger"))
             .args(format!("saml {name} --help").split(' '))
-            .env("COLUMNS", "1000")
+            .env_remove("COLUMNS")
             .output()
             .unwrap();
         let help = String::from_utf8(help.stdout).unwrap();
-        let examples = help.split_once("\nExample").unwrap_or_else(|| panic!("{name}: {help}")).1;
-        for example in examples.lines().map(str::trim).filter(|line| line.contains("claviger ")) {
+        for example in examples(&help) {
             let output = Command::new("sh")
-                .args(["-c", example])
+                .args(["-c", &example])
                 .current_dir(root)
                 .env("PATH", &path)
                 .env_remove("CLAVIGER_CONFIG")

@@ -50,3 +50,16 @@ pub(crate) fn claviger(folder: &Path, arguments: &[&str], variables: &[(&str, &s
 pub(crate) fn json(output: &Output) -> serde_json::Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
+
+/// The examples of a help, as they are printed: one goes on where its line ends with `\`.
+pub(crate) fn examples(help: &str) -> Vec<String> {
+    let lines = help.split_once("\nExample").unwrap_or_else(|| panic!("{help}")).1.lines().skip(1);
+    let mut examples: Vec<String> = Vec::new();
+    for line in lines.filter(|line| line.starts_with("  ")) {
+        match examples.last_mut().filter(|last| last.ends_with('\\')) {
+            Some(last) => *last += &format!("\n{line}"),
+            None => examples.push(line.trim().to_owned()),
+        }
+    }
+    examples
+}
