@@ -462,7 +462,7 @@ fn what_is_encrypted_can_be_read_again() {
     }
 }
 
-/// XML-Enc §3.5: the keys of several readers may stand beside the data, each named by a RetrievalMethod.
+/// XML-Enc §3.5: the keys of several readers may stand beside the data or elsewhere, each named by a RetrievalMethod.
 #[test]
 fn an_encrypted_key_stands_inside_or_beside_or_is_retrieved() {
     let (key, other) = (rsa(), rsa());
@@ -495,6 +495,13 @@ fn an_encrypted_key_stands_inside_or_beside_or_is_retrieved() {
         ours.replace(&own, inside).replace(end, &format!("{keys}{end}"))
     };
     let both = [named(&foreign, "k1"), named(&own, "k2")];
+    let elsewhere = |id: &str| {
+        let xml = beside(&retrieved(&[id]), &both);
+        let end = "</saml:EncryptedAssertion>";
+        let (from, to) = (xml.find("</xenc:EncryptedData>").unwrap() + 21, xml.find(end).unwrap());
+        let keys = xml[from..to].to_owned();
+        [&xml[..from], end, &keys, &xml[to + end.len()..]].concat()
+    };
     for (what, xml, opens) in [
         ("inside, behind another's", ours.replace(&own, &format!("{foreign}{own}")), true),
         ("beside", beside("", &both), true),
@@ -503,6 +510,8 @@ fn an_encrypted_key_stands_inside_or_beside_or_is_retrieved() {
         ("another's retrieved", beside(&retrieved(&["k1"]), &both), false),
         ("one that is not there", beside(&retrieved(&["k3"]), &both), false),
         ("one of them elsewhere", beside(&retrieved(&["k2"]).replace('#', "urn:"), &both), false),
+        ("from elsewhere", elsewhere("k2"), true),
+        ("another's from elsewhere", elsewhere("k1"), false),
         ("many", beside(&retrieved(&["k2"; 9]), &both), false),
     ] {
         let found =

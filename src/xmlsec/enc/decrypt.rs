@@ -229,7 +229,8 @@ impl<'a> Opener<'a> {
     }
 }
 
-/// The EncryptedKeys inside the EncryptedData, and those beside it. RetrievalMethods name some of the latter.
+/// The EncryptedKeys inside the EncryptedData, and those beside it; where RetrievalMethods name some, instead of the
+/// latter those, wherever in the document they stand (XML-Enc 1.1 §3.5.3).
 fn encrypted_keys(
     wrapper: Node<'_, '_>,
     data: Node<'_, '_>,
@@ -247,9 +248,15 @@ fn encrypted_keys(
     }
     let is_retrieved =
         |node: &Node<'_, '_>| attribute(*node, "Id").is_some_and(|id| retrieved.contains(&id));
-    let beside = children_named(wrapper, xenc("EncryptedKey"))
-        .filter(|node| retrieved.is_empty() || is_retrieved(node));
-    let nodes: Vec<Node<'_, '_>> = inside.chain(beside).take(MAX_ENCRYPTED_KEYS + 1).collect();
+    let outside: Vec<Node<'_, '_>> = match wrapper.ancestors().last() {
+        Some(root) if !retrieved.is_empty() => {
+            let all = root.descendants().filter(|node| xenc("EncryptedKey").is(*node));
+            all.filter(is_retrieved).take(MAX_ENCRYPTED_KEYS + 1).collect()
+        }
+        _ => children_named(wrapper, xenc("EncryptedKey")).take(MAX_ENCRYPTED_KEYS + 1).collect(),
+    };
+    let nodes = inside.chain(outside).take(MAX_ENCRYPTED_KEYS + 1);
+    let nodes: Vec<Node<'_, '_>> = nodes.collect();
     if nodes.len() > MAX_ENCRYPTED_KEYS {
         return Err("there are too many EncryptedKeys");
     }
