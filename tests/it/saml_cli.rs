@@ -264,6 +264,8 @@ fn wrong_input_is_told_with_the_next_step() {
         ("saml sign --role idp --alg rsa-sha1 --in response.xml", 2, "algorithm_not_allowed"),
         ("saml sign --role idp --in claviger.toml", 1, "malformed"),
         ("saml sign --role idp --identifier a/b --in response.xml", 2, "usage"),
+        ("saml sign --role idp --what metadata --in response.xml", 2, "usage"),
+        ("saml sign --what metadata --in response.xml", 2, "usage"),
         ("saml verify --in signed.xml", 2, "usage"),
         ("saml verify --role idp --metadata idp.xml --in signed.xml", 2, "usage"),
         ("saml verify --role idp --allow sha2 --in signed.xml", 2, "usage"),
@@ -393,6 +395,16 @@ fn help_names_what_would_work() {
              rsa-oaep, aes256-gcm, aes128-gcm, aes192-gcm without a switch",
         ),
         (
+            "saml sign --role idp --identifier Shop_EU --in response.xml",
+            "\"Shop_EU\" is no secret label identifier",
+            "letters and digits, with single dots between them, as shop.eu; its label has at most 255 characters",
+        ),
+        (
+            "saml sign --what metadata --in response.xml",
+            "cannot sign: the element is none that is signed here",
+            "signed here: EntityDescriptor, EntitiesDescriptor, AffiliationDescriptor, IDPSSODescriptor, SPSSODescriptor",
+        ),
+        (
             "saml metadata read --in sp.xml --entity https://other",
             "the metadata has no entity \"https://other\"",
             "name one of its entity IDs: \"https://sp\"",
@@ -505,6 +517,57 @@ fn switches_of_the_peer_are_named_one_by_one() {
         );
         assert!(opened.contains(">alice<"), "{opened}");
     }
+}
+
+/// What a peer's metadata does not name is made only where nothing else is, and never without a word.
+#[test]
+fn what_metadata_do_not_name_is_told() {
+    let folder = providers();
+    let root = folder.path();
+    let write = "saml metadata write --role sp --entity-id https://sp";
+    done(root, &format!("{write} --encryption-method aes128-cbc --out cbc.xml"));
+    done(root, &format!("{write} --encryption-method rsa-oaep --out any.xml"));
+    done(
+        root,
+        &format!(
+            "{write} --encryption-method rsa-1_5 --encryption-method aes128-gcm --out old.xml"
+        ),
+    );
+    let unnamed = |arguments: &str| {
+        let arguments = format!("--json saml encrypt --in response.xml --metadata {arguments}");
+        let answer: Value = serde_json::from_str(&done(root, &arguments)).unwrap();
+        answer["unnamed"].as_array().unwrap().clone()
+    };
+    assert_eq!(unnamed("cbc.xml"), ["aes256-gcm"]);
+    assert_eq!(unnamed("old.xml"), ["rsa-oaep-mgf1p"]);
+    for named in ["any.xml", "cbc.xml --allow cbc", "old.xml --allow rsa1_5"] {
+        assert!(unnamed(named).is_empty(), "{named}");
+    }
+    let output = claviger(root, "saml encrypt --in response.xml --metadata cbc.xml");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("the peer's metadata does not name aes256-gcm: "), "{told}");
+}
+
+/// A query as it stands in an address, in a log or alone.
+#[test]
+fn a_query_is_taken_out_of_what_is_around_it() {
+    let folder = providers();
+    let root = folder.path();
+    let query = done(root, "saml redirect sign --role sp --relay-state ?a --in response.xml");
+    let url =
+        done(root, "saml redirect sign --role sp --to HTTPS://idp.example/sso --in response.xml");
+    assert!(url.starts_with("HTTPS://idp.example/sso?SAMLRequest="), "{url}");
+    let query = query.trim();
+    for text in
+        [query.to_owned(), format!("?{query}"), format!("/sso?{query}"), format!("{url}#top")]
+    {
+        std::fs::write(root.join("query.txt"), &text).unwrap();
+        done(root, "saml redirect verify --role sp --in query.txt");
+    }
+    assert_eq!(
+        fails(root, "saml redirect sign --role sp --to https:// --in response.xml"),
+        (2, "usage".into())
+    );
 }
 
 /// The examples of every help; each works as it stands.

@@ -1,5 +1,6 @@
 //! `saml encrypt`: an element encrypted in its place, for a peer or one of our labels.
 
+use claviger::alg::Algorithm;
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::profiles::saml::{self, Encryptable, SamlUse};
 use claviger::xmlsec::enc::{EncryptOptions, Recipient};
@@ -98,7 +99,17 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         made.key_transport.xml_name().unwrap_or_default(),
         made.content.xml_name().unwrap_or_default(),
     );
-    let json = json!({ "xml": xml, "key_transport": transport, "content_algorithm": content });
-    let note = format!("encrypted ({transport}, {content})");
-    Ok(args.files.answer(json, &["xml"], xml.into_bytes())?.with_notes([note]))
+    let unnamed = peer.map(|peer| peer.unnamed(policy, &made)).unwrap_or_default();
+    let unnamed: Vec<&str> = unnamed.into_iter().filter_map(Algorithm::xml_name).collect();
+    let json = json!({ "xml": xml, "key_transport": transport, "content_algorithm": content,
+        "unnamed": unnamed });
+    let mut notes = vec![format!("encrypted ({transport}, {content})")];
+    if !unnamed.is_empty() {
+        notes.push(format!(
+            "the peer's metadata does not name {}: if it cannot decrypt this, `claviger saml metadata read` shows what it \
+             names, and --allow switches that on",
+            unnamed.join(" and ")
+        ));
+    }
+    Ok(args.files.answer(json, &["xml"], xml.into_bytes())?.with_notes(notes))
 }

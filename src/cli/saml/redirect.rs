@@ -2,7 +2,7 @@
 
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::profiles::saml::redirect::{self, MessageKind, RedirectOptions};
-use claviger::profiles::saml::{KnownPeer, SamlUse};
+use claviger::profiles::saml::{self, KnownPeer, SamlUse};
 use claviger::xmlsec::XmlLimits;
 use serde_json::json;
 
@@ -102,7 +102,6 @@ fn sign(context: &Context, args: &SignArgs) -> Result<Outcome> {
 
 /// The query goes behind this URL as it is: nothing in it may end it, or be read as a part of the message.
 fn require_endpoint(url: &str) -> Result<()> {
-    let is_http = url.starts_with("https://") || url.starts_with("http://");
     let is_plain = !url.contains(|one: char| one == '#' || one.is_whitespace() || one.is_control());
     let mut names = url.split_once('?').map_or("", |(_, query)| query).split('&');
     let is_ours = |pair: &str| {
@@ -110,7 +109,7 @@ fn require_endpoint(url: &str) -> Result<()> {
         ["SAMLRequest", "SAMLResponse", "RelayState", "SigAlg", "Signature", "SAMLEncoding"]
             .contains(&name)
     };
-    if is_http && is_plain && !names.any(is_ours) {
+    if saml::is_http_url(url) && is_plain && !names.any(is_ours) {
         return Ok(());
     }
     let text = format!("\"{}\" is no URL of an endpoint", url.escape_debug());
@@ -146,9 +145,9 @@ fn verify(context: &Context, args: &VerifyArgs) -> Result<Outcome> {
     Ok(args.files.answer(json, &["xml"], verified.message.into_bytes())?.with_notes([note]))
 }
 
-/// What stands between `?` and `#` of a URL; a query as it is.
+/// What stands between `?` and `#` of a URL, or of the path and query that a log has of it; a query as it is.
 fn query_of(text: &str) -> &str {
     let text = text.split_once('#').map_or(text, |(before, _)| before);
-    let is_url = text.starts_with("http://") || text.starts_with("https://");
-    if is_url { text.split_once('?').map_or("", |(_, query)| query) } else { text }
+    let has_more = text.starts_with(['?', '/']) || saml::is_http_url(text);
+    if has_more { text.split_once('?').map_or("", |(_, query)| query) } else { text }
 }

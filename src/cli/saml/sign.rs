@@ -91,7 +91,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     };
     let what = match args.what {
         What::Assertion => Signing::Assertion(args.id.as_deref()),
-        What::Message | What::Metadata => Signing::Message,
+        What::Message => Signing::Message,
+        What::Metadata => Signing::Metadata,
     };
     let document = args.files.read()?;
     // EXPOSE: what is to be signed.

@@ -171,7 +171,7 @@ impl SamlEntity {
         )
     }
 
-    /// Signs metadata with the label that is for it.
+    /// Signs metadata, and nothing else, with the label that is for it.
     ///
     /// # Errors
     /// Those of [`sign`]; [`ErrorKind::UnknownLabel`].
@@ -179,6 +179,6 @@ impl SamlEntity {
         let label: LabelName = METADATA_LABEL.parse()?;
         let snapshot = self.keyring.snapshot();
         let keys = snapshot.keys(self.scope.realm.as_ref(), &label)?;
-        sign(keys, document, Signing::Message, options)
+        sign(keys, document, Signing::Metadata, options)
     }
 }

@@ -4,8 +4,9 @@ use std::time::SystemTime;
 
 use super::SamlRole;
 use super::metadata::{PeerMetadata, PeerRole};
+use crate::alg::Algorithm;
 use crate::error::{Error, ErrorKind, Result};
-use crate::xmlsec::enc::EncryptOptions;
+use crate::xmlsec::enc::{EncryptOptions, Encrypted};
 use crate::xmlsec::{PeerKey, PeerKeys, PeerPolicy, XmlLimits};
 
 /// What is known of a peer.
@@ -75,6 +76,14 @@ impl KnownPeer {
                 Ok((found.key.clone(), found.encrypt_options(policy)))
             }
         }
+    }
+
+    /// What of `made` its metadata do not name though they name others for the same; nothing of one that is known by
+    /// its certificates.
+    #[must_use]
+    pub fn unnamed(&self, policy: PeerPolicy, made: &Encrypted) -> Vec<&'static Algorithm> {
+        let recipient = self.role().and_then(|role| role.recipient(policy).ok());
+        recipient.map(|one| one.unnamed(made)).unwrap_or_default()
     }
 
     /// Its role and what that prefers, if metadata say so.

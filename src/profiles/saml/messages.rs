@@ -7,7 +7,8 @@ use crate::xmlsec::dsig::{self, SignOptions, Signed, Target, VerifiedElement};
 use crate::xmlsec::enc::{self, Decrypted, EncryptOptions, Encrypted, Place, Recipient, Wanted};
 use crate::xmlsec::{ElementName, PeerPolicy, Trust, XmlLimits};
 
-/// Every element that SAML signs: requests, responses, assertions, metadata (SAML core §3.2, §2.3.3; metadata §2.3).
+/// Every element that SAML signs: assertions, requests, responses, and behind them metadata (SAML core §3.2, §2.3.3;
+/// metadata §2.3).
 const SIGNABLE: [ElementName; 20] = [
     saml("Assertion"),
     samlp("ArtifactResolve"),
@@ -30,6 +31,8 @@ const SIGNABLE: [ElementName; 20] = [
     md("IDPSSODescriptor"),
     md("SPSSODescriptor"),
 ];
+/// How many of them are no metadata.
+const MESSAGES: usize = 15;
 
 /// What must be signed for a document to be believed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -46,13 +49,15 @@ pub enum Expect<'a> {
 
 /// What [`sign`] signs.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "the two places where SAML signs")]
+#[expect(clippy::exhaustive_enums, reason = "all that SAML signs")]
 pub enum Signing<'a> {
     /// The assertion in a Response, or the document element if it is one; with an ID, that one.
     Assertion(Option<&'a str>),
     /// The document element.
     #[default]
     Message,
+    /// The document element, which is metadata.
+    Metadata,
 }
 
 /// Signs a message, an assertion or metadata with the active alias. The signature stands behind the Issuer,
@@ -68,11 +73,15 @@ pub fn sign(
 ) -> Result<Signed> {
     let target = match what {
         Signing::Assertion(id) => Target::Element { name: saml("Assertion"), id },
-        Signing::Message => Target::Root,
+        Signing::Message | Signing::Metadata => Target::Root,
+    };
+    let signable = match what {
+        Signing::Metadata => SIGNABLE.get(MESSAGES..).unwrap_or_default(),
+        _ => &SIGNABLE,
     };
     let options = SignOptions { after: Some(saml("Issuer")), ..options.clone() };
     let limits = XmlLimits::METADATA;
-    dsig::sign_until(set, document, &SIGNABLE, &target, &options, &limits, lifetime::ends)
+    dsig::sign_until(set, document, signable, &target, &options, &limits, lifetime::ends)
 }
 
 /// Verifies; what is not in the octets of an element that comes back is not authenticated: a signed

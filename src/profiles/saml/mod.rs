@@ -39,7 +39,8 @@ const fn md(local: &'static str) -> ElementName {
 }
 
 /// Whether it is a whole `http` or `https` URL; schemes have no case (RFC 3986 §3.1).
-fn is_http_url(text: &str) -> bool {
+#[must_use]
+pub fn is_http_url(text: &str) -> bool {
     text.split_once("://").is_some_and(|(scheme, rest)| {
         ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
             && !rest.is_empty()

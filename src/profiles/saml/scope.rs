@@ -96,7 +96,7 @@ impl SamlScope {
         if let Some(identifier) = &self.identifier {
             let own =
                 format!("am.applications.federation.entity.providers.saml2.{identifier}.{word}");
-            labels.push(own.parse()?);
+            labels.push(own.parse().map_err(|_| unfit(identifier))?);
         }
         let role = self.role;
         let has_default = match purpose {
@@ -111,6 +111,12 @@ impl SamlScope {
         }
         Ok(labels)
     }
+}
+
+fn unfit(identifier: &str) -> Error {
+    let text = format!("\"{}\" is no secret label identifier", identifier.escape_debug());
+    Error::new(ErrorKind::Usage, text)
+        .with_help("letters and digits, with single dots between them, as shop.eu; its label has at most 255 characters")
 }
 
 #[cfg(test)]

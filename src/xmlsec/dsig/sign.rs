@@ -99,7 +99,10 @@ pub(crate) fn sign_until(
     })?;
     let node = *found.first().ok_or_else(|| unfit((Missing::Absent.why(), ELSEWHERE)))?;
     if !signable.is_empty() && !signable.iter().any(|name| name.is(node)) {
-        return Err(unfit(("the element is none that is signed here", ELSEWHERE)));
+        let names: Vec<&str> = signable.iter().map(|name| name.local).collect();
+        let text = "cannot sign: the element is none that is signed here";
+        return Err(Error::new(ErrorKind::Usage, text)
+            .with_help(format!("signed here: {}", names.join(", "))));
     }
     let id = signable_id(&tree, node).map_err(unfit)?;
     require_prefixes(options.prefix_list).map_err(unfit)?;

@@ -9,7 +9,7 @@ use super::times;
 use crate::alg::{Algorithm, Family, Hash};
 use crate::error::{Error, ErrorKind, Result};
 use crate::profiles::saml::{METADATA, PROTOCOL, SamlRole, md};
-use crate::xmlsec::enc::EncryptOptions;
+use crate::xmlsec::enc::{EncryptOptions, Encrypted};
 use crate::xmlsec::names::{digest_of, ds, mgf_of};
 use crate::xmlsec::{
     ElementName, Node, PeerKey, PeerKeys, PeerPolicy, XmlLimits, XmlText, attribute,
@@ -301,6 +301,24 @@ impl PeerRecipient {
             recipient: None,
             policy,
         }
+    }
+
+    /// What of `made` its methods do not name though they name others for the same: it may be unable to decrypt that.
+    #[must_use]
+    pub fn unnamed(&self, made: &Encrypted) -> Vec<&'static Algorithm> {
+        let is_unnamed = |row: &&'static Algorithm| {
+            let same = |method: &&EncryptionMethod| {
+                Algorithm::by_xml_uri(&method.algorithm).is_some_and(|other| {
+                    other.content_key_bytes().is_some() == row.content_key_bytes().is_some()
+                })
+            };
+            let mut named = self.methods.iter().filter(same).peekable();
+            let is_it = |method: &EncryptionMethod| {
+                method.is_known && Algorithm::by_xml_uri(&method.algorithm) == Some(*row)
+            };
+            named.peek().is_some() && !named.any(is_it)
+        };
+        [made.key_transport, made.content].into_iter().filter(is_unnamed).collect()
     }
 
     /// Whether a key transport that it names is made here, or it names none.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Peer, Role, callers, entity, note_alias};
 use crate::access::Right;
-use crate::alg::Hash;
+use crate::alg::{Algorithm, Hash};
 use crate::error::Result;
 use crate::profiles::saml::{self, Encryptable, SamlUse};
 use crate::service::call::Call;
@@ -111,6 +111,10 @@ struct EncryptedDocument {
     key_transport: &'static str,
     /// The name of the content encryption.
     content: &'static str,
+    /// Those of the two that the peer's metadata does not name though it names others: it may be unable to decrypt
+    /// this.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unnamed: Vec<&'static str>,
 }
 
 fn encrypt(call: &Call<'_>, body: EncryptRequest) -> Result<EncryptedDocument> {
@@ -130,8 +134,10 @@ fn encrypt(call: &Call<'_>, body: EncryptRequest) -> Result<EncryptedDocument> {
     let made = saml::encrypt(recipient, body.xml.as_bytes(), body.kind.into(), &options);
     // Nothing of ours has a part in it.
     let (xml, made) = made.map_err(callers)?;
+    let unnamed = peer.unnamed(policy, &made).into_iter().filter_map(Algorithm::xml_name);
     Ok(EncryptedDocument {
         xml,
+        unnamed: unnamed.collect(),
         key_transport: made.key_transport.xml_name().unwrap_or_default(),
         content: made.content.xml_name().unwrap_or_default(),
     })
