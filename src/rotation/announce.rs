@@ -86,8 +86,7 @@ pub(super) fn ready(
     since: SystemTime,
     now: SystemTime,
 ) -> Ready {
-    let propagation = config.labels.get(set.label()).and_then(|label| label.value.propagation);
-    if let Some(propagation) = propagation.or(config.policy.propagation) {
+    if let Some(propagation) = propagation(config, set) {
         return Ready::At(since + propagation);
     }
     let Some(reload) = config.keyring.reload.noticed_within() else {
@@ -124,9 +123,17 @@ pub(super) fn forgotten(
     now: SystemTime,
 ) -> SystemTime {
     let cached = caches_end(config, history, end, now);
-    let propagation = config.labels.get(set.label()).and_then(|label| label.value.propagation);
-    let propagation = propagation.or(config.policy.propagation).filter(|_| is_in_metadata(set));
-    propagation.map_or(cached, |propagation| cached.max(end + propagation))
+    if is_in_metadata(set) { cached.max(end + told_by_hand(config, set)) } else { cached }
+}
+
+/// How long it takes until peers know of a change that no cache tells them of, as far as `propagation` says.
+pub(super) fn told_by_hand(config: &Config, set: &KeySet) -> Duration {
+    propagation(config, set).unwrap_or_default()
+}
+
+fn propagation(config: &Config, set: &KeySet) -> Option<Duration> {
+    let own = config.labels.get(set.label()).and_then(|label| label.value.propagation);
+    own.or(config.policy.propagation)
 }
 
 /// Whether SAML metadata shows keys of the label: every one that signs or stands before TLS, and of those that peers

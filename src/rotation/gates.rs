@@ -482,23 +482,29 @@ fn no_lifetime(situation: &Situation<'_>, gone: &MappedKey, last: SystemTime) ->
     )
 }
 
-/// When peers could last have encrypted to a key that the key set of the label showed, or SAML metadata, which show
-/// the active one.
+/// When peers could last have encrypted to a key: one that the key set of the label showed, or SAML metadata, which show
+/// the active one, or one that they have by hand, while it acted.
 fn last_shown(situation: &Situation<'_>, key: &MappedKey) -> LastUse {
-    let Situation { history, config, now, .. } = situation;
-    if !situation.set.uses().contains(&LabelUse::Decrypt) {
+    let Situation { set, history, config, now, .. } = situation;
+    if !set.uses().contains(&LabelUse::Decrypt) {
         return LastUse::Never;
     }
     if key.published {
         return LastUse::StillPublished;
     }
     let spans = situation.spans(key);
-    let in_metadata = announce::is_in_metadata(situation.set);
-    let shown = spans.iter().filter(|span| span.key.published || (in_metadata && span.active));
-    let end = shown.map(|span| span.until.unwrap_or(*now)).max();
-    end.map_or(LastUse::Never, |end| {
-        LastUse::At(announce::forgotten(config, situation.set, history, end, *now))
-    })
+    let last = |fits: &dyn Fn(&Span) -> bool| {
+        let ends = spans.iter().filter(|span| fits(span)).map(|span| span.until.unwrap_or(*now));
+        ends.max()
+    };
+    let in_metadata = announce::is_in_metadata(set);
+    let shown = last(&|span| span.key.published || (in_metadata && span.active));
+    let shown = shown.map(|end| announce::forgotten(config, set, history, end, *now));
+    // What the label opens and does not make comes from peers, whatever they have its keys from.
+    let opens_only = !set.uses().contains(&LabelUse::Encrypt);
+    let by_hand = last(&|span| opens_only && span.active);
+    let by_hand = by_hand.map(|end| end + announce::told_by_hand(config, set));
+    shown.max(by_hand).map_or(LastUse::Never, LastUse::At)
 }
 
 /// When a key last made something that it alone opens.
@@ -596,6 +602,9 @@ pub(super) fn left_alive(situation: &Situation<'_>, key: &MappedKey) -> LeftAliv
         LastUse::Never => return LeftAlive::Unknown,
         LastUse::StillPublished | LastUse::Unknown => situation.now,
     };
-    let until = lifetime.map(|lifetime| last + lifetime + situation.config.policy.clock_skew);
-    until.map_or(LeftAlive::Unknown, LeftAlive::Until)
+    match lifetime.map(|lifetime| last + lifetime + situation.config.policy.clock_skew) {
+        None => LeftAlive::Unknown,
+        Some(until) if until <= situation.now => LeftAlive::Nothing,
+        Some(until) => LeftAlive::Until(until),
+    }
 }

@@ -241,6 +241,49 @@ fn what_stood_there_when_the_journal_began_is_not_provable_without_a_lifetime() 
     assert_eq!(receipts(&shop)[0]["horizon"], "2027-01-15T09:00:00Z");
 }
 
+/// What peers encrypt to, who have the key from nowhere that this configuration knows of.
+#[test]
+fn a_key_that_peers_have_by_hand_was_encrypted_to_as_long_as_it_acted() {
+    let shop = Workshop::new();
+    let (public, shared) = ("app.open", "app.shared");
+    let configure = |more: &str| {
+        let label = |name: &str, alg: &str| {
+            format!(
+                "[labels.\"{name}\"]\nuse = \"decrypt\"\nalgorithms = [\"{alg}\", \"A256GCM\"]\n{more}"
+            )
+        };
+        shop.configure("", &(label(public, "ECDH-ES+A256KW") + &label(shared, "A256KW")));
+        let mappings = format!("\"{public}\" = [\"c\", \"d\"]\n\"{shared}\" = [\"s\", \"t\"]\n");
+        shop.edit(&format!("\"{SEAL}\" = [\"s\"]\n"), &mappings);
+        shop.edit(&format!("[labels.\"{SEAL}\"]\nuse"), "[labels.\"app.other\"]\nuse");
+    };
+    for (more, waits) in [
+        ("", None),
+        ("max_token_lifetime = \"1h\"\n", Some(3_600 + 60)),
+        ("max_token_lifetime = \"1h\"\npropagation = \"2h\"\n", Some(3 * 3_600 + 60)),
+    ] {
+        configure(more);
+        drop(shop.rotation());
+        shop.wait(1_000_000);
+        for (label, old, new) in [(public, "c", "d"), (shared, "s", "t")] {
+            shop.apply(promote(new), label).unwrap();
+            let refused = shop.apply(retire(old), label).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::StillInUse, "{label}: {more}");
+        }
+        let Some(waits) = waits else { continue };
+        shop.wait(waits - 1);
+        for (label, old) in [(public, "c"), (shared, "s")] {
+            assert!(shop.apply(retire(old), label).is_err(), "{label}: {more}");
+        }
+        shop.wait(1);
+        for (label, old) in [(public, "c"), (shared, "s")] {
+            let told = shop.apply(retire(old), label).unwrap().to_string();
+            assert!(told.contains("nothing that") && !told.contains("breaks"), "{told}");
+            assert!(receipts(&shop).is_empty());
+        }
+    }
+}
+
 #[test]
 fn what_carries_no_end_and_has_no_lifetime_is_not_provable() {
     let shop = shop();
