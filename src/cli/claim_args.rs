@@ -2,10 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
+use claviger::config::TokenLimits;
 use claviger::error::Result;
 use claviger::jose::claims::{self, ClaimRules};
 use claviger::jose::jws::Verified;
-use claviger::ops::KeySet;
 use serde_json::Value;
 
 #[derive(Debug, clap::Args)]
@@ -31,7 +31,7 @@ impl ClaimArgs {
     /// The claims, if they are asked for, as they must be at a time.
     pub(crate) fn check(
         &self,
-        set: &KeySet,
+        limits: &TokenLimits,
         verified: &Verified,
         time: SystemTime,
     ) -> Result<Option<Value>> {
@@ -44,7 +44,7 @@ impl ClaimArgs {
             audience: self.audience.as_deref(),
             skew: Duration::from_secs(self.skew.into()),
             required: &required,
-            max_json_depth: set.policy().limits.max_json_depth,
+            max_json_depth: limits.max_json_depth,
             ..ClaimRules::default()
         };
         Ok(Some(Value::Object(claims::check(&verified.payload, &rules, time)?)))

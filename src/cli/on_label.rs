@@ -5,25 +5,18 @@ use std::sync::Arc;
 use claviger::alg::Hash;
 use claviger::error::Result;
 use claviger::jose::Serialization;
-use claviger::keyring::Keyring;
 use claviger::ops::{GivenDigest, KeySet};
 
 use super::Context;
 
 /// The keys of a label as the realm of the command sees them.
 pub(crate) fn keys(context: &Context, label: &str) -> Result<Arc<KeySet>> {
-    Ok(keyring_and_keys(context, label)?.1)
-}
-
-/// The same with the keyring that they are from.
-pub(crate) fn keyring_and_keys(context: &Context, label: &str) -> Result<(Keyring, Arc<KeySet>)> {
     let keyring = context.open()?;
     let label = match &context.realm {
         Some(realm) => keyring.realm(realm)?.label(label)?,
         None => keyring.label(label)?,
     };
-    let keys = label.keys()?;
-    Ok((keyring, keys))
+    label.keys()
 }
 
 /// A hash whose digests are signed.

@@ -73,7 +73,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         jws::verify(&set, &token, &options)
     }
     .map_err(|error| with_reason(context, error))?;
-    let claims = args.claims.check(&set, &verified, context.clock.now())?;
+    let claims = args.claims.check(&set.policy().limits, &verified, context.clock.now())?;
     let key = &verified.key;
     let json = json!({
         "verified": true,

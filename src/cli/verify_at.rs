@@ -1,5 +1,6 @@
 //! `verify --at`: whether a token was valid at a time in the past, by the journal.
 
+use claviger::catalogue;
 use claviger::clock::{parse_rfc3339, rfc3339};
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::jose::jws::VerifyOptions;
@@ -7,7 +8,6 @@ use claviger::rotation::{self, Past, PastAnswer};
 use serde_json::json;
 
 use super::claim_args::ClaimArgs;
-use super::on_label::keyring_and_keys;
 use super::{Context, Outcome};
 
 pub(crate) fn run(
@@ -25,10 +25,12 @@ pub(crate) fn run(
         return Err(Error::new(ErrorKind::Usage, "--at is for compact tokens"));
     }
     let realm = context.realm.as_deref().map(str::parse).transpose()?;
-    let (keyring, set) = keyring_and_keys(context, label)?;
-    let answer = rotation::verify_at(&keyring, &set, realm.as_ref(), token, options, time)?;
+    let label = catalogue::canonical(&label.parse()?);
+    let keyring = context.open()?;
+    let answer = rotation::verify_at(&keyring, &label, realm.as_ref(), token, options, time)?;
+    let limits = &keyring.config().policy.limits;
     let claims = match &answer.verified {
-        Some(verified) if answer.outcome != Past::Never => claims.check(&set, verified, time)?,
+        Some(verified) if answer.outcome != Past::Never => claims.check(limits, verified, time)?,
         _ => None,
     };
     let shown = |time: Option<std::time::SystemTime>| time.map(rfc3339);

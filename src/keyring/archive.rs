@@ -4,7 +4,8 @@
 use crate::config::Config;
 use crate::error::Result;
 use crate::journal::archive::{self, Durability, Seen};
-use crate::keyring::keyset::LabelKey;
+use crate::keyring::keyset::{KeySet, LabelKey};
+use crate::keyring::profile::LabelProfile;
 use crate::keyring::{Keyring, Snapshot};
 use crate::label::LabelName;
 
@@ -22,6 +23,24 @@ impl Keyring {
     /// [`crate::error::ErrorKind::Io`].
     pub(crate) fn archive(&self) -> Result<()> {
         keep_all(&self.config(), &self.snapshot(), Durability::Now)
+    }
+
+    /// These keys as a label has them that nothing maps any more; `None`: nobody says what it is for.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::KeyUnfit`] without keys, or if two have one kid.
+    pub(crate) fn unmapped(
+        &self,
+        label: &LabelName,
+        keys: Vec<LabelKey>,
+    ) -> Result<Option<KeySet>> {
+        let config = self.config();
+        let profile = LabelProfile::of(&config, label, None);
+        if !profile.acts() {
+            return Ok(None);
+        }
+        let (uses, rows, policy) = (profile.uses.clone(), profile.rows(), profile.policy(&config));
+        KeySet::new(label.clone(), uses, keys, rows, policy).map(Some)
     }
 }
 

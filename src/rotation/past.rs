@@ -1,9 +1,12 @@
 //! Whether a token was good at a time in the past: the journal knows who stood behind the label then.
 
+use std::path::Path;
 use std::time::SystemTime;
 
 use serde::Serialize;
 
+use crate::catalogue;
+use crate::config::ValidSet;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::JwkHints;
 use crate::jose::jws::{self, Verified, VerifyOptions};
@@ -13,7 +16,7 @@ use crate::journal::{
 };
 use crate::keyring::Keyring;
 use crate::keyring::keyset::{KeySet, LabelKey};
-use crate::label::Realm;
+use crate::label::{LabelName, Realm};
 use crate::usage::KeyUsage;
 
 /// What became of a token.
@@ -52,14 +55,15 @@ pub struct PastAnswer {
     pub unsure_between: Option<(SystemTime, SystemTime)>,
 }
 
-/// Checks a compact token against the keys that stood behind a label of `keyring` at `time`.
+/// Checks a compact token against the keys that stood behind a label of `keyring` at `time`, whether anything does now.
 ///
 /// # Errors
 /// [`ErrorKind::Usage`] without a journal, or of a time that is still to come, [`ErrorKind::Damaged`] if its chain breaks or it begins later,
+/// [`ErrorKind::UnknownLabel`] if nothing ever stood behind the label,
 /// [`ErrorKind::UnknownAlias`] if the key of the token is known and not at hand any more.
 pub fn verify_at(
     keyring: &Keyring,
-    set: &KeySet,
+    label: &LabelName,
     realm: Option<&Realm>,
     token: &str,
     options: &VerifyOptions<'_>,
@@ -76,18 +80,30 @@ pub fn verify_at(
         return Err(Error::new(ErrorKind::Damaged, text)
             .with_help("nothing can be said from it; compare it with a backup"));
     }
-    not_to_come(&history, time, keyring.clock().now())?;
-    let archived = archive::read(state_dir, set.label())?;
-    let all = everyone(set, archived)?;
-    let verified = match jws::verify(&all, token, options) {
-        Ok(verified) => verified,
-        Err(error) => {
+    let now = keyring.clock().now();
+    not_to_come(&history, time, now)?;
+    let asked = Asked { keyring, label, realm, history: &history, time, now };
+    let all = asked.everyone(state_dir)?;
+    match jws::verify(&all, token, options) {
+        Ok(verified) => asked.answer(verified),
+        Err(_) => {
             not_at_hand(&history, &all, token)?;
-            drop(error);
-            return Ok(nobody(None));
+            Ok(nobody(None))
         }
-    };
-    answer(&history, set, realm, verified, (time, keyring.clock().now()))
+    }
+}
+
+/// A label in a realm, or globally.
+type Scope = (LabelName, Option<Realm>);
+
+/// What is asked, and what answers.
+struct Asked<'a> {
+    keyring: &'a Keyring,
+    label: &'a LabelName,
+    realm: Option<&'a Realm>,
+    history: &'a History,
+    time: SystemTime,
+    now: SystemTime,
 }
 
 /// Nobody knows who will stand behind a label. A record after now is of a process whose clock is ahead: until then the
@@ -116,104 +132,172 @@ fn nobody(verified: Option<Verified>) -> PastAnswer {
     }
 }
 
-fn answer(
-    history: &History,
-    set: &KeySet,
-    realm: Option<&Realm>,
-    verified: Verified,
-    (time, now): (SystemTime, SystemTime),
-) -> Result<PastAnswer> {
-    let key = mapped_key(&verified.key);
-    let mut spans = history.spans(set.label(), realm, &key, now);
-    if realm.is_some() {
-        // A realm tries the global keys too.
-        spans.extend(history.spans(set.label(), None, &key, now));
+impl Asked<'_> {
+    fn answer(&self, verified: Verified) -> Result<PastAnswer> {
+        let Self { history, time, now, .. } = *self;
+        let key = mapped_key(&verified.key);
+        let scopes = self.scopes_then();
+        let spans = scopes.iter().map(|(label, realm)| (label, realm.as_ref()));
+        let spans: Vec<Span> =
+            spans.flat_map(|(label, realm)| history.spans(label, realm, &key, now)).collect();
+        let unsure_between = self.changed_by_hand(&key);
+        let Some(span) = spans.iter().find(|span| holds(span, time)) else {
+            if let Some(first) = spans.iter().find(|span| span.first_seen && time < span.from) {
+                let text =
+                    format!("the journal begins later, on {}", crate::clock::rfc3339(first.from));
+                return Err(Error::new(ErrorKind::Damaged, text)
+                    .with_help("what was mapped before is not recorded"));
+            }
+            return Ok(PastAnswer { unsure_between, ..nobody(Some(verified)) });
+        };
+        let thumbprint = key.thumbprint.as_deref();
+        let revocation = thumbprint.and_then(|key| history.revoked(key));
+        let revoked_at = history
+            .revocations()
+            .find(|record| thumbprint.is_some() && record.thumbprint() == thumbprint)
+            .map(|record| record.time);
+        let is_there = self.is_there(&verified.key);
+        let compromised_at = revocation.and_then(|record| record.compromised_at);
+        let outcome = match (revocation, compromised_at) {
+            // Nobody said since when: at no time it is known to have been in good hands.
+            (Some(_), None) => Past::Suspect,
+            (Some(_), Some(since)) if time >= since => Past::Suspect,
+            (None, _) if is_there => Past::ValidThenAndNow,
+            _ => Past::ValidThen,
+        };
+        Ok(PastAnswer {
+            outcome,
+            from: Some(span.from),
+            until: spans.iter().filter_map(|span| span.until).max().filter(|_| !is_there),
+            compromised_at,
+            revoked_at,
+            unsure_between,
+            verified: Some(verified),
+        })
     }
-    let unsure_between = changed_by_hand(history, set, realm, &key, time);
-    let Some(span) = spans.iter().find(|span| holds(span, time)) else {
-        if let Some(first) = spans.iter().find(|span| span.first_seen && time < span.from) {
-            let text =
-                format!("the journal begins later, on {}", crate::clock::rfc3339(first.from));
-            return Err(Error::new(ErrorKind::Damaged, text)
-                .with_help("what was mapped before is not recorded"));
+
+    /// Whether the label is read with a key now.
+    fn is_there(&self, key: &LabelKey) -> bool {
+        let snapshot = self.keyring.snapshot();
+        let keys = snapshot.keys(self.realm, self.label).map(|set| set.keys());
+        keys.is_ok_and(|keys| keys.iter().any(|one| one.key.thumbprint() == key.key.thumbprint()))
+    }
+
+    /// Where keys stood that the label was read with at the time; if nothing did, wherever any may have stood. Whether a realm
+    /// reads the global list as well is taken as it is now: no journal says what it was.
+    fn scopes_then(&self) -> Vec<Scope> {
+        let then = self.history.mappings_at(self.time);
+        let is_mapped = |(label, realm): &Scope| {
+            then.keys().any(|name| name.label == *label && name.realm == *realm)
+        };
+        let read = |label: &LabelName| {
+            let mut found = self.scopes_of(label);
+            found.retain(is_mapped);
+            if self.is_realm_only(label) {
+                found.truncate(1);
+            }
+            found
+        };
+        let own = read(self.label);
+        if !own.is_empty() {
+            return own;
         }
-        return Ok(PastAnswer { unsure_between, ..nobody(Some(verified)) });
-    };
-    let thumbprint = key.thumbprint.as_deref();
-    let revocation = thumbprint.and_then(|key| history.revoked(key));
-    let revoked_at = history
-        .revocations()
-        .find(|record| thumbprint.is_some() && record.thumbprint() == thumbprint)
-        .map(|record| record.time);
-    let is_there = spans.iter().any(|span| span.until.is_none());
-    let compromised_at = revocation.and_then(|record| record.compromised_at);
-    let outcome = match (revocation, compromised_at) {
-        // Nobody said since when: at no time it is known to have been in good hands.
-        (Some(_), None) => Past::Suspect,
-        (Some(_), Some(since)) if time >= since => Past::Suspect,
-        (None, _) if is_there => Past::ValidThenAndNow,
-        _ => Past::ValidThen,
-    };
-    Ok(PastAnswer {
-        outcome,
-        from: Some(span.from),
-        until: spans.iter().filter_map(|span| span.until).max().filter(|_| !is_there),
-        compromised_at,
-        revoked_at,
-        unsure_between,
-        verified: Some(verified),
-    })
+        let fallen: Vec<Scope> =
+            catalogue::fallbacks_of(self.label).iter().flat_map(read).collect();
+        if fallen.is_empty() { self.scopes() } else { fallen }
+    }
+
+    /// Where keys may ever have stood that the label was read with.
+    fn scopes(&self) -> Vec<Scope> {
+        self.labels().iter().flat_map(|label| self.scopes_of(label)).collect()
+    }
+
+    /// The label, and those that stand in for it where it is not mapped.
+    fn labels(&self) -> Vec<LabelName> {
+        let fallbacks = catalogue::fallbacks_of(self.label);
+        std::iter::once(self.label.clone()).chain(fallbacks).collect()
+    }
+
+    /// A label in the realm, and globally.
+    fn scopes_of(&self, label: &LabelName) -> Vec<Scope> {
+        let realm = self.realm.map(|realm| (label.clone(), Some(realm.clone())));
+        realm.into_iter().chain([(label.clone(), None)]).collect()
+    }
+
+    fn is_realm_only(&self, label: &LabelName) -> bool {
+        let config = self.keyring.config();
+        let valid = config.labels.get(label).map(|one| one.value.valid);
+        valid == Some(ValidSet::RealmOnly)
+    }
+
+    /// The time in which an edit by hand moved a key in or out, if what is asked for lies in it: from the record before, when
+    /// the mapping was still as it was known, to the one that found it.
+    fn changed_by_hand(&self, key: &MappedKey) -> Option<(SystemTime, SystemTime)> {
+        let scopes = self.scopes();
+        let here = |name: &MappingName| {
+            scopes.iter().any(|(label, realm)| name.label == *label && name.realm == *realm)
+        };
+        let has = |keys: &[MappedKey]| keys.iter().any(|one| one.is(key));
+        self.history.records.windows(2).find_map(|pair| {
+            let [before, found] = pair else { return None };
+            let by_hand = (found.event, found.action) == (Event::Noticed, Action::EditedByHand);
+            let within = by_hand && before.time <= self.time && self.time < found.time;
+            let moved = |change: &MappingChange| {
+                here(&change.mapping) && has(&change.before) != has(&change.after)
+            };
+            (within && found.changes.iter().any(moved)).then_some((before.time, found.time))
+        })
+    }
+
+    /// The keys of today and those of the archive in one set.
+    fn everyone(&self, state_dir: &Path) -> Result<KeySet> {
+        let snapshot = self.keyring.snapshot();
+        let today = snapshot.keys(self.realm, self.label);
+        // Asking for the past is no use of a key.
+        let uncounted =
+            |key: &LabelKey| LabelKey { usage: KeyUsage::default(), ..LabelKey::clone(key) };
+        let mut keys: Vec<LabelKey> =
+            today.iter().flat_map(|set| set.keys()).map(|key| uncounted(key)).collect();
+        for label in self.labels() {
+            for archived in archive::read(state_dir, &label)? {
+                add(&mut keys, as_label_key(archived)?);
+            }
+        }
+        let set = match today {
+            Ok(set) => set.clone(),
+            Err(unknown) => {
+                if self.history.of_label(self.label).all(|record| record.changes.is_empty()) {
+                    return Err(unknown);
+                }
+                if keys.is_empty() {
+                    let text = format!("no key of label \"{}\" is at hand any more", self.label);
+                    return Err(Error::new(ErrorKind::UnknownAlias, text).with_help(NOT_KEPT));
+                }
+                let set = self.keyring.unmapped(self.label, keys.clone())?;
+                std::sync::Arc::new(set.ok_or(unknown)?)
+            }
+        };
+        let mut policy = set.policy().clone();
+        policy.limits.max_tries = keys.len();
+        let (uses, rows) = (set.uses().to_vec(), set.algorithms().to_vec());
+        KeySet::new(set.label().clone(), uses, keys, rows, policy)
+    }
 }
 
-/// The time in which an edit by hand moved a key in or out, if `time` lies in it: from the record before, when
-/// the mapping was still as it was known, to the one that found it.
-fn changed_by_hand(
-    history: &History,
-    set: &KeySet,
-    realm: Option<&Realm>,
-    key: &MappedKey,
-    time: SystemTime,
-) -> Option<(SystemTime, SystemTime)> {
-    let here = |name: &MappingName| {
-        name.label == *set.label() && (name.realm.is_none() || name.realm.as_ref() == realm)
-    };
-    let has = |keys: &[MappedKey]| keys.iter().any(|one| one.is(key));
-    history.records.windows(2).find_map(|pair| {
-        let [before, found] = pair else { return None };
-        let by_hand = (found.event, found.action) == (Event::Noticed, Action::EditedByHand);
-        let within = by_hand && before.time <= time && time < found.time;
-        let moved = |change: &MappingChange| {
-            here(&change.mapping) && has(&change.before) != has(&change.after)
-        };
-        (within && found.changes.iter().any(moved)).then_some((before.time, found.time))
-    })
+/// Adds a key that was kept, unless it is there.
+fn add(keys: &mut Vec<LabelKey>, mut key: LabelKey) {
+    if keys.iter().any(|one| one.key.thumbprint() == key.key.thumbprint()) {
+        return;
+    }
+    // Two keys may have had one kid, one after the other.
+    if keys.iter().any(|one| one.kid == key.kid) {
+        key.kid = format!("{} (archived {})", key.kid, key.key.thumbprint());
+    }
+    keys.push(key);
 }
 
 fn holds(span: &Span, time: SystemTime) -> bool {
     span.from <= time && span.until.is_none_or(|until| time < until)
-}
-
-/// The keys of today and those of the archive in one set.
-fn everyone(set: &KeySet, archived: Vec<Archived>) -> Result<KeySet> {
-    // Asking for the past is no use of a key.
-    let usage = KeyUsage::default;
-    let keys = set.keys().iter();
-    let mut keys: Vec<LabelKey> =
-        keys.map(|key| LabelKey { usage: usage(), ..LabelKey::clone(key) }).collect();
-    for mut key in archived.into_iter().map(as_label_key).collect::<Result<Vec<_>>>()? {
-        let same = |one: &LabelKey| one.key.thumbprint() == key.key.thumbprint();
-        if keys.iter().any(same) {
-            continue;
-        }
-        // Two keys may have had one kid, one after the other.
-        if keys.iter().any(|one| one.kid == key.kid) {
-            key.kid = format!("{} (archived {})", key.kid, key.key.thumbprint());
-        }
-        keys.push(key);
-    }
-    let mut policy = set.policy().clone();
-    policy.limits.max_tries = keys.len();
-    KeySet::new(set.label().clone(), set.uses().to_vec(), keys, set.algorithms().to_vec(), policy)
 }
 
 fn as_label_key(archived: Archived) -> Result<LabelKey> {
@@ -240,9 +324,7 @@ fn not_at_hand(history: &History, all: &KeySet, token: &str) -> Result<()> {
         return Ok(());
     }
     let text = format!("the key of alias \"{}\" is not at hand any more", known.alias);
-    Err(Error::new(ErrorKind::UnknownAlias, text).with_help(
-        "of a symmetric key nothing may be kept: put its keystore back, and stage it, to ask again",
-    ))
+    Err(Error::new(ErrorKind::UnknownAlias, text).with_help(NOT_KEPT))
 }
 
 fn mapped_key(key: &LabelKey) -> MappedKey {
@@ -254,3 +336,6 @@ fn mapped_key(key: &LabelKey) -> MappedKey {
         published: false,
     }
 }
+
+const NOT_KEPT: &str =
+    "of a symmetric key nothing may be kept: put its keystore back, and stage it, to ask again";

@@ -8,10 +8,10 @@ use claviger::error::ErrorKind;
 use claviger::jose::jws::VerifyOptions;
 use claviger::journal::{Action, Event};
 use claviger::ops::LabelKey;
-use claviger::rotation::{Lives, Past, Phase, Step, verify_at};
+use claviger::rotation::{Lives, Past, Phase, Request, Step, verify_at};
 use serde_json::Value;
 
-use crate::workshop::{ES256, FORCE, NOW, SEAL, TAIL, Workshop, promote, retire, stage};
+use crate::workshop::{ES256, FORCE, NOW, SEAL, TAIL, Workshop, promote, retire, revoke, stage};
 
 fn keyring(shop: &Workshop) -> Keyring {
     Keyring::from_config(Config::load(&shop.config()).unwrap(), shop.clock()).unwrap()
@@ -525,8 +525,7 @@ fn the_journal_answers_for_the_past() {
     let at = |seconds: u64| start + Duration::from_secs(seconds);
     let ask = |token: &str, time: SystemTime| {
         let keyring = keyring(&shop);
-        let set = keyring.label(ES256).unwrap().keys().unwrap();
-        verify_at(&keyring, &set, None, token, &VerifyOptions::default(), time)
+        verify_at(&keyring, &ES256.parse().unwrap(), None, token, &VerifyOptions::default(), time)
             .map(|answer| answer.outcome)
     };
     assert_eq!(ask(&by_a, at(10)).unwrap(), Past::ValidThen);
@@ -571,6 +570,98 @@ fn the_journal_answers_for_the_past() {
     assert!(refused.message().contains(&format!("it is {now}")), "{refused}");
 }
 
+/// The answer for now is that of a verification now, and for then that of one then.
+#[test]
+fn the_past_is_answered_for_as_the_label_was_read() {
+    let shop = shop();
+    let twin = "[stores.twin]\nkind = \"keystore\"\npath = \"keys.jwks\"\nintegrity = \"none\"\nrealm = \"r\"\n";
+    shop.edit(TAIL, &format!("{twin}{TAIL}"));
+    let valid = |only: bool| {
+        let (from, to) =
+            if only { ("", "valid = \"realm-only\"\n") } else { ("valid = \"realm-only\"\n", "") };
+        let table = format!("[labels.\"{ES256}\"]\n");
+        shop.edit(&format!("{table}{from}"), &format!("{table}{to}"));
+    };
+    let realm = "r".parse().unwrap();
+    let ask = |token: &str, time: SystemTime| {
+        let keyring = keyring(&shop);
+        let options = VerifyOptions::default();
+        verify_at(&keyring, &ES256.parse().unwrap(), Some(&realm), token, &options, time).unwrap()
+    };
+    let by_a = sign(&shop, 60);
+    let before = shop.now();
+    assert_eq!(ask(&by_a, before).outcome, Past::ValidThenAndNow);
+    shop.wait(1_000);
+    valid(true);
+    let begin = Request {
+        store: Some("twin".parse().unwrap()),
+        overrides: FORCE,
+        ..Request::new(stage("c"), ES256).unwrap()
+    };
+    shop.rotation().apply(&begin).unwrap();
+    // The realm is read with its own list alone, and was read with the global one.
+    assert_eq!(ask(&by_a, shop.now()).outcome, Past::Never);
+    assert_eq!(ask(&by_a, before).outcome, Past::ValidThen);
+    valid(false);
+    assert_eq!(ask(&by_a, shop.now()).outcome, Past::ValidThenAndNow);
+
+    // A label is read with what stands in for it.
+    let generic = "am.global.services.session.clientbased.signing";
+    let own = format!("{generic}.ES256");
+    let in_keys = |step: Step, label: &str| {
+        let store = Some("keys".parse().unwrap());
+        let request = Request { store, overrides: FORCE, ..Request::new(step, label).unwrap() };
+        shop.rotation().apply(&request).unwrap()
+    };
+    in_keys(stage("c"), generic);
+    let by_c = keyring(&shop).label(&own).unwrap().sign(b"{}").unwrap();
+    let then = shop.now();
+    shop.wait(1_000);
+    in_keys(stage("d"), &own);
+    let ask = |time: SystemTime| {
+        let options = VerifyOptions::default();
+        verify_at(&keyring(&shop), &own.parse().unwrap(), None, &by_c, &options, time)
+            .unwrap()
+            .outcome
+    };
+    assert_eq!((ask(then), ask(shop.now())), (Past::ValidThen, Past::Never));
+}
+
+#[test]
+fn what_became_of_a_token_is_answered_though_nothing_stands_behind_its_label() {
+    let shop = shop();
+    let by_a = sign(&shop, 60);
+    let then = shop.now();
+    shop.wait(1_000);
+    shop.apply_over(revoke("b"), ES256, FORCE).unwrap();
+    let leaked = Step::Revoke {
+        alias: "a".parse().unwrap(),
+        compromised_at: Some(shop.now()),
+        replace: None,
+    };
+    shop.apply_over(leaked, ES256, FORCE).unwrap();
+    assert!(keyring(&shop).label(ES256).is_err());
+    let ask = |label: &str, time: SystemTime| {
+        let options = VerifyOptions::default();
+        verify_at(&keyring(&shop), &label.parse().unwrap(), None, &by_a, &options, time)
+    };
+    assert_eq!(ask(ES256, then).unwrap().outcome, Past::ValidThen);
+    assert_eq!(ask(ES256, shop.now()).unwrap().outcome, Past::Never);
+    for unknown in ["am.services.oauth2.stateless.signing.ES256", "app.nothing"] {
+        assert_eq!(ask(unknown, then).unwrap_err().kind(), ErrorKind::UnknownLabel);
+    }
+    let file = shop.path().join("token");
+    std::fs::write(&file, &by_a).unwrap();
+    let at = claviger::clock::rfc3339(then);
+    let arguments = ["verify", "--label", ES256, "--in", file.to_str().unwrap(), "--at", &at];
+    let output = shop.run(&arguments);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "valid then: the key of alias \"a\" is gone since\n"
+    );
+}
+
 #[test]
 fn what_was_edited_by_hand_is_answered_for_as_far_as_it_is_known() {
     let shop = shop();
@@ -590,8 +681,8 @@ fn what_was_edited_by_hand_is_answered_for_as_far_as_it_is_known() {
     shop.wait(10);
     let ask = |time: SystemTime| {
         let keyring = keyring(&shop);
-        let set = keyring.label(ES256).unwrap().keys().unwrap();
-        verify_at(&keyring, &set, None, &by_a, &VerifyOptions::default(), time).unwrap()
+        verify_at(&keyring, &ES256.parse().unwrap(), None, &by_a, &VerifyOptions::default(), time)
+            .unwrap()
     };
     let second = Duration::from_secs(1);
     for (time, outcome, unsure) in [
