@@ -15,7 +15,7 @@ use crate::clock::{rfc3339, spoken};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{Action, History, MappedKey, MappingName, Span, unrecorded_until};
-use crate::keyring::keyset::KeySet;
+use crate::keyring::keyset::{KeySet, LabelKey};
 use crate::label::Alias;
 use crate::usage::{Act, Doubt, KeyReport, Terms};
 
@@ -33,7 +33,8 @@ pub(super) struct Situation<'a> {
     pub(super) renamed: &'a [(Alias, Alias)],
     /// Whether nothing stood behind the label before, in its scope or around it.
     pub(super) begins: bool,
-    /// The key that acted there until the mapping begins: that of the global list, or of the label that stood in.
+    /// The key that acts there while there is no mapping, until it begins or from its end on: that of the global list, or of
+    /// the label that stands in.
     pub(super) around: Option<&'a MappedKey>,
     /// Those that the label was read with until then, and is not any more.
     pub(super) left_out: &'a [MappedKey],
@@ -62,10 +63,35 @@ impl Situation<'_> {
         self.after.iter().filter(|key| !self.before.iter().any(|one| self.same(one, key)))
     }
 
-    /// The keys that act before and after, if they differ.
+    /// The keys that act before and after, if they differ, or what tokens call them.
     pub(super) fn change_of_active(&self) -> Option<(&MappedKey, &MappedKey)> {
-        let (old, new) = (self.before.first().or(self.around)?, self.after.first()?);
-        (!self.same(old, new)).then_some((old, new))
+        let (old, new) =
+            (self.before.first().or(self.around)?, self.after.first().or(self.around)?);
+        let is_called_so = self.around.is_none() || old.kid == new.kid;
+        (!self.same(old, new) || !is_called_so).then_some((old, new))
+    }
+
+    /// Whether the mapping ends, so that what stands around it acts.
+    fn ends(&self) -> bool {
+        self.around.is_some() && self.after.is_empty()
+    }
+
+    /// A key in the list that serves before the step, under the kid that it has after it.
+    fn find_in_set(&self, after: &MappedKey) -> Option<&LabelKey> {
+        let is_it = |one: MappedKey| one.is(after) && one.kid == after.kid;
+        self.set.keys().iter().map(|key| &**key).find(|key| is_it(mapped(self.set, key)))
+    }
+
+    /// What is known of a key that is to act; `None`: nothing.
+    fn known(&self, new: &MappedKey) -> Option<Announcement> {
+        let Situation { config, set, history, mapping, now, .. } = self;
+        if self.around.is_some() {
+            let key = self.find_in_set(new)?;
+            let scope = (set.label(), key.realm.as_ref());
+            return announce::announcement(config, set, history, scope, &mapped(set, key), *now);
+        }
+        let scope = (&mapping.label, mapping.realm.as_ref());
+        announce::announcement(config, set, history, scope, self.as_before(new), *now)
     }
 
     /// What a verdict about a key rests on.
@@ -171,27 +197,27 @@ fn must_not_rotate(situation: &Situation<'_>) -> Option<Gate> {
 
 /// A key acts only once everybody who checks what it makes knows it.
 fn not_announced(situation: &Situation<'_>) -> Option<Gate> {
-    let (_, new) = situation.change_of_active()?;
-    let Situation { config, set, history, mapping, now, command, .. } = situation;
-    let known = match situation.around {
-        Some(_) => known_around(situation, new),
-        None => {
-            let scope = (&mapping.label, mapping.realm.as_ref());
-            announce::announcement(config, set, history, scope, situation.as_before(new), *now)
-        }
-    };
+    let (old, new) = situation.change_of_active()?;
+    let Situation { set, history, mapping, command, .. } = situation;
     let (alias, label) = (&new.alias, &mapping.label);
     let early = Acting::of(set).early();
-    if let (None, Some(old)) = (&known, situation.around) {
+    if situation.ends() && situation.find_in_set(new).is_some() {
+        // It acts around the mapping already, and is read in it: whoever knows it there knows it here.
+        return None;
+    }
+    let known = situation.known(new);
+    if known.is_none() && situation.around.is_some() {
+        let first = if situation.ends() {
+            "put its key into this mapping as well, and promote it there first"
+        } else {
+            "begin with a key that is known there, then stage this one and promote it"
+        };
         return not_yet(
             format!(
                 "alias \"{alias}\" would act at once, in place of \"{}\", and nobody knows it",
                 old.alias
             ),
-            format!(
-                "begin with a key that is known there, then stage this one and promote it; or, and {early}: \
-                 {command} {NOW}"
-            ),
+            format!("{first}; or, and {early}: {command} {NOW}"),
             None,
         );
     }
@@ -217,18 +243,25 @@ fn not_announced(situation: &Situation<'_>) -> Option<Gate> {
     not_ready(situation, new, known)
 }
 
-/// A label that `[sessions]` asks before the one that acted acts at once.
+/// A label that `[sessions]` asks before the one that acted acts at once, and so does the next one where it ends.
 fn new_to_sessions(situation: &Situation<'_>) -> Option<Gate> {
-    let Acted { label, alias, list } = situation.for_sessions?;
-    let new = &situation.after.first()?.alias;
+    let Acted { label, alias, next_label, next_alias, list } = situation.for_sessions?;
+    let begins = *next_label == situation.mapping.label;
+    let (of, first) = if begins {
+        let wait = format!(
+            "list the new label last in `{list}` of [sessions] until every process has loaded its key"
+        );
+        (String::new(), wait)
+    } else {
+        (format!(" of label \"{next_label}\""), "wait until every process has loaded it".to_owned())
+    };
     not_yet(
         format!(
-            "alias \"{new}\" would act for sessions at once, in place of \"{alias}\" of label \"{label}\", and nobody \
-             knows it"
+            "alias \"{next_alias}\"{of} would act for sessions at once, in place of \"{alias}\" of label \"{label}\", \
+             and nobody knows it"
         ),
         format!(
-            "list the new label last in `{list}` of [sessions] until every process has loaded its key; or, and those \
-             that have not refuse new sessions: {} {NOW}",
+            "{first}; or, and those that have not refuse new sessions: {} {NOW}",
             situation.command
         ),
         None,
@@ -289,20 +322,13 @@ fn not_yet(message: String, help: String, opens_at: Option<SystemTime>) -> Optio
     })
 }
 
-/// What is known of a key in the list that serves where its mapping is to begin.
-fn known_around(situation: &Situation<'_>, new: &MappedKey) -> Option<Announcement> {
-    let Situation { config, set, history, now, .. } = situation;
-    let key = set.keys().iter().find(|key| mapped(set, key).is(new))?;
-    let scope = (set.label(), key.realm.as_ref());
-    announce::announcement(config, set, history, scope, &mapped(set, key), *now)
-}
-
 /// Until when somebody may not know the key that is to act, whatever passes the gate.
 pub(super) fn unknown_until(situation: &Situation<'_>, new: &MappedKey) -> Option<SystemTime> {
-    let Situation { config, set, history, mapping, now, .. } = situation;
-    let scope = (&mapping.label, mapping.realm.as_ref());
-    let known = announce::announcement(config, set, history, scope, situation.as_before(new), *now);
-    let ready = known.map(|known| known.ready);
+    let Situation { config, set, history, now, .. } = situation;
+    if situation.ends() && situation.find_in_set(new).is_some() {
+        return None;
+    }
+    let ready = situation.known(new).map(|known| known.ready);
     match ready.unwrap_or_else(|| announce::ready(config, set, history, *now, *now)) {
         Ready::At(time) => Some(time).filter(|time| time > now),
         Ready::ReloadUnknown | Ready::Unpublished => None,

@@ -14,11 +14,11 @@ use super::retirement::Leaving;
 use super::versions::FileChange;
 use super::{Rotation, revocation, sessions, steps, wording};
 use crate::catalogue;
-use crate::config::{Config, without_mark};
+use crate::config::{Config, UnknownKid, without_mark};
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{Action, MappedKey, MappingChange, MappingName};
 use crate::keyring::keyset::{KeySet, LabelKey};
-use crate::keyring::{Diff, Keyring};
+use crate::keyring::{Diff, Keyring, Snapshot};
 use crate::label::Alias;
 use crate::problem::Severity;
 use crate::usage::KeyReport;
@@ -111,7 +111,7 @@ pub(super) fn plan(rotation: &Rotation, request: &Request, fresh: &mut Fresh) ->
     let after_keys = &after_mappings.get(name).unwrap_or(&empty).keys;
     let renamed: Vec<(Alias, Alias)> = wanted.files.iter().flat_map(FileChange::renamed).collect();
     let command = fresh.command.clone().unwrap_or_else(|| request.command());
-    let known = known(rotation, name, begins.is_some(), &after)?;
+    let known = known(rotation, name, Edge::of(begins.is_some(), after_keys), &after)?;
     let for_sessions = sessions::acted(rotation, name, &after.snapshot());
     let config = rotation.keyring.config();
     let situations = known.iter().map(|Known { set, around, left_out, begins }| Situation {
@@ -165,10 +165,28 @@ pub(super) fn plan(rotation: &Rotation, request: &Request, fresh: &mut Fresh) ->
     })
 }
 
+/// Whether a mapping is there on both sides of a step.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Edge {
+    Begins,
+    Ends,
+    Stays,
+}
+
+impl Edge {
+    const fn of(begins: bool, after: &[MappedKey]) -> Self {
+        match (begins, after) {
+            (true, _) => Self::Begins,
+            (false, []) => Self::Ends,
+            (false, _) => Self::Stays,
+        }
+    }
+}
+
 /// What is known of a label before a step.
 struct Known {
     set: Arc<KeySet>,
-    /// What acts until a mapping of its own begins.
+    /// What acts until a mapping of its own begins, or from its end on.
     around: Option<MappedKey>,
     /// What is read no more once it does.
     left_out: Vec<MappedKey>,
@@ -181,7 +199,7 @@ struct Known {
 fn known(
     rotation: &Rotation,
     name: &MappingName,
-    begins: bool,
+    edge: Edge,
     after: &Keyring,
 ) -> Result<Vec<Known>> {
     let MappingName { label, realm, .. } = name;
@@ -198,21 +216,39 @@ fn known(
         let (set, around) = (after.keys(realm, label)?.clone(), None);
         return Ok(vec![Known { set, around, left_out: Vec::new(), begins: true }]);
     }
-    let own = begins.then(|| after.keys(realm, label)).transpose()?;
+    let own = (edge == Edge::Begins).then(|| after.keys(realm, label)).transpose()?;
     let stays = |key: &MappedKey| match own {
-        Some(own) => own.keys().iter().any(|one| mappings::mapped(own, one).is(key)),
+        Some(own) => own.keys().iter().any(|one| reads(own, &mappings::mapped(own, one), key)),
         None => true,
     };
     let known = sets.into_iter().map(|set| {
         let mapped = |key: &LabelKey| mappings::mapped(set, key);
         Known {
-            around: begins.then(|| mapped(set.active())),
+            around: match edge {
+                Edge::Begins => Some(mapped(set.active())),
+                Edge::Ends => acting(&after, name),
+                Edge::Stays => None,
+            },
             left_out: set.keys().iter().map(|key| mapped(key)).filter(|key| !stays(key)).collect(),
             set: Arc::clone(set),
             begins: false,
         }
     });
     Ok(known.collect())
+}
+
+/// Whether a key of a set opens what names it as it was mapped elsewhere.
+fn reads(own: &KeySet, one: &MappedKey, key: &MappedKey) -> bool {
+    one.is(key) && (one.kid == key.kid || own.policy().unknown_kid != UnknownKid::Reject)
+}
+
+/// The key that acts in the scope of a mapping.
+fn acting(
+    snapshot: &Snapshot,
+    MappingName { label, realm, .. }: &MappingName,
+) -> Option<MappedKey> {
+    let set = snapshot.keys(realm.as_ref(), label).ok()?;
+    Some(mappings::mapped(set, set.active()))
 }
 
 /// What a step means for other mappings than its own: a key that is revoked leaves all that have it.
@@ -228,8 +264,12 @@ fn elsewhere(
     for change in changes.iter().filter(|change| Some(&change.mapping) != own) {
         let MappingChange { mapping, before, after: keys } = change;
         let set = snapshot.keys(mapping.realm.as_ref(), &mapping.label)?;
+        let around = match Edge::of(false, keys) {
+            Edge::Ends => acting(&after.snapshot(), mapping),
+            _ => None,
+        };
         let situation = Situation {
-            around: None,
+            around: around.as_ref(),
             left_out: &[],
             renamed: &[],
             action: request.step.action(),

@@ -5,10 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::SystemTime;
 
+use claviger::Keyring;
+use claviger::config::Config;
+use claviger::error::ErrorKind;
 use claviger::journal::{Action, Event, Record};
+use claviger::rotation::{NextKey, Overrides, Request, Step};
 use serde_json::Value;
 
-use crate::workshop::{ES256, SEAL, TAIL, Workshop, jwk};
+use crate::workshop::{ES256, FORCE, NOW, SEAL, TAIL, Workshop, jwk, stage};
 
 /// Every file under a folder, with its bytes and the time of its last change; folders with theirs.
 fn everything(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
@@ -281,6 +285,55 @@ fn a_mapping_begins_with_no_key_that_nobody_knows_and_leaves_no_token_behind() {
     assert_eq!(shop.aliases(&own), ["c", "e"]);
 }
 
+/// Once a mapping has ended, what stands around it acts at once.
+#[test]
+fn a_mapping_ends_with_no_key_in_its_place_that_nobody_knows() {
+    let shop = Workshop::new();
+    let store = "[stores.alpha]\nkind = \"keystore\"\nrealm = \"alpha\"\npath = \"other.jwks\"\nintegrity = \"none\"\n";
+    shop.configure("", store);
+    let keys = std::fs::read_to_string(shop.path().join("keys.jwks")).unwrap();
+    // The same keys; one of them is called otherwise.
+    std::fs::write(shop.path().join("other.jwks"), keys.replace("\"kid\":\"a\"", "\"kid\":\"a2\""))
+        .unwrap();
+    let step = |step: Step, overrides: Overrides| {
+        let store = Some("alpha".parse().unwrap());
+        let realm = Some("alpha".parse().unwrap());
+        let request = Request { store, realm, overrides, ..Request::new(step, ES256).unwrap() };
+        shop.rotation().apply(&request)
+    };
+    let refused = |of: Step| {
+        let error = step(of, Overrides::default()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotAnnounced, "{error}");
+        format!("{error}; {}", error.help().unwrap())
+    };
+    drop(shop.rotation());
+    shop.wait(1_000_000);
+    // What the realm is read with anyway may act again.
+    step(stage("c"), NOW).unwrap();
+    step(Step::Undo, Overrides::default()).unwrap();
+    // The same key under another kid is unknown by it.
+    let told = refused(stage("a2"));
+    assert!(told.contains("alias \"a2\" would act at once, in place of \"a\""), "{told}");
+
+    shop.edit(
+        &format!("[labels.\"{ES256}\"]\n"),
+        &format!("[labels.\"{ES256}\"]\nvalid = \"realm-only\"\n"),
+    );
+    step(stage("c"), FORCE).unwrap();
+    shop.wait(1_000_000);
+    let told = refused(Step::Undo);
+    assert!(told.contains("alias \"a\" would act at once, in place of \"c\""), "{told}");
+    assert!(
+        told.contains(&format!("claviger undo {ES256} --store alpha --realm alpha --now")),
+        "{told}"
+    );
+    let told = step(Step::Undo, NOW).unwrap().to_string();
+    assert!(
+        told.contains("new tokens are made with \"a\"") && told.contains("breaks: whoever"),
+        "{told}"
+    );
+}
+
 /// Of the labels of sessions the first that is mapped acts: one that begins before it would be known to nobody.
 #[test]
 fn a_label_of_sessions_begins_behind_the_one_that_acts() {
@@ -317,6 +370,57 @@ fn a_label_of_sessions_begins_behind_the_one_that_acts() {
     let _ = shop.keyring().sessions().open(&session).unwrap();
     // It is not the first one any more: its next key waits as every other.
     run(&shop, &["generate", "h2", "--stage", &format!("{LABELS}.signing.HMAC")], 0);
+}
+
+/// And where that label ends, the next one.
+#[test]
+fn a_label_of_sessions_ends_once_everybody_knows_the_next_one() {
+    const LABELS: &str = "am.global.services.session.clientbased";
+    let shop = Workshop::new();
+    shop.edit(
+        &format!("\"{SEAL}\" = "),
+        &format!("\"{LABELS}.encryption.AES\" = [\"s\"]\n\"{SEAL}\" = "),
+    );
+    drop(shop.rotation());
+    let request = |step: Step, label: &str, overrides: Overrides| {
+        let store = Some("keys".parse().unwrap());
+        Request {
+            store,
+            overrides,
+            ..Request::new(step, &format!("{LABELS}.signing.{label}")).unwrap()
+        }
+    };
+    let begin = |alias: &str, label: &str| {
+        let next = NextKey { days: 30, ..NextKey::default() };
+        let request = request(stage(alias), label, Overrides::default());
+        shop.rotation().generate(&request, &next).unwrap();
+    };
+    begin("h", "HMAC");
+    let keyring =
+        Keyring::from_config(Config::load(&shop.config()).unwrap(), shop.clock()).unwrap();
+    let _ = keyring.sessions().seal(&serde_json::Map::new()).unwrap();
+    drop(keyring);
+    begin("e", "ES256");
+    let undo = || request(Step::Undo, "HMAC", Overrides { now: false, force: false });
+    let gates = || {
+        let plan = shop.rotation().plan(&undo()).unwrap();
+        plan.gates
+            .iter()
+            .map(|gate| gate.message.clone())
+            .filter(|text| text.contains("sessions"))
+            .collect::<Vec<_>>()
+    };
+    let told = gates();
+    assert!(
+        told.len() == 1
+            && told[0].contains(&format!(
+                "alias \"e\" of label \"{LABELS}.signing.ES256\" would act for sessions"
+            )),
+        "{told:?}"
+    );
+    // Every process has loaded it: sessions are for nobody else.
+    shop.wait(4_000);
+    assert!(gates().is_empty(), "{:?}", gates());
 }
 
 /// A provider of SAML has one of two roles, whose labels both stand in for its own: neither keeps it from the gates.
