@@ -143,6 +143,7 @@ pub(super) fn plan(rotation: &Rotation, request: &Request, fresh: &mut Fresh) ->
         .ok_or_else(|| Error::new(ErrorKind::Bug, "a step without a set of keys"))?;
     refuse_other_kids(&situation)?;
     let mut consequences = wording::consequences(&situation, &gates, &after);
+    consequences.extend(wanted.revoked.as_ref().and_then(wording::without_tombstone));
     if changes.is_empty() {
         consequences.extend(banned(rotation, request, mapping, wanted.revoked.as_ref()));
     }

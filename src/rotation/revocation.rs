@@ -1,5 +1,6 @@
 //! A revocation: the key out of every mapping that has it, and what takes its place where nothing is left.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::fresh::Fresh;
@@ -10,6 +11,7 @@ use super::wording::never_there;
 use super::{Rotation, volume_steps};
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{MappedKey, MappingName};
+use crate::keyring::keyset::LabelKey;
 use crate::label::Alias;
 
 /// The key out of every mapping that has it, whatever its alias there.
@@ -45,7 +47,8 @@ pub(super) fn revocation(
             keys.push(unknown_key(new));
         }
         if keys.is_empty() && value.is_none() && !request.overrides.force {
-            return Err(only_key(request, alias, other, mapping, replace.is_some()));
+            let instead = acts_instead(rotation, other, &key);
+            return Err(only_key(request, alias, (other, mapping), replace.is_some(), instead));
         }
         match mapping.kind {
             Kind::Fixed => {}
@@ -186,20 +189,32 @@ fn left<'r>(rotation: &'r Rotation, name: &MappingName, mapping: &Mapping) -> Ve
     left
 }
 
+/// What acts in the scope of a mapping once that has ended with this key; `None`: nothing.
+fn acts_instead(rotation: &Rotation, name: &MappingName, leaked: &MappedKey) -> Option<Alias> {
+    let snapshot = rotation.keyring.snapshot();
+    let (label, realm) = (&name.label, name.realm.as_ref());
+    let global = realm.and_then(|_| snapshot.find(None, label));
+    let set = global.or_else(|| snapshot.find_fallback(realm, label))?;
+    let stays = |key: &&Arc<LabelKey>| Some(key.key.thumbprint()) != leaked.thumbprint.as_deref();
+    set.keys().iter().find(stays).map(|key| key.alias.clone())
+}
+
 fn only_key(
     request: &Request,
     alias: &Alias,
-    other: &MappingName,
-    mapping: &Mapping,
+    (other, mapping): (&MappingName, &Mapping),
     replacing: bool,
+    instead: Option<Alias>,
 ) -> Error {
     let label = &other.label;
     let text = format!("alias \"{alias}\" is the only key behind label \"{label}\"");
     let error = Error::new(ErrorKind::StepRefused, text);
     let command = request.command();
-    let stop = format!(
-        "or, and nothing is made or opened under the label from then on: {command} --force"
-    );
+    let then = match instead {
+        Some(instead) => format!("\"{instead}\", which stands around the mapping, acts"),
+        None => "nothing is made or opened under the label".to_owned(),
+    };
+    let stop = format!("or, and {then} from then on: {command} --force");
     if mapping.kind == Kind::Fixed {
         return error.with_help(format!(
             "set another value where the process is started, then revoke it again; {stop}"

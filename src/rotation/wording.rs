@@ -213,6 +213,16 @@ pub(super) fn banned(key: &MappedKey, before: Option<&Record>, at: Option<System
     }
 }
 
+/// That a password leaves nothing by which it would be known again.
+pub(super) fn without_tombstone(key: &MappedKey) -> Option<String> {
+    let alias = &key.alias;
+    key.thumbprint.is_none().then(|| {
+        format!(
+            "no tombstone refuses \"{alias}\": a password could be guessed from one; see that nobody brings its value back"
+        )
+    })
+}
+
 pub(super) fn names(mapping: &Mapping) -> String {
     let quoted = mapping.keys.iter().map(|key| format!("\"{}\"", key.alias));
     quoted.collect::<Vec<_>>().join(", ")

@@ -208,3 +208,41 @@ fn a_label_that_has_nothing_left_tells_when_its_key_leaked() {
     assert_eq!(asked(&shop, &token, since), Past::Suspect);
     assert_eq!(shop.history().broken, None);
 }
+
+/// Where nothing is left of a mapping, what stands around it acts, and that is said.
+#[test]
+fn who_leaves_a_realm_with_nothing_of_its_own_is_told_what_acts_there() {
+    let shop = Workshop::new();
+    let store = "[stores.alpha]\nkind = \"keystore\"\nrealm = \"alpha\"\npath = \"keys.jwks\"\nintegrity = \"none\"\n\
+                 [stores.alpha.mappings]\n\"am.services.oauth2.oidc.signing.ES256\" = [\"c\"]\n";
+    shop.configure("", store);
+    let realm = Some("alpha".parse().unwrap());
+    let request = Request { realm, ..Request::new(revoke("c"), ES256).unwrap() };
+    let refused = shop.rotation().apply(&request).unwrap_err();
+    let told = refused.help().unwrap();
+    assert!(
+        told.contains("or, and \"a\", which stands around the mapping, acts from then on: "),
+        "{told}"
+    );
+    let overrides = FORCE;
+    let told = shop.rotation().apply(&Request { overrides, ..request }).unwrap().to_string();
+    assert!(told.contains("new tokens are made with \"a\"") && !told.contains("whoever"), "{told}");
+}
+
+/// A password leaves nothing by which it would be known again.
+#[test]
+fn a_password_that_is_revoked_has_no_tombstone_and_that_is_said() {
+    let shop = Workshop::new();
+    shop.configure(
+        "",
+        "[stores.words]\nkind = \"volume\"\ndirectory = \"words\"\nversion_suffix = \".v\"\n\
+         [labels.\"app.word\"]\nuse = \"secret\"\n",
+    );
+    std::fs::create_dir(shop.path().join("words")).unwrap();
+    for version in ["app.word.v1", "app.word.v2"] {
+        std::fs::write(shop.path().join("words").join(version), version).unwrap();
+    }
+    let told = shop.apply(revoke("app.word.v2"), "app.word").unwrap().to_string();
+    assert!(told.contains("no tombstone refuses \"app.word.v2\""), "{told}");
+    assert!(!shop.apply(revoke("b"), ES256).unwrap().to_string().contains("no tombstone"));
+}
