@@ -237,6 +237,27 @@ pub(crate) fn ecdsa_der(signature: &[u8]) -> Vec<u8> {
     tlv(SEQUENCE, &[&integer(r), &integer(s)])
 }
 
+/// The way back of [`ecdsa_der`], to two numbers of `width` bytes; `None` for what DER does not write so.
+#[cfg(feature = "saml")]
+pub(crate) fn ecdsa_fixed(der: &[u8], width: usize) -> Option<Vec<u8>> {
+    let mut rest = match der {
+        [SEQUENCE, 0x81, _, rest @ ..] | [SEQUENCE, _, rest @ ..] => rest,
+        _ => return None,
+    };
+    let mut fixed = Vec::with_capacity(2 * width);
+    for _ in 0..2 {
+        let [INTEGER, len, behind @ ..] = rest else { return None };
+        let (number, behind) = behind.split_at_checked(usize::from(*len))?;
+        let start = number.iter().position(|byte| *byte != 0).unwrap_or(number.len());
+        let number = number.get(start..).unwrap_or_default();
+        fixed.resize(fixed.len() + width.checked_sub(number.len())?, 0);
+        fixed.extend_from_slice(number);
+        rest = behind;
+    }
+    // One signature has one form: lengths, signs and leading zeros are those that are written here.
+    (ecdsa_der(&fixed) == der).then_some(fixed)
+}
+
 /// `CN=…,O=…` (RFC 4514, most specific first; `\,` for a comma) as a Name.
 pub(super) fn name(subject: &str) -> Result<Vec<u8>> {
     let wrong = |part: &str| {

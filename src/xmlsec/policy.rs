@@ -20,12 +20,15 @@ pub struct PeerPolicy {
     pub rsa1_5: bool,
     /// Decrypt triple DES, together with `cbc`. Never made.
     pub triple_des: bool,
+    /// Take ECDSA values in DER in queries of the redirect binding, as peers in Java write them (against RFC 9231
+    /// §2.3.6).
+    pub der_ecdsa: bool,
 }
 
 impl PeerPolicy {
     /// The names of the switches, in the order of the fields.
-    pub const NAMES: [&'static str; 7] =
-        ["sha1", "rsa1024", "empty-uri", "incl-c14n", "cbc", "rsa1_5", "3des"];
+    pub const NAMES: [&'static str; 8] =
+        ["sha1", "rsa1024", "empty-uri", "incl-c14n", "cbc", "rsa1_5", "3des", "der-ecdsa"];
 
     /// The policy with these switches on.
     ///
@@ -42,6 +45,7 @@ impl PeerPolicy {
                 "cbc" => &mut policy.cbc,
                 "rsa1_5" => &mut policy.rsa1_5,
                 "3des" => &mut policy.triple_des,
+                "der-ecdsa" => &mut policy.der_ecdsa,
                 _ => {
                     let text = format!("\"{}\" is no switch", name.escape_debug());
                     return Err(Error::new(ErrorKind::Usage, text)

@@ -1,8 +1,8 @@
 //! What bindings need around XML: signatures over other octets by XML's names, and texts taken apart.
 
-use crate::alg::{Algorithm, Hash, Operation};
-use crate::crypto::Role;
+use crate::alg::{Algorithm, Family, Hash, Operation};
 use crate::crypto::sign::MAX_SIGNATURE_BYTES;
+use crate::crypto::{Role, certificate};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::KeySet;
 use crate::xmlsec::c14n::Canonicalization;
@@ -51,9 +51,29 @@ fn find_signer(
         return Err("the signature algorithm is not allowed");
     }
     let candidates = trust.candidates(algorithm, policy, || None);
-    let made = |one: &&Candidate<'_>| one.made(algorithm, policy, octets, value);
-    let signer = candidates.iter().find(made).map(|one| one.signer(algorithm));
-    signer.ok_or("no trusted key made the signature")
+    let mut in_der = false;
+    let made = |one: &&Candidate<'_>| {
+        one.made(algorithm, policy, octets, value)
+            || one.out_of_der(algorithm, value).is_some_and(|fixed| {
+                in_der = true;
+                policy.der_ecdsa && one.made(algorithm, policy, octets, &fixed)
+            })
+    };
+    match candidates.iter().find(made) {
+        Some(one) => Ok(one.signer(algorithm)),
+        None if in_der && !policy.der_ecdsa => {
+            Err("the ECDSA value is in DER, which the switch der-ecdsa takes")
+        }
+        None => Err("no trusted key made the signature"),
+    }
+}
+
+/// The value as peers in Java write and read it where no XML is around it: of ECDSA in DER.
+pub(crate) fn in_der(algorithm: &Algorithm, value: Vec<u8>) -> Vec<u8> {
+    match algorithm.family {
+        Family::Ecdsa(..) => certificate::ecdsa_der(&value),
+        _ => value,
+    }
 }
 
 /// Whether this is XML that may be read at all.

@@ -249,6 +249,16 @@ impl Candidate<'_> {
             || (policy.rsa1024 && sign::verify_small_rsa(self.key, row, message, value).is_ok())
     }
 
+    /// An ECDSA value of this key out of DER, as `r‖s`; `None` for anything else.
+    pub(crate) fn out_of_der(&self, row: &Algorithm, value: &[u8]) -> Option<Vec<u8>> {
+        match (row.family, self.key.kind()) {
+            (Family::Ecdsa(..), KeyKind::Curve(curve)) => {
+                certificate::ecdsa_fixed(value, curve.coordinate_bytes())
+            }
+            _ => None,
+        }
+    }
+
     /// The key made a signature that holds: its use is counted and recorded.
     pub(crate) fn signer(&self, row: &'static Algorithm) -> Signer {
         match self.of {

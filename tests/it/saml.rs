@@ -324,6 +324,76 @@ fn a_redirect_query_comes_back_and_keeps_its_bytes() {
     assert_eq!(verify(&query).unwrap_err().kind(), ErrorKind::LimitExceeded);
 }
 
+/// Peers in Java hand out ECDSA in DER where no XML signature is around it (Ping AM, OpenSAML): a switch takes that, in its
+/// one form, and an option writes it.
+#[test]
+fn ecdsa_of_a_query_is_taken_and_written_in_der_where_that_is_asked_for() {
+    let escaped = |bytes: &[u8]| {
+        STANDARD.encode(bytes).replace('+', "%2B").replace('/', "%2F").replace('=', "%3D")
+    };
+    for (curve, name) in [(Curve::P256, "ES256"), (Curve::P384, "ES384"), (Curve::P521, "ES512")] {
+        let key = pair(KeySpec::Curve(curve));
+        let set = label(&SIGNS, &[name], &[("a", &key)]);
+        let peer = PeerKeys::from_file(&key.chain()[0]).unwrap();
+        let signed = |ecdsa_der| {
+            let options = RedirectOptions { ecdsa_der, ..Default::default() };
+            redirect::sign(&set, RESPONSE.as_bytes(), &options).unwrap().query
+        };
+        let verified = |query: &str, switches: &[&str]| {
+            let policy = PeerPolicy::of(switches.iter().copied()).unwrap();
+            for trust in [Trust::Certificates(&peer), Trust::Label(&set)] {
+                if let Err(error) = redirect::verify(query, trust, &policy, &LIMITS) {
+                    assert_eq!(error.kind(), ErrorKind::NotVerified);
+                    return Err(std::error::Error::source(&error).unwrap().to_string());
+                }
+            }
+            Ok(())
+        };
+        let (plain, der) = (signed(false), signed(true));
+        verified(&plain, &[]).unwrap();
+        verified(&plain, &["der-ecdsa"]).unwrap();
+        verified(&der, &["der-ecdsa"]).unwrap();
+        let reason = verified(&der, &[]).unwrap_err();
+        assert_eq!(reason, "the ECDSA value is in DER, which the switch der-ecdsa takes");
+        // As Java has it: openssl reads it.
+        let (content, value) = der.split_once("&Signature=").unwrap();
+        let value = value.replace("%2B", "+").replace("%2F", "/").replace("%3D", "=");
+        let value = STANDARD.decode(value).unwrap();
+        let certificate = openssl::x509::X509::from_der(&key.chain()[0]).unwrap();
+        let digest = match curve {
+            Curve::P256 => MessageDigest::sha256(),
+            Curve::P384 => MessageDigest::sha384(),
+            _ => MessageDigest::sha512(),
+        };
+        let public = certificate.public_key().unwrap();
+        let mut verifier = openssl::sign::Verifier::new(digest, &public).unwrap();
+        assert!(verifier.verify_oneshot(&value, content.as_bytes()).unwrap());
+        let head = if value[1] == 0x81 { 3 } else { 2 };
+        let body = &value[head..];
+        let number = usize::from(body[1]) + 2;
+        let sequence = |parts: &[&[u8]]| {
+            let body = parts.concat();
+            let len = u8::try_from(body.len()).unwrap();
+            let head: &[u8] = if len > 0x7f { &[0x30, 0x81, len] } else { &[0x30, len] };
+            [head, &body].concat()
+        };
+        let wide = [&[2, body[1] + 1, 0], &body[2..number]].concat();
+        for other in [
+            [&value[..], &[0]].concat(),
+            [&[0x30, 0x82, 0][..], &[u8::try_from(body.len()).unwrap()], body].concat(),
+            sequence(&[&wide, &body[number..]]),
+            sequence(&[&body[number..], &body[..number]]),
+            sequence(&[&body[..number]]),
+            sequence(&[&[2, 0], &[2, 0]]),
+            sequence(&[&[2, 1, 0], &[2, 1, 0]]),
+            vec![0x30, 0],
+        ] {
+            let query = format!("{content}&Signature={}", escaped(&other));
+            assert!(verified(&query, &["der-ecdsa"]).is_err(), "{name}: {other:02x?}");
+        }
+    }
+}
+
 #[test]
 fn what_is_encrypted_can_be_decrypted_whatever_its_length() {
     let key = rsa();

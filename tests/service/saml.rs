@@ -114,6 +114,24 @@ fn what_the_command_line_chooses_bodies_choose_as_well() {
     assert!(encrypted.contains("sha384") && encrypted.contains("mgf1sha512"), "{encrypted}");
     done(&shop, "decrypt", &json!({"role": "sp", "xml": encrypted}));
 
+    // What the peer names is not made without a switch.
+    let cbc = |bits: u16, metadata: &str| {
+        let gcm = format!("http://www.w3.org/2009/xmlenc11#aes{bits}-gcm");
+        metadata.replace(&gcm, &format!("http://www.w3.org/2001/04/xmlenc#aes{bits}-cbc"))
+    };
+    let other = json!({"metadata": cbc(256, &cbc(128, sp["metadata"].as_str().unwrap()))});
+    let encrypted = done(&shop, "encrypt", &json!({"peer": other, "xml": RESPONSE}));
+    assert_eq!(encrypted["unnamed"], json!(["aes256-gcm"]));
+    let allowed = json!({"peer": other, "xml": RESPONSE, "allow": ["cbc"]});
+    let encrypted = done(&shop, "encrypt", &allowed);
+    assert_eq!((&encrypted["content"], encrypted.get("unnamed")), (&json!("aes256-cbc"), None));
+
+    // Of RSA there is one form.
+    let query = json!({"role": "sp", "xml": RESPONSE, "ecdsa_der": true});
+    let query = done(&shop, "redirect/sign", &query)["query"].clone();
+    let query = json!({"peer": sp, "query": query, "allow": ["der-ecdsa"]});
+    done(&shop, "redirect/verify", &query);
+
     let mut ours = json!({"role": "sp", "entity_id": "https://sp.example", "endpoints": [],
         "encryption_methods": ["aes128-gcm", "rsa-oaep"]});
     let written = done(&shop, "metadata", &ours);

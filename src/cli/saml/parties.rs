@@ -171,7 +171,8 @@ impl Peer {
 /// `--allow`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Allowed {
-    /// What this peer may do that is off otherwise: sha1, rsa1024, empty-uri, incl-c14n, cbc, rsa1_5, 3des
+    /// What this peer may do that is off otherwise: sha1, rsa1024, empty-uri, incl-c14n, cbc, rsa1_5, 3des,
+    /// der-ecdsa
     #[arg(long, value_name = "SWITCH", value_delimiter = ',')]
     allow: Vec<String>,
 }

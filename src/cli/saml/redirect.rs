@@ -44,6 +44,9 @@ struct SignArgs {
     /// The algorithm [default: the first that the peer prefers, else the label's first that fits]
     #[arg(long, value_name = "NAME")]
     alg: Option<String>,
+    /// Write an ECDSA signature in DER, as peers in Java read it (Ping AM, Shibboleth)
+    #[arg(long)]
+    ecdsa_der: bool,
     /// Print this URL with the query instead of the query alone
     #[arg(long, value_name = "URL")]
     to: Option<String>,
@@ -84,6 +87,7 @@ fn sign(context: &Context, args: &SignArgs) -> Result<Outcome> {
         relay_state: args.relay_state.as_deref(),
         algorithm: args.alg.as_deref(),
         peer_algorithms: preferred.unwrap_or_default(),
+        ecdsa_der: args.ecdsa_der,
     };
     let keys = args.own.keys(context, SamlUse::Signing)?;
     let message = args.files.read()?;

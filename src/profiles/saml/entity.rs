@@ -105,7 +105,8 @@ impl SamlEntity {
     pub fn verify(&self, document: &[u8], expect: Expect<'_>) -> Result<Vec<VerifiedElement>> {
         let keys = self.keys(SamlUse::Signing)?;
         let policy = PeerPolicy::default();
-        verify(document, expect, Trust::Label(&keys), &policy, &XmlLimits::MESSAGE)
+        // As much as is signed.
+        verify(document, expect, Trust::Label(&keys), &policy, &XmlLimits::METADATA)
     }
 
     /// Decrypts with every valid alias.
@@ -135,7 +136,8 @@ impl SamlEntity {
     /// Those of [`redirect::verify`].
     pub fn verify_redirect(&self, query: &str) -> Result<VerifiedQuery> {
         let keys = self.keys(SamlUse::Signing)?;
-        let policy = PeerPolicy::default();
+        // As it is asked to sign them.
+        let policy = PeerPolicy { der_ecdsa: true, ..PeerPolicy::default() };
         redirect::verify(query, Trust::Label(&keys), &policy, &XmlLimits::MESSAGE)
     }
 

@@ -53,6 +53,9 @@ pub struct RedirectOptions<'a> {
     pub algorithm: Option<&'a str>,
     /// URIs of signature algorithms that the peer prefers, in order.
     pub peer_algorithms: &'a [String],
+    /// Write an ECDSA value in DER, as peers in Java read it (Ping AM, Shibboleth), instead of as XML has it (RFC 9231
+    /// §2.3.6).
+    pub ecdsa_der: bool,
 }
 
 /// A signed query.
@@ -102,6 +105,7 @@ pub fn sign(set: &KeySet, message: &[u8], options: &RedirectOptions<'_>) -> Resu
     query.push_str("&SigAlg=");
     query.push_str(&escape(signer.xml_uri.unwrap_or_default()));
     let value = raw::sign(set, signer, query.as_bytes(), ends)?;
+    let value = if options.ecdsa_der { raw::in_der(signer, value) } else { value };
     query.push_str("&Signature=");
     query.push_str(&escape(&encode_base64(&value)));
     Ok(SignedQuery { query, alias: set.active().alias.to_string(), algorithm: signer })

@@ -46,6 +46,9 @@ struct QueryRequest {
     relay_state: Option<String>,
     /// The algorithm, by JOSE name, XML name or URI.
     alg: Option<String>,
+    /// Writes an ECDSA signature in DER, as peers in Java read it (Ping AM, Shibboleth).
+    #[serde(default)]
+    ecdsa_der: bool,
     /// Who gets it.
     peer: Option<Peer>,
 }
@@ -69,6 +72,7 @@ fn sign_query(call: &Call<'_>, body: QueryRequest) -> Result<SignedQuery> {
         relay_state: body.relay_state.as_deref(),
         algorithm: body.alg.as_deref(),
         peer_algorithms: prefers.map(|role| role.signing_methods.as_slice()).unwrap_or_default(),
+        ecdsa_der: body.ecdsa_der,
     };
     let keys = entity(call, body.role, body.identifier)?.keys(SamlUse::Signing)?;
     let signed = redirect::sign(&keys, body.xml.as_bytes(), &options)?;
@@ -85,7 +89,7 @@ struct VerifyQueryRequest {
     peer: Peer,
     /// The raw query, as it came, without `?`.
     query: String,
-    /// What is allowed though it is weak: sha1, rsa1024.
+    /// What is allowed though it is weak: sha1, rsa1024, der-ecdsa.
     #[serde(default)]
     allow: Vec<String>,
 }
