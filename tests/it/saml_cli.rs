@@ -361,6 +361,11 @@ fn help_names_what_would_work() {
         response.replace("</samlp:", &format!("{twin}</samlp:")),
     )
     .unwrap();
+    let sp = std::fs::read_to_string(root.join("sp.xml")).unwrap();
+    let role = sp.find("<md:SPSSODescriptor").unwrap()..sp.find("</md:EntityDescriptor").unwrap();
+    let idp = sp[role.clone()].replace("SPSSO", "IDPSSO");
+    let both = [&sp[..role.end], &idp, &sp[role.end..]].concat();
+    std::fs::write(root.join("both.xml"), both).unwrap();
     for (arguments, message, help) in [
         (
             "saml sign --role idp --alg ecdsa-sha256 --in response.xml",
@@ -398,6 +403,11 @@ fn help_names_what_would_work() {
             "saml sign --role idp --identifier Shop_EU --in response.xml",
             "\"Shop_EU\" is no secret label identifier",
             "letters and digits, with single dots between them, as shop.eu; its label has at most 255 characters",
+        ),
+        (
+            "saml verify --metadata both.xml --in signed.xml",
+            "the peer has both roles",
+            "say which is meant, idp or sp: --peer-role on the command line, \"role\" in a body",
         ),
         (
             "saml sign --what metadata --in response.xml",
@@ -546,6 +556,25 @@ fn what_metadata_do_not_name_is_told() {
     let output = claviger(root, "saml encrypt --in response.xml --metadata cbc.xml");
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("the peer's metadata does not name aes256-gcm: "), "{told}");
+}
+
+/// Each element that verified has its octets beside it, those inside a message too, which alone is written out.
+#[test]
+fn every_verified_element_has_its_octets() {
+    let folder = providers();
+    let root = folder.path();
+    done(root, "saml sign --role idp --what assertion --in response.xml --out inner.xml");
+    done(root, "saml sign --role idp --in inner.xml --out outer.xml");
+    let answer = done(root, "--json saml verify --role idp --in outer.xml");
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let octets: Vec<&str> =
+        answer["octets"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
+    for (element, octets) in answer["elements"].as_array().unwrap().iter().zip(&octets) {
+        let id = format!(" ID=\"{}\"", element["id"].as_str().unwrap());
+        assert!(octets[..octets.find('>').unwrap()].contains(&id), "{octets}");
+    }
+    assert_eq!(octets.len(), 2);
+    assert_eq!(done(root, "saml verify --role idp --in outer.xml"), octets[0]);
 }
 
 /// A query as it stands in an address, in a log or alone.

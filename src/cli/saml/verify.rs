@@ -63,13 +63,13 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     })?;
     let notes: Vec<String> = found.iter().map(sentence).collect();
     let elements: Vec<Value> = found.iter().map(facts).collect();
+    let octets: Vec<&[u8]> = found.iter().map(|one| one.octets.as_slice()).collect();
+    let texts: Vec<_> = octets.iter().map(|one| String::from_utf8_lossy(one)).collect();
     // The document element holds the assertions inside it; several assertions stand one after the other.
     let root = found.first().is_some_and(|one| one.local_name != "Assertion");
-    let shown = found.into_iter().take(if root { 1 } else { usize::MAX });
-    let octets: Vec<Vec<u8>> = shown.map(|one| one.octets).collect();
-    let texts: Vec<_> = octets.iter().map(|one| String::from_utf8_lossy(one)).collect();
+    let shown = if root { octets.get(..1).unwrap_or_default() } else { &octets };
     let json = json!({ "verified": true, "elements": elements, "octets": texts });
-    Ok(args.files.answer(json, &["octets"], octets.join(&b'\n'))?.with_notes(notes))
+    Ok(args.files.answer(json, &["octets"], shown.join(&b'\n'))?.with_notes(notes))
 }
 
 /// Calls `act` with the party that is trusted: one of ours, or a peer.

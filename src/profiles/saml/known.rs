@@ -121,8 +121,9 @@ fn role_of(read: &PeerMetadata, role: Option<SamlRole>) -> Result<&PeerRole> {
             "the metadata has neither an identity provider nor a service provider for SAML 2.0",
         )
         .with_help(other_roles(read))),
-        _ => Err(Error::new(ErrorKind::Usage, "the peer has both roles")
-            .with_help("name one, idp or sp")),
+        _ => Err(Error::new(ErrorKind::Usage, "the peer has both roles").with_help(
+            "say which is meant, idp or sp: --peer-role on the command line, \"role\" in a body",
+        )),
     }
 }
 
