@@ -13,7 +13,7 @@
 )]
 
 use std::convert::Infallible;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -236,8 +236,8 @@ impl House {
     fn compare(&self, name: &str, servers: (SocketAddr, SocketAddr), path: &str, body: &str) {
         let mut rates = Vec::new();
         for _ in 0..ROUNDS {
-            let ours = self.load(servers.0, path, body, ROUND);
-            let floor = self.load(servers.1, path, body, ROUND);
+            let ours = self.load(servers.0, path, body, ROUND, Waiting::Awake);
+            let floor = self.load(servers.1, path, body, ROUND, Waiting::Awake);
             rates.push([ours.rate(), floor.rate(), ours.cpu_us, floor.cpu_us]);
         }
         let middle = |at: usize| median(rates.iter().map(|rates| rates[at]));
@@ -285,8 +285,9 @@ impl House {
         let (_floor, floor) = self.floor(answer, Arc::new(work));
         let mut rates = Vec::new();
         for _ in 0..ROUNDS {
-            let ours = self.load(address, &path, &body, ROUND).rate() * BATCH as f64;
-            let floor = self.load(floor, &path, &body, ROUND).rate() * BATCH as f64;
+            let ours =
+                self.load(address, &path, &body, ROUND, Waiting::Awake).rate() * BATCH as f64;
+            let floor = self.load(floor, &path, &body, ROUND, Waiting::Awake).rate() * BATCH as f64;
             let started = Instant::now();
             let mut done = 0_u32;
             while started.elapsed() < ROUND / 4 {
@@ -323,7 +324,7 @@ impl House {
             (format!("/v1/labels/{ES256}/verify"), json!({ "token": token }).to_string());
         let (_service, address) = self.service();
         let time = Duration::from_secs(10);
-        let quiet = self.load(address, &path, &body, time);
+        let quiet = self.load(address, &path, &body, time, Waiting::Asleep);
         let file = self.directory.join("claviger.toml");
         let (stop, stopped) = std::sync::mpsc::channel::<()>();
         let keyring = self.keyring.clone();
@@ -345,7 +346,7 @@ impl House {
             }
             steps
         });
-        let busy = self.load(address, &path, &body, time);
+        let busy = self.load(address, &path, &body, time, Waiting::Asleep);
         stop.send(()).unwrap();
         let steps = rotating.join().unwrap();
         println!("\nES256 verify over {CONNECTIONS} connections, {} s each", time.as_secs());
@@ -357,11 +358,19 @@ impl House {
         println!("{steps} rotations, p99 ratio {:.2}", busy.p99_us / quiet.p99_us);
     }
 
-    fn load(&self, address: SocketAddr, path: &str, body: &str, time: Duration) -> Load {
+    fn load(
+        &self,
+        address: SocketAddr,
+        path: &str,
+        body: &str,
+        time: Duration,
+        waiting: Waiting,
+    ) -> Load {
         let request = request(path, body, "");
         let mut client = Command::new(std::env::current_exe().unwrap())
             .current_dir(&self.directory)
             .args(["ask", &address.to_string(), &time.as_millis().to_string()])
+            .args((waiting == Waiting::Awake).then_some("awake"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -375,6 +384,15 @@ impl House {
         load.cpu_us = spent.as_secs_f64() * 1e6 / load.done as f64;
         load
     }
+}
+
+/// How the client waits for an answer.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Waiting {
+    /// As programs do: the server pays for waking it.
+    Asleep,
+    /// It looks again and again: a server that is waited for pays no more than one that is not.
+    Awake,
 }
 
 /// What a client saw.
@@ -468,6 +486,7 @@ fn ask(arguments: &[String]) {
     for stream in &mut streams {
         stream.write_all(&request).unwrap();
         read_answer(stream, &mut buffer);
+        stream.sock.set_nonblocking(arguments.get(2).is_some()).unwrap();
     }
     let (mut latencies, mut refused) = (Vec::new(), 0);
     let started = Instant::now();
@@ -497,7 +516,14 @@ fn ask(arguments: &[String]) {
 fn read_answer(stream: &mut impl Read, buffer: &mut [u8]) -> bool {
     let mut have = 0;
     loop {
-        let read = stream.read(&mut buffer[have..]).unwrap();
+        let read = match stream.read(&mut buffer[have..]) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                // A microsecond or so: the socket is the server's too.
+                (0..32).for_each(|_| std::hint::spin_loop());
+                continue;
+            }
+            read => read.unwrap(),
+        };
         assert_ne!(read, 0, "the server closed a connection");
         have += read;
         let head = buffer[..have].windows(4).position(|window| window == b"\r\n\r\n");

@@ -8,11 +8,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Limits;
 use super::listen::Stream;
+use super::signal::Signal;
 use crate::clock::coarse_millis;
 
 /// Of one connection. Times are milliseconds since it was made, plus one: 0 is never.
@@ -37,8 +37,7 @@ pub(super) struct Activity {
     /// The service ends: the next answer is the last.
     leaves: AtomicBool,
     /// Another connection needs its place.
-    gives_up: AtomicBool,
-    told: Notify,
+    gives_up: Signal,
 }
 
 impl Activity {
@@ -56,8 +55,7 @@ impl Activity {
             head: AtomicU64::new(0),
             multiplexed: AtomicBool::new(false),
             leaves: AtomicBool::new(false),
-            gives_up: AtomicBool::new(false),
-            told: Notify::new(),
+            gives_up: Signal::default(),
         }
     }
 
@@ -86,25 +84,19 @@ impl Activity {
         self.leaves.store(true, Ordering::Relaxed);
     }
 
-    /// Whether that is so.
-    pub(super) fn leaves(&self) -> bool {
-        self.leaves.load(Ordering::Relaxed)
-    }
-
     /// Tells the connection to end.
     pub(super) fn give_up(&self) {
-        self.gives_up.store(true, Ordering::Relaxed);
-        self.told.notify_one();
+        self.gives_up.give();
     }
 
     /// Whether it was told to.
     pub(super) fn gives_up(&self) -> bool {
-        self.gives_up.load(Ordering::Relaxed)
+        self.gives_up.is_given()
     }
 
     /// Until that is so.
     pub(super) async fn is_told(&self) {
-        self.told.notified().await;
+        self.gives_up.given().await;
     }
 
     /// A request has come; it runs until the guard is dropped.
@@ -170,6 +162,13 @@ const SLOWEST: u64 = 4 << 10;
 /// A request that runs.
 #[derive(Debug)]
 pub(super) struct Running(Arc<Activity>);
+
+impl Running {
+    /// Whether its answer is the last of the connection.
+    pub(super) fn is_last(&self) -> bool {
+        self.0.leaves.load(Ordering::Relaxed)
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {

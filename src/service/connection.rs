@@ -141,11 +141,11 @@ async fn connection(
         let peer = Arc::clone(&peer);
         service_fn(move |request: Request<Incoming>| {
             let (service, peer) = (service.clone(), Arc::clone(&peer));
-            let (activity, running) = (Arc::clone(&activity), activity.begin());
+            let running = activity.begin();
             let says_so = request.version() < hyper::Version::HTTP_2;
             async move {
                 let mut answer = dispatch::answer(&service, &peer, request).await;
-                if says_so && activity.leaves() {
+                if says_so && running.is_last() {
                     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 drop(running);

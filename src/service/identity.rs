@@ -15,11 +15,11 @@ use std::ops::RangeInclusive;
 
 use hyper::header::AUTHORIZATION;
 use hyper::{HeaderMap, StatusCode};
-use tokio::sync::watch;
 
 use super::asked::{Asked, Memory};
 use super::listen::PeerAddress;
 use super::seen::Seen;
+use super::signal::Signal;
 use super::slots::Slot;
 use super::{Problem, Service, bearer};
 use crate::access::CertificateName;
@@ -38,7 +38,7 @@ pub(crate) struct Peer {
     /// Who vouches for it: connections live longer than authorities, too.
     admitted: Option<Admitted>,
     /// Whether its certificate counts no more.
-    over: watch::Sender<bool>,
+    over: Signal,
     /// Where it is.
     pub(super) address: PeerAddress,
     /// What its last requests were let in for.
@@ -60,18 +60,18 @@ impl Peer {
             }
             None => (Vec::new(), 0..=0),
         };
-        let (over, memory) = (watch::Sender::new(false), Memory::default());
+        let (over, memory) = (Signal::default(), Memory::default());
         Self { names, valid, admitted, over, address, memory }
     }
 
     /// Whether a request found that the certificate counts no more: its client has to shake hands again.
     pub(crate) fn counts_no_more(&self) -> bool {
-        *self.over.borrow()
+        self.over.is_given()
     }
 
     /// Until that is so.
     pub(crate) async fn ends(&self) {
-        drop(self.over.subscribe().wait_for(|over| *over).await);
+        self.over.given().await;
     }
 
     /// The caller of the certificate, of those that it is of. One that is of nobody is as good as none: clients do not
@@ -85,14 +85,14 @@ impl Peer {
         if let Some(Err(error)) = self.admitted.as_ref().map(|one| one.check(clock.now())) {
             let why = error.source().map(ToString::to_string).unwrap_or_default();
             log::info!("a client that was let in before is refused: {why}");
-            self.over.send_replace(true);
+            self.over.give();
             let text = "nobody who is trusted vouches for the client certificate of this connection any more";
             return Err(unauthenticated(text).with_help("connect again with a new one"));
         }
         let holds =
             || self.valid.contains(&i64::try_from(to_unix(clock.now())).unwrap_or(i64::MAX));
         if !callers.is_empty() && !holds() {
-            self.over.send_replace(true);
+            self.over.give();
             let text = "the client certificate of this connection does not hold any more";
             return Err(unauthenticated(text).with_help("connect again with a new one"));
         }

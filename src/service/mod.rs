@@ -41,6 +41,7 @@ mod route;
 mod routes;
 mod schedule;
 mod seen;
+mod signal;
 mod slots;
 mod span;
 mod spent;
