@@ -111,7 +111,7 @@ pub(super) fn plan(rotation: &Rotation, request: &Request, fresh: &mut Fresh) ->
     let after_keys = &after_mappings.get(name).unwrap_or(&empty).keys;
     let renamed: Vec<(Alias, Alias)> = wanted.files.iter().flat_map(FileChange::renamed).collect();
     let command = fresh.command.clone().unwrap_or_else(|| request.command());
-    let known = known(rotation, name, Edge::of(begins.is_some(), after_keys), &after)?;
+    let known = known(rotation, name, Edge::of(&mapping.keys, after_keys), &after)?;
     let for_sessions = sessions::acted(rotation, name, &after.snapshot());
     let config = rotation.keyring.config();
     let situations = known.iter().map(|Known { set, around, left_out, begins }| Situation {
@@ -166,7 +166,7 @@ pub(super) fn plan(rotation: &Rotation, request: &Request, fresh: &mut Fresh) ->
     })
 }
 
-/// Whether a mapping is there on both sides of a step.
+/// Whether keys stand in a mapping on both sides of a step; what is revoked may stand there and counts for nothing.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Edge {
     Begins,
@@ -175,11 +175,11 @@ enum Edge {
 }
 
 impl Edge {
-    const fn of(begins: bool, after: &[MappedKey]) -> Self {
-        match (begins, after) {
-            (true, _) => Self::Begins,
-            (false, []) => Self::Ends,
-            (false, _) => Self::Stays,
+    const fn of(before: &[MappedKey], after: &[MappedKey]) -> Self {
+        match (before.is_empty(), after.is_empty()) {
+            (true, false) => Self::Begins,
+            (false, true) => Self::Ends,
+            _ => Self::Stays,
         }
     }
 }
@@ -265,7 +265,7 @@ fn elsewhere(
     for change in changes.iter().filter(|change| Some(&change.mapping) != own) {
         let MappingChange { mapping, before, after: keys } = change;
         let set = snapshot.keys(mapping.realm.as_ref(), &mapping.label)?;
-        let around = match Edge::of(false, keys) {
+        let around = match Edge::of(before, keys) {
             Edge::Ends => acting(&after.snapshot(), mapping),
             _ => None,
         };

@@ -327,11 +327,19 @@ fn a_mapping_ends_with_no_key_in_its_place_that_nobody_knows() {
         told.contains(&format!("claviger undo {ES256} --store alpha --realm alpha --now")),
         "{told}"
     );
+    let with_c = shop.text();
     let told = step(Step::Undo, NOW).unwrap().to_string();
     assert!(
         told.contains("new tokens are made with \"a\"") && told.contains("breaks: whoever"),
         "{told}"
     );
+    // A list of nothing but revoked keys, as an old file may have, begins as one that is not there.
+    step(stage("c"), FORCE).unwrap();
+    let leaked = Step::Revoke { alias: "c".parse().unwrap(), compromised_at: None, replace: None };
+    step(leaked, FORCE).unwrap();
+    std::fs::write(shop.config(), with_c).unwrap();
+    let told = refused(stage("d"));
+    assert!(told.contains("alias \"d\" would act at once, in place of \"a\""), "{told}");
 }
 
 /// Of the labels of sessions the first that is mapped acts: one that begins before it would be known to nobody.
