@@ -192,7 +192,8 @@ impl History {
                 match at.and_then(|at| Some((at == 0, change.after.get(at)?))) {
                     Some(place) => {
                         places.insert(&mapping.store, place);
-                        whole |= change.before.is_empty();
+                        let stays = |old: &MappedKey| change.after.iter().any(|one| one.is(old));
+                        whole |= !change.before.iter().any(stays);
                     }
                     None => drop(places.remove(&mapping.store)),
                 }
@@ -302,7 +303,7 @@ pub fn unrecorded_until(spans: &[Span]) -> Option<SystemTime> {
 }
 
 /// Continues the spans of a key: `place` is whether it acts, and how it is mapped; `None`: it is gone. `whole`: nothing
-/// stood in its mapping before.
+/// that stood in its mapping before is left.
 fn follow(
     spans: &mut Vec<Span>,
     (record, time): (&Record, SystemTime),

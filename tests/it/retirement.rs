@@ -157,6 +157,25 @@ fn what_came_with_a_mapping_that_was_written_whole_may_have_acted_elsewhere() {
     }
 }
 
+/// Such as those of a starter, in whose place somebody puts keys that have long been in use.
+#[test]
+fn what_came_by_hand_in_the_place_of_all_keys_may_have_acted_elsewhere() {
+    let shop = Workshop::new();
+    shop.begin_without_keys();
+    shop.wait(1_000);
+    shop.edit("\"a\", # first", "\"c\",");
+    shop.edit("\"b\", # second", "\"d\",");
+    for _ in 0..2 {
+        assert_eq!(shop.apply(retire("d"), ES256).unwrap_err().kind(), ErrorKind::StillInUse);
+        shop.wait(2 * 3_600 + 59);
+    }
+    shop.wait(1);
+    shop.apply(retire("d"), ES256).unwrap();
+    // Where one stays, what comes beside it is the next key.
+    shop.edit("\"c\",", "\"c\", \"a\",");
+    shop.apply(retire("a"), ES256).unwrap();
+}
+
 #[test]
 fn a_key_keeps_what_is_known_of_it_on_its_way_from_one_store_to_another() {
     // From `keys` to a store whose name stands before and to one whose name stands behind.
