@@ -97,7 +97,7 @@ impl Situation<'_> {
     /// What a verdict about a key rests on.
     fn terms(&self, key: &MappedKey, report: &KeyReport) -> Terms {
         let known = (self.history, &*self.spans(key), report);
-        life::terms(self.config, self.set, known, self.now)
+        life::terms(self.config, (self.set, key), known, self.now)
     }
 
     /// The places that a key had in the mapping.
@@ -389,8 +389,9 @@ fn in_use(message: String, help: String, opens_at: Option<SystemTime>) -> Option
 fn not_proven(situation: &Situation<'_>, gone: &MappedKey, report: &KeyReport) -> Option<Gate> {
     let Situation { now, command, .. } = situation;
     let (alias, label) = (&gone.alias, &situation.mapping.label);
-    // What peers make is not counted here; it is reckoned below.
-    let terms = Terms { made_elsewhere: false, ..situation.terms(gone, report) };
+    // What peers encrypt is not counted here; it is reckoned below. What they sign nobody reckons.
+    let made_elsewhere = life::is_of_others(situation.set, gone);
+    let terms = Terms { made_elsewhere, ..situation.terms(gone, report) };
     let own = match report.safe_after(&terms) {
         Ok(after) => after.map(life::time),
         Err(doubt) => {

@@ -131,7 +131,8 @@ impl Lives {
         let (label, realm) = (set.label(), key.realm.as_ref());
         let report = self.report(label, realm, key.key.thumbprint());
         let spans = self.history.spans(label, realm, &mapped(set, key), self.now);
-        let terms = terms(&self.config, set, (&self.history, &spans, &report), self.now);
+        let known = (&self.history, &*spans, &report);
+        let terms = terms(&self.config, (set, &mapped(set, key)), known, self.now);
         let safe_after = report.safe_after(&terms).map(|after| after.map(time));
         KeyLife {
             phase: self.phase(set, key, &spans, &report),
@@ -222,7 +223,7 @@ pub(super) fn reads_here<'s>(
 /// What a verdict about a key of this set, which had these places and uses in one scope, rests on.
 pub(super) fn terms(
     config: &Config,
-    set: &KeySet,
+    (set, key): (&KeySet, &MappedKey),
     (history, spans, report): (&History, &[Span], &KeyReport),
     now: SystemTime,
 ) -> Terms {
@@ -247,7 +248,7 @@ pub(super) fn terms(
     Terms {
         lifetime,
         grace: config.policy.clock_skew,
-        made_elsewhere: made_elsewhere(set),
+        made_elsewhere: made_elsewhere(set) || is_of_others(set, key),
         journal_broken: history.broken.is_some(),
         unrecorded_until: before.filter(|_| leaves_tokens(set)),
     }
@@ -259,6 +260,16 @@ fn made_elsewhere(set: &KeySet) -> bool {
     let makes = has(LabelUse::Sign) || has(LabelUse::Mac) || has(LabelUse::Encrypt);
     let public = set.keys().iter().any(|key| key.key.public_parameters().is_some());
     !makes || (has(LabelUse::Decrypt) && public && !set.published().is_empty())
+}
+
+/// Whether only the public half of a key is here, of a label that acts with private ones: it makes nothing here, and others
+/// may make with it what the label reads.
+pub(super) fn is_of_others(set: &KeySet, key: &MappedKey) -> bool {
+    let acts_with_private =
+        |one: &LabelUse| matches!(one, LabelUse::Decrypt | LabelUse::Mtls | LabelUse::Sign);
+    let is_it = |one: &&Arc<LabelKey>| Some(one.key.thumbprint()) == key.thumbprint.as_deref();
+    set.uses().iter().any(acts_with_private)
+        && set.keys().iter().find(is_it).is_some_and(|one| !one.key.has_private())
 }
 
 pub(super) fn time(secs: u64) -> SystemTime {

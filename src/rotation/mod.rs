@@ -452,6 +452,7 @@ impl Rotation {
         });
         waiting
             .flat_map(|(name, mapping)| mapping.keys.iter().skip(1).map(move |key| (name, key)))
+            .filter(|(_, key)| !life::is_of_others(set, key))
             .filter_map(|(name, key)| {
                 let scope = (&name.label, name.realm.as_ref());
                 let known = announce::announcement(&config, set, &self.history, scope, key, now)?;

@@ -191,7 +191,8 @@ impl Rotation {
         let set = self.keyring.snapshot().find(realm.as_ref(), label)?.clone();
         let spans = self.history.spans(label, realm.as_ref(), &leaving.key, now);
         let report = leaving.report.as_ref()?;
-        let terms = terms(&self.keyring.config(), &set, (&self.history, &spans, report), now);
+        let known = (&self.history, &*spans, report);
+        let terms = terms(&self.keyring.config(), (&set, &leaving.key), known, now);
         if report.verdict(&terms, now) != Verdict::Safe {
             return None;
         }

@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::mappings::{self, Kind, Mapping};
 use super::refusals::SCHEDULED;
 use super::request::{Request, Step};
-use super::{NextKey, Origin, Overrides, Plan, Ready, Rotation, announce};
+use super::{NextKey, Origin, Overrides, Plan, Ready, Rotation, announce, life};
 use crate::clock::{parse_rfc3339, rfc3339};
 use crate::config::{Config, Schedule};
 use crate::error::{Error, ErrorKind, Result};
@@ -287,7 +287,9 @@ impl Rotation {
             schedule,
             now,
         };
-        for key in mapping.keys.iter().skip(1) {
+        // What others sign with is not for this schedule to change.
+        let own = mapping.keys.iter().skip(1).filter(|key| !life::is_of_others(set, key));
+        for key in own {
             let spans = spans(key);
             let scope = (&name.label, name.realm.as_ref());
             match acted_until(&spans) {

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use super::announce;
 use super::gates::{self, Acting, Gate, LeftAlive, Situation};
+use super::life;
 use super::mappings::{Kind, Mapping};
 use super::request::{in_realm, quoted};
 use super::steps::position;
@@ -144,6 +145,11 @@ fn next_step(situation: &Situation<'_>, after: &Keyring) -> Option<String> {
     let name = situation.mapping;
     let waits = |key: &&MappedKey| situation.after.first().is_none_or(|active| !active.is(key));
     let staged = situation.fresh().find(waits)?;
+    let snapshot = after.snapshot();
+    let set = snapshot.keys(name.realm.as_ref(), &name.label).ok()?;
+    if life::is_of_others(set, staged) {
+        return None;
+    }
     let time = known_at(situation, after)?;
     Some(format!(
         "next: claviger promote {}{}{}, from {} on",

@@ -303,6 +303,40 @@ fn a_key_that_peers_have_by_hand_was_encrypted_to_as_long_as_it_acted() {
     }
 }
 
+/// Another system signs with the private half, whose tokens are to verify here: of those nobody here knows anything.
+#[test]
+fn a_key_that_others_sign_with_is_never_proven_and_waits_for_no_promotion() {
+    let shop = shop();
+    let file = shop.path().join("keys.jwks");
+    let mut keys: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let theirs = keys["keys"].as_array_mut().unwrap().iter_mut().find(|key| key["kid"] == "c");
+    theirs.unwrap().as_object_mut().unwrap().remove("d");
+    std::fs::write(&file, keys.to_string()).unwrap();
+    shop.edit(
+        TAIL,
+        &format!("[rotation.\"{ES256}\"]\nperiod = \"10d\"\noverlap = \"1d\"\nalias = \"k-{{date}}\"\n{TAIL}"),
+    );
+    let told = shop.apply(stage("c"), ES256).unwrap().to_string();
+    assert!(told.contains("enters: \"c\"") && !told.contains("claviger promote"), "{told}");
+    shop.apply(retire("b"), ES256).unwrap();
+    let proven = receipts(&shop).len();
+    shop.wait(10 * 86_400);
+    let lives = Lives::read(&keyring(&shop)).unwrap();
+    let keyring = keyring(&shop);
+    let set = keyring.label(ES256).unwrap().keys().unwrap();
+    assert!(lives.of_key(&set, &set.keys()[1]).safe_after.is_err());
+    // The schedule makes a key of its own and leaves this one alone.
+    let due: Vec<(Action, String)> =
+        shop.rotation().due().iter().map(|step| (step.action, step.alias.to_string())).collect();
+    assert!(due.len() == 1 && due[0].0 == Action::Stage, "{due:?}");
+    let refused = shop.apply(retire("c"), ES256).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::StillInUse);
+    assert!(refused.message().contains("unknown, not provable: others make"), "{refused}");
+    let told = shop.apply_over(retire("c"), ES256, FORCE).unwrap().to_string();
+    assert!(told.contains("breaks: what \"c\" made is refused"), "{told}");
+    assert_eq!(receipts(&shop).len(), proven);
+}
+
 #[test]
 fn what_carries_no_end_and_has_no_lifetime_is_not_provable() {
     let shop = shop();
