@@ -1,5 +1,5 @@
 //! Canonical XML of a subtree: exclusive (Exc-C14N 1.0) with an inclusive prefix list, and inclusive
-//! (C14N 1.0) for old peers; both with or without comments.
+//! (C14N 1.0 and 1.1) for old peers; all with or without comments.
 //!
 //! A subtree and an optional child to leave out come in, octets go out. What stands in the source as it stands
 //! in canonical text is copied, as far as it reaches in one piece.
@@ -22,6 +22,8 @@ pub(crate) enum Kind {
     #[default]
     Exclusive,
     Inclusive,
+    /// C14N 1.1.
+    Inclusive11,
 }
 
 impl<'p> Canonicalization<'p> {
@@ -30,6 +32,12 @@ impl<'p> Canonicalization<'p> {
         let prefixes = prefix_list.split_ascii_whitespace();
         let prefixes = prefixes.map(|one| if one == "#default" { "" } else { one }).collect();
         Self { kind: Kind::Exclusive, comments: false, prefixes }
+    }
+
+    /// Whether `apex` can be written: C14N 1.1 §2.4 joins its `xml:base` with those around it, which nothing here does.
+    pub(crate) fn can_write(&self, apex: Node<'_, '_>) -> bool {
+        let mut around = apex.ancestors().skip(1).flat_map(|node| node.attributes());
+        self.kind != Kind::Inclusive11 || !around.any(|one| one.is_xml() && one.name() == "base")
     }
 
     /// Appends the canonical form of `apex` to `out`, without the subtree `left_out`.
@@ -46,7 +54,7 @@ impl<'p> Canonicalization<'p> {
             run: 0..0,
             rendered: Vec::with_capacity(16),
             declared: Uses::default(),
-            scoped: self.kind == Kind::Inclusive || !self.prefixes.is_empty(),
+            scoped: self.kind != Kind::Exclusive || !self.prefixes.is_empty(),
             scope: Vec::new(),
             needed: Vec::with_capacity(16),
         };
@@ -64,13 +72,15 @@ impl<'p> Canonicalization<'p> {
     }
 }
 
-/// `xml:` attributes that an apex takes over from its ancestors (C14N 1.0 §2.4).
-fn xml_attributes<'a, 'i>(apex: Node<'a, 'i>) -> Vec<Attribute<'a, 'i>> {
-    let is_xml = |one: &Attribute<'_, '_>| one.is_xml();
+/// `xml:` attributes that an apex takes over from its ancestors: all (C14N 1.0 §2.4), or two (C14N 1.1 §2.4).
+fn xml_attributes<'a, 'i>(apex: Node<'a, 'i>, kind: Kind) -> Vec<Attribute<'a, 'i>> {
+    let is_inherited = |one: &Attribute<'_, '_>| {
+        one.is_xml() && (kind != Kind::Inclusive11 || matches!(one.name(), "lang" | "space"))
+    };
     let mut found: Vec<Attribute<'a, 'i>> = Vec::new();
     for node in apex.ancestors().skip(1) {
-        for one in node.attributes().filter(is_xml) {
-            let own = apex.attributes().filter(is_xml).map(Attribute::name);
+        for one in node.attributes().filter(is_inherited) {
+            let own = apex.attributes().filter(is_inherited).map(Attribute::name);
             let mut nearer = found.iter().map(|one| one.name()).chain(own);
             if !nearer.any(|name| name == one.name()) {
                 found.push(one);
@@ -216,10 +226,10 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
             match self.method.kind {
                 Kind::Exclusive if self.method.prefixes.is_empty() => {}
                 Kind::Exclusive => self.need_listed(),
-                Kind::Inclusive => self.need_all(),
+                Kind::Inclusive | Kind::Inclusive11 => self.need_all(),
             }
         }
-        let inherits = is_apex && self.method.kind == Kind::Inclusive;
+        let inherits = is_apex && self.method.kind != Kind::Exclusive;
         if let Some(start) = start
             && self.needed.is_empty()
             && !inherits
@@ -238,7 +248,8 @@ impl<'a, 'i> Writer<'_, 'a, 'i> {
 
     #[inline(never)]
     fn attributes_with_inherited(&mut self, node: Node<'a, 'i>) {
-        let mut all: Vec<_> = node.attributes().chain(xml_attributes(node)).collect();
+        let mut all: Vec<_> =
+            node.attributes().chain(xml_attributes(node, self.method.kind)).collect();
         all.sort_by_key(|one| (one.namespace().unwrap_or_default(), one.name()));
         all.into_iter().for_each(|one| self.attribute(one));
     }

@@ -12,7 +12,7 @@ pub struct PeerPolicy {
     pub rsa1024: bool,
     /// Take an empty Reference URI for the document element (against SAML core §5.4.2).
     pub empty_uri: bool,
-    /// Take inclusive canonicalization (against SAML core §5.4.3 and §5.4.4).
+    /// Take inclusive canonicalization, C14N 1.0 or 1.1 (against SAML core §5.4.3 and §5.4.4).
     pub inclusive_c14n: bool,
     /// AES-CBC, which authenticates nothing: only what is signed inside may be believed.
     pub cbc: bool,

@@ -187,6 +187,46 @@ fn what_xmlsec1_signs_verifies_here_and_what_is_signed_here_there() {
     assert!(unknown.iter().all(|name| name.ends_with("MGF1")), "{unknown:?}");
 }
 
+/// Old peers canonicalize inclusively: then what stands around counts, `xml:` attributes too, each version's own.
+#[test]
+fn what_xmlsec1_signs_inclusively_verifies_for_the_peers_that_are_let() {
+    let Some(program) = Xmlsec1::find() else { return };
+    let one = pair(KeySpec::Rsa { bits: 2048 }, SIGNS.to_vec());
+    let (key, certificate) = program.keys(&one);
+    let keys = format!("{key},{certificate}");
+    let template = signature_template(uri("rsa-sha256"), &digest_uri("rsa-sha256"));
+    let behind = "<saml:Assertion ID=\"_a\"><saml:Issuer>https://idp</saml:Issuer>";
+    let unsigned = RESPONSE.replacen(behind, &format!("{behind}{template}"), 1);
+    let unsigned = unsigned.replace("\"#_r\"", "\"#_a\"");
+    assert_ne!(unsigned, RESPONSE);
+    let base = " xml:base=\"http://x/y/\"";
+    for (uri, base_is_joined) in [
+        ("http://www.w3.org/TR/2001/REC-xml-c14n-20010315", false),
+        ("http://www.w3.org/TR/2001/REC-xml-c14n-20010315#WithComments", false),
+        ("http://www.w3.org/2006/12/xml-c14n11", true),
+        ("http://www.w3.org/2006/12/xml-c14n11#WithComments", true),
+    ] {
+        for around in
+            ["", " xml:lang=\"en\" xml:space=\"preserve\"", " xml:id=\"x\" xml:foo=\"y\"", base]
+        {
+            let document = unsigned.replace(EXC_C14N, uri);
+            let document =
+                document.replace(" ID=\"_r\"", &format!(" ID=\"_r\"{around} xmlns=\"urn:d\""));
+            let arguments = ["--sign", "--privkey-pem", &keys, "--id-attr:ID", "Assertion"];
+            let signed = program.run(&arguments, &program.file("unsigned.xml", &document)).unwrap();
+            let verify = |switches: &[&str]| {
+                let policy = PeerPolicy::of(switches.iter().copied()).unwrap();
+                let trust = Trust::Certificates(&one.peer);
+                saml::verify(signed.as_bytes(), Expect::Any, trust, &policy, &XmlLimits::MESSAGE)
+            };
+            assert_eq!(verify(&[]).unwrap_err().kind(), ErrorKind::NotVerified);
+            let found = verify(&["incl-c14n"]);
+            let holds = !(base_is_joined && around == base);
+            assert_eq!(found.is_ok(), holds, "{uri}{around}: {found:?}");
+        }
+    }
+}
+
 /// XML-DSig lets a KeyInfo hold the key itself, and metadata has KeyInfo.
 #[test]
 fn a_key_that_xmlsec1_writes_without_certificate_verifies_and_is_encrypted_to() {

@@ -143,7 +143,7 @@ fn canonicalization<'a>(
     policy: &PeerPolicy,
 ) -> Result<Canonicalization<'a>, Refused> {
     let uri = attribute(node, "Algorithm").ok_or("a canonicalization has no algorithm")?;
-    let comments = uri == names::EXC_C14N_WITH_COMMENTS || uri == names::C14N_WITH_COMMENTS;
+    let comments = uri.ends_with("#WithComments");
     match uri {
         EXC_C14N | names::EXC_C14N_WITH_COMMENTS => {
             let children = element_content(node).ok_or("text stands inside a canonicalization")?;
@@ -164,6 +164,10 @@ fn canonicalization<'a>(
         names::C14N | names::C14N_WITH_COMMENTS if policy.inclusive_c14n => {
             childless(node)?;
             Ok(Canonicalization { comments, kind: Kind::Inclusive, prefixes: Vec::new() })
+        }
+        names::C14N11 | names::C14N11_WITH_COMMENTS if policy.inclusive_c14n => {
+            childless(node)?;
+            Ok(Canonicalization { comments, kind: Kind::Inclusive11, prefixes: Vec::new() })
         }
         _ => Err("the canonicalization is not one of SAML"),
     }

@@ -72,6 +72,9 @@ fn verify_element(
     if shape.digest == Hash::Sha1 && !trust.allows_sha1(policy) {
         return Err("the digest is SHA-1");
     }
+    if !shape.signed_info_form.can_write(shape.signed_info) || !shape.content_form.can_write(node) {
+        return Err("an xml:base stands around what C14N 1.1 is to be of");
+    }
     let signed_info = shape.signed_info_form.octets(shape.signed_info, None);
     let candidates = trust.candidates(shape.algorithm, policy, || shape.certificate_hint());
     let made = |one: &&Candidate<'_>| one.made(shape.algorithm, policy, &signed_info, &shape.value);
