@@ -25,7 +25,12 @@ fn copyable(text: &str) -> String {
 
 fn continued(example: &str) -> String {
     let (mut out, mut column) = (String::from(" "), 1);
-    for word in words(example) {
+    let mut words = words(example).peekable();
+    while let Some(word) = words.next() {
+        // An option stays with its value.
+        let value =
+            words.next_if(|next| word.starts_with("--") && !next.starts_with(['-', '|', '>']));
+        let word = value.map_or_else(|| word.to_owned(), |value| format!("{word} {value}"));
         let width = word.chars().count();
         // Room for what announces the next line.
         if column > 1 && column + 1 + width + 2 > COLUMNS {
@@ -33,7 +38,7 @@ fn continued(example: &str) -> String {
             column = 5;
         }
         out.push(' ');
-        out.push_str(word);
+        out.push_str(&word);
         column += 1 + width;
     }
     out
@@ -63,7 +68,7 @@ mod tests {
             "Prose.\nExample:\n  claviger sign --label some.label --value {quoted} --out b"
         );
         let expected = format!(
-            "Prose.\nExample:\n  claviger sign --label some.label --value \\\n      {quoted} \\\n      --out b"
+            "Prose.\nExample:\n  claviger sign --label some.label \\\n      --value {quoted} \\\n      --out b"
         );
         assert_eq!(copyable(&text), expected);
         assert_eq!(copyable("  claviger check"), "  claviger check");

@@ -4,6 +4,7 @@ use clap::CommandFactory;
 use claviger::error::{Error, ErrorKind, Result};
 use serde_json::json;
 
+use super::help::with_examples;
 use super::{Cli, Context, Outcome};
 
 /// Arguments.
@@ -17,7 +18,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(_: &Context, args: &Args) -> Result<Outcome> {
-    let mut program = Cli::command();
+    let mut program = with_examples(Cli::command());
     program.build();
     let page = match &args.command {
         None => program,
@@ -30,6 +31,22 @@ pub(crate) fn run(_: &Context, args: &Args) -> Result<Outcome> {
     clap_mangen::Man::new(page)
         .render(&mut text)
         .map_err(|error| Error::new(ErrorKind::Bug, "the manual page").with_source(error))?;
-    let shown = String::from_utf8_lossy(&text).into_owned();
-    Ok(Outcome::new(json!({ "command": args.command, "page": shown }), text))
+    let page = unfilled(&String::from_utf8_lossy(&text));
+    Ok(Outcome::new(json!({ "command": args.command, "page": page }), page))
+}
+
+/// The page with its examples as they are typed: filled, their lines would break anywhere and their words be hyphenated.
+fn unfilled(page: &str) -> String {
+    let mut out = String::with_capacity(page.len() + 64);
+    let mut inside = false;
+    for line in page.lines() {
+        let is_example = line.starts_with("  ");
+        if is_example != inside {
+            out.push_str(if is_example { ".nf\n" } else { ".fi\n" });
+            inside = is_example;
+        }
+        out.push_str(line);
+        out.push('\n');
+    }
+    out
 }

@@ -224,6 +224,9 @@ fn the_manual_page_names_the_options() {
     let page = String::from_utf8(claviger(&["man", "sign"]).stdout).unwrap();
     assert!(page.starts_with(".ie") && page.contains("unencoded"), "{page}");
     assert!(String::from_utf8(claviger(&["man"]).stdout).unwrap().contains("explain"));
+    // Its examples are no paragraph: they keep their lines, also those that go on.
+    let (_, extra) = page.split_once("Examples:\n.nf\n  ").unwrap();
+    assert!(extra.contains("| claviger sign \\\\\n      \\-\\-label am."), "{extra}");
 }
 
 #[test]
