@@ -48,7 +48,7 @@ fn find_signer(
 ) -> Result<Signer, &'static str> {
     let signs = matches!(algorithm.operation, Operation::Sign | Operation::XmlSign);
     if !signs || !trust.allows(algorithm, policy) {
-        return Err("the signature algorithm is not allowed");
+        return Err(Trust::why_refused(algorithm));
     }
     let candidates = trust.candidates(algorithm, policy, || None);
     let mut in_der = false;
@@ -64,7 +64,7 @@ fn find_signer(
         None if in_der && !policy.der_ecdsa => {
             Err("the ECDSA value is in DER, which the switch der-ecdsa takes")
         }
-        None => Err("no trusted key made the signature"),
+        None => Err(trust.why_nobody(policy)),
     }
 }
 

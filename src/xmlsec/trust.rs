@@ -167,6 +167,28 @@ impl<'a> Trust<'a> {
             }
     }
 
+    /// Why `row` does not count.
+    pub(crate) fn why_refused(row: &Algorithm) -> &'static str {
+        match row.family {
+            Family::RsaPkcs1(Hash::Sha1) => {
+                "the signature is made with SHA-1, which the switch sha1 takes"
+            }
+            _ => "the signature algorithm is not allowed",
+        }
+    }
+
+    /// Why no key made a signature.
+    pub(crate) fn why_nobody(self, policy: &PeerPolicy) -> &'static str {
+        let is_small =
+            |peer: &PeerKey| matches!(peer.key.kind(), KeyKind::Rsa { bits: 1024..2048 });
+        match self {
+            Self::Certificates(peers) if !policy.rsa1024 && peers.0.iter().any(is_small) => {
+                "no trusted key of 2048 bits made the signature, and one has fewer, which the switch rsa1024 takes"
+            }
+            _ => "no trusted key made the signature",
+        }
+    }
+
     /// Whether SHA-1 counts: a switch of the peer, or the label names it.
     pub(crate) fn allows_sha1(self, policy: &PeerPolicy) -> bool {
         let names = |set: &KeySet| {

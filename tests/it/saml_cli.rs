@@ -514,8 +514,8 @@ fn switches_of_the_peer_are_named_one_by_one() {
         assert_eq!(refused, (1, "not_decrypted".into()));
         let decrypt = format!("-v --json saml decrypt --role sp --kind {kind} --in {kind}.enc");
         for (more, reason) in [
-            ("", "the content algorithm is not allowed"),
-            (" --allow cbc", "the key transport is not allowed"),
+            ("", "the content is encrypted with AES-CBC, which the switch cbc takes"),
+            (" --allow cbc", "the key is encrypted with RSA 1.5, which the switch rsa1_5 takes"),
         ] {
             let told = claviger(root, &format!("{decrypt}{more}")).stdout;
             let told: Value = serde_json::from_slice(&told).unwrap();

@@ -183,21 +183,32 @@ fn fault_of_signature(root: &Path, row: &Row, outside: &BTreeMap<&str, &str>) ->
     };
     // What is encrypted inside may be what needs them.
     let needs_switch = !row.needs.is_empty() && !text.contains("EncryptedData");
+    // Without its switches it is refused, for a reason that names one of them.
+    let refused_without = || match &strict {
+        Ok(_) => Some("no switch was needed".to_owned()),
+        Err(reason) => {
+            let mut names = row.needs.iter().map(|one| format!("the switch {one} "));
+            (!names.any(|one| reason.contains(&one)))
+                .then(|| format!("no switch is named: {reason}"))
+        }
+    };
     match (row.expect.as_str(), with) {
-        ("accept", Ok(found)) => consumed(&found)
-            .or_else(|| (needs_switch && strict.is_ok()).then(|| "no switch was needed".into())),
+        ("accept", Ok(found)) => {
+            consumed(&found).or_else(|| needs_switch.then(refused_without).flatten())
+        }
         ("accept", Err(error)) => Some(error),
         ("reject", Ok(_)) => Some("accepted".into()),
         ("policy" | "reject-unless-sha1-compat", Ok(found)) => {
-            consumed(&found).or_else(|| strict.is_ok().then(|| "no switch was needed".into()))
+            consumed(&found).or_else(refused_without)
         }
         ("policy" | "reject-unless-sha1-compat", Err(error)) => Some(error),
         ("core-valid", Ok(found)) if outside.contains_key(row.path.as_str()) => {
             Some(format!("listed as outside, and {} elements verified", found.len()))
         }
         ("core-valid", Err(_)) if outside.contains_key(row.path.as_str()) => None,
-        ("core-valid", Ok(found)) => consumed(&found)
-            .or_else(|| (needs_switch && strict.is_ok()).then(|| "no switch was needed".into())),
+        ("core-valid", Ok(found)) => {
+            consumed(&found).or_else(|| needs_switch.then(refused_without).flatten())
+        }
         ("core-valid", Err(error)) => Some(error),
         ("reject", Err(_)) => None,
         (expect, found) if EITHER.contains(&expect) => found.map_or(None, |found| consumed(&found)),

@@ -18,6 +18,8 @@ pub(super) const MAX_PREFIXES: usize = 64;
 
 type Refused = &'static str;
 
+const INCLUSIVE: Refused = "the canonicalization is inclusive, which the switch incl-c14n takes";
+
 /// The parts of a signature.
 pub(crate) struct Shape<'a, 'i> {
     pub(crate) signature: Node<'a, 'i>,
@@ -123,6 +125,9 @@ fn transform<'a>(
         [enveloped, form] => (*enveloped, Some(*form)),
         // XML-DSig §4.4.3.2: inclusive canonicalization where none is named.
         [enveloped] if policy.inclusive_c14n => (*enveloped, None),
+        [one] if attribute(*one, "Algorithm") == Some(names::ENVELOPED) => {
+            return Err(INCLUSIVE);
+        }
         _ => return Err("there are not exactly the two transforms of SAML"),
     };
     named(enveloped, ds("Transform"))?;
@@ -143,7 +148,6 @@ fn canonicalization<'a>(
     policy: &PeerPolicy,
 ) -> Result<Canonicalization<'a>, Refused> {
     let uri = attribute(node, "Algorithm").ok_or("a canonicalization has no algorithm")?;
-    let comments = uri.ends_with("#WithComments");
     match uri {
         EXC_C14N | names::EXC_C14N_WITH_COMMENTS => {
             let children = element_content(node).ok_or("text stands inside a canonicalization")?;
@@ -159,18 +163,29 @@ fn canonicalization<'a>(
                 }
                 _ => return Err("a canonicalization has other children than a prefix list"),
             };
+            let comments = keeps_comments(node);
             Ok(Canonicalization { comments, ..Canonicalization::exclusive(list) })
         }
-        names::C14N | names::C14N_WITH_COMMENTS if policy.inclusive_c14n => {
-            childless(node)?;
-            Ok(Canonicalization { comments, kind: Kind::Inclusive, prefixes: Vec::new() })
-        }
-        names::C14N11 | names::C14N11_WITH_COMMENTS if policy.inclusive_c14n => {
-            childless(node)?;
-            Ok(Canonicalization { comments, kind: Kind::Inclusive11, prefixes: Vec::new() })
-        }
+        names::C14N | names::C14N_WITH_COMMENTS => inclusive(node, Kind::Inclusive, policy),
+        names::C14N11 | names::C14N11_WITH_COMMENTS => inclusive(node, Kind::Inclusive11, policy),
         _ => Err("the canonicalization is not one of SAML"),
     }
+}
+
+fn inclusive<'a>(
+    node: Node<'a, '_>,
+    kind: Kind,
+    policy: &PeerPolicy,
+) -> Result<Canonicalization<'a>, Refused> {
+    if !policy.inclusive_c14n {
+        return Err(INCLUSIVE);
+    }
+    childless(node)?;
+    Ok(Canonicalization { comments: keeps_comments(node), kind, prefixes: Vec::new() })
+}
+
+fn keeps_comments(node: Node<'_, '_>) -> bool {
+    attribute(node, "Algorithm").is_some_and(|uri| uri.ends_with("#WithComments"))
 }
 
 fn named(node: Node<'_, '_>, name: ElementName) -> Result<(), Refused> {

@@ -67,10 +67,10 @@ fn verify_element(
     let shape = Shape::read(node, policy)?;
     let id = check_reference(tree, node, shape.uri, policy)?;
     if !trust.allows(shape.algorithm, policy) {
-        return Err("the signature algorithm is not allowed");
+        return Err(Trust::why_refused(shape.algorithm));
     }
     if shape.digest == Hash::Sha1 && !trust.allows_sha1(policy) {
-        return Err("the digest is SHA-1");
+        return Err("the digest is SHA-1, which the switch sha1 takes");
     }
     if !shape.signed_info_form.can_write(shape.signed_info) || !shape.content_form.can_write(node) {
         return Err("an xml:base stands around what C14N 1.1 is to be of");
@@ -78,7 +78,7 @@ fn verify_element(
     let signed_info = shape.signed_info_form.octets(shape.signed_info, None);
     let candidates = trust.candidates(shape.algorithm, policy, || shape.certificate_hint());
     let made = |one: &&Candidate<'_>| one.made(shape.algorithm, policy, &signed_info, &shape.value);
-    let signer = candidates.iter().find(made).ok_or("no trusted key made the signature")?;
+    let signer = candidates.iter().find(made).ok_or_else(|| trust.why_nobody(policy))?;
     let octets = shape.content_form.octets(node, Some(shape.signature));
     // Both are public.
     if digest(shape.digest, &octets) != shape.digest_value {
@@ -103,8 +103,10 @@ fn check_reference<'a>(
     policy: &PeerPolicy,
 ) -> Result<&'a str, &'static str> {
     let id = attribute(node, "ID");
-    if uri.is_empty() && policy.empty_uri && node == tree.root_element() {
-        return Ok(id.unwrap_or_default());
+    if uri.is_empty() && node == tree.root_element() {
+        let switched = policy.empty_uri.then(|| id.unwrap_or_default());
+        return switched
+            .ok_or("the Reference is to the whole document, which the switch empty-uri takes");
     }
     let id = id.filter(|id| !id.is_empty()).ok_or("the element has no ID")?;
     if uri.strip_prefix('#') != Some(id) {

@@ -123,7 +123,7 @@ impl<'a> Opener<'a> {
             method(data).and_then(|node| attribute(node, "Algorithm")).and_then(content_row);
         let content = content.ok_or("the content algorithm is not known")?;
         if !allows(content, self.policy, Some(self.set)) {
-            return Err("the content algorithm is not allowed");
+            return Err(why_refused(content));
         }
         let octets = cipher_value(data).ok_or("the EncryptedData has no CipherValue")?;
         let (iv_bytes, tag_bytes) = iv_and_tag_bytes(content);
@@ -131,9 +131,10 @@ impl<'a> Opener<'a> {
         let cut = rest.len().checked_sub(tag_bytes).ok_or("the ciphertext is short")?;
         let (ciphertext, tag) = rest.split_at(cut);
         let mut transports = encrypted_keys(wrapper, data)?;
+        let first = transports.first().map(|one| one.row);
         transports.retain(|one| allows(one.row, self.policy, Some(self.set)));
         if transports.is_empty() {
-            return Err("the key transport is not allowed");
+            return Err(first.map_or("there is no EncryptedKey", why_refused));
         }
         let keys = self.keys_for(&transports);
         let tries = keys.iter().flat_map(|one| transports.iter().map(move |each| (*one, each)));
@@ -316,6 +317,19 @@ fn cipher_value(node: Node<'_, '_>) -> Option<Vec<u8>> {
         return None;
     }
     decode_base64(&only_text(*value)?)
+}
+
+/// Why nothing is decrypted by this algorithm.
+const fn why_refused(row: &Algorithm) -> &'static str {
+    match row.family {
+        Family::AesCbc(_) => "the content is encrypted with AES-CBC, which the switch cbc takes",
+        Family::TripleDesCbc => {
+            "the content is encrypted with triple DES, which the switches 3des and cbc take together"
+        }
+        Family::Rsa15 => "the key is encrypted with RSA 1.5, which the switch rsa1_5 takes",
+        _ if row.content_key_bytes().is_some() => "the content algorithm is not allowed",
+        _ => "the key transport is not allowed",
+    }
 }
 
 fn not_decrypted(reason: &'static str) -> Error {
