@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::examples;
 
@@ -556,6 +556,53 @@ fn what_metadata_do_not_name_is_told() {
     let output = claviger(root, "saml encrypt --in response.xml --metadata cbc.xml");
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("the peer's metadata does not name aes256-gcm: "), "{told}");
+}
+
+/// A peer says which keys it takes an algorithm from (metadata profile for algorithm support §2.4): ours have 2048 bits.
+#[test]
+fn an_algorithm_is_chosen_by_the_sizes_of_keys_that_the_peer_takes() {
+    let folder = providers();
+    let root = folder.path();
+    done(root, "saml metadata write --role sp --entity-id https://sp --out sp.xml");
+    let written = std::fs::read_to_string(root.join("sp.xml")).unwrap();
+    let (start, rest) = written.split_once("<md:Extensions").unwrap();
+    let (_, end) = rest.split_once("</md:Extensions>").unwrap();
+    let peer = |methods: &str| {
+        let text = format!(
+            "{start}<md:Extensions xmlns:alg=\"urn:oasis:names:tc:SAML:metadata:algsupport\">{methods}</md:Extensions>{end}"
+        );
+        std::fs::write(root.join("peer.xml"), text).unwrap();
+    };
+    let method = |hash: &str, sizes: &str| {
+        format!(
+            "<alg:SigningMethod {sizes} Algorithm=\"http://www.w3.org/2001/04/xmldsig-more#rsa-{hash}\"/>"
+        )
+    };
+    let chosen = |command: &str| {
+        let arguments = format!("--json saml {command} --metadata peer.xml --in response.xml");
+        let answer: Value = serde_json::from_str(&done(root, &arguments)).unwrap();
+        (answer["algorithm"].as_str().unwrap().to_owned(), answer["unnamed"].clone())
+    };
+    let both = |methods: &str, algorithm: &str, is_named: bool| {
+        peer(methods);
+        for command in ["sign --role idp --what assertion", "redirect sign --role idp --response"] {
+            let unnamed = if is_named { vec![] } else { vec![algorithm] };
+            assert_eq!(chosen(command), (algorithm.into(), json!(unnamed)), "{methods}");
+        }
+    };
+    let third = method("sha512", "");
+    both(&format!("{}{third}", method("sha384", "MinKeySize=\"2048\"")), "rsa-sha384", true);
+    both(&format!("{}{third}", method("sha384", "MaxKeySize=\" 2048 \"")), "rsa-sha384", true);
+    both(&format!("{}{third}", method("sha384", "MinKeySize=\"2049\"")), "rsa-sha512", true);
+    both(&format!("{}{third}", method("sha384", "MaxKeySize=\"2047\"")), "rsa-sha512", true);
+    // Of what is no size nobody knows whom it means.
+    both(&format!("{}{third}", method("sha384", "MinKeySize=\"big\"")), "rsa-sha512", true);
+    both(&method("sha384", "MinKeySize=\"3072\" MaxKeySize=\"4096\""), "rsa-sha256", false);
+    let output = claviger(root, "saml sign --role idp --metadata peer.xml --in response.xml");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("does not name rsa-sha256 with a key like ours (RSA 2048)"), "{told}");
+    let read = done(root, "saml metadata read --in peer.xml");
+    assert!(read.contains("sign with rsa-sha384 (3072 to 4096 bits)"), "{read}");
 }
 
 /// Each element that verified has its octets beside it, those inside a message too, which alone is written out.

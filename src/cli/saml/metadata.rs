@@ -11,7 +11,7 @@ use claviger::profiles::saml::metadata::{
 };
 use claviger::profiles::saml::{self, Expect, SamlEntity, SamlUse};
 use claviger::rotation::{EncryptTo, Rotation};
-use claviger::xmlsec::dsig::SignOptions;
+use claviger::xmlsec::dsig::{SignOptions, SigningMethod};
 use claviger::xmlsec::{PeerKey, PeerKeys, Trust, XmlLimits};
 use serde_json::{Value, json};
 
@@ -265,6 +265,9 @@ fn role_json(role: &PeerRole, now: SystemTime) -> Value {
         json!({ "algorithm": method.algorithm, "digest": method.digest.map(claviger::alg::Hash::name),
             "mgf": method.mgf.map(claviger::alg::Hash::name) })
     });
+    let signing = role.signing_methods.iter().map(|method| {
+        json!({ "algorithm": method.algorithm, "min_bits": method.min_bits, "max_bits": method.max_bits })
+    });
     json!({
         "role": role.descriptor,
         "protocols": role.protocols,
@@ -273,7 +276,7 @@ fn role_json(role: &PeerRole, now: SystemTime) -> Value {
         "signing": role.signing.iter().map(key).collect::<Vec<_>>(),
         "encryption": role.encryption.iter().map(|one| key(&one.key)).collect::<Vec<_>>(),
         "encryption_methods": methods.collect::<Vec<_>>(),
-        "signing_methods": role.signing_methods,
+        "signing_methods": signing.collect::<Vec<_>>(),
         "digest_methods": role.digest_methods,
         "wants_signed": role.wants_signed,
         "unusable": role.unusable,
@@ -305,11 +308,12 @@ fn text_of(metadata: &PeerMetadata) -> String {
     }
     text.push_str(&table(&["ROLE", "USE", "KEY", "SUBJECT", "ENDS", "SHA-256"], &rows));
     for role in &metadata.roles {
-        let methods = role.encryption_methods().into_iter().map(|one| last(&one.algorithm));
+        let methods =
+            role.encryption_methods().into_iter().map(|one| last(&one.algorithm).to_owned());
         let lines = [
             ("encrypt with", methods.collect::<Vec<_>>()),
-            ("sign with", role.signing_methods.iter().map(|uri| last(uri)).collect()),
-            ("digest with", role.digest_methods.iter().map(|uri| last(uri)).collect()),
+            ("sign with", role.signing_methods.iter().map(sizes).collect()),
+            ("digest with", role.digest_methods.iter().map(|uri| last(uri).to_owned()).collect()),
         ];
         for (what, names) in lines.iter().filter(|(_, names)| !names.is_empty()) {
             text.push_str(&escape(&format!("{}: {what} {}\n", role.descriptor, names.join(" "))));
@@ -319,6 +323,17 @@ fn text_of(metadata: &PeerMetadata) -> String {
         }
     }
     text
+}
+
+/// A signature algorithm, and the sizes of the keys.
+fn sizes(method: &SigningMethod) -> String {
+    let name = last(&method.algorithm);
+    match (method.min_bits, method.max_bits) {
+        (None, None) => name.to_owned(),
+        (Some(least), None) => format!("{name} (from {least} bits)"),
+        (None, Some(most)) => format!("{name} (to {most} bits)"),
+        (Some(least), Some(most)) => format!("{name} ({least} to {most} bits)"),
+    }
 }
 
 /// What stands behind `#` of a URI.

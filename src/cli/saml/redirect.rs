@@ -7,6 +7,7 @@ use claviger::xmlsec::XmlLimits;
 use serde_json::json;
 
 use super::parties::{Allowed, Own, Peer};
+use super::sign::{unnamed, unnamed_in_json};
 use super::verify::{who, with_reason, with_trust};
 use crate::cli::files::Files;
 use crate::cli::output::escape;
@@ -98,10 +99,13 @@ fn sign(context: &Context, args: &SignArgs) -> Result<Outcome> {
         Some(url) => format!("{url}{}{}", if url.contains('?') { '&' } else { '?' }, signed.query),
     };
     let algorithm = signed.algorithm.xml_name();
-    let json = json!({ "query": text, "alias": signed.alias, "algorithm": algorithm });
+    let json = json!({ "query": text, "alias": signed.alias, "algorithm": algorithm,
+        "unnamed": unnamed_in_json(signed.unnamed, signed.algorithm) });
     let note =
         format!("signed with alias \"{}\" ({})", signed.alias, algorithm.unwrap_or_default());
-    Ok(args.files.answer(json, &["query"], format!("{text}\n").into_bytes())?.with_notes([note]))
+    let notes = [Some(note), unnamed(signed.unnamed, signed.algorithm, &keys)];
+    let answer = args.files.answer(json, &["query"], format!("{text}\n").into_bytes())?;
+    Ok(answer.with_notes(notes.into_iter().flatten()))
 }
 
 /// The query goes behind this URL as it is: nothing in it may end it, or be read as a part of the message.

@@ -9,6 +9,7 @@ use super::lifetime;
 use crate::alg::Algorithm;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::KeySet;
+use crate::xmlsec::dsig::SigningMethod;
 use crate::xmlsec::{
     self, PeerPolicy, Signer, Trust, XmlLimits, decode_base64, encode_base64, raw,
 };
@@ -51,8 +52,8 @@ pub struct RedirectOptions<'a> {
     pub relay_state: Option<&'a str>,
     /// The algorithm, by JOSE name, XML name or URI.
     pub algorithm: Option<&'a str>,
-    /// URIs of signature algorithms that the peer prefers, in order.
-    pub peer_algorithms: &'a [String],
+    /// Signature algorithms that the peer prefers, in order.
+    pub peer_algorithms: &'a [SigningMethod],
     /// Write an ECDSA value in DER, as peers in Java read it (Ping AM, Shibboleth), instead of as XML has it (RFC 9231
     /// §2.3.6).
     pub ecdsa_der: bool,
@@ -68,6 +69,8 @@ pub struct SignedQuery {
     pub alias: String,
     /// The algorithm.
     pub algorithm: &'static Algorithm,
+    /// Whether the peer prefers others, or keys of other sizes: it may refuse this.
+    pub unnamed: bool,
 }
 
 /// A query whose signature holds.
@@ -108,14 +111,21 @@ pub fn sign(set: &KeySet, message: &[u8], options: &RedirectOptions<'_>) -> Resu
     let value = if options.ecdsa_der { raw::in_der(signer, value) } else { value };
     query.push_str("&Signature=");
     query.push_str(&escape(&encode_base64(&value)));
-    Ok(SignedQuery { query, alias: set.active().alias.to_string(), algorithm: signer })
+    let active = set.active();
+    Ok(SignedQuery {
+        query,
+        alias: active.alias.to_string(),
+        algorithm: signer,
+        unnamed: SigningMethod::leave_out(options.peer_algorithms, signer, active.key.kind()),
+    })
 }
 
 /// Verifies a raw query, then inflates the message.
 ///
 /// # Errors
 /// [`ErrorKind::NotVerified`] for everything about the query, whose reason is the error's source;
-/// [`ErrorKind::LimitExceeded`] and [`ErrorKind::Malformed`] for the message in it.
+/// [`ErrorKind::LimitExceeded`] and [`ErrorKind::Malformed`] for the message in it; [`ErrorKind::WrongUse`] for a label
+/// that does not verify.
 pub fn verify(
     query: &str,
     trust: Trust<'_>,

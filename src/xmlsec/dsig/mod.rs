@@ -1,5 +1,6 @@
 //! XML signatures, enveloped, in the strict profile of SAML core §5.4.
 
+mod method;
 mod shape;
 mod sign;
 mod verify;
@@ -9,6 +10,7 @@ use crate::xmlsec::names::ds;
 use crate::xmlsec::tree::{Node, Tree};
 use crate::xmlsec::{attribute, children_named};
 
+pub use method::SigningMethod;
 pub use sign::{KeyInfo, SignOptions, Signed, sign};
 pub(crate) use sign::{choose, sign_until};
 pub use verify::{VerifiedElement, verify};

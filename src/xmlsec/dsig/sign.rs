@@ -7,6 +7,7 @@ use crate::crypto::{Role, digest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::KeySet;
 use crate::xmlsec::c14n::Canonicalization;
+use crate::xmlsec::dsig::SigningMethod;
 use crate::xmlsec::input::{ElementName, count_of_id};
 use crate::xmlsec::names::{DSIG, ENVELOPED, EXC_C14N, digest_uri};
 use crate::xmlsec::tree::{Node, Tree, is_name};
@@ -32,8 +33,8 @@ pub struct SignOptions<'a> {
     /// The algorithm, by JOSE name, XML name or URI; absent: the first that peer and label have in common,
     /// else the label's first that fits its active alias.
     pub algorithm: Option<&'a str>,
-    /// URIs of signature algorithms that the peer prefers, in order.
-    pub peer_algorithms: &'a [String],
+    /// Signature algorithms that the peer prefers, in order.
+    pub peer_algorithms: &'a [SigningMethod],
     /// The digest; absent: the first of the peer that is not SHA-1, else that of the algorithm.
     pub digest: Option<Hash>,
     /// URIs of digests that the peer prefers, in order.
@@ -58,6 +59,8 @@ pub struct Signed {
     pub alias: String,
     /// The algorithm.
     pub algorithm: &'static Algorithm,
+    /// Whether the peer prefers others, or keys of other sizes: it may refuse this.
+    pub unnamed: bool,
 }
 
 /// Signs the element `target` with the active alias of `set`; it has one of the names `signable`, or any if
@@ -124,6 +127,7 @@ pub(crate) fn sign_until(
         id: id.to_owned(),
         alias: active.alias.to_string(),
         algorithm,
+        unnamed: SigningMethod::leave_out(options.peer_algorithms, algorithm, active.key.kind()),
     })
 }
 
@@ -140,7 +144,7 @@ fn unfit((why, help): Refused) -> Error {
 pub(crate) fn choose(
     set: &KeySet,
     named: Option<&str>,
-    preferred: &[String],
+    preferred: &[SigningMethod],
 ) -> Result<&'static Algorithm> {
     let signs = |row: &&'static Algorithm| {
         row.xml_uri.is_some()
@@ -165,8 +169,10 @@ pub(crate) fn choose(
             refused(format!("label \"{label}\", alias \"{active}\" does not sign XML with {name}"))
         });
     }
-    let preferred = preferred.iter().filter_map(|uri| Algorithm::by_xml_uri(uri));
-    let common = preferred.filter(|row| allowed().any(|one| one == *row)).find(fits);
+    let kind = set.active().key.kind();
+    let common = preferred
+        .iter()
+        .find_map(|method| allowed().filter(fits).find(|row| method.takes(row, kind)));
     common
         .or_else(|| allowed().find(fits))
         .ok_or_else(|| refused(format!("label \"{label}\": its active alias signs no XML")))

@@ -9,6 +9,7 @@ use super::times;
 use crate::alg::{Algorithm, Family, Hash};
 use crate::error::{Error, ErrorKind, Result};
 use crate::profiles::saml::{METADATA, PROTOCOL, SamlRole, md};
+use crate::xmlsec::dsig::SigningMethod;
 use crate::xmlsec::enc::{EncryptOptions, Encrypted};
 use crate::xmlsec::names::{digest_of, ds, mgf_of};
 use crate::xmlsec::{
@@ -53,8 +54,8 @@ pub struct PeerRole {
     pub signing: Vec<PeerKey>,
     /// What to encrypt to, in order.
     pub encryption: Vec<PeerRecipient>,
-    /// URIs of signature algorithms it prefers, in order.
-    pub signing_methods: Vec<String>,
+    /// Signature algorithms it prefers, in order.
+    pub signing_methods: Vec<SigningMethod>,
     /// URIs of digests it prefers, in order.
     pub digest_methods: Vec<String>,
     /// Why keys were left out.
@@ -159,7 +160,6 @@ impl PeerMetadata {
 impl PeerRole {
     fn read(role: Node<'_, '_>, by_entity: &Supported, around: Option<SystemTime>) -> Result<Self> {
         let (own, of_entity) = (Supported::of(role), by_entity.clone());
-        let nearer = |own: Vec<String>, other| if own.is_empty() { other } else { own };
         let protocols = attribute(role, "protocolSupportEnumeration").unwrap_or_default();
         let mut read = Self {
             descriptor: role.local_name().to_owned(),
@@ -439,20 +439,36 @@ fn not_one(root: Node<'_, '_>, entity_id: Option<&str>) -> Error {
 /// algorithm support §2.1).
 #[derive(Clone)]
 struct Supported {
-    signing: Vec<String>,
+    signing: Vec<SigningMethod>,
     digest: Vec<String>,
 }
 
 impl Supported {
     fn of(node: Node<'_, '_>) -> Self {
-        let named = |local: &'static str| -> Vec<String> {
+        let named = |local: &'static str| {
             children_named(node, md("Extensions"))
                 .flat_map(Node::descendants)
-                .filter(|one| ElementName::new(ALGORITHM_SUPPORT, local).is(*one))
-                .filter_map(|one| attribute(one, "Algorithm").map(str::to_owned))
-                .take(MAX_ALGORITHMS)
-                .collect()
+                .filter(move |one| ElementName::new(ALGORITHM_SUPPORT, local).is(*one))
         };
-        Self { signing: named("SigningMethod"), digest: named("DigestMethod") }
+        let digests =
+            named("DigestMethod").filter_map(|one| attribute(one, "Algorithm").map(str::to_owned));
+        Self {
+            signing: named("SigningMethod")
+                .filter_map(signing_method)
+                .take(MAX_ALGORITHMS)
+                .collect(),
+            digest: digests.take(MAX_ALGORITHMS).collect(),
+        }
     }
+}
+
+/// One SigningMethod; none if it bounds keys by what is no size (§2.4): whom it means nobody knows.
+fn signing_method(node: Node<'_, '_>) -> Option<SigningMethod> {
+    let bits = |name| attribute(node, name).map(|text| text.trim().parse()).transpose().ok();
+    let (least, most) = (bits("MinKeySize")?, bits("MaxKeySize")?);
+    Some(SigningMethod::new(attribute(node, "Algorithm")?).within(least, most))
+}
+
+fn nearer<T>(own: Vec<T>, other: Vec<T>) -> Vec<T> {
+    if own.is_empty() { other } else { own }
 }

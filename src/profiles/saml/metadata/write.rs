@@ -159,7 +159,7 @@ fn algorithm_support(signing: &KeySet) -> String {
 ///
 /// # Errors
 /// [`ErrorKind::KeyUnfit`] if an alias has no certificate; [`ErrorKind::AlgorithmNotAllowed`] for an
-/// encryption method that is none.
+/// encryption method that is none; [`ErrorKind::Usage`] for one that is unknown or named twice.
 pub fn key_descriptors(
     signing: &KeySet,
     encryption: Option<&KeySet>,

@@ -62,6 +62,9 @@ struct SignedQuery {
     alias: String,
     /// The name of the algorithm.
     alg: &'static str,
+    /// The algorithm if the peer's metadata name others alone, or it with keys of other sizes: the peer may refuse this.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unnamed: Vec<&'static str>,
 }
 
 fn sign_query(call: &Call<'_>, body: QueryRequest) -> Result<SignedQuery> {
@@ -78,7 +81,8 @@ fn sign_query(call: &Call<'_>, body: QueryRequest) -> Result<SignedQuery> {
     let signed = redirect::sign(&keys, body.xml.as_bytes(), &options)?;
     note_alias_of(call, Some(&keys), &signed.alias);
     let alg = signed.algorithm.xml_name().unwrap_or_default();
-    Ok(SignedQuery { query: signed.query, alias: signed.alias, alg })
+    let unnamed = signed.unnamed.then_some(alg).into_iter().collect();
+    Ok(SignedQuery { query: signed.query, alias: signed.alias, alg, unnamed })
 }
 
 /// A query that came from a peer.

@@ -121,6 +121,9 @@ struct SignedDocument {
     alias: String,
     /// The name of the algorithm.
     alg: &'static str,
+    /// The algorithm if the peer's metadata name others alone, or it with keys of other sizes: the peer may refuse this.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unnamed: Vec<&'static str>,
 }
 
 fn sign(call: &Call<'_>, body: SignRequest) -> Result<SignedDocument> {
@@ -147,7 +150,8 @@ fn sign(call: &Call<'_>, body: SignRequest) -> Result<SignedDocument> {
     let signed = entity.sign(body.xml.as_bytes(), what, &options)?;
     note_alias(call, &entity, SamlUse::Signing, &signed.alias);
     let alg = signed.algorithm.xml_name().unwrap_or_default();
-    Ok(SignedDocument { xml: signed.xml, id: signed.id, alias: signed.alias, alg })
+    let unnamed = signed.unnamed.then_some(alg).into_iter().collect();
+    Ok(SignedDocument { xml: signed.xml, id: signed.id, alias: signed.alias, alg, unnamed })
 }
 
 /// What must be signed for a document to be believed.
