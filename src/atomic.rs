@@ -1,6 +1,6 @@
 //! Files that are complete or not there: written aside and renamed into place, under locks between processes.
 
-use std::fs::{File, Permissions};
+use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{ErrorKind as IoKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
@@ -17,8 +17,9 @@ const ASIDE: &str = "..claviger-aside-";
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Puts `bytes` in the place of `path` in one step; a failure leaves the old file. Mode and owner stay, a
-/// link keeps its place: what it points to is replaced. When this returns the change is on disk.
+/// Puts `bytes` in the place of `path` in one step; a failure leaves the old file. Mode and owner stay, and what is new
+/// belongs, if root makes it, to whom the folder belongs; a link keeps its place: what it points to is replaced. When this
+/// returns the change is on disk.
 ///
 /// # Errors
 /// [`ErrorKind::Io`].
@@ -26,8 +27,11 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     sweep(folder_of(&target));
     let file = written(&target, bytes).map_err(|error| failed(path, error))?;
-    if let Ok(old) = std::fs::metadata(&target) {
-        keep_owner_and_mode(file.as_file(), &old).map_err(|error| failed(path, error))?;
+    match std::fs::metadata(&target) {
+        Ok(old) => {
+            keep_owner_and_mode(file.as_file(), &old).map_err(|error| failed(path, error))?
+        }
+        Err(_) => give_to_owner_of(folder_of(&target), file.as_file()),
     }
     file.persist(&target).map_err(|error| failed(path, error.error))?;
     sync_folder(&target).map_err(|error| failed(path, error))
@@ -38,7 +42,32 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// [`ErrorKind::Usage`] if it is there; [`ErrorKind::Io`].
 pub fn create(path: &Path, bytes: &[u8]) -> Result<()> {
+    create_as(path, bytes, |_| Ok(()))
+}
+
+/// As [`create`], for whoever reads `like`: with its mode and owner, as far as they can be given. Without it the file
+/// belongs, if root makes it, to whom the folder belongs.
+///
+/// # Errors
+/// As [`create`].
+pub(crate) fn create_beside(path: &Path, bytes: &[u8], like: Option<&Metadata>) -> Result<()> {
+    create_as(path, bytes, |file| {
+        let Some(like) = like else {
+            give_to_owner_of(folder_of(path), file);
+            return Ok(());
+        };
+        drop(fchown(file, Some(like.uid()), Some(like.gid())));
+        file.set_permissions(Permissions::from_mode(like.mode() & 0o777))
+    })
+}
+
+fn create_as(
+    path: &Path,
+    bytes: &[u8],
+    finish: impl FnOnce(&File) -> std::io::Result<()>,
+) -> Result<()> {
     let file = written(path, bytes).map_err(|error| failed(path, error))?;
+    finish(file.as_file()).map_err(|error| failed(path, error))?;
     file.persist_noclobber(path).map_err(|error| {
         if error.error.kind() == IoKind::AlreadyExists {
             return Error::new(ErrorKind::Usage, "the file is already there")
@@ -69,18 +98,48 @@ pub(crate) fn takes_files(folder: &Path) -> Result<()> {
     locked_aside(folder).map(drop).map_err(|error| failed(folder, error))
 }
 
-/// Makes a folder that only its owner may enter, with those above it.
+/// Makes a folder that only its owner may enter, with those above it. What root makes belongs to whom the one above
+/// belongs.
 ///
 /// # Errors
 /// [`ErrorKind::Io`].
 pub fn create_folder(path: &Path) -> Result<()> {
+    make_folder(path).map_err(|error| {
+        Error::new(ErrorKind::Io, format!("the folder cannot be made: {error}")).with_file(path)
+    })
+}
+
+/// As [`create_folder`].
+pub(crate) fn make_folder(path: &Path) -> std::io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.and_then(|()| sync_folder(path)).map_err(|error| {
-        Error::new(ErrorKind::Io, format!("the folder cannot be made: {error}")).with_file(path)
-    })
+    let above = folder_of(path);
+    make_folder(above)?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    give_to_owner_of(above, &File::open(path)?);
+    sync_folder(path)
+}
+
+/// Opens a file that processes share; one that is not there is made with mode 0600. What root makes belongs to whom its
+/// folder belongs.
+pub(crate) fn open_shared(path: &Path, options: &OpenOptions) -> std::io::Result<File> {
+    let mut options = options.clone();
+    match options.open(path) {
+        Err(error) if error.kind() == IoKind::NotFound => {}
+        opened => return opened,
+    }
+    let made = options.clone().mode(0o600).create_new(true).open(path);
+    if let Ok(file) = &made {
+        give_to_owner_of(folder_of(path), file);
+    }
+    match made {
+        // Somebody else made it meanwhile, or a link leads to where it is not yet.
+        Err(error) if error.kind() == IoKind::AlreadyExists => {
+            options.mode(0o600).create(true).open(path)
+        }
+        made => made,
+    }
 }
 
 /// A lock between processes, held until it is dropped; it ends with its process, however that ends.
@@ -129,8 +188,7 @@ pub(crate) fn unlock(file: &File) {
 }
 
 fn open_lock(path: &Path) -> std::io::Result<File> {
-    let mut options = std::fs::OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+    open_shared(path, OpenOptions::new().read(true).write(true))
 }
 
 fn busy(path: &Path, file: &mut File) -> Error {
@@ -194,7 +252,7 @@ fn sweep(folder: &Path) {
 }
 
 /// A file that changed hands would lock out who reads it: whoever cannot keep the owner may not replace it.
-fn keep_owner_and_mode(file: &File, old: &std::fs::Metadata) -> std::io::Result<()> {
+fn keep_owner_and_mode(file: &File, old: &Metadata) -> std::io::Result<()> {
     let new = file.metadata()?;
     if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
         fchown(file, Some(old.uid()), Some(old.gid())).map_err(|error| {
@@ -203,6 +261,17 @@ fn keep_owner_and_mode(file: &File, old: &std::fs::Metadata) -> std::io::Result<
     }
     file.set_permissions(Permissions::from_mode(old.mode() & 0o7777))?;
     file.sync_all()
+}
+
+/// What root makes belongs to whom the folder belongs: a service that shares it would be locked out by who went there as
+/// root. Where that cannot be it stays root's.
+pub(crate) fn give_to_owner_of(folder: &Path, file: &File) {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    if let Ok(of_folder) = std::fs::metadata(folder) {
+        drop(fchown(file, Some(of_folder.uid()), Some(of_folder.gid())));
+    }
 }
 
 pub(crate) fn failed(path: &Path, error: std::io::Error) -> Error {

@@ -87,6 +87,7 @@ pub(crate) fn keep(state_dir: &Path, seen: Seen<'_>, durability: Durability) -> 
 fn write_soon(folder: &Path, path: &Path, text: &[u8]) -> Result<()> {
     let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
         file.write_all(text)?;
+        atomic::give_to_owner_of(folder, file.as_file());
         file.persist(path).map_err(|error| error.error)
     });
     written.map(drop).map_err(|error| atomic::failed(path, error))

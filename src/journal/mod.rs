@@ -17,7 +17,6 @@ mod verdict;
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
@@ -130,8 +129,7 @@ impl Journal {
     /// The file, locked against other writers.
     fn open(&self) -> std::io::Result<File> {
         let mut options = std::fs::OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(&self.path)?;
+        let file = atomic::open_shared(&self.path, options.read(true).write(true))?;
         flock(&file, FlockOperation::LockExclusive)?;
         Ok(file)
     }

@@ -27,6 +27,8 @@ const RETIRED: &str = "..retired-";
 #[derive(Debug)]
 pub(super) struct FileChange {
     extension: String,
+    /// The file of a volume that acts: whoever reads it is to read what is placed beside it.
+    acts: Option<String>,
     pub(super) draft: Draft,
 }
 
@@ -150,7 +152,8 @@ impl Files<'_> {
 
     fn change(&self, edits: Vec<FileEdit>) -> FileChange {
         let draft = Draft { path: self.options.directory.clone(), edits };
-        FileChange { extension: self.options.extension.clone(), draft }
+        let acts = self.keys.first().map(|key| self.file_of(&key.alias));
+        FileChange { extension: self.options.extension.clone(), acts, draft }
     }
 
     fn rename(&self, alias: &Alias, to: &str) -> FileEdit {
@@ -235,7 +238,7 @@ impl FileChange {
     pub(super) fn of_keystore(path: &Path, before: SecretBytes, after: SecretBytes) -> Self {
         let draft =
             Draft { path: path.to_owned(), edits: vec![FileEdit::Rewrite { before, after }] };
-        Self { extension: String::new(), draft }
+        Self { extension: String::new(), acts: None, draft }
     }
 
     /// Writes the keystore: before the configuration names what is new in it.
@@ -260,11 +263,13 @@ impl FileChange {
     /// Changes the files of a volume, one after the other.
     pub(super) fn carry_out(&self) -> Result<()> {
         let directory = &self.draft.path;
+        let acts = self.acts.as_ref().and_then(|name| directory.join(name).metadata().ok());
         for edit in &self.draft.edits {
             match edit {
                 FileEdit::Place { name, value } => {
+                    let path = directory.join(name);
                     // EXPOSE: into the volume that holds it from now on.
-                    atomic::create(&directory.join(name), value.expose_secret())?;
+                    atomic::create_beside(&path, value.expose_secret(), acts.as_ref())?;
                 }
                 FileEdit::Rename { from, to } => {
                     atomic::rename(&directory.join(from), &directory.join(to))?;

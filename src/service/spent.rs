@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -319,10 +319,8 @@ fn locked(before: Option<Arc<Appended>>, path: &Path) -> Result<Arc<Appended>> {
     atomic::create_folder(atomic::folder_of(path))?;
     let mut before = before;
     for _ in 0..MAX_TRIES {
-        let mut options = OpenOptions::new();
-        let options = options.append(true).create(true).mode(0o600);
         let open = || {
-            let file = options.open(path)?;
+            let file = atomic::open_shared(path, OpenOptions::new().append(true))?;
             Ok(Arc::new(Appended { file, named: AtomicBool::new(false) }))
         };
         let file = before.take().map_or_else(open, Ok).map_err(failed)?;

@@ -2,11 +2,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::atomic;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Where one state directory keeps its trace.
@@ -31,7 +31,7 @@ impl TraceFile {
     }
 
     fn try_append(&self, frame: &[u8]) -> std::io::Result<()> {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+        atomic::make_folder(&self.folder)?;
         // Of processes that share the directory one writes at a time; it ends with its process.
         let lock = private(&self.folder.join(LOCK))?;
         flock(&lock, FlockOperation::LockExclusive)?;
@@ -91,5 +91,5 @@ pub(super) fn path_of(folder: &Path, number: u32) -> PathBuf {
 }
 
 fn private(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+    atomic::open_shared(path, OpenOptions::new().append(true))
 }

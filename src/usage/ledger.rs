@@ -4,9 +4,9 @@
 //! a process that signs. The lock is the file's own and ends with its process, however that ends.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 
 use super::key::BLOCK;
 use super::record::{COPY_BYTES, Record, Subject};
+use crate::atomic;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -397,11 +398,8 @@ fn whole_aside(file: File) -> std::io::Result<Vec<Record>> {
 }
 
 fn open_file(path: &Path) -> std::io::Result<File> {
-    if let Some(folder) = path.parent() {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    }
-    let mut options = std::fs::OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+    atomic::make_folder(atomic::folder_of(path))?;
+    atomic::open_shared(path, OpenOptions::new().read(true).write(true))
 }
 
 fn is_at(file: &File, path: &Path) -> bool {
@@ -514,7 +512,7 @@ mod tests {
         }
         let path = folder.path().join(FILE);
         let spoil = |copy: u64| {
-            let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+            let file = OpenOptions::new().write(true).open(&path).unwrap();
             file.write_all_at(b"torn", PLACE_BYTES + copy * 1024 + 700).unwrap();
         };
         spoil(0);

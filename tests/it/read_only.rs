@@ -23,6 +23,14 @@ impl Shop {
     fn new() -> Self {
         let shop = Workshop::new();
         shop.configure("propagation = \"1s\"\n", "");
+        let new = Self::of(shop);
+        // The first step finds the journal begun.
+        assert_eq!(new.run(&["stage", ES256, "c"]).status.code(), Some(0));
+        new
+    }
+
+    /// Of nobody, with a state directory that is empty.
+    fn of(shop: Workshop) -> Self {
         // The folder of the build may be closed to others.
         let program = shop.path().join("claviger");
         copy_program(&program);
@@ -36,8 +44,6 @@ impl Shop {
                 std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
             }
         }
-        // The first step finds the journal begun.
-        assert_eq!(new.run(&["stage", ES256, "c"]).status.code(), Some(0));
         new
     }
 
@@ -47,11 +53,15 @@ impl Shop {
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
+        self.run_as(NOBODY, arguments)
+    }
+
+    fn run_as(&self, user: u32, arguments: &[&str]) -> Output {
         let mut command = Command::new(&self.program);
         command.args(arguments).env("CLAVIGER_CONFIG", self.shop.config());
         command.current_dir(self.shop.path());
         if self.root {
-            command.uid(NOBODY).gid(NOBODY);
+            command.uid(user).gid(user);
         }
         command.output().unwrap()
     }
@@ -148,4 +158,65 @@ fn a_retirement_whose_receipt_cannot_be_written_changes_nothing() {
     shop.mode("state/receipts", 0o755);
     assert_eq!(shop.run(&["retire", ES256, "d"]).status.code(), Some(0));
     assert_eq!(shop.shop.aliases(ES256), ["a", "b"]);
+}
+
+#[test]
+fn what_root_does_locks_nobody_out() {
+    let shop = Workshop::new();
+    shop.configure("propagation = \"1s\"\n", "[trace]\nrecord = true\n");
+    shop.edit(
+        "[stores.keys.mappings]",
+        "[stores.files]\nkind = \"volume\"\ndirectory = \"files\"\nversion_suffix = \".v\"\n\
+         [stores.keys.mappings]",
+    );
+    let volume = shop.path().join("files");
+    std::fs::create_dir(&volume).unwrap();
+    let captcha = "am.authentication.nodes.captcha.x.secret";
+    for (name, value) in [(format!("{captcha}.v3"), "old"), ("new".to_owned(), "new")] {
+        std::fs::write(volume.join(name), value).unwrap();
+    }
+    let shop = Shop::of(shop);
+    if !shop.root {
+        return;
+    }
+    for path in ["files", &format!("files/{captcha}.v3")] {
+        let path = shop.shop.path().join(path);
+        std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let new = shop.shop.path().join("files/new");
+    // As an operator does it at night: the service is nobody, and he is root.
+    let steps: [&[&str]; 5] = [
+        &["stage", ES256, "c"],
+        &["stage", captcha, new.to_str().unwrap()],
+        &["retire", ES256, "b", "--force"],
+        &["revoke", ES256, "a", "--force"],
+        &["stage", ES256, "d"],
+    ];
+    for step in steps {
+        let output = shop.run_as(0, step);
+        assert_eq!(output.status.code(), Some(0), "{step:?}: {output:?}");
+    }
+    std::fs::write(shop.shop.path().join("in"), "{}").unwrap();
+    let sign = shop.run_as(0, &["sign", "--label", ES256, "--in", "in", "--out", "out"]);
+    assert_eq!(sign.status.code(), Some(0), "{sign:?}");
+    let verify = shop.run_as(0, &["verify", "--label", ES256, "--in", "out"]);
+    assert_eq!(verify.status.code(), Some(0), "{verify:?}");
+    std::os::unix::fs::chown(shop.shop.path().join("out"), Some(NOBODY), None).unwrap();
+    // Nobody does everything there now.
+    for step in
+        [&["status"][..], &["labels"], &["history", "--verify"], &["promote", ES256, "d", "--now"]]
+    {
+        let output = shop.run(step);
+        assert_eq!(output.status.code(), Some(0), "{step:?}: {output:?}");
+    }
+    assert_eq!(shop.run(&["verify", "--label", ES256, "--in", "out"]).status.code(), Some(0));
+    let own = |path: &Path| std::os::unix::fs::MetadataExt::uid(&path.metadata().unwrap());
+    let mut folders = vec![shop.shop.path().join("state"), volume];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            assert!(own(&path) == NOBODY || path == new, "{} is root's", path.display());
+            folders.extend(path.is_dir().then_some(path));
+        }
+    }
 }
