@@ -1,7 +1,8 @@
 //! From sources to a snapshot: what is as it was before is neither parsed nor derived again.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -25,7 +26,10 @@ use crate::usage::UsageBook;
 pub(crate) struct Loader {
     file: PathBuf,
     clock: Clock,
-    usage: OnceLock<UsageBook>,
+    /// By the state directory that a configuration names: each has one as long as the keyring lives.
+    books: Mutex<HashMap<Option<PathBuf>, UsageBook>>,
+    /// That of the snapshot that serves.
+    book: Option<UsageBook>,
     /// Who records what is checked; begins with the first configuration that wants it.
     recorder: OnceLock<Recorder>,
     prepared: Arc<Prepared>,
@@ -57,7 +61,8 @@ impl Loader {
         Ok(Self {
             file: file.to_owned(),
             clock,
-            usage: OnceLock::new(),
+            books: Mutex::default(),
+            book: None,
             recorder: OnceLock::new(),
             prepared: Arc::new(Prepared::new()?),
             cache: StoreCache::default(),
@@ -70,27 +75,45 @@ impl Loader {
 
     /// Reads everything once, as it is now.
     pub(crate) fn read(&self) -> Sources {
-        let read = |known| Sources::read(&self.file, self.prepared.tagger(), known);
-        if let Some(book) = self.usage.get() {
+        let usage = self.book.as_ref().map(UsageBook::reading);
+        let mut sources = self.read_files(self.parsed.as_ref());
+        for _ in 0..READ_TRIES {
+            let Ok(config) = sources.config.config() else { break };
+            let book = self.book(config);
+            if self.book.as_ref().is_some_and(|served| served.is(&book)) {
+                break;
+            }
+            // Only now is known where retirements are written down: the file once more.
             let usage = book.reading();
-            return read(self.parsed.as_ref()).used_as(usage);
+            if !usage.follows_a_retirement() {
+                return sources.used_as(usage);
+            }
+            let again = self.read_files(Some(&sources.config));
+            let is_its = |config: &Arc<Config>| self.book(config).is(&book);
+            if again.config.config().is_ok_and(is_its) {
+                return again.used_as(usage);
+            }
+            sources = again;
         }
-        let sources = read(self.parsed.as_ref());
-        let Ok(config) = sources.config.config() else { return sources };
-        let usage = self.book(config).reading();
-        // Of a first reading only now is known where retirements are written down: the file once more.
-        if usage.follows_a_retirement() {
-            return read(Some(&sources.config)).used_as(usage);
+        match usage {
+            Some(usage) => sources.used_as(usage),
+            None => sources,
         }
-        sources.used_as(usage)
     }
 
-    /// The book of every snapshot; it begins with the first configuration.
-    pub(crate) fn book(&self, config: &Config) -> &UsageBook {
-        self.usage.get_or_init(|| {
-            let state_dir = config.keyring.state_dir.as_deref();
-            UsageBook::new(state_dir, config.policy.gcm_messages, self.clock.clone())
-        })
+    fn read_files(&self, known: Option<&Arc<ParsedConfig>>) -> Sources {
+        Sources::read(&self.file, self.prepared.tagger(), known)
+    }
+
+    /// The book of a configuration: it is kept in its state directory.
+    pub(crate) fn book(&self, config: &Config) -> UsageBook {
+        let state_dir = config.keyring.state_dir.as_ref();
+        let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || {
+            let limit = config.policy.gcm_messages;
+            UsageBook::new(state_dir.map(PathBuf::as_path), limit, self.clock.clone())
+        };
+        books.entry(state_dir.cloned()).or_insert_with(new).clone()
     }
 
     /// Who records what is checked, if this configuration wants it.
@@ -162,6 +185,10 @@ impl Loader {
         now: SystemTime,
     ) -> Result<Built> {
         let built = self.try_build(sources, generation, now);
+        let built = built.and_then(|built| {
+            self.keep_in(self.book(&built.config))?;
+            Ok(built)
+        });
         match &built {
             Ok(_) => {
                 self.accepted = sources.marks();
@@ -175,6 +202,16 @@ impl Loader {
             self.paths = sources.paths();
         }
         built
+    }
+
+    /// Keeps what is made from now on in this book, if another state directory is named: what this process made until now
+    /// may be alive, and is known there.
+    fn keep_in(&mut self, book: UsageBook) -> Result<()> {
+        if let Some(before) = self.book.as_ref().filter(|before| !before.is(&book)) {
+            book.take_over(before)?;
+        }
+        self.book = Some(book);
+        Ok(())
     }
 
     fn try_build(&mut self, sources: &Sources, generation: u64, now: SystemTime) -> Result<Built> {
@@ -243,6 +280,8 @@ fn forget_unmapped(config: &Config, stores: &OpenStores) {
 
 /// How long a file that is written in place has to stay as it is.
 const SETTLE_PAUSE: Duration = Duration::from_millis(50);
+/// How often a configuration is read that names another state directory each time.
+const READ_TRIES: usize = 3;
 /// How often that is tried: two seconds.
 const SETTLE_TRIES: usize = 40;
 

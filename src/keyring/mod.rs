@@ -66,7 +66,7 @@ pub struct Keyring {
 
 struct Inner {
     clock: Clock,
-    usage: UsageBook,
+    usage: ArcSwap<UsageBook>,
     recorder: Option<Recorder>,
     snapshot: ArcSwap<Snapshot>,
     warnings: ArcSwap<Vec<Problem>>,
@@ -137,7 +137,7 @@ impl Keyring {
         let Built { config, snapshot, warnings, stores, paths } =
             loader.build(sources, 1, clock.now())?;
         let status = Status::new(&snapshot, &config, &stores, paths, clock.now());
-        let usage = loader.book(&config).clone();
+        let usage = ArcSwap::from_pointee(loader.book(&config));
         let recorder = loader.recorder(&config).cloned();
         let inner = Arc::new(Inner {
             clock,
@@ -223,11 +223,11 @@ impl Keyring {
         &self.inner.clock
     }
 
-    /// What was done with each key, here and by every process that shares `state_dir`. The directory is that
-    /// of the first configuration: another one counts from the next start on.
+    /// What was done with each key, here and by every process that shares `state_dir`. A reload that names another
+    /// directory begins there, and takes along until when what this process made lives.
     #[must_use]
-    pub fn usage(&self) -> &UsageBook {
-        &self.inner.usage
+    pub fn usage(&self) -> UsageBook {
+        UsageBook::clone(&self.inner.usage.load())
     }
 
     /// Who records what is checked, if `[trace]` wanted it at the start; another directory counts from the

@@ -111,7 +111,13 @@ impl Inner {
         };
         let new = warnings.into_iter().filter(|one| !known.iter().any(|other| same(one, other)));
         let warnings = new.collect();
+        let book = loader.book(&config);
+        let book_before = self.usage.swap(Arc::new(book.clone()));
         self.snapshot.store(Arc::new(snapshot));
+        if !book.is(&book_before) {
+            // What was made until the swap. The file was written a moment ago.
+            drop(book.take_over_marks(&book_before));
+        }
         let mut board = self.board.lock();
         *board = Status { watching: board.watching, ..status };
         Ok(Change { generation, diff, warnings })

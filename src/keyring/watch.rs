@@ -143,7 +143,7 @@ impl Follower {
     fn say_how_long(&mut self, keyring: &Inner) {
         let reload = keyring.snapshot.load().config().keyring.reload;
         let Some(wait) = reload.noticed_within() else { return };
-        let soon = match keyring.usage.waits(wait) {
+        let soon = match keyring.usage.load().waits(wait) {
             Ok(false) => return,
             // What was changed until it was said is known before it waits.
             Ok(true) => Duration::ZERO,

@@ -883,3 +883,60 @@ fn what_was_made_under_a_label_lives_where_it_is_read_when_its_mapping_is_gone()
     let refused = shop.apply(retire("c"), generic).unwrap_err();
     assert!(refused.message().contains(&until), "{refused}");
 }
+
+#[test]
+fn a_process_that_runs_keeps_its_uses_where_a_state_directory_is_named_later() {
+    for before in ["", "state_dir = \"elsewhere\"\n"] {
+        let shop = Workshop::new();
+        shop.edit("state_dir = \"state\"\n", before);
+        let keyring = Keyring::open_once_at(&shop.config(), shop.clock()).unwrap();
+        let label = keyring.label(ES256).unwrap();
+        let sign = |lives: u64| {
+            label.sign(format!(r#"{{"exp":{}}}"#, secs(&shop) + lives).as_bytes()).unwrap()
+        };
+        let long = sign(6 * 3_600);
+        let seal = keyring.label(SEAL).unwrap();
+        (0..3).for_each(|_| drop(seal.encrypt(b"x").unwrap()));
+        // Where steps were refused for want of a state directory, or it moves.
+        let (from, to) = match before {
+            "" => ("[keyring]\n", "[keyring]\nstate_dir = \"state\"\n"),
+            _ => ("\"elsewhere\"", "\"state\""),
+        };
+        shop.edit(from, to);
+        drop(shop.rotation());
+        keyring.reload().unwrap();
+        drop(seal.encrypt(b"x").unwrap());
+        let set = keyring.snapshot().keys(None, &SEAL.parse().unwrap()).unwrap().clone();
+        let thumbprint = set.active().key.thumbprint();
+        let report = keyring.usage().report(&SEAL.parse().unwrap(), None, thumbprint).unwrap();
+        assert!((4..10).contains(&report.messages), "{before}: {report:?}");
+        shop.wait(3 * 3_600);
+        let late = sign(3_600);
+        shop.apply_over(promote("b"), ES256, NOW).unwrap();
+        keyring.reload().unwrap();
+        for alive in [&late, &long] {
+            let refused = shop.apply(retire("a"), ES256).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::StillInUse, "{before}: {refused}");
+            drop(label.verify(alive).unwrap());
+            shop.wait(3_600 + 60);
+        }
+        shop.wait(3 * 3_600);
+        shop.apply(retire("a"), ES256).unwrap();
+        assert_eq!(receipts(&shop).len(), 1);
+    }
+}
+
+#[test]
+fn a_state_directory_that_takes_nothing_stops_no_process_that_runs() {
+    let shop = Workshop::new();
+    let keyring = Keyring::open_once_at(&shop.config(), shop.clock()).unwrap();
+    let label = keyring.label(ES256).unwrap();
+    label.sign(b"{}").unwrap();
+    std::fs::write(shop.path().join("file"), "").unwrap();
+    shop.edit("\"state\"", "\"file/state\"");
+    assert!(keyring.reload().is_err());
+    label.sign(b"{}").unwrap();
+    shop.edit("\"file/state\"", "\"state\"");
+    keyring.reload().unwrap();
+    assert!(keyring.usage().reports().unwrap().writes().is_some());
+}
