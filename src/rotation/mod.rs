@@ -307,8 +307,13 @@ impl Rotation {
         self.state_dir().map_or(Ok(()), |folder| atomic::takes_files(&folder))?;
         self.takes_receipt(plan)?;
         let begun = self.append(begin.clone())?;
-        let end = |event| Record { seq: 0, event, begin: begun, ..begin.clone() };
-        let book = self.keyring.usage().clone();
+        let clock = self.clock.clone();
+        // What a step brings is known from its end on, however long it took.
+        let end = |event| {
+            let time = clock.now();
+            Record { seq: 0, event, begin: begun, time, ..begin.clone() }
+        };
+        let book = self.keyring.usage();
         let replaced = self.hold(&book, request, plan).and_then(|held| {
             plan.files.iter().try_for_each(FileChange::write_keystore)?;
             self.replace(&plan.text)?;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use claviger::clock::Clock;
 use claviger::error::ErrorKind;
-use claviger::journal::{Action, Event};
+use claviger::journal::{Action, Actor, Event};
 use claviger::keyring;
 use claviger::ops;
 use claviger::problem::Severity;
@@ -803,4 +804,25 @@ fn a_step_tells_whose_tokens_without_kid_are_tried_no_more() {
     assert!(verifies(&shop));
     let line = line.replace("\"a\"", "\"b\"");
     assert!(plan.consequences.contains(&line), "{:?}", plan.consequences);
+}
+
+#[test]
+fn a_step_that_takes_long_counts_from_its_end() {
+    let shop = Workshop::new();
+    shop.configure("propagation = \"1h\"\n", "");
+    drop(shop.rotation());
+    let (config, clock) = (shop.config(), shop.clock());
+    // The machine sleeps for two hours before the configuration is replaced.
+    let slow = Clock::from_fn(move || {
+        let is_replaced = std::fs::read_to_string(&config).unwrap().contains("\"c\"");
+        clock.now() + Duration::from_secs(if is_replaced { 7_200 } else { 0 })
+    });
+    let request = Request::new(stage("c"), ES256).unwrap();
+    let actor = Actor::of_this_process(None);
+    Rotation::open(&shop.config(), slow, actor).unwrap().apply(&request).unwrap();
+    shop.wait(7_200 + 3_599);
+    let early = shop.apply(promote("c"), ES256).unwrap_err();
+    assert_eq!(early.kind(), ErrorKind::NotAnnounced, "{early}");
+    shop.wait(1);
+    shop.apply(promote("c"), ES256).unwrap();
 }
