@@ -72,7 +72,7 @@ fn type_texts(named: Option<&str>, value: &mut Value) {
 const PROPOSING: [&str; 4] = ["command", "consequences", "help", "notes"];
 
 /// A word as a shell takes it.
-fn word(text: &str) -> String {
+pub(crate) fn word(text: &str) -> String {
     if text.chars().all(|c| c.is_alphanumeric() || "-_.:@/+=,".contains(c)) {
         text.to_owned()
     } else {

@@ -16,7 +16,7 @@ mod stores;
 mod values;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::access::Access;
@@ -82,6 +82,26 @@ impl Config {
             PasswordSource::Env(_) | PasswordSource::File(_) => None,
         });
         self.labels.keys().chain(mapped.map(|mapping| &mapping.label.value)).chain(passwords)
+    }
+
+    /// What it maps from a keystore file, however that is named: labels with their aliases and the realm of each.
+    pub fn mapped_from(
+        &self,
+        keystore: &Path,
+    ) -> impl Iterator<Item = (&LabelName, &Alias, Option<&Realm>)> {
+        let wanted = keystore.canonicalize().ok();
+        let stores = self.stores.iter().filter(move |store| match &store.options {
+            StoreConfig::Keystore(options) => {
+                wanted.is_some() && options.path.canonicalize().ok() == wanted
+            }
+            StoreConfig::Environment(_) | StoreConfig::Volume(_) => false,
+        });
+        stores.flat_map(|store| {
+            let mapped = store.mappings.iter().flat_map(|mapping| {
+                mapping.aliases.iter().map(|one| (&mapping.label.value, &one.alias.value))
+            });
+            mapped.map(|(label, alias)| (label, alias, store.realm.as_ref()))
+        })
     }
 }
 

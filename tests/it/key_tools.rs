@@ -231,6 +231,44 @@ fn generated_keystores_are_read_by_keytool_and_openssl_with_the_same_certificate
     assert_eq!(json(&output)["error"]["code"], "unknown_alias");
 }
 
+#[test]
+fn what_stands_behind_a_label_is_not_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (config, store) = (dir.path().join("claviger.toml"), dir.path().join("keys.p12"));
+    let (config, store) = (config.to_str().unwrap(), store.to_str().unwrap());
+    for alias in ["acts", "waits", "free"] {
+        let made = claviger(&["generate", alias, "--type", "ec", "--store", store], Some(PASSWORD));
+        assert_eq!(made.status.code(), Some(0), "{made:?}");
+    }
+    let label = "am.services.oauth2.oidc.signing.ES256";
+    let text = format!(
+        "[stores.keys]\nkind = \"keystore\"\npath = \"keys.p12\"\nrealm = \"alpha\"\n\
+         store_password = {{ env = \"STORE_PASSWORD\" }}\n\
+         [stores.keys.mappings]\n\"{label}\" = [\"acts\", \"waits\"]\n"
+    );
+    std::fs::write(config, text).unwrap();
+    let delete = |alias: &str, more: &[&str]| {
+        let arguments = ["-c", config, "--json", "delete", alias, "--store", store];
+        claviger(&[&arguments[..], more].concat(), Some(PASSWORD))
+    };
+    let before = std::fs::read(store).unwrap();
+    for alias in ["acts", "WAITS"] {
+        let refused = delete(alias, &[]);
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        let error = &json(&refused)["error"];
+        assert_eq!(error["code"], "still_in_use");
+        assert!(error["message"].as_str().unwrap().contains(label), "{error}");
+        let then = format!("retire {label} {} --realm alpha", alias.to_lowercase());
+        assert!(error["help"].as_str().unwrap().contains(&then), "{error}");
+    }
+    assert_eq!(std::fs::read(store).unwrap(), before);
+    assert_eq!(delete("free", &[]).status.code(), Some(0));
+    assert_eq!(delete("waits", &["--force"]).status.code(), Some(0));
+    // A configuration that cannot be read says nothing.
+    std::fs::write(config, "[").unwrap();
+    assert_eq!(delete("acts", &[]).status.code(), Some(0));
+}
+
 fn exported_certificates_verify_under_themselves(dir: &Path, store: &str) {
     for (alias, arguments, _) in TYPES.iter().filter(|one| !["AES", "HMAC"].contains(&one.2)) {
         let public = dir.join(format!("{alias}.pem"));
