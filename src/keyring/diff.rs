@@ -36,6 +36,8 @@ pub struct LabelDiff {
     pub leaves: Vec<KeyName>,
     /// Keys that stay, in another order among those that stay.
     pub moves: Vec<Move>,
+    /// Keys that stay and are called otherwise: files of a volume change their names with a step.
+    pub renamed: Vec<Renamed>,
     /// Kids that appear in the published key set of the label.
     pub kids_enter: Vec<String>,
     /// Kids that leave the published key set of the label.
@@ -67,6 +69,16 @@ pub struct Move {
     pub from: usize,
     /// Its place afterwards.
     pub to: usize,
+}
+
+/// A key that gets another alias.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Renamed {
+    /// Its alias before.
+    pub from: Alias,
+    /// Its alias afterwards.
+    pub to: Alias,
 }
 
 impl Diff {
@@ -116,11 +128,20 @@ impl LabelDiff {
             enters: without(&new, &old),
             leaves: without(&old, &new),
             moves: moves(&old, &new),
+            renamed: renamed(&old, &new),
             kids_enter: kids_without(&kids_after, &kids_before),
             kids_leave: kids_without(&kids_before, &kids_after),
         };
         let same = old == new && kids_before == kids_after;
         (!same).then_some(found)
+    }
+
+    /// Whether what acts before acts afterwards, by whatever name.
+    #[must_use]
+    pub fn keeps_active(&self) -> bool {
+        let (before, after) = (self.active_before.as_ref(), self.active_after.as_ref());
+        let is_it = |one: &Renamed| Some(&one.from) == before && Some(&one.to) == after;
+        before == after || self.renamed.iter().any(is_it)
     }
 }
 
@@ -139,12 +160,15 @@ impl fmt::Display for LabelDiff {
         }
         writeln!(f)?;
         match (&self.active_before, &self.active_after) {
-            (Some(before), Some(after)) if before != after => {
+            (Some(before), Some(after)) if !self.keeps_active() => {
                 writeln!(f, "  acts: \"{after}\" instead of \"{before}\"")?;
             }
             (None, Some(after)) => writeln!(f, "  the label appears; \"{after}\" acts")?,
             (Some(_), None) => writeln!(f, "  the label disappears")?,
             _ => {}
+        }
+        for Renamed { from, to } in &self.renamed {
+            writeln!(f, "  renamed: \"{from}\" is \"{to}\" from now on")?;
         }
         for key in &self.enters {
             writeln!(f, "  enters: {key}")?;
@@ -193,6 +217,15 @@ fn published(set: Option<&KeySet>) -> BTreeSet<String> {
     let keys = set.map_or(&[][..], KeySet::published);
     let public = keys.iter().filter(|key| key.key.public_parameters().is_some());
     public.map(|key| key.kid.clone()).collect()
+}
+
+/// The keys of both lists that have another alias, in their order.
+fn renamed(before: &[KeyName], after: &[KeyName]) -> Vec<Renamed> {
+    let found = after.iter().filter_map(|name| {
+        let was = before.iter().find(|one| one.is(name))?;
+        Some(Renamed { from: was.alias.clone(), to: name.alias.clone() })
+    });
+    found.filter(|one| one.from != one.to).collect()
 }
 
 /// The keys of both lists whose order among themselves differs: what enters or leaves moves nobody.
@@ -278,6 +311,19 @@ mod tests {
         let retired = diff(&[&b, &a], &[&b], Publish::All).unwrap();
         assert_eq!(retired.kids_leave, vec![a.kid.clone()]);
         assert!(retired.to_string().contains("leaves: \"a\""), "{retired}");
+    }
+
+    #[test]
+    fn a_key_that_gets_another_name_is_no_other_key() {
+        let (a, b) = (key("a.v1"), key("a.v2"));
+        let a3 = LabelKey { alias: "a.v3".parse().unwrap(), ..a.clone() };
+        let told = diff(&[&a], &[&a3, &b], Publish::All).unwrap();
+        assert_eq!((told.enters.len(), told.moves.len(), told.renamed.len()), (1, 0, 1));
+        let text = told.to_string();
+        assert!(text.contains("  renamed: \"a.v1\" is \"a.v3\" from now on\n"), "{text}");
+        assert!(!text.contains("acts"), "{text}");
+        let acts = diff(&[&a, &b], &[&b, &a3], Publish::All).unwrap().to_string();
+        assert!(acts.contains("acts: \"a.v2\" instead of \"a.v1\""), "{acts}");
     }
 
     #[test]

@@ -49,7 +49,7 @@ use crate::stores::draft::Draft;
 use crate::trace::Recorder;
 use crate::usage::UsageBook;
 
-pub use diff::{Diff, KeyName, LabelDiff, Move};
+pub use diff::{Diff, KeyName, LabelDiff, Move, Renamed};
 pub use explain::{Explanation, Step, explain};
 pub use reload::ReloadEvent;
 pub(crate) use snapshot::Place;

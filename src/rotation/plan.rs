@@ -143,6 +143,7 @@ pub(super) fn plan(rotation: &Rotation, request: &Request, fresh: &mut Fresh) ->
         .ok_or_else(|| Error::new(ErrorKind::Bug, "a step without a set of keys"))?;
     refuse_other_kids(&situation)?;
     let mut consequences = wording::consequences(&situation, &gates, &after);
+    consequences.extend(begins.is_some().then(|| unasked(&after, name)).transpose()?.flatten());
     consequences.extend(wanted.revoked.as_ref().and_then(wording::without_tombstone));
     if changes.is_empty() {
         consequences.extend(banned(rotation, request, mapping, wanted.revoked.as_ref()));
@@ -402,6 +403,26 @@ fn load(
         let errors = error.problems().iter().filter(|one| one.severity == Severity::Error);
         Error::from_problems(text, errors.cloned().collect()).of_kind(ErrorKind::StepRefused)
     })
+}
+
+/// What is said of a label that begins and that nobody asks for. One that is spelled as no other begins nothing.
+fn unasked(after: &Keyring, name: &MappingName) -> Result<Option<String>> {
+    let label = &name.label;
+    let place = format!("label \"{label}\" is not in the catalogue");
+    let warnings = after.warnings();
+    let mut unknown = warnings.iter().filter(|one| one.code == "unknown_label");
+    let Some(problem) = unknown.find(|one| one.message.contains(&place)) else { return Ok(None) };
+    match catalogue::nearest(label.as_str()) {
+        Some(near) => {
+            let refused = Error::new(ErrorKind::StepRefused, problem.message.clone());
+            Err(refused.with_help(format!(
+                "did you mean \"{near}\"? For a label of your own add [labels.\"{label}\"] first"
+            )))
+        }
+        None => Ok(Some(format!(
+            "nobody asks for the label yet: declare it, [labels.\"{label}\"], or take a password from it"
+        ))),
+    }
 }
 
 /// A staged key that has a tombstone would be left out at load.

@@ -103,7 +103,7 @@ fn tell_reloads(keyring: &Keyring) {
             let realm = one.realm.as_ref().map(|realm| format!(" in realm \"{realm}\""));
             let (label, realm) = (&one.label, realm.unwrap_or_default());
             let (before, after) = (acting(&one.active_before), acting(&one.active_after));
-            if before == after {
+            if one.keeps_active() {
                 log::info!("label \"{label}\"{realm}: {after} acts on, other aliases changed");
             } else {
                 log::info!("label \"{label}\"{realm}: {after} acts, before it {before}");

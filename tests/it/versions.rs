@@ -333,3 +333,30 @@ fn a_volume_that_cannot_be_written_is_told_and_the_step_is_ended_in_the_journal(
     }
     assert!(refused > 0, "no rename of a file of the volume failed");
 }
+
+#[test]
+fn the_active_file_that_gets_another_name_is_told_as_that() {
+    let shop = with_volume(".v", "");
+    next(&shop).unwrap();
+    // Nothing is lower any more: the active file goes up first.
+    let plan = next(&shop).unwrap();
+    assert_eq!(shop.aliases(TOKENS)[0], "app.tokens.v3");
+    let text = plan.to_string();
+    assert!(text.contains("renamed: \"app.tokens.v1\" is \"app.tokens.v3\" from now on"), "{text}");
+    assert!(!text.contains("acts"), "{text}");
+}
+
+#[test]
+fn a_label_that_is_spelled_as_no_other_begins_nothing() {
+    let shop = with_volume(".v", "");
+    let generate = |label: &str| shop.run(&["generate", "k", "--stage", label, "--store", "files"]);
+    let refused = generate("am.services.oauth2.oidc.signing.ES265");
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{told}");
+    assert!(told.contains("did you mean \"am.services.oauth2.oidc.signing.ES256\"?"), "{told}");
+    assert_eq!(names(&shop).len(), 1);
+    // One of somebody's own may be asked for later.
+    let made = generate("app.later");
+    assert_eq!(made.status.code(), Some(0), "{made:?}");
+    assert!(String::from_utf8_lossy(&made.stdout).contains("nobody asks for the label yet"));
+}
