@@ -155,7 +155,7 @@ impl Pass {
     }
 }
 
-/// A token, if who has these keys reads tokens of its size: one that nobody opens has lost what is in it.
+/// A token, if who has these keys reads tokens of its size: one that nobody opens is of no use, or has lost what is in it.
 ///
 /// # Errors
 /// [`ErrorKind::Usage`].

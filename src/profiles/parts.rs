@@ -9,7 +9,7 @@ use super::{refused, refused_by};
 use crate::error::{Error, ErrorKind, Result};
 use crate::jose::jwe::{self, EncryptOptions};
 use crate::jose::jws::{self, SignOptions, Verified, VerifyOptions};
-use crate::jose::{opened_again, select};
+use crate::jose::select;
 use crate::ops::{Asked, KeySet, LabelKey};
 
 /// What is done to a payload, and with what: labels, keys, or names of either.
@@ -197,7 +197,7 @@ fn put_together(
         let cty = nested.then(|| "JWT".into());
         let (typ, expires) = (Some(form.typ.name().into()), form.expires);
         let options = SignOptions { typ, cty, expires, ..SignOptions::default() };
-        opened_again(set, signs(set, payload, &options)?)
+        signs(set, payload, &options)
     };
     match keys {
         Parts::Encrypted(set) => encrypt(form, set, payload, false),

@@ -374,3 +374,55 @@ fn what_is_encrypted_for_a_label_opens_again_or_is_not_made() {
     let peer = set(&json!([public]), &["ECDH-ES"], false).unwrap();
     assert!(jwe::encrypt(&peer, &vec![b'x'; 100_000], &plain).is_ok());
 }
+
+/// The same of signatures: nobody hands out what its own label refuses.
+#[test]
+fn what_is_signed_with_a_label_verifies_or_is_not_made() {
+    let keys: Value = json!([serde_json::from_str::<Value>(&jwk("e", "ec")).unwrap()]);
+    let label = set(&keys, &["ES256"], false).unwrap();
+    let plain = jws::SignOptions::default();
+    let refused = |error: Error, bound: &str| {
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(error.help().unwrap().contains(bound), "{error}");
+    };
+    for serialization in [Serialization::Compact, Serialization::Flattened, Serialization::General]
+    {
+        let verify = match serialization {
+            Serialization::Compact => jws::verify,
+            _ => jws::verify_json,
+        };
+        let options = jws::SignOptions { serialization, ..plain.clone() };
+        let mut made = 0;
+        for size in (48_600..49_200).step_by(3) {
+            let text = vec![b'x'; size];
+            match jws::sign(&label, &text, &options) {
+                Err(error) => refused(error, "max_token_bytes"),
+                Ok(token) => {
+                    let verified = verify(&label, &token, &VerifyOptions::default()).unwrap();
+                    assert_eq!(verified.payload, text, "{size}");
+                    made += 1;
+                }
+            }
+        }
+        assert!((1..200).contains(&made), "{serialization:?}: {made}");
+        // What stands beside the token is no part of it.
+        let text = vec![b'x'; 100_000];
+        let detached = jws::SignOptions { detached: true, ..options.clone() };
+        let token = jws::sign(&label, &text, &detached).unwrap();
+        let beside = VerifyOptions { detached_payload: Some(&text), ..VerifyOptions::default() };
+        assert!(verify(&label, &token, &beside).is_ok());
+        let mut made = 0;
+        for bytes in 7_900..8_200 {
+            let typ = Some("t".repeat(bytes).into());
+            match jws::sign(&label, b"x", &jws::SignOptions { typ, ..options.clone() }) {
+                Err(error) => refused(error, "max_header_bytes"),
+                Ok(token) => {
+                    let verified = verify(&label, &token, &VerifyOptions::default());
+                    assert!(verified.is_ok(), "{bytes}");
+                    made += 1;
+                }
+            }
+        }
+        assert!((1..300).contains(&made), "{made}");
+    }
+}

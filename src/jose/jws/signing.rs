@@ -9,17 +9,17 @@ use crate::alg::{Algorithm, Operation};
 use crate::crypto::Role;
 use crate::crypto::sign::MAX_SIGNATURE_BYTES;
 use crate::error::{Error, ErrorKind, Result};
-use crate::jose::{Serialization, begin_header, encode, encode_onto};
+use crate::jose::{Serialization, begin_header, encode, encode_onto, opened_again, require_room};
 use crate::ops::{End, KeySet};
 
 /// Room for the signature of most algorithms; RSA above 2048 bits makes the token grow once.
 const SIGNATURE_CHARACTERS: usize = 344;
 
-/// Signs `payload` with the active key of the label.
+/// Signs `payload` with the active key of the label. What the label itself would not verify is not made.
 ///
 /// # Errors
 /// [`ErrorKind::WrongUse`], [`ErrorKind::AlgorithmNotAllowed`], [`ErrorKind::Usage`] for `unencoded`
-/// without `detached`.
+/// without `detached`, and for more than `[policy.limits]` lets anybody open.
 pub fn sign(set: &KeySet, payload: &[u8], options: &SignOptions) -> Result<String> {
     make(set, payload, options, End::OfPayload(payload, options.expires))
 }
@@ -51,7 +51,7 @@ fn make(set: &KeySet, payload: &[u8], options: &SignOptions, end: End<'_>) -> Re
         let signature = set.sign_payload(algorithm, end, token.as_bytes(), &mut buffer)?;
         token.push('.');
         encode_onto(signature, &mut token);
-        return Ok(token);
+        return opened_again(set, token);
     }
     let body = if options.unencoded { String::new() } else { encode(payload) };
     let mut input = Vec::with_capacity(header.len() + 1 + body.len().max(payload.len()));
@@ -60,7 +60,7 @@ fn make(set: &KeySet, payload: &[u8], options: &SignOptions, end: End<'_>) -> Re
     input.extend_from_slice(if options.unencoded { payload } else { body.as_bytes() });
     let mut buffer = [0; MAX_SIGNATURE_BYTES];
     let signature = encode(set.sign_payload(algorithm, end, &input, &mut buffer)?);
-    Ok(write(&header, body, &signature, options))
+    opened_again(set, write(&header, body, &signature, options))
 }
 
 /// The algorithm and the encoded protected header; that of a default signature was made at load.
@@ -82,16 +82,17 @@ fn header<'s>(
         },
     };
     let made = set.acts().signing_header(algorithm).filter(|_| plain);
-    Ok(match made {
-        Some(header) => (algorithm, header.into()),
-        None if options.extra.is_empty() && !options.unencoded => {
-            (algorithm, encode(typed(algorithm, set, options).as_bytes()).into())
-        }
-        None => {
-            let members = protected(algorithm, set, options);
-            (algorithm, encode(Value::Object(members).to_string().as_bytes()).into())
-        }
-    })
+    if let Some(header) = made {
+        return Ok((algorithm, header.into()));
+    }
+    let text = if options.extra.is_empty() && !options.unencoded {
+        typed(algorithm, set, options)
+    } else {
+        Value::Object(protected(algorithm, set, options)).to_string()
+    };
+    let most = set.policy().limits.max_header_bytes;
+    require_room("header", text.len(), most, "max_header_bytes")?;
+    Ok((algorithm, encode(text.as_bytes()).into()))
 }
 
 /// A header of strings alone, written without a JSON tree.

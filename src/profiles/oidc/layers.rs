@@ -18,7 +18,6 @@ use crate::error::Result;
 use crate::jose::claims::{self, ClaimRules};
 use crate::jose::jwe::{self, Decrypted, EncryptOptions};
 use crate::jose::jws::{self, SignOptions, Verified, VerifyOptions};
-use crate::jose::opened_again;
 use crate::json;
 use crate::ops::{KeySet, LabelKey};
 use crate::profiles::{refused, refused_by};
@@ -152,7 +151,7 @@ impl Layers<'_> {
             ..SignOptions::default()
         };
         let set = &self.signing.keys.set;
-        let signed = opened_again(set, jws::sign_known(set, &payload.json, &options)?)?;
+        let signed = jws::sign_known(set, &payload.json, &options)?;
         let Some((keys, encryption)) = self.encryption else { return Ok(signed) };
         let options = EncryptOptions {
             algorithm: Some(encryption.alg.name.into()),
