@@ -119,6 +119,21 @@ fn every_kind_of_token_is_issued_and_verified_by_the_program() {
         (dead.status.code(), dead.stdout.as_slice()),
         (Some(1), &b"{\"active\":false}\n"[..])
     );
+    let told = |output: &Output| String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(told(&dead), "not active: -v says why\n");
+    let dead = oidc(&house, &[&introspect[..], &["-v"]].concat(), "a.b.c");
+    assert_eq!(
+        (dead.status.code(), dead.stdout.as_slice()),
+        (Some(1), &b"{\"active\":false}\n"[..])
+    );
+    assert!(told(&dead).contains("not active: ") && !told(&dead).contains("-v"), "{}", told(&dead));
+    let access = text(&oidc(
+        &house,
+        &["access-token", "issue", "--issuer", "https://other.example", "--client", "mac.json"],
+        r#"{"sub":"alice"}"#,
+    ));
+    let dead = oidc(&house, &[&introspect[..], &["-v"]].concat(), &access);
+    assert!(told(&dead).contains("issuer"), "{}", told(&dead));
     let both = ["--issuer", ISSUER, "--client", "mac.json"];
     let issue = [&["userinfo", "issue"][..], &both].concat();
     let response = text(&oidc(&house, &issue, r#"{"sub":"alice","email":"a@example.com"}"#));

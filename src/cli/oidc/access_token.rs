@@ -4,15 +4,17 @@ use std::path::PathBuf;
 
 use claviger::alg::Algorithm;
 use claviger::crypto::certificate::thumbprint;
-use claviger::error::Result;
+use claviger::error::{Error, ErrorKind, Result};
 use claviger::profiles::oidc::{
     AccessTokenOptions, AccessTokenRules, Binding, Provider, TokenProtection,
 };
+use serde_json::json;
 
 use super::{
     ClientArgs, IssuerArgs, LifetimeArgs, accepted, certificates, claims, client_file, issued_by,
 };
 use crate::cli::files::Files;
+use crate::cli::output::escape;
 use crate::cli::{Context, Outcome};
 
 /// Arguments.
@@ -28,7 +30,8 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// Answer as an introspection endpoint does (RFC 7662), for access and refresh tokens; exit code 1: not active
+    /// Answer as an introspection endpoint does (RFC 7662), for access and refresh tokens; exit code 1: not active,
+    /// and -v says why
     Introspect(IntrospectArgs),
     /// Make one of the claims on the input: sub, scope, whatever else
     Issue(IssueArgs),
@@ -151,8 +154,21 @@ fn verify(context: &Context, args: &VerifyArgs) -> Result<Outcome> {
 
 fn introspect(context: &Context, args: &IntrospectArgs) -> Result<Outcome> {
     let provider = args.protection.apply(args.issuer.provider(context)?)?;
-    let answer = provider.introspect(&args.files.read_token()?)?;
-    let active = answer.get("active") == Some(&true.into());
+    let (answer, note) = match provider.introspect_active(&args.files.read_token()?) {
+        Ok(answer) => (answer, None),
+        Err(error) if error.kind() == ErrorKind::TokenRefused => {
+            (json!({ "active": false }), Some(not_active(context, &error)))
+        }
+        Err(error) => return Err(error),
+    };
+    let exit = u8::from(note.is_some());
     let text = format!("{answer}\n").into_bytes();
-    Ok(args.files.answer(answer, &[], text)?.with_exit(u8::from(!active)))
+    Ok(args.files.answer(answer, &[], text)?.with_notes(note).with_exit(exit))
+}
+
+/// The operator may know why; whoever asks an endpoint is told no more than that.
+fn not_active(context: &Context, error: &Error) -> String {
+    let why = std::error::Error::source(error).filter(|_| context.verbosity > 0);
+    let why = why.map_or_else(|| "-v says why".to_owned(), ToString::to_string);
+    escape(&format!("not active: {why}"))
 }

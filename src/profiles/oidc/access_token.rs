@@ -149,6 +149,15 @@ impl Provider {
         Ok(introspection(self.find_active(token)?.ok()))
     }
 
+    /// The same for operators: the error of a token that is not active has why as its source. Whoever shows the token
+    /// must not learn it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TokenRefused`] of a token that is not active; those of [`Provider::introspect`].
+    pub fn introspect_active(&self, token: &str) -> Result<Value> {
+        self.find_active(token)?.map(|found| introspection(Some(found)))
+    }
+
     /// A live access or refresh token of this provider, or why it is neither.
     ///
     /// # Errors
