@@ -1,5 +1,6 @@
 //! Making keys and moving them between containers; what is written is PKCS#12, PEM, JWK or DER.
 
+use std::ops::RangeInclusive;
 use std::time::SystemTime;
 
 use base64ct::{Base64, Encoding};
@@ -30,7 +31,7 @@ pub struct GenerateOptions<'a> {
     pub curve: Option<&'a str>,
     /// The certificate's subject; `CN=` and the alias without.
     pub subject: Option<&'a str>,
-    /// How long the certificate is valid.
+    /// How long the certificate is valid; 1 to 36,500.
     pub days: u32,
     pub now: SystemTime,
 }
@@ -328,9 +329,17 @@ fn der(entry: &Entry, public_only: bool) -> Result<SecretBytes> {
     }
 }
 
+/// For how many days a certificate may be valid.
+const DAYS: RangeInclusive<u32> = 1..=36_500;
+
 fn make(options: &GenerateOptions<'_>) -> Result<(Entry, Vec<String>)> {
     if options.alias.is_empty() || options.alias.chars().any(char::is_control) {
         return Err(Error::new(ErrorKind::Usage, "the alias is empty or has control characters"));
+    }
+    if !DAYS.contains(&options.days) {
+        let (fewest, most) = DAYS.into_inner();
+        let text = format!("a certificate is valid for {fewest} to {most} days");
+        return Err(Error::new(ErrorKind::Usage, text));
     }
     let spec = spec(options)?;
     let bytes = generate_key(spec)?;

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::request_id::RequestId;
 use crate::access::{Right, Scope};
 use crate::error::{Error, ErrorKind};
+use crate::label::LabelName;
 use crate::problem::Severity;
 
 /// A refusal. `type` is `about:blank`; `code` tells programs which it is.
@@ -117,6 +118,32 @@ impl Problem {
         let text = "the configuration was refused, and what served before serves on";
         Self::new(StatusCode::CONFLICT, error.kind().code(), text)
             .with_help("`claviger check` and the log of the service say why")
+    }
+
+    /// Of a step that is not taken. What a store does not hold is for the caller to ask for otherwise. Why the
+    /// configuration would not load is told of this label; what is wrong with others is for who may read them.
+    pub(crate) fn of_step(error: Error, label: &LabelName) -> Self {
+        if error.kind() == ErrorKind::Unsupported {
+            let text = error.message().to_owned();
+            let told = Self::new(StatusCode::CONFLICT, error.kind().code(), text);
+            return Self { help: error.help().map(|help| help.to_owned().into()), ..told };
+        }
+        let mut errors = error.problems().iter().filter(|one| one.severity == Severity::Error);
+        let about = [':', ','].map(|end| format!("label \"{label}\"{end}"));
+        let own = errors.find(|one| about.iter().any(|about| one.message.starts_with(about)));
+        let why = own.map(|one| (one.message.clone(), one.help.clone()));
+        if error.kind() != ErrorKind::StepRefused || error.problems().is_empty() {
+            return error.into();
+        }
+        log::info!("{}: {}", error.kind().code(), in_full(&error));
+        let told = Self::from(error);
+        match why {
+            None => told.with_help("the log of the service says why"),
+            Some((why, help)) => {
+                let detail = format!("{}: {why}", told.detail).into();
+                Self { detail, help: help.map(Into::into).or(told.help), ..told }
+            }
+        }
     }
 
     /// The status as HTTP has it.

@@ -1,7 +1,7 @@
 //! Steps of a rotation over HTTP: gates, dry runs, the journal, `Idempotency-Key`.
 
 use claviger::journal::Event;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::running::Running;
 use super::shop::{ES256, KEY, SEAL, Shop};
@@ -134,6 +134,35 @@ fn every_refusal_is_recorded_whatever_reason_the_caller_gives() {
     }
 }
 
+/// Nothing of the service fails by that: whoever asks learns what to ask for instead.
+#[test]
+fn a_key_that_cannot_be_is_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("files")).unwrap();
+    let files =
+        "[stores.files]\nkind = \"volume\"\ndirectory = \"files\"\nversion_suffix = \".v\"\n";
+    let shop = Shop::in_folder(folder, &STEPS, files);
+    for dry_run in [true, false] {
+        let refused = |mut body: Value, expected: (u16, &str), why: &[&str]| {
+            body["alias"] = json!("fresh");
+            body["dry_run"] = json!(dry_run);
+            let problem = shop.refused(ES256, "generate", &body, expected);
+            let text = problem.to_string();
+            assert!(why.iter().all(|part| text.contains(part)), "{body}: {text}");
+        };
+        for days in [0, 36_501, u32::MAX] {
+            refused(json!({ "days": days }), (400, "usage"), &["1 to 36500 days"]);
+        }
+        let curve = json!({"curve": "P-384"});
+        let why = ["would not load", "EC P-384 does none of ES256", "right type, curve and size"];
+        refused(curve, (409, "step_refused"), &why);
+        let plain = json!({"store": "files"});
+        let why = ["not written as plain", "set format"];
+        refused(plain, (409, "unsupported"), &why);
+    }
+    assert_eq!(shop.aliases(ES256), ["a", "b"]);
+}
+
 #[test]
 fn each_step_has_a_right_of_its_own() {
     for granted in STEPS {
@@ -159,7 +188,7 @@ fn who_may_revoke_makes_no_key_in_passing() {
 #[test]
 fn the_same_request_is_done_once() {
     let shop = Shop::new(&STEPS);
-    let send = |what: &str, key: &str, body: serde_json::Value| {
+    let send = |what: &str, key: &str, body: Value| {
         let path = format!("/v1/labels/{ES256}/{what}");
         shop.running().post_with(&path, KEY, &[("idempotency-key", key)], &body.to_string())
     };

@@ -158,6 +158,7 @@ struct GenerateStep {
     /// The subject of its self-signed certificate.
     subject: Option<String>,
     /// How many days that certificate is valid; absent: 825.
+    #[schemars(range(min = 1, max = 36_500))]
     days: Option<u32>,
     /// The store, where several map the label.
     store: Option<String>,
@@ -331,9 +332,10 @@ fn take(
     if how.dry_run {
         let rotation = Rotation::preview(&config.file, clock).map_err(Problem::of_files)?;
         let plan = match next {
-            Some(next) => rotation.plan_generated(&request, next)?,
-            None => rotation.plan(&request)?,
+            Some(next) => rotation.plan_generated(&request, next),
+            None => rotation.plan(&request),
         };
+        let plan = plan.map_err(|error| Problem::of_step(error, &request.label))?;
         let report = rotation.report_preview(plan, request.overrides);
         return Ok(Stepped { report, generation: call.snapshot.generation(), not_taken: None });
     }
@@ -371,7 +373,7 @@ fn origin(call: &Call<'_>, step: &Step) -> Origin {
 /// A refusal; that of a gate says when it opens.
 fn refusal(rotation: &Rotation, request: &Request, error: Error) -> Problem {
     let kind = error.kind();
-    let mut problem = Problem::from(error);
+    let mut problem = Problem::of_step(error, &request.label);
     if problem.http_status() == StatusCode::CONFLICT
         && let Ok(plan) = rotation.plan(request)
         && let Some(gate) = plan.stopped_by(request.overrides)
