@@ -28,16 +28,17 @@ pub(super) struct Slots {
     waiting: Mutex<HashMap<Caller, usize>>,
     slow: Threads,
     long: Threads,
-    /// Steps wait for one another anyhow: here they take no thread meanwhile.
-    turn: Semaphore,
+    /// Steps wait for one another anyhow: here they take no thread meanwhile. One of each caller waits for its turn, and
+    /// the others of that caller for that one.
+    turn: Threads,
 }
 
 /// Threads for requests of one kind.
 #[derive(Debug)]
 struct Threads {
     all: Semaphore,
-    most: usize,
-    /// One caller has half of them at most; so many of its requests are queued before those of another.
+    /// One caller has so many of them at most; as many of its requests are queued before those of another.
+    most_of_one: usize,
     of_one: Mutex<HashMap<Caller, Arc<Semaphore>>>,
 }
 
@@ -59,7 +60,7 @@ pub(super) struct Waiting<'s> {
 #[derive(Debug)]
 pub(super) struct Thread<'s> {
     _of_one: OwnedSemaphorePermit,
-    _turn: Option<SemaphorePermit<'s>>,
+    _turn: Option<(OwnedSemaphorePermit, SemaphorePermit<'s>)>,
     _thread: SemaphorePermit<'s>,
 }
 
@@ -68,9 +69,9 @@ impl Slots {
         Self {
             free: Semaphore::new(most),
             waiting: Mutex::default(),
-            slow: Threads::new(THREADS),
-            long: Threads::new(PER_PROCESSOR * processors()),
-            turn: Semaphore::new(1),
+            slow: Threads::half_each(THREADS),
+            long: Threads::half_each(PER_PROCESSOR * processors()),
+            turn: Threads::new(1, 1),
         }
     }
 
@@ -112,7 +113,10 @@ impl Slots {
         let _waits = self.wait(caller)?;
         let of_one = self.slow.of_one(caller).await?;
         let turn = match takes_turns {
-            true => Some(self.turn.acquire().await.map_err(closed)?),
+            true => {
+                let own = self.turn.of_one(caller).await?;
+                Some((own, self.turn.all.acquire().await.map_err(closed)?))
+            }
             false => None,
         };
         let thread = self.slow.all.acquire().await.map_err(closed)?;
@@ -132,8 +136,12 @@ impl Slots {
 }
 
 impl Threads {
-    fn new(most: usize) -> Self {
-        Self { all: Semaphore::new(most), most, of_one: Mutex::default() }
+    fn new(most: usize, most_of_one: usize) -> Self {
+        Self { all: Semaphore::new(most), most_of_one, of_one: Mutex::default() }
+    }
+
+    fn half_each(most: usize) -> Self {
+        Self::new(most, most / 2)
     }
 
     /// The leave of a caller to take one.
@@ -141,7 +149,7 @@ impl Threads {
         let own = {
             let mut of_one = self.of_one.lock().unwrap_or_else(PoisonError::into_inner);
             let own = of_one.entry(caller.clone());
-            Arc::clone(own.or_insert_with(|| Arc::new(Semaphore::new(self.most / 2))))
+            Arc::clone(own.or_insert_with(|| Arc::new(Semaphore::new(self.most_of_one))))
         };
         own.acquire_owned().await.map_err(closed)
     }
@@ -185,4 +193,35 @@ impl Drop for Waiting<'_> {
 
 fn overloaded(text: &'static str) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", text).with_retry_after(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    /// Whoever stages key after key, each of which takes seconds to be made, does not keep another from revoking one.
+    #[test]
+    fn a_step_waits_for_one_of_each_other_caller_however_many_those_have_sent() {
+        let slots = Slots::new(1 << 10);
+        let caller = |name: &str| Some(name.parse::<CallerName>().unwrap());
+        let (busy, other) = (caller("busy"), caller("other"));
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut steps: Vec<_> = (0..40).map(|_| Box::pin(slots.slow(&busy, true))).collect();
+        let mut began: Vec<_> = steps.iter_mut().map(|one| one.as_mut().poll(&mut cx)).collect();
+        assert!(matches!(began[0], Poll::Ready(Ok(_))));
+        assert!(began[1..].iter().all(Poll::is_pending));
+        let mut revokes = Box::pin(slots.slow(&other, true));
+        assert!(revokes.as_mut().poll(&mut cx).is_pending());
+        // The one that runs ends, and all others are asked first.
+        began.clear();
+        drop(steps.remove(0));
+        assert!(steps.iter_mut().all(|one| one.as_mut().poll(&mut cx).is_pending()));
+        let revoked = revokes.as_mut().poll(&mut cx);
+        assert!(matches!(revoked, Poll::Ready(Ok(_))));
+        drop(revoked);
+        let next: Vec<_> = steps.iter_mut().map(|one| one.as_mut().poll(&mut cx)).collect();
+        assert_eq!(next.iter().filter(|one| one.is_ready()).count(), 1);
+    }
 }
