@@ -46,8 +46,7 @@ impl FileIdentity {
     /// # Errors
     /// As [`FileIdentity::open`]; the identity before stays.
     pub fn refresh(&self) -> Result<bool> {
-        let tag = tag_of(&[&self.chain, &self.key])?;
-        if self.seen.knows(tag) {
+        if self.seen.knows(tag_of(&[&self.chain, &self.key]))? {
             return Ok(false);
         }
         let (next, tag) = read_identity(&self.chain, &self.key)?;
@@ -103,7 +102,7 @@ impl FileAnchors {
     /// # Errors
     /// As [`FileAnchors::open`]; the anchors before stay.
     pub fn refresh(&self) -> Result<bool> {
-        if self.seen.knows(tag_of(&[&self.path])?) {
+        if self.seen.knows(tag_of(&[&self.path]))? {
             return Ok(false);
         }
         let (next, tag) = read_anchors(&self.path)?;
@@ -135,10 +134,15 @@ impl Seen {
         Self(Mutex::new(tag))
     }
 
-    /// Whether this is the last one; it is from now on.
-    fn knows(&self, tag: Tag) -> bool {
+    /// Whether this is the last one; it is from now on. Files that cannot be read are told once, for the same reason.
+    fn knows(&self, found: Result<Tag>) -> Result<bool> {
+        let (tag, unread) = match found {
+            Ok(tag) => (tag, None),
+            Err(error) => (sha256(error.message().as_bytes()), Some(error)),
+        };
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *last, tag) == tag
+        let known = std::mem::replace(&mut *last, tag) == tag;
+        unread.filter(|_| !known).map_or(Ok(known), Err)
     }
 
     fn set(&self, tag: Tag) {
@@ -214,4 +218,29 @@ fn read_anchors(path: &Path) -> Result<(RootCertStore, Tag)> {
             .with_help("name the certificates of the authorities that sign client certificates"));
     }
     Ok((roots, tag))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_files_is_told_once_also_that_they_are_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        let put = |text: &[u8]| fs::write(&path, text).unwrap();
+        let pem = fs::read("keystores/openssl.pem").unwrap();
+        put(&pem);
+        let anchors = FileAnchors::open(&path).unwrap();
+        for wrong in [None, Some("no certificate"), None] {
+            match wrong {
+                Some(text) => put(text.as_bytes()),
+                None => fs::remove_file(&path).unwrap(),
+            }
+            assert!(anchors.refresh().is_err());
+            assert!(!anchors.refresh().unwrap() && !anchors.refresh().unwrap());
+        }
+        put(&pem);
+        assert!(anchors.refresh().unwrap() && !anchors.refresh().unwrap());
+    }
 }
