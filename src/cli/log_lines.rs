@@ -66,8 +66,11 @@ impl Lines {
 
 impl Log for Lines {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // What other crates say below a warning is about them.
-        metadata.level() <= Level::Warn || metadata.target().starts_with("claviger")
+        let target = metadata.target();
+        // What other crates say below a warning is about them; so are the warnings of the one that watches folders, of
+        // those that are gone, as behind the links of Kubernetes each time.
+        target.starts_with("claviger")
+            || (metadata.level() <= Level::Warn && !target.starts_with("notify"))
     }
 
     fn log(&self, record: &Record<'_>) {

@@ -143,7 +143,7 @@ fn certificate_files_behind_the_link_are_followed_under_load() {
 #[test]
 fn every_swap_is_taken_under_load_and_nothing_fails() {
     let home = home();
-    let served = home.serve();
+    let mut served = home.serve();
     let address = served.address();
     let connect = || TlsClient::at(&home, address, None).unwrap();
     let (over, turns) = (Over::default(), [AtomicU64::new(0), AtomicU64::new(0)]);
@@ -186,4 +186,8 @@ fn every_swap_is_taken_under_load_and_nothing_fails() {
         drop(load_ends);
         clients.into_iter().for_each(|client| client.join().unwrap());
     });
+    // That a folder is gone is no news each time.
+    served.signal("TERM");
+    served.wait_for("stopped");
+    assert!(served.said("generation") && !served.said("watches"));
 }
