@@ -66,7 +66,12 @@ impl Table {
         let rows = || found.value.iter().filter_map(|at| Some((*at, self.routes.get(*at)?)));
         let method = if *method == Method::HEAD { &Method::GET } else { method };
         let (at, route) = rows().find(|(_, route)| route.method == *method).ok_or_else(|| {
-            let allow: Vec<&str> = rows().map(|(_, route)| route.method.as_str()).collect();
+            // What answers GET answers HEAD (RFC 9110 §9.3.2).
+            let spoken = |route: &Route| match route.method {
+                Method::GET => "GET, HEAD".to_owned(),
+                _ => route.method.to_string(),
+            };
+            let allow: Vec<String> = rows().map(|(_, route)| spoken(route)).collect();
             let allow = allow.join(", ");
             let text = "this path has no such method";
             let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", text)
@@ -314,13 +319,19 @@ fn query(text: &str) -> Result<Members, Problem> {
 
 /// Refuses a parameter that the route has not: after a slip in `realm` the root realm would answer.
 fn require_known(query: &Members, route: &Route) -> Result<(), Problem> {
-    let known = || std::iter::once("realm").chain(route.query.iter().map(|(name, _)| *name));
+    // The service is of no realm.
+    let realm = route.right.filter(|right| right.scope() != Scope::Service).map(|_| "realm");
+    let known = || realm.into_iter().chain(route.query.iter().map(|(name, _)| *name));
     let unknown = |name: &&str| known().all(|known| known != *name);
     let Some(name) = query.names().find(unknown) else { return Ok(()) };
     let shown: String = name.chars().take(64).collect();
     let text = format!("this path has no parameter \"{}\"", shown.escape_debug());
-    Err(Problem::new(StatusCode::BAD_REQUEST, "malformed", text)
-        .with_help(format!("it has: {}", known().collect::<Vec<_>>().join(", "))))
+    Err(Problem::new(StatusCode::BAD_REQUEST, "malformed", text).with_help(
+        match known().collect::<Vec<_>>().join(", ") {
+            none if none.is_empty() => "it has none".to_owned(),
+            some => format!("it has: {some}"),
+        },
+    ))
 }
 
 /// More than any route has.

@@ -357,3 +357,35 @@ fn a_web_page_is_let_in_by_a_bearer_alone() {
     let headers = [("origin", "https://ops.example")];
     assert_eq!(shop.running().post_with(&path, KEY, &headers, r#"{"text":"x"}"#).0, 200);
 }
+
+/// What a caller hopes to reach by it, a realm of the service, say, is not reached.
+#[test]
+fn a_parameter_that_a_route_has_not_is_refused() {
+    let shop = Shop::new(&["metrics", "reload", "read", "keys"]);
+    let running = shop.running();
+    for (path, has) in [
+        ("/metrics?realm=alpha", "it has none"),
+        ("/v1/status?realm=alpha", "it has none"),
+        ("/v1/status?since=x", "it has none"),
+        ("/v1/labels?since=x", "it has: realm"),
+        ("/v1/history/verify?since=x", "it has: realm, head"),
+    ] {
+        let (status, text) = running.get(path, KEY);
+        assert!(status == 400 && text.contains(has), "{path}: {text}");
+    }
+    let (status, answer) = running.post("/v1/reload?realm=alpha", KEY, &json!({}));
+    assert_eq!((status, &answer["code"]), (400, &json!("malformed")), "{answer}");
+}
+
+#[test]
+fn whoever_asks_by_a_method_that_a_path_has_not_is_told_all_that_it_has() {
+    let running = Running::new(Access::default());
+    for (path, allow) in [("/healthz", "GET, HEAD"), ("/v1/reload", "POST")] {
+        let mut stream = BufReader::new(TcpStream::connect(running.address).unwrap());
+        let head = format!("OPTIONS {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+        stream.get_mut().write_all(head.as_bytes()).unwrap();
+        let (head, _) = answer(&mut stream);
+        assert!(head.starts_with("HTTP/1.1 405"), "{head}");
+        assert!(head.contains(&format!("\nallow: {allow}\n")), "{head}");
+    }
+}
