@@ -354,4 +354,16 @@ fn the_files_for_deployment_agree_with_the_configuration() {
     let files = unit.lines().find_map(|line| line.strip_prefix("LimitNOFILE=")).unwrap();
     let needed = config.service.limits.max_connections + 256;
     assert!(files.parse::<usize>().unwrap() >= needed, "{files} files, {needed} connections");
+    // Mounted by itself a file of a ConfigMap never changes.
+    assert!(!manifest.contains("subPath:"));
+    let argument = manifest.split("args: [\"-c\", \"").nth(1).unwrap().split('"').next().unwrap();
+    let folder = argument.strip_suffix("/claviger.toml").unwrap();
+    assert!(manifest.contains(&format!("{{ name: config, mountPath: {folder}, readOnly: true }}")));
+    // What systemd opens for the service is not to go with its runtime directory.
+    let socket = read("deploy/claviger.socket");
+    let paths = socket.lines().filter_map(|line| line.split_once("ListenStream=/"));
+    let own = unit.lines().find_map(|line| line.strip_prefix("RuntimeDirectory=")).unwrap();
+    for (_, path) in paths {
+        assert!(!path.starts_with(&format!("run/{own}/")), "{path}");
+    }
 }
