@@ -5,7 +5,9 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::{Action, Event, GENESIS, MappedKey, MappingName, Record, chain};
+use super::{
+    Action, Event, GENESIS, MadeAround, MappedKey, MappingChange, MappingName, Record, chain,
+};
 use crate::clock::to_unix;
 use crate::label::{LabelName, Realm, StoreName};
 
@@ -204,6 +206,29 @@ impl History {
             }
         }
         spans
+    }
+
+    /// What the records of a label's mappings in one scope say that one of their keys made around them, with the times of
+    /// those records, oldest first, reckoned as in [`History::spans`].
+    pub fn made_around<'h>(
+        &'h self,
+        (label, realm): (&'h LabelName, Option<&'h Realm>),
+        key: &'h MappedKey,
+        now: SystemTime,
+    ) -> impl Iterator<Item = (SystemTime, MadeAround)> + 'h {
+        let is_here = move |change: &&MappingChange| {
+            change.mapping.label == *label
+                && change.mapping.realm.as_ref() == realm
+                && change.after.iter().any(|one| one.is(key))
+        };
+        let made = move |change: &MappingChange| {
+            let of_key = key.thumbprint.as_ref().and_then(|key| change.made_around.get(key));
+            of_key.copied().unwrap_or_default()
+        };
+        let timed = self.in_time(now).filter(|(_, record)| record.took_effect());
+        timed.flat_map(move |(time, record)| {
+            record.changes.iter().filter(is_here).map(move |change| (time, made(change)))
+        })
     }
 
     /// The records of a label, and those of the whole configuration that touched it.

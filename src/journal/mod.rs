@@ -28,7 +28,8 @@ use crate::error::{Error, ErrorKind, Result};
 pub use anchors::Head;
 pub use history::{Break, History, Span, Torn, unrecorded_until};
 pub use record::{
-    Action, Actor, ConfigHashes, Event, MappedKey, MappingChange, MappingName, Record, Refusal,
+    Action, Actor, ConfigHashes, Event, MadeAround, MappedKey, MappingChange, MappingName, Record,
+    Refusal,
 };
 pub use verdict::{Verdict, verify};
 

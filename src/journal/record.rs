@@ -280,6 +280,28 @@ pub struct MappingChange {
     pub before: Vec<MappedKey>,
     /// Its keys after.
     pub after: Vec<MappedKey>,
+    /// Until when what some of these made around the mapping lives, by thumbprint: the mapping began with them, and its
+    /// scope reads that.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub made_around: BTreeMap<String, MadeAround>,
+}
+
+/// What a key made elsewhere that is read in a mapping: seconds since 1970; 0: nothing.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[expect(clippy::exhaustive_structs, reason = "other modules write records")]
+pub struct MadeAround {
+    /// The latest `exp` of all.
+    pub exp: u64,
+    /// When something was last made that carries none.
+    pub open: u64,
+}
+
+impl MadeAround {
+    /// What lives as long as either.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self { exp: self.exp.max(other.exp), open: self.open.max(other.open) }
+    }
 }
 
 impl MappingChange {

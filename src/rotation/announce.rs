@@ -86,19 +86,12 @@ pub(super) fn ready(
     since: SystemTime,
     now: SystemTime,
 ) -> Ready {
-    if let Some(propagation) = propagation(config, set) {
+    if let Some(propagation) = propagation(config, set.label()) {
         return Ready::At(since + propagation);
     }
-    let Some(reload) = config.keyring.reload.noticed_within() else {
+    let Some(noticed) = noticed(config, history, since, now) else {
         return Ready::ReloadUnknown;
     };
-    // Processes that were told to look less often do so until they have noticed that as well.
-    let mut noticed = longest(since + reload, history.reloads(now), since);
-    // Since when they do so is not known of those that nobody recorded until they were found.
-    for (found, secs) in history.longer_waits(now) {
-        noticed = noticed.max(clock::later(found.min(since), Duration::from_secs(secs)));
-    }
-    let noticed = noticed.duration_since(since).unwrap_or(reload) + config.policy.clock_skew;
     if !peers_must_know(set) {
         return Ready::At(since + noticed);
     }
@@ -111,6 +104,35 @@ pub(super) fn ready(
         Publish::None => Ready::At(since + noticed),
         Publish::All => Ready::At(caches_end(config, history, since, now) + noticed),
     }
+}
+
+/// How long it takes until every process has noticed a change of `since`; `None`: nobody knows.
+fn noticed(
+    config: &Config,
+    history: &History,
+    since: SystemTime,
+    now: SystemTime,
+) -> Option<Duration> {
+    let reload = config.keyring.reload.noticed_within()?;
+    // Processes that were told to look less often do so until they have noticed that as well.
+    let mut noticed = longest(since + reload, history.reloads(now), since);
+    // Since when they do so is not known of those that nobody recorded until they were found.
+    for (found, secs) in history.longer_waits(now) {
+        noticed = noticed.max(clock::later(found.min(since), Duration::from_secs(secs)));
+    }
+    Some(noticed.duration_since(since).unwrap_or(reload) + config.policy.clock_skew)
+}
+
+/// When every process has loaded what a mapping of a label has had since `since`; `None`: nobody knows.
+pub(super) fn loaded_by(
+    config: &Config,
+    label: &LabelName,
+    history: &History,
+    since: SystemTime,
+    now: SystemTime,
+) -> Option<SystemTime> {
+    let after = noticed(config, history, since, now).or_else(|| propagation(config, label))?;
+    Some(since + after)
 }
 
 /// When the last peer has forgotten a key that was shown until `end`: metadata that peers take by hand live as long
@@ -128,11 +150,11 @@ pub(super) fn forgotten(
 
 /// How long it takes until peers know of a change that no cache tells them of, as far as `propagation` says.
 pub(super) fn told_by_hand(config: &Config, set: &KeySet) -> Duration {
-    propagation(config, set).unwrap_or_default()
+    propagation(config, set.label()).unwrap_or_default()
 }
 
-fn propagation(config: &Config, set: &KeySet) -> Option<Duration> {
-    let own = config.labels.get(set.label()).and_then(|label| label.value.propagation);
+fn propagation(config: &Config, label: &LabelName) -> Option<Duration> {
+    let own = config.labels.get(label).and_then(|label| label.value.propagation);
     own.or(config.policy.propagation)
 }
 

@@ -38,6 +38,8 @@ pub(super) struct Situation<'a> {
     pub(super) around: Option<&'a MappedKey>,
     /// Those that the label was read with until then, and is not any more.
     pub(super) left_out: &'a [MappedKey],
+    /// What the label is read with in this scope from then on.
+    pub(super) read_on: &'a [MappedKey],
     /// What acts for sessions until then, if that is another label.
     pub(super) for_sessions: Option<&'a Acted>,
     /// The command as it was given, for help.
@@ -343,7 +345,7 @@ fn still_in_use(situation: &Situation<'_>) -> Option<Gate> {
     if let Some(key) = situation.left_out.first() {
         return read_no_more(situation, key);
     }
-    let gone = situation.gone().next()?;
+    let gone = situation.gone().find(|key| !reads_on(situation.read_on, key))?;
     match &situation.usage {
         Some(Ok(report)) if report.durable => not_proven(situation, gone, report),
         Some(Err(error)) => in_use(
@@ -353,6 +355,12 @@ fn still_in_use(situation: &Situation<'_>) -> Option<Gate> {
         ),
         _ => not_past(situation, gone),
     }
+}
+
+/// Whether the key that goes is read all the same: the global list has it too, and the realm reads that, or it stands
+/// behind the label that stands in.
+pub(super) fn reads_on(read_on: &[MappedKey], gone: &MappedKey) -> bool {
+    gone.thumbprint.is_some() && read_on.iter().any(|one| one.is(gone) && one.kid == gone.kid)
 }
 
 /// With a mapping of its own a label is no longer read with the keys of the one that stood in, nor, with

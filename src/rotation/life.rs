@@ -1,11 +1,12 @@
 //! What is known of each key of a label: its phase, what it made, and until when that lives.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
 use super::announce;
+use super::around::Known;
 use super::gates::leaves_tokens;
 use super::mappings::mapped;
 use super::recover;
@@ -118,21 +119,21 @@ impl Lives {
         Self { config, snapshot, history: History::default(), reports: None, now }
     }
 
-    fn report(&self, label: &LabelName, realm: Option<&Realm>, thumbprint: &str) -> KeyReport {
-        let reports = self.reports.as_ref();
-        reports.map_or_else(KeyReport::default, |reports| {
-            report(reports, &self.snapshot, (label, realm), thumbprint)
-        })
+    fn report(&self, label: &LabelName, realm: Option<&Realm>, key: &MappedKey) -> KeyReport {
+        let Some(reports) = &self.reports else { return KeyReport::default() };
+        let Self { config, snapshot, history, now, .. } = self;
+        Known { reports, snapshot, config, history, now: *now }.report((label, realm), key)
     }
 
     /// One key of a set.
     #[must_use]
     pub fn of_key(&self, set: &KeySet, key: &LabelKey) -> KeyLife {
         let (label, realm) = (set.label(), key.realm.as_ref());
-        let report = self.report(label, realm, key.key.thumbprint());
-        let spans = self.history.spans(label, realm, &mapped(set, key), self.now);
+        let mapped = mapped(set, key);
+        let report = self.report(label, realm, &mapped);
+        let spans = self.history.spans(label, realm, &mapped, self.now);
         let known = (&self.history, &*spans, &report);
-        let terms = terms(&self.config, (set, &mapped(set, key)), known, self.now);
+        let terms = terms(&self.config, (set, &mapped), known, self.now);
         let safe_after = report.safe_after(&terms).map(|after| after.map(time));
         KeyLife {
             phase: self.phase(set, key, &spans, &report),
@@ -187,20 +188,9 @@ impl Lives {
         let thumbprint = key.thumbprint.as_deref();
         let revoked = thumbprint.is_some_and(|key| self.history.revoked(key).is_some());
         let phase = if revoked { Phase::Revoked } else { Phase::Retired };
-        let report = self.report(label, realm, thumbprint.unwrap_or_default());
+        let report = self.report(label, realm, key);
         Some(GoneKey { alias: key.alias.clone(), phase, since, report })
     }
-}
-
-/// What is known of the uses of a key in one scope, and until when what it made elsewhere lives that is read there now: of
-/// a realm or a label that had a mapping of its own before.
-pub(super) fn report(
-    reports: &Reports,
-    snapshot: &Snapshot,
-    (label, realm): (&LabelName, Option<&Realm>),
-    thumbprint: &str,
-) -> KeyReport {
-    reports.along((label, realm), thumbprint, reads_here(snapshot, (label, realm), thumbprint))
 }
 
 /// Tells of a label and a realm whether they read, without a mapping of their own, with the keys of this scope.
@@ -227,7 +217,40 @@ pub(super) fn terms(
     (history, spans, report): (&History, &[Span], &KeyReport),
     now: SystemTime,
 ) -> Terms {
-    let settings = config.labels.get(set.label());
+    // The journal has not seen it yet: the next step does, and counts it as one that stood there before.
+    let unseen = spans.is_empty().then(|| to_unix(now));
+    let before = unrecorded(history, spans, report, now).max(unseen);
+    Terms {
+        lifetime: lifetime(config, set.label(), history, report.latest_open.max(before), now),
+        grace: config.policy.clock_skew,
+        made_elsewhere: made_elsewhere(set) || is_of_others(set, key),
+        journal_broken: history.broken.is_some(),
+        unrecorded_until: before.filter(|_| leaves_tokens(set)),
+    }
+}
+
+/// How long what was last made at `last` lives, in seconds since 1970, if it carries no end and the label says so: what was
+/// made under a longer lifetime lives for that.
+pub(super) fn lifetime(
+    config: &Config,
+    label: &LabelName,
+    history: &History,
+    last: Option<u64>,
+    now: SystemTime,
+) -> Option<Duration> {
+    let own = config.labels.get(label)?.value.max_token_lifetime?;
+    let Some(last) = last.map(time) else { return Some(own) };
+    let end = announce::longest(later(last, own), history.lifetimes(label, now), last);
+    Some(end.duration_since(last).unwrap_or(own))
+}
+
+/// Until when nothing is recorded of what a key made that had these places and uses in one scope, in seconds since 1970.
+pub(super) fn unrecorded(
+    history: &History,
+    spans: &[Span],
+    report: &KeyReport,
+    now: SystemTime,
+) -> Option<u64> {
     // Of a key that came later nothing was lost; a clock that was ahead proves no such thing.
     let is_later = |until: u64| {
         let first = spans.iter().map(|span| span.from).min();
@@ -235,23 +258,7 @@ pub(super) fn terms(
     };
     let older = history.usage_lost(now).map(|time| to_unix(time).saturating_add(RESERVED_SECS));
     let lost = report.lost_until.max(older).filter(|until| !is_later(*until));
-    // The journal has not seen it yet: the next step does, and counts it as one that stood there before.
-    let unseen = spans.is_empty().then(|| to_unix(now));
-    let before = unrecorded_until(spans).map(to_unix).max(lost).max(unseen);
-    // What was made under a longer lifetime lives for that.
-    let last = report.latest_open.max(before).map(time);
-    let lifetime = settings.and_then(|one| one.value.max_token_lifetime).map(|own| {
-        let Some(last) = last else { return own };
-        let end = announce::longest(later(last, own), history.lifetimes(set.label(), now), last);
-        end.duration_since(last).unwrap_or(own)
-    });
-    Terms {
-        lifetime,
-        grace: config.policy.clock_skew,
-        made_elsewhere: made_elsewhere(set) || is_of_others(set, key),
-        journal_broken: history.broken.is_some(),
-        unrecorded_until: before.filter(|_| leaves_tokens(set)),
-    }
+    unrecorded_until(spans).map(to_unix).max(lost)
 }
 
 /// Whether others make what the label reads: it only reads, or others may encrypt to what it publishes.

@@ -115,6 +115,7 @@ pub(super) fn changes(
                 mapping: name.clone(),
                 before: old.to_vec(),
                 after: new.to_vec(),
+                made_around: BTreeMap::new(),
             })
         })
         .collect()

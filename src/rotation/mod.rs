@@ -11,6 +11,7 @@
 //! which: the mappings are as `begin` says they were before, or as it says they are after.
 
 pub mod announce;
+mod around;
 mod facts;
 mod fresh;
 mod gates;
@@ -50,8 +51,10 @@ use crate::journal::{
 };
 use crate::keyring::Keyring;
 use crate::label::{LabelName, Realm};
+use crate::usage::Reports;
 
 pub use announce::{Announcement, Ready};
+use around::Known;
 pub use facts::{AliasFacts, GoneFacts, LabelFacts, LifeFacts, UseFacts, fitting};
 use fresh::Fresh;
 pub use gates::{Gate, Overrides};
@@ -408,7 +411,9 @@ impl Rotation {
         let Some(journal) = &self.journal else { return Ok(None) };
         let ends = record.event != Event::Begin;
         if record.took_effect() {
-            record.usage_writes = self.keyring.usage().reports().ok().and_then(|all| all.writes());
+            let reports = self.keyring.usage().reports().ok();
+            record.usage_writes = reports.as_ref().and_then(Reports::writes);
+            self.note_made_around(&mut record, reports.as_ref());
         }
         let appended = journal.append(vec![record])?;
         let last = appended.last().map(|record| record.seq);
@@ -418,6 +423,15 @@ impl Rotation {
             drop(head.save(&state_dir));
         }
         Ok(last)
+    }
+
+    /// Writes into a record what the keys of its mappings made around them.
+    fn note_made_around(&self, record: &mut Record, reports: Option<&Reports>) {
+        let Some(reports) = reports else { return };
+        let (snapshot, config) = (self.keyring.snapshot(), self.keyring.config());
+        let (history, now) = (&self.history, self.now());
+        let known = Known { reports, snapshot: &snapshot, config: &config, history, now };
+        known.write_down(&mut record.changes);
     }
 
     fn save_tombstones(&self) -> Result<()> {

@@ -98,11 +98,7 @@ pub(super) fn plan(rotation: &Rotation, request: &Request, fresh: &mut Fresh) ->
     };
     let wanted = steps::wanted(rotation, request, (name, mapping), fresh)?;
     let text = wanted.text(&rotation.text)?;
-    let after = if text == rotation.text && wanted.files.is_empty() {
-        rotation.keyring.clone()
-    } else {
-        load(rotation, request, &text, &wanted.files)?
-    };
+    let after = load(rotation, request, &text, &wanted.files)?;
     let after_mappings = mappings::of(&after.config(), &after.snapshot());
     refuse_revoked(request, name, mapping, after_mappings.get(name))?;
     let changes = mappings::changes(&mappings::as_recorded(&rotation.mappings), &after_mappings);
@@ -114,6 +110,7 @@ pub(super) fn plan(rotation: &Rotation, request: &Request, fresh: &mut Fresh) ->
     let known = known(rotation, name, Edge::of(&mapping.keys, after_keys), &after)?;
     let for_sessions = sessions::acted(rotation, name, &after.snapshot());
     let config = rotation.keyring.config();
+    let read_on = read_on(&after.snapshot(), name);
     let situations = known.iter().map(|Known { set, around, left_out, begins }| Situation {
         around: around.as_ref(),
         left_out,
@@ -129,7 +126,8 @@ pub(super) fn plan(rotation: &Rotation, request: &Request, fresh: &mut Fresh) ->
         begins: *begins,
         for_sessions: for_sessions.as_ref(),
         command: &command,
-        usage: usage(rotation, name, &mapping.keys, after_keys),
+        usage: usage(rotation, name, (&mapping.keys, after_keys), &read_on),
+        read_on: &read_on,
     });
     let diff = Diff::between(&rotation.keyring.snapshot(), &after.snapshot());
     let idle = text == rotation.text && changes.is_empty() && wanted.revoked.is_none();
@@ -264,12 +262,13 @@ fn elsewhere(
     let snapshot = rotation.keyring.snapshot();
     let mut lines = Vec::new();
     for change in changes.iter().filter(|change| Some(&change.mapping) != own) {
-        let MappingChange { mapping, before, after: keys } = change;
+        let MappingChange { mapping, before, after: keys, .. } = change;
         let set = snapshot.keys(mapping.realm.as_ref(), &mapping.label)?;
         let around = match Edge::of(before, keys) {
             Edge::Ends => acting(&after.snapshot(), mapping),
             _ => None,
         };
+        let read_on = read_on(&after.snapshot(), mapping);
         let situation = Situation {
             around: around.as_ref(),
             left_out: &[],
@@ -285,7 +284,8 @@ fn elsewhere(
             begins: false,
             for_sessions: None,
             command: &request.command(),
-            usage: usage(rotation, mapping, before, keys),
+            usage: usage(rotation, mapping, (before, keys), &read_on),
+            read_on: &read_on,
         };
         let told = wording::consequences(&situation, &[], after);
         lines.extend(told.iter().map(|line| wording::about(mapping, line)));
@@ -342,15 +342,21 @@ fn revoked_only(
     })
 }
 
+/// What the label is read with in the scope of a mapping.
+fn read_on(after: &Snapshot, MappingName { label, realm, .. }: &MappingName) -> Vec<MappedKey> {
+    let Some(set) = after.find_along(realm.as_ref(), label) else { return Vec::new() };
+    set.keys().iter().map(|key| mappings::mapped(set, key)).collect()
+}
+
 /// What is known of the uses of the key that goes.
 fn usage(
     rotation: &Rotation,
     name: &MappingName,
-    before: &[MappedKey],
-    after: &[MappedKey],
+    (before, after): (&[MappedKey], &[MappedKey]),
+    read_on: &[MappedKey],
 ) -> Option<Result<KeyReport>> {
-    let gone = before.iter().find(|key| !after.iter().any(|one| one.is(key)))?;
-    rotation.report_of(name, gone)
+    let mut gone = before.iter().filter(|key| !after.iter().any(|one| one.is(key)));
+    rotation.report_of(name, gone.find(|key| !gates::reads_on(read_on, key))?)
 }
 
 /// A key that keeps its place under another name must keep its kid: live tokens carry it.
@@ -378,6 +384,9 @@ fn load(
     text: &str,
     files: &[FileChange],
 ) -> Result<Keyring> {
+    if text == rotation.text && files.is_empty() {
+        return Ok(rotation.keyring.clone());
+    }
     let drafts: Vec<_> = files.iter().map(|change| &change.draft).collect();
     let loaded = Config::from_text(without_mark(text), &rotation.file)
         .and_then(|config| Keyring::drafted(config, rotation.clock.clone(), &drafts));

@@ -59,6 +59,7 @@ impl Rotation {
         self.behind = records.first().map(|record| record.time);
         for mut record in records {
             record.seq = self.history.next_seq().ok_or_else(Journal::uncountable)?;
+            self.note_made_around(&mut record, self.keyring.usage().reports().ok().as_ref());
             self.history.records.push(record);
         }
         Ok(())

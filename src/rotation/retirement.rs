@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use super::around::Known;
 use super::life::{self, terms, time};
 use super::{Plan, Request, Rotation};
 use crate::atomic;
@@ -14,7 +15,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::journal::anchors::RECEIPTS;
 use crate::journal::archive::{self, Durability};
 use crate::journal::{Action, MappedKey, MappingChange, MappingName};
-use crate::keyring::Snapshot;
 use crate::keyring::keyset::LabelKey;
 use crate::label::{Alias, LabelName, Realm, StoreName};
 use crate::usage::{Act, Held, KeyReport, Reports, UsageBook, Verdict};
@@ -95,11 +95,17 @@ impl Rotation {
         mapping: &MappingName,
         key: &MappedKey,
     ) -> Option<Result<KeyReport>> {
-        let thumbprint = key.thumbprint.as_deref()?;
-        let scope = (&mapping.label, mapping.realm.as_ref());
+        key.thumbprint.as_ref()?;
         let reports = self.keyring.usage().reports();
-        let snapshot = self.keyring.snapshot();
-        Some(reports.map(|reports| life::report(&reports, &snapshot, scope, thumbprint)))
+        Some(reports.map(|reports| self.report_by(&reports, mapping, key)))
+    }
+
+    /// The same by what these reports say.
+    fn report_by(&self, reports: &Reports, mapping: &MappingName, key: &MappedKey) -> KeyReport {
+        let (snapshot, config) = (self.keyring.snapshot(), self.keyring.config());
+        let (history, now) = (&self.history, self.now());
+        let known = Known { reports, snapshot: &snapshot, config: &config, history, now };
+        known.report((&mapping.label, mapping.realm.as_ref()), key)
     }
 
     /// Before keys leave: keeps their public halves, and stops whoever makes things with them. What is forced
@@ -116,7 +122,7 @@ impl Rotation {
         let held = self.archive(&plan.leaving).and_then(|()| {
             let mut held = book.hold()?;
             if let Some(held) = &mut held {
-                unchanged(&held.reports()?, &self.keyring.snapshot(), &plan.leaving)?;
+                self.require_unchanged(&held.reports()?, &plan.leaving)?;
             }
             Ok(held)
         });
@@ -184,6 +190,21 @@ impl Rotation {
         held.retire(keys)
     }
 
+    /// Checks, while nobody can write, that nothing was made since the step was reckoned.
+    fn require_unchanged(&self, reports: &Reports, leaving: &[Leaving]) -> Result<()> {
+        for one in leaving {
+            let Some(before) = &one.report else { continue };
+            let now = self.report_by(reports, &one.mapping, &one.key);
+            if now.latest_exp > before.latest_exp || now.latest_open > before.latest_open {
+                let text =
+                    format!("alias \"{}\" was used while the step was reckoned", one.key.alias);
+                return Err(Error::new(ErrorKind::StillInUse, text)
+                    .with_help("nothing was changed; try again"));
+            }
+        }
+        Ok(())
+    }
+
     /// The receipt of a retirement that is proven; `None` for one that was forced, and without a state
     /// directory.
     fn receipt(&self, leaving: &Leaving, now: SystemTime) -> Option<Receipt> {
@@ -248,22 +269,6 @@ impl Rotation {
 fn is_proven(plan: &Plan) -> bool {
     plan.action == Action::Retire
         && !plan.gates.iter().any(|gate| gate.kind == ErrorKind::StillInUse)
-}
-
-/// Checks, while nobody can write, that nothing was made since the step was reckoned.
-fn unchanged(reports: &Reports, snapshot: &Snapshot, leaving: &[Leaving]) -> Result<()> {
-    for one in leaving {
-        let (Some(thumbprint), Some(before)) = (&one.key.thumbprint, &one.report) else { continue };
-        let scope = (&one.mapping.label, one.mapping.realm.as_ref());
-        let now = life::report(reports, snapshot, scope, thumbprint);
-        if now.latest_exp > before.latest_exp || now.latest_open > before.latest_open {
-            let text = format!("alias \"{}\" was used while the step was reckoned", one.key.alias);
-            return Err(
-                Error::new(ErrorKind::StillInUse, text).with_help("nothing was changed; try again")
-            );
-        }
-    }
-    Ok(())
 }
 
 /// Writes a receipt; the file comes back.

@@ -1,9 +1,9 @@
 //! Sessions: of the labels that `[sessions]` lists the first that is mapped acts, so that a label which begins may act in
 //! the place of another.
 
+use super::Rotation;
 use super::announce::{self, Ready};
 use super::mappings::mapped;
-use super::{Rotation, life};
 use crate::config::SessionLabel;
 use crate::journal::MappingName;
 use crate::keyring::Snapshot;
@@ -42,8 +42,9 @@ pub(super) fn acted(rotation: &Rotation, name: &MappingName, after: &Snapshot) -
     let is_known = opening.into_iter().any(|set| is_known(rotation, set, acts));
     let is_used = || {
         let Ok(reports) = rotation.keyring.usage().reports() else { return true };
-        let scope = (acted.label(), acted.active().realm.as_ref());
-        let report = life::report(&reports, &before, scope, acted.active().key.thumbprint());
+        let (label, realm) = (acted.label(), acted.active().realm.as_ref());
+        let thumbprint = acted.active().key.thumbprint();
+        let report = reports.of(label, realm, thumbprint);
         !report.durable || report.count(Act::Signed).max(report.count(Act::Encrypted)) > 0
     };
     (!is_known && is_used()).then(|| Acted {

@@ -247,7 +247,8 @@ impl KeyReport {
         }
     }
 
-    fn reach(&mut self, exp: u64, open: u64) {
+    /// Lives as long as what ends at `exp`, and what carries no end and was made at `open`; 0: nothing.
+    pub(crate) fn reach(&mut self, exp: u64, open: u64) {
         self.latest_exp = self.latest_exp.max(Some(exp).filter(|exp| *exp > 0));
         self.latest_open = self.latest_open.max(Some(open).filter(|open| *open > 0));
     }

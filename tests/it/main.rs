@@ -45,6 +45,7 @@ mod key_tools;
 mod key_tools_peers;
 mod keystores;
 mod layers;
+mod made_around;
 mod mapping_life;
 mod mutation;
 mod next_keys;
@@ -99,6 +100,7 @@ mod saml_sp_peer;
 #[cfg(feature = "saml")]
 mod saml_xmlsec1;
 mod schedule;
+mod scope_model;
 mod seeds;
 mod session;
 mod session_cli;
