@@ -52,7 +52,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let _exporting = claviger::service::Exporting::from_environment()?;
     let tls = Tls::new(&keyring, &settings)?;
     let clock = || context.clock.clone();
-    let audit = settings.audit.as_ref().map(|audit| Audit::open(audit, clock())).transpose()?;
+    let audit = Audit::of(&config, clock())?;
     let service = Service::audited(keyring, clock(), settings.limits.clone(), audit);
     let runtime = Runtime::new().map_err(|error| {
         Error::new(ErrorKind::Io, "no threads to serve with").with_source(error)

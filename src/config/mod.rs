@@ -287,6 +287,17 @@ pub struct StoreEntry {
     pub mappings: Vec<Mapping>,
 }
 
+impl StoreEntry {
+    /// The directory whose files are its secrets; kinds without one have none.
+    #[must_use]
+    pub fn volume(&self) -> Option<&Path> {
+        match &self.options {
+            StoreConfig::Volume(volume) => Some(&volume.directory),
+            _ => None,
+        }
+    }
+}
+
 /// Where a store names its file and its passwords.
 #[derive(Clone, Debug)]
 pub struct StorePlaces {

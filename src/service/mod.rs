@@ -166,8 +166,15 @@ impl Service {
 #[must_use]
 pub fn check(config: &Config, clock: &Clock) -> Vec<crate::problem::Problem> {
     let mut problems = tls::check(config, clock);
-    problems.extend(config.service.audit.as_ref().and_then(audit::check));
+    problems.extend(audit::check(config));
     problems
+}
+
+/// What is wrong with the labels that `[service]` names for its certificates, as they stand behind a keyring: what
+/// [`check`] cannot see.
+#[must_use]
+pub fn check_labels(keyring: &Keyring) -> Vec<crate::problem::Problem> {
+    tls::check_labels(keyring)
 }
 
 /// What the service says of itself.

@@ -144,6 +144,34 @@ fn what_cannot_be_written_to_is_told_with_its_place_and_at_the_start() {
     let (code, said) = check(&home);
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("is a folder") && said.contains("/audit.log"), "{said}");
+    // What lines would spoil: a keystore, the journal, keys in PEM, secrets that are files.
+    fs::write(home.path("journal.jsonl"), "{\"seq\":1}\n").unwrap();
+    fs::create_dir(home.path("volume")).unwrap();
+    let volume = "[stores.mounted]\nkind = \"volume\"\ndirectory = \"../volume\"\n";
+    for (to, why) in [
+        ("default.p12", "something else"),
+        ("claviger.toml", "something else"),
+        ("../journal.jsonl", "something else"),
+        ("../ca.key", "something else"),
+        ("../volume/audit.log", "a secret of store \"mounted\""),
+    ] {
+        home.configure(&format!("{PLAIN}[service.audit]\nto = \"{to}\"\n{volume}"));
+        let before = fs::read(home.path("keystores").join(to)).ok();
+        for (code, said) in [check(&home), home.refused()] {
+            assert!(code == 1 || code == 2, "{to}: {code} {said}");
+            assert!(said.contains(why) && said.contains("file of its own"), "{to}: {said}");
+            assert!(!said.contains("listening"), "{to}: {said}");
+        }
+        assert_eq!(fs::read(home.path("keystores").join(to)).ok(), before, "{to}");
+    }
+    // One that others begin, or a crash cut short, is ours.
+    for there in ["", "{\"ti", "{\"time\":\"2026-11-30T00:00:00.000Z\"}\n"] {
+        fs::write(home.path("audit.log"), there).unwrap();
+        home.configure(&format!("{PLAIN}[service.audit]\nto = \"../audit.log\"\n{volume}"));
+        let (code, said) = check(&home);
+        assert_eq!(code, 0, "{said}");
+        drop(home.serve());
+    }
     home.configure(&format!("{PLAIN}[service.audit]\nto = \"stdout\"\nuses = \"ful\"\n"));
     let (code, said) = check(&home);
     assert_eq!(code, 1, "{said}");

@@ -174,6 +174,17 @@ fn period(time: SystemTime, every: Duration) -> u64 {
 /// What our lines begin with.
 const BEGINNING: &[u8] = b"{\"time\":\"";
 
+/// Whether a file may be one of audit lines: there is none, nothing is in it, or it begins as they do.
+pub(super) fn may_be_ours(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else { return true };
+    if !file.metadata().is_ok_and(|found| found.is_file()) {
+        return true;
+    }
+    let mut beginning = [0; BEGINNING.len()];
+    let read = file.read_at(&mut beginning, 0).unwrap_or_default();
+    beginning.get(..read).is_some_and(|read| BEGINNING.starts_with(read))
+}
+
 /// Takes away what was cut short of a line of ours. What somebody else wrote is ended where it stands.
 fn mend(file: &File) -> io::Result<()> {
     let len = file.metadata()?.len();

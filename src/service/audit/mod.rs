@@ -11,6 +11,7 @@ mod line;
 mod writer;
 
 use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -26,8 +27,10 @@ use super::seen::Seen;
 use crate::access::Right;
 use crate::atomic::folder_of;
 use crate::clock::Clock;
-use crate::config::{AuditFailure, AuditSettings, AuditTarget, AuditedUses, FailureMode};
-use crate::error::Result;
+use crate::config::{
+    AuditFailure, AuditSettings, AuditTarget, AuditedUses, Config, FailureMode, Placed,
+};
+use crate::error::{Error, Result};
 use crate::keyring::{ReloadEvent, Snapshot};
 use line::{Event, Line, Phase, Shown, Who};
 use writer::{Care, Unwritten, Writer};
@@ -58,6 +61,21 @@ impl Audit {
             dice: RandomState::new(),
             throws: AtomicU64::new(0),
         })
+    }
+
+    /// The one of `[service.audit]`, if it is there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a file that is something else's; as [`Audit::open`].
+    pub fn of(config: &Config, clock: Clock) -> Result<Option<Self>> {
+        let Some(settings) = &config.service.audit else { return Ok(None) };
+        if let AuditTarget::File { path, .. } = &settings.to
+            && let Some(problem) = misplaced(config, path)
+        {
+            let text = "[service.audit] cannot be served".to_owned();
+            return Err(Error::from_problems(text, vec![problem]).with_file(&config.file));
+        }
+        Self::open(settings, clock).map(Some)
     }
 
     /// Lines that were written since the start.
@@ -247,8 +265,8 @@ fn who<'a>(snapshot: &Snapshot, name: &'a crate::label::CallerName) -> Who<'a> {
 }
 
 /// What is wrong with where lines are to go.
-pub(super) fn check(settings: &AuditSettings) -> Option<crate::problem::Problem> {
-    let AuditTarget::File { path, .. } = &settings.to else { return None };
+pub(super) fn check(config: &Config) -> Option<crate::problem::Problem> {
+    let AuditTarget::File { path, .. } = &config.service.audit.as_ref()?.to else { return None };
     let (folder, file) = (folder_of(&path.value), path.value.display());
     let problem = if !folder.is_dir() {
         let text = format!("there is no folder {} for the audit file", folder.display());
@@ -258,8 +276,27 @@ pub(super) fn check(settings: &AuditSettings) -> Option<crate::problem::Problem>
         let help = format!("name a file in it: to = \"{file}/audit.log\"");
         crate::problem::Problem::error("no_file", format!("{file} is a folder")).with_help(help)
     } else {
-        return None;
+        return misplaced(config, path);
     };
+    Some(problem.at(path.location.clone()))
+}
+
+/// What is wrong with a file that lines would spoil: a keystore, the journal, a volume, whose files are its secrets.
+fn misplaced(config: &Config, path: &Placed<PathBuf>) -> Option<crate::problem::Problem> {
+    let is_there = |folder: &Path| {
+        let place = |folder: &Path| folder.canonicalize().ok();
+        place(folder).is_some_and(|folder| place(folder_of(&path.value)) == Some(folder))
+    };
+    let volume = config.stores.iter().find(|store| store.volume().is_some_and(is_there));
+    let text = if let Some(store) = volume {
+        format!("the audit file would be a secret of store \"{}\"", store.name.value)
+    } else if file::may_be_ours(&path.value) {
+        return None;
+    } else {
+        format!("{} holds something else than audit lines", path.value.display())
+    };
+    let help = "name a file of its own, in a folder without keys: to = \"audit.log\"";
+    let problem = crate::problem::Problem::error("not_for_audit_lines", text).with_help(help);
     Some(problem.at(path.location.clone()))
 }
 
