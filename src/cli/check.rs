@@ -21,7 +21,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let mut problems = keyring::check(&context.config, &context.clock)?;
-    problems.extend(of_service(context));
+    let loads = !problems.iter().any(|one| one.severity == Severity::Error);
+    problems.extend(of_service(context, loads));
     problems.sort_by_key(Problem::order);
     let errors = problems.iter().filter(|one| one.severity == Severity::Error).count();
     let warnings = problems.len() - errors;
@@ -56,15 +57,26 @@ fn callers(context: &Context) -> Option<String> {
     (count > 0).then(|| format!("{count} {word}: `claviger grants` shows what each may do"))
 }
 
-/// What is wrong with the certificates of `[service]`, as far as the file can be read.
+/// What is wrong with certificates and audit file of `[service]`, as far as the file can be read, and `loads`.
 #[cfg(feature = "service")]
-fn of_service(context: &Context) -> Vec<Problem> {
+fn of_service(context: &Context, loads: bool) -> Vec<Problem> {
+    use claviger::config::{ClientCa, ServerCertificate};
     let Ok(text) = claviger::Config::read_text(&context.config) else { return Vec::new() };
-    let (config, _) = claviger::Config::parse(&text, &context.config);
-    config.map(|config| claviger::service::check(&config, &context.clock)).unwrap_or_default()
+    let (Some(config), _) = claviger::Config::parse(&text, &context.config) else {
+        return Vec::new();
+    };
+    let mut problems = claviger::service::check(&config, &context.clock);
+    let labels = matches!(config.service.certificate, Some(ServerCertificate::Label(_)))
+        || matches!(config.service.client_ca, Some(ClientCa::Label(_)));
+    let is_error = |one: &Problem| one.severity == Severity::Error;
+    if loads && labels && !problems.iter().any(is_error) {
+        let keyring = keyring::Keyring::open_once(&context.config);
+        problems.extend(keyring.iter().flat_map(claviger::service::check_labels));
+    }
+    problems
 }
 
 #[cfg(not(feature = "service"))]
-const fn of_service(_: &Context) -> Vec<Problem> {
+const fn of_service(_: &Context, _: bool) -> Vec<Problem> {
     Vec::new()
 }

@@ -10,8 +10,8 @@ use super::{Context, Outcome, output};
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A row says: with this label, seen as these realms see it, the caller has these rights. `-` stands for rights\n\
-    to realms or to the service as a whole. With --realm what it may do there (\"/\": the root realm).\n\
+    after_help = "A row says: with this label, seen as these realms see it, the caller has these rights. `-` stands for \
+    rights to realms or to the service as a whole. With --realm what it may do there (\"/\": the root realm).\n\
     Examples:\n  claviger grants\n  claviger grants --json"
 )]
 pub(crate) struct Args {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -227,6 +228,7 @@ pub(super) fn read(source: &Source<'_>, table: Option<Table<'_>>) -> ServiceSett
         }
         settings.listen =
             listen.into_iter().filter_map(|one| read_listen(source, one, plain_http)).collect();
+        refuse_repeated(source, &settings.listen, table.key_span("listen"));
     } else if plain_http {
         settings.listen.iter_mut().for_each(|one| one.plain_http = true);
     }
@@ -284,6 +286,22 @@ fn read_listen(source: &Source<'_>, value: Value<'_>, plain_http: bool) -> Optio
         source.error_with("plain_http_exposed", text, help, value.span());
     }
     Some(listen)
+}
+
+/// The second would find the address taken, by whom it would not say.
+fn refuse_repeated(source: &Source<'_>, listen: &[Listen], span: Range<usize>) {
+    let any_port = |address: &ListenAddress| match address {
+        ListenAddress::Tcp(address) => address.port() == 0,
+        ListenAddress::Unix(_) => false,
+    };
+    let mut all = listen.iter().map(|one| &one.address).enumerate();
+    let twice = all.find(|(at, address)| {
+        !any_port(address) && listen.iter().take(*at).any(|other| other.address == **address)
+    });
+    if let Some((_, address)) = twice {
+        let text = format!("`listen` of [service] names {address} twice");
+        source.error_with("repeated_address", text, "keep one of the two", span);
+    }
 }
 
 fn read_certificate(source: &Source<'_>, table: Table<'_>) -> Option<ServerCertificate> {

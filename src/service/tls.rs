@@ -8,6 +8,7 @@ use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
+use crate::access::{Caller, Credential};
 use crate::catalogue::{self, LabelUse};
 use crate::clock::{Clock, from_unix, spoken};
 use crate::config::{ClientCa, Config, MinTls, Placed, ServerCertificate, ServiceSettings};
@@ -191,6 +192,7 @@ pub(super) fn check(config: &Config, clock: &Clock) -> Vec<Problem> {
     {
         problems.push(*problem(&error, &file.location));
     }
+    problems.extend(unasked(config));
     if let Some(ServerCertificate::Label(named)) = &config.service.certificate {
         problems.extend(check_label(config, named, LabelUse::Mtls));
     }
@@ -198,6 +200,33 @@ pub(super) fn check(config: &Config, clock: &Clock) -> Vec<Problem> {
         problems.extend(check_label(config, named, LabelUse::Trust));
     }
     problems
+}
+
+/// What is wrong with the labels of `[service]`.
+pub(super) fn check_labels(keyring: &Keyring) -> Vec<Problem> {
+    let config = keyring.config();
+    let (service, mut tls) = (&config.service, Tls::default());
+    let certificate = match &service.certificate {
+        Some(label @ ServerCertificate::Label(_)) => tls.resolver(keyring, label).err(),
+        _ => None,
+    };
+    let client_ca = match &service.client_ca {
+        Some(label @ ClientCa::Label(_)) => tls.trust(keyring, label).err(),
+        _ => None,
+    };
+    certificate.into_iter().chain(client_ca).map(|problem| *problem).collect()
+}
+
+/// Who shows a certificate where none is asked for.
+fn unasked(config: &Config) -> Option<Problem> {
+    let by_certificate = |caller: &&Caller| matches!(caller.credential, Credential::Certificate(_));
+    let caller = config.access.callers().iter().find(by_certificate)?;
+    if config.service.client_ca.is_some() {
+        return None;
+    }
+    let text = format!("nobody is asked for a certificate, by which \"{}\" is known", caller.name);
+    let help = "add client_ca = { file = \"ca.pem\" }, or { label = \"…\" }, to [service]";
+    Some(Problem::warning("missing_client_ca", text).with_help(help))
 }
 
 /// What is wrong with a label that is named for a use, as far as the configuration tells.

@@ -149,6 +149,7 @@ fn what_cannot_be_served_is_told_before_anything_listens() {
         ),
         ("listen = [\"0.0.0.0:0\"]\nplain_http = true\n", 2, "to the network"),
         ("listen = [\"127.0.0.1:0\"]\n", 2, "needs `certificate`"),
+        ("listen = [\"127.0.0.1:1\", \"127.0.0.1:1\"]\nplain_http = true\n", 2, "twice"),
         ("certificate = { chain = \"server.pem\", key = \"server2.key\" }\n", 2, "certificate"),
         ("certificate = { chain = \"server3.pem\", key = \"server.key\" }\n", 2, "cannot read"),
         ("certificate = { label = \"app.session.seal\" }\n", 2, "is not for mtls"),
@@ -193,6 +194,7 @@ fn a_socket_that_a_killed_server_left_is_replaced_and_one_in_use_is_not() {
 #[test]
 fn check_tells_of_certificates_that_are_wrong_or_end_soon() {
     let home = Home::new(BOTH);
+    home.leaf("ca", "server2", "subjectAltName=DNS:localhost");
     let check = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_claviger"));
         let done = command.arg("-c").arg(home.config()).args(["check", "--json"]).output().unwrap();
@@ -218,7 +220,18 @@ fn check_tells_of_certificates_that_are_wrong_or_end_soon() {
         "{PLAIN}certificate = {{ label = \"app.https\" }}\n[labels.\"app.https\"]\nuse = \"mtls\"\n\
          [stores.mounted]\nkind = \"volume\"\ndirectory = \"../volume\"\nformat = \"pem\"\n"
     ));
+    assert!(check().iter().any(|code| code == "unknown_label"), "{:?}", check());
+    assert!(home.refused().1.contains("no secret is mapped to label \"app.https\""));
+    let pair = ["server2.key", "server2.pem"].map(|file| fs::read(home.path(file)).unwrap());
+    fs::write(home.path("volume/app.https"), pair.concat()).unwrap();
     assert!(!check().iter().any(|code| code == "unknown_label"), "{:?}", check());
+    drop(home.serve());
+    // Nobody shows a certificate who is not asked for one.
+    let portal = "[[callers]]\nname = \"portal\"\ncertificate = { subject = \"CN=portal\" }\n";
+    home.configure(&format!("{PLAIN}{portal}"));
+    assert!(check().iter().any(|code| code == "missing_client_ca"), "{:?}", check());
+    home.configure(&format!("{PLAIN}client_ca = {{ file = \"ca.pem\" }}\n{portal}"));
+    assert!(!check().iter().any(|code| code == "missing_client_ca"), "{:?}", check());
     home.configure(PLAIN);
     assert!(!check().iter().any(|code| code.starts_with("certificate")), "{:?}", check());
 }
