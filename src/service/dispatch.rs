@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONNECTION, EXPECT, HOST, HeaderValue, ORIGIN};
+use hyper::body::{Body, Incoming};
+use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderValue, ORIGIN};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Version};
 
@@ -114,6 +114,9 @@ pub(crate) async fn answer(
     service.0.metrics.record(&seen, outcome, response.status(), started.elapsed());
     span.end(route, &seen, outcome, response.status());
     response.headers_mut().insert(request_id::HEADER, id.into_header());
+    if head.method == Method::HEAD {
+        leave_head(&mut response);
+    }
     // What is refused before its body came: the next request of the connection stands behind that (RFC 9112 §9.3),
     // and some clients of HTTP/2 throw an answer away whose stream is reset under their body (RFC 9113 §8.1).
     let over = body::is_over(&mut content, waits).await;
@@ -124,6 +127,15 @@ pub(crate) async fn answer(
         tokio::spawn(body::linger(content));
     }
     response
+}
+
+/// Takes the body out of the answer to a `HEAD`, and says how long it was (RFC 9110 §9.3.2): hyper does so for HTTP/1
+/// alone, and a body is an error of the stream in HTTP/2 (RFC 9113 §8.1.1).
+fn leave_head(response: &mut Response<Full<Bytes>>) {
+    let body = std::mem::take(response.body_mut());
+    if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
 }
 
 async fn respond(

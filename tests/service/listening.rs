@@ -118,6 +118,27 @@ fn a_renewed_certificate_serves_without_a_restart() {
     assert_eq!(home.curl(&["--cacert", "trusted.pem", &url]), "ok\n");
 }
 
+/// Over HTTP/2 a body there is an error of the connection, and clients ask over that if nobody says otherwise.
+#[test]
+fn who_asks_for_the_head_alone_gets_it_over_either_version() {
+    let home = Home::new(BOTH);
+    let served = home.serve();
+    let url = |path: &str| format!("https://localhost:{}{path}", served.port());
+    for version in ["--http1.1", "--http2"] {
+        for (path, status, length) in [("/healthz", "200", 3), ("/nothing", "404", 122)] {
+            let ask = [version, "--head", "--write-out", "%{http_code} %{exitcode}", &url(path)];
+            let head = home.curl(&ask);
+            assert!(head.ends_with(&format!("{status} 0")), "{version} {path}: {head}");
+            assert!(head.contains(&format!("content-length: {length}\r\n")), "{version}: {head}");
+        }
+        // The connection goes on.
+        let url = url("/healthz");
+        let both = ["--head", &url, "--next", "--silent", "--cacert", "ca.pem", version, &url];
+        let told = home.curl(&[&[version][..], &both].concat());
+        assert!(told.ends_with("\r\n\r\nok\n"), "{version}: {told}");
+    }
+}
+
 #[test]
 fn all_addresses_of_both_families_stand_side_by_side() {
     let home = Home::new(BOTH);
