@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use claviger::catalogue;
-use claviger::clock::{parse_rfc3339, rfc3339, spoken};
+use claviger::clock::{from_unix, parse_rfc3339, rfc3339, spoken};
 use claviger::config::Config;
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::journal::{self, Action, History, Journal, MappedKey, Record};
@@ -161,6 +161,7 @@ fn row(history: &History, record: &Record) -> Vec<String> {
         .chain(refused)
         .chain(passed)
         .chain(by_hand(history, record))
+        .chain(behind(record))
         .chain(times(record))
         .collect();
     let labels: Vec<&LabelName> = record.changes.iter().map(|one| &one.mapping.label).collect();
@@ -193,6 +194,13 @@ fn by_hand(history: &History, record: &Record) -> Option<String> {
     let before = history.record(record.seq.checked_sub(1)?).filter(|_| found)?;
     let (from, until) = (rfc3339(before.time), rfc3339(record.time));
     Some(format!("changed outside of claviger between {from} and {until}"))
+}
+
+/// That a process did not load what was changed.
+fn behind(record: &Record) -> Option<String> {
+    let (from, until) = record.behind?;
+    let (from, until) = (rfc3339(from_unix(from)), rfc3339(from_unix(until)));
+    Some(format!("a process took no change from {from} until {until}: its reloads were refused"))
 }
 
 /// What else was changed in the configuration that gates rest on.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{
     Action, Event, GENESIS, MadeAround, MappedKey, MappingChange, MappingName, Record, chain,
 };
-use crate::clock::to_unix;
+use crate::clock::{from_unix, to_unix};
 use crate::label::{LabelName, Realm, StoreName};
 
 /// Every readable record of a journal, oldest first.
@@ -53,6 +53,9 @@ pub struct Span {
     pub from: SystemTime,
     /// Until when; `None`: still.
     pub until: Option<SystemTime>,
+    /// Whether the key stood there until then as well, in another way: of two records of a clock that was behind the times
+    /// are one.
+    pub follows: bool,
     /// Whether it acted.
     pub active: bool,
     /// The key as it was mapped.
@@ -283,6 +286,12 @@ impl History {
         timed.filter_map(|(time, record)| Some((time, record.longest_wait_secs?)))
     }
 
+    /// From when until when processes went on with an old configuration.
+    pub fn behind(&self) -> impl Iterator<Item = (SystemTime, SystemTime)> {
+        let found = self.records.iter().filter_map(|record| record.behind);
+        found.map(|(from, until)| (from_unix(from), from_unix(until)))
+    }
+
     /// Each time at which tokens of a label that carry no `exp` began to live for this many seconds, in the same way.
     pub fn lifetimes<'h>(
         &'h self,
@@ -353,6 +362,7 @@ fn follow(
         spans.push(Span {
             from: time,
             until: None,
+            follows: stood_here,
             active,
             key: key.clone(),
             first_seen,

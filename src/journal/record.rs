@@ -68,6 +68,10 @@ pub struct Record {
     /// For how many seconds processes were found to wait before they look for changes, longer than any record said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub longest_wait_secs: Option<u64>,
+    /// From when until when a process was found to have gone on with an old configuration, in seconds since 1970: what was
+    /// changed then it did not load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<(u64, u64)>,
     /// How long tokens without an `exp` live from now on, in seconds, of labels for which that changed; 0: nobody says.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lifetimes: BTreeMap<LabelName, u64>,
@@ -102,6 +106,7 @@ impl Record {
             max_age_secs: None,
             reload_secs: None,
             longest_wait_secs: None,
+            behind: None,
             lifetimes: BTreeMap::new(),
             usage_writes: None,
             detail: None,
@@ -187,6 +192,8 @@ pub enum Event {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Action {
+    /// A process was found to have gone on with an old configuration: the new one was refused there.
+    Behind,
     /// The mappings were edited by hand, or the keys behind them were replaced.
     EditedByHand,
     /// The journal begins: the mappings as they were found.
@@ -219,6 +226,7 @@ impl Action {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Behind => "behind",
             Self::EditedByHand => "edited-by-hand",
             Self::FirstSeen => "first-seen",
             Self::Init => "init",

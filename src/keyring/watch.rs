@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{PoisonError, Weak};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::config::Reload;
 use crate::crypto::Tag;
@@ -121,12 +121,14 @@ impl Follower {
 
     /// Sets the watches, reads everything, and takes what changed and is whole.
     fn look(&mut self, keyring: &Inner) {
+        let refused = keyring.board.lock().refused.as_ref().map(|refused| refused.since);
         let result = {
             let mut loader = keyring.loader.lock().unwrap_or_else(PoisonError::into_inner);
             // Watches first: what changes after the reading is reported.
             let watching = self.arm(keyring, &loader);
             keyring.board.lock().watching = watching;
             let result = self.read_and_take(keyring, &mut loader);
+            refused.iter().for_each(|since| say_behind(keyring, *since));
             self.next = self.next_look(keyring, &loader, watching);
             result
         };
@@ -274,6 +276,13 @@ impl Follower {
         let regular = period.into_iter().chain(retry).min().map(|wait| now + wait);
         let lease = keyring.board.lock().next_lease().map(|at| at.max(now + FIRST_RETRY));
         settling.into_iter().chain(regular).chain(lease).min()
+    }
+}
+
+/// Says that this process did not load what was changed since `since`: the gates of rotation rest on it.
+fn say_behind(keyring: &Inner, since: SystemTime) {
+    if let Err(error) = keyring.usage.load().stays_behind(since, keyring.clock.now()) {
+        log::debug!(target: "claviger::reload", "nobody is told that reloads are refused: {error}");
     }
 }
 

@@ -68,8 +68,7 @@ pub(super) fn announcement(
 fn start_of_run<'s>(spans: &'s [Span], key: &MappedKey) -> Option<&'s Span> {
     let mut start: Option<&Span> = None;
     for span in spans.iter().rev() {
-        let joined =
-            start.map_or_else(|| span.until.is_none(), |next| span.until == Some(next.from));
+        let joined = start.map_or_else(|| span.until.is_none(), |next| next.follows);
         if !joined || span.key.kid != key.kid || span.key.published != key.published {
             break;
         }
@@ -120,6 +119,10 @@ fn noticed(
     for (found, secs) in history.longer_waits(now) {
         noticed = noticed.max(clock::later(found.min(since), Duration::from_secs(secs)));
     }
+    // What was refused is loaded by the next look once it is not.
+    if let Some((_, until)) = behind(history, since, reload) {
+        noticed = noticed.max(until + reload);
+    }
     Some(noticed.duration_since(since).unwrap_or(reload) + config.policy.clock_skew)
 }
 
@@ -133,6 +136,27 @@ pub(super) fn loaded_by(
 ) -> Option<SystemTime> {
     let after = noticed(config, history, since, now).or_else(|| propagation(config, label))?;
     Some(since + after)
+}
+
+/// From when until when a process is known not to have loaded a key that came at `since`, where that is waited for.
+pub(super) fn missed(
+    config: &Config,
+    set: &KeySet,
+    history: &History,
+    since: SystemTime,
+) -> Option<(SystemTime, SystemTime)> {
+    let reload = config.keyring.reload.noticed_within()?;
+    behind(history, since, reload).filter(|_| propagation(config, set.label()).is_none())
+}
+
+fn behind(
+    history: &History,
+    since: SystemTime,
+    reload: Duration,
+) -> Option<(SystemTime, SystemTime)> {
+    let missed =
+        history.behind().filter(|(from, until)| *from <= since + reload && since <= *until);
+    missed.max_by_key(|(_, until)| *until)
 }
 
 /// When the last peer has forgotten a key that was shown until `end`: metadata that peers take by hand live as long

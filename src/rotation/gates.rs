@@ -272,7 +272,7 @@ fn new_to_sessions(situation: &Situation<'_>) -> Option<Gate> {
 
 /// As long as somebody may not know the key.
 fn not_ready(situation: &Situation<'_>, new: &MappedKey, known: Announcement) -> Option<Gate> {
-    let Situation { mapping, now, command, .. } = situation;
+    let Situation { mapping, now, command, config, set, history, .. } = situation;
     let (alias, label) = (&new.alias, &mapping.label);
     let Announcement { since, first_seen, ready } = known;
     match ready {
@@ -280,14 +280,25 @@ fn not_ready(situation: &Situation<'_>, new: &MappedKey, known: Announcement) ->
         Ready::At(time) => {
             let left = spoken(time.duration_since(*now).unwrap_or_default());
             let seen = if first_seen { "is seen" } else { "has been known" };
+            let (behind, first) = match announce::missed(config, set, history, since) {
+                Some((from, until)) => (
+                    format!(
+                        ", and a process has not loaded it: its reloads are refused from {} until {} at least",
+                        rfc3339(from),
+                        rfc3339(until)
+                    ),
+                    "its log says why: mend that, or restart it · ",
+                ),
+                None => (String::new(), ""),
+            };
             not_yet(
                 format!(
-                    "alias \"{alias}\" {seen} since {} only; everybody knows it at {}, in {left}",
+                    "alias \"{alias}\" {seen} since {} only{behind}; everybody knows it at {}, in {left}",
                     rfc3339(since),
                     rfc3339(time)
                 ),
                 format!(
-                    "then: {command} · at once, and {}: {command} {NOW}",
+                    "{first}then: {command} · at once, and {}: {command} {NOW}",
                     Acting::of(situation.set).early()
                 ),
                 Some(time),

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::volume_steps::recorded_files;
 use super::{Rotation, mappings, noticed, versions};
+use crate::clock::{from_unix, rfc3339};
 use crate::error::Result;
 use crate::journal::tombstones::Tombstones;
 use crate::journal::{
@@ -46,6 +47,11 @@ impl Rotation {
         // A file that cannot be read says so by itself.
         let longest_wait = self.keyring.usage().longest_wait().unwrap_or_default();
         records.extend(self.found_by_hand(beginning, &records, longest_wait));
+        let behind = self.keyring.usage().behind().unwrap_or_default();
+        if let Some(behind) = behind {
+            self.notes.push(told_behind(behind, self.now()));
+            records.extend(self.found_behind(behind));
+        }
         if write {
             for record in records {
                 self.append(record)?;
@@ -53,6 +59,9 @@ impl Rotation {
             self.caches = last_max_age(&self.history).map(Duration::from_secs);
             if longest_wait > self.reload() {
                 self.keyring.usage().waits_recorded(longest_wait, self.reload())?;
+            }
+            if let Some(behind) = behind {
+                self.keyring.usage().behind_recorded(behind)?;
             }
             return self.restore_tombstones();
         }
@@ -184,6 +193,14 @@ impl Rotation {
         Some(record)
     }
 
+    /// That a process went on with an old configuration, unless the last record of that says so already.
+    fn found_behind(&self, behind: (u64, u64)) -> Option<Record> {
+        let known = self.history.records.iter().rev().find_map(|record| record.behind);
+        let mut record = noticed(Action::Behind, &self.actor, self.now());
+        record.behind = Some(behind).filter(|_| known != Some(behind));
+        record.behind.is_some().then_some(record)
+    }
+
     /// How late a process that has the configuration notices a change; zero: it never does.
     fn reload(&self) -> Duration {
         self.keyring.config().keyring.reload.noticed_within().unwrap_or_default()
@@ -244,6 +261,20 @@ fn last_max_age(history: &History) -> Option<u64> {
 fn last_reload(history: &History) -> Option<u64> {
     history.records.iter().rev().find_map(|record| record.reload_secs)
 }
+
+/// What is told of a process that does not load what is there, or did not.
+fn told_behind((from, until): (u64, u64), now: SystemTime) -> String {
+    let is_recent = now.duration_since(from_unix(until)).unwrap_or_default() < STILL;
+    let (goes, are) = if is_recent { ("goes", "are") } else { ("went", "were") };
+    let (from, until) = (rfc3339(from_unix(from)), rfc3339(from_unix(until)));
+    format!(
+        "a process {goes} on with an old configuration and its keys, from {from} until {until} at least: its reloads {are} \
+         refused, and its log says why"
+    )
+}
+
+/// A process that says no more that its reloads are refused takes them, or is gone.
+const STILL: Duration = Duration::from_secs(90);
 
 /// What is told of edits by hand.
 pub(super) fn edited_by_hand(changes: &[&MappingChange]) -> String {

@@ -484,17 +484,15 @@ impl Names {
 
 /// Since when the active key has acted without a break.
 fn active_since(spans: &[Span]) -> Option<SystemTime> {
-    let mut since = None;
-    let mut next: Option<SystemTime> = None;
+    let mut start: Option<&Span> = None;
     for span in spans.iter().rev() {
-        let joined = next.map_or_else(|| span.until.is_none(), |next| span.until == Some(next));
+        let joined = start.map_or_else(|| span.until.is_none(), |next| next.follows);
         if !span.active || !joined {
             break;
         }
-        since = Some(span.from);
-        next = Some(span.from);
+        start = Some(span);
     }
-    since
+    start.map(|span| span.from)
 }
 
 /// Until when a key that stands below the active one acted; `None`: it never did.

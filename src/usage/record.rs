@@ -50,6 +50,8 @@ pub(super) struct Record {
     /// In the file's own record: the longest that a process waits before it looks for changes of the configuration, in
     /// seconds.
     pub(super) longest_wait: u64,
+    /// In the file's own record: from when until when a process loaded nothing of what was changed; 0: none did so.
+    pub(super) behind: (u64, u64),
     /// What running processes may do without writing first.
     pub(super) reservations: Vec<Reservation>,
 }
@@ -102,7 +104,8 @@ impl Record {
         let empty = std::iter::repeat(Reservation::default());
         let reservations = self.reservations.iter().copied().chain(empty).take(RESERVATIONS);
         let reserved = reservations.flat_map(|one| [one.owner, one.exp, one.open, one.messages]);
-        for number in numbers.chain(reserved).chain([self.lost_until, self.longest_wait]) {
+        let own = [self.lost_until, self.longest_wait, self.behind.0, self.behind.1];
+        for number in numbers.chain(reserved).chain(own) {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.resize(COPY_BYTES - 4, 0);
@@ -144,6 +147,7 @@ impl Record {
         }
         record.lost_until = reader.number()?;
         record.longest_wait = reader.number()?;
+        record.behind = (reader.number()?, reader.number()?);
         Some((number, record))
     }
 }
@@ -193,6 +197,7 @@ mod tests {
             spent: 12,
             fence: 13,
             lost_until: 14,
+            behind: (16, 17),
             longest_wait: 15,
             reservations: Vec::new(),
         };

@@ -1,11 +1,13 @@
-//! How long processes wait before they look for changes of the configuration. Who waits longer than anybody before
-//! writes it down first, so that a key acts only once the slowest of them knows it.
+//! How long processes wait before they look for changes of the configuration, and when one did not take what it saw. Who
+//! waits longer than anybody before writes it down first, and so does who goes on with the old one, so that a key acts only
+//! once the slowest of them knows it.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::UsageBook;
 use super::ledger::Ledger;
 use super::record::{Record, Subject};
+use crate::clock::to_unix;
 use crate::error::Result;
 
 impl UsageBook {
@@ -41,6 +43,44 @@ impl UsageBook {
         let change = |own: &mut Record| {
             if own.longest_wait == recorded.as_secs() {
                 own.longest_wait = wait.as_secs();
+            }
+        };
+        self.change_own(change).map(drop)
+    }
+
+    /// From when until when a process is known to have gone on with an old configuration because the new one was refused;
+    /// `None`: none did, or the journal has it.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::UsageNotKept`] if the file cannot be read or is damaged.
+    pub fn behind(&self) -> Result<Option<(u64, u64)>> {
+        let own = self.0.core.ledger.as_ref().map(Ledger::own_record).transpose()?;
+        Ok(own.map(|own| own.behind).filter(|(_, until)| *until > 0))
+    }
+
+    /// Says that this process took nothing of what was changed from `from` until `until`.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::UsageNotKept`].
+    pub(crate) fn stays_behind(&self, from: SystemTime, until: SystemTime) -> Result<()> {
+        let (from, until) = (to_unix(from), to_unix(until));
+        let change = |own: &mut Record| {
+            own.behind = match own.behind {
+                (_, 0) => (from, until),
+                (since, known) => (since.min(from), known.max(until)),
+            };
+        };
+        self.change_own(change).map(drop)
+    }
+
+    /// Forgets it once the journal has it, unless more was said meanwhile.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::UsageNotKept`].
+    pub(crate) fn behind_recorded(&self, recorded: (u64, u64)) -> Result<()> {
+        let change = |own: &mut Record| {
+            if own.behind == recorded {
+                own.behind = (0, 0);
             }
         };
         self.change_own(change).map(drop)

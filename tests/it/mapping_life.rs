@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use claviger::Keyring;
 use claviger::clock::Clock;
 use claviger::error::ErrorKind;
 use claviger::journal::{Action, Actor, Event};
@@ -825,4 +826,77 @@ fn a_step_that_takes_long_counts_from_its_end() {
     assert_eq!(early.kind(), ErrorKind::NotAnnounced, "{early}");
     shop.wait(1);
     shop.apply(promote("c"), ES256).unwrap();
+}
+
+#[test]
+fn a_process_whose_reloads_are_refused_is_waited_for() {
+    let shop = Workshop::new();
+    shop.edit("state_dir", "reload = \"1s\"\nstate_dir");
+    shop.apply(stage("c"), ES256).unwrap();
+    // The same keys and state, and a store that it alone has.
+    let own = shop.path().join("own.toml");
+    let (text, store) = (shop.text(), shop.path().join("own"));
+    let more = "[stores.own]\nkind = \"volume\"\ndirectory = \"own\"\n";
+    std::fs::create_dir(&store).unwrap();
+    std::fs::write(&own, text.replace("[stores.keys]", &format!("{more}[stores.keys]"))).unwrap();
+    let process = Keyring::open_once_at(&own, shop.clock()).unwrap();
+    process.follow().unwrap();
+    let until = |what: &str, holds: &dyn Fn() -> bool| {
+        let patience = std::time::Instant::now() + Duration::from_secs(30);
+        while !holds() {
+            assert!(std::time::Instant::now() < patience, "{what}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    let secs = |time: std::time::SystemTime| claviger::clock::to_unix(time);
+    let said = |from: u64| {
+        let said = move |(_, until): (u64, u64)| until >= from;
+        until("it is not said", &|| process.usage().behind().unwrap().is_some_and(said));
+    };
+    shop.wait(7_200);
+    std::fs::rename(&store, shop.path().join("away")).unwrap();
+    said(secs(shop.now()));
+    // What came before it knows; what comes now it does not, however long that is ago.
+    let plan = shop.apply(stage("d"), ES256).unwrap();
+    assert!(!plan.gates.iter().any(|gate| gate.opens_at.is_some()));
+    assert!(
+        shop.rotation().plan(&Request::new(promote("c"), ES256).unwrap()).unwrap().gates.is_empty()
+    );
+    shop.wait(7_200);
+    said(secs(shop.now()));
+    let refused = shop.apply(promote("d"), ES256).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NotAnnounced);
+    assert!(refused.message().contains("a process has not loaded it"), "{refused}");
+    assert!(shop.rotation().history().records.iter().any(|one| one.behind.is_some()));
+    let patient = shop.apply(promote("c"), ES256).unwrap();
+    assert!(patient.gates.is_empty());
+    // It takes it: from then on caches and the clock are waited for.
+    std::fs::rename(shop.path().join("away"), &store).unwrap();
+    until("it is refused still", &|| process.status().refused.is_none());
+    process.reload().unwrap();
+    shop.wait(3_600 + 1 + 60 - 1);
+    shop.apply(promote("d"), ES256).unwrap_err();
+    shop.wait(3);
+    shop.apply(promote("d"), ES256).unwrap();
+    // Of the next key nothing was missed.
+    shop.apply_over(retire("b"), ES256, FORCE).unwrap();
+    shop.apply(stage("b"), ES256).unwrap();
+    let refused = shop.apply(promote("b"), ES256).unwrap_err();
+    assert!(!refused.message().contains("process"), "{refused}");
+}
+
+#[test]
+fn a_key_that_was_away_under_a_clock_that_was_behind_is_announced_anew() {
+    let shop = Workshop::new();
+    drop(shop.rotation());
+    shop.wait(2 * ANNOUNCED);
+    shop.apply(stage("c"), ES256).unwrap();
+    // Both steps are dated before the last one, and count as of its time.
+    shop.back(ANNOUNCED);
+    shop.apply_over(retire("b"), ES256, FORCE).unwrap();
+    shop.wait(60);
+    shop.apply(stage("b"), ES256).unwrap();
+    shop.wait(ANNOUNCED);
+    let refused = shop.apply(promote("b"), ES256).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NotAnnounced);
 }
