@@ -98,6 +98,26 @@ pub(crate) fn takes_files(folder: &Path) -> Result<()> {
     locked_aside(folder).map(drop).map_err(|error| failed(folder, error))
 }
 
+/// Whether a file could be replaced, or made, as far as it is told without trying: its folder takes files, and its owner can
+/// be kept.
+pub(crate) fn may_replace(path: &Path) -> bool {
+    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let user = rustix::process::geteuid();
+    let is_kept = |file: Metadata| user.is_root() || file.uid() == user.as_raw();
+    may_write(folder_of(&target)) && std::fs::metadata(&target).map_or(true, is_kept)
+}
+
+/// Whether this process may write to a file, or make files in a folder; of one that is not there, in the first above it
+/// that is.
+pub(crate) fn may_write(path: &Path) -> bool {
+    use rustix::fs::{Access, AtFlags, CWD, accessat};
+    let access = if path.is_dir() { Access::WRITE_OK | Access::EXEC_OK } else { Access::WRITE_OK };
+    match accessat(CWD, path, access, AtFlags::EACCESS) {
+        Err(rustix::io::Errno::NOENT) if path != folder_of(path) => may_write(folder_of(path)),
+        tried => tried.is_ok(),
+    }
+}
+
 /// Makes a folder that only its owner may enter, with those above it. What root makes belongs to whom the one above
 /// belongs.
 ///

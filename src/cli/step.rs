@@ -141,16 +141,20 @@ fn tell_preview(
         let state = if overrides.pass(gate) { "passed" } else { "closed" };
         text.push_str(&format!("{state}: {}\n  help: {}\n", gate.message, gate.help));
     }
-    let mut notes = notes_of(rotation);
-    notes.push("nothing was changed: this was a dry run".into());
     let report = rotation.report_preview(plan, overrides);
+    let mut notes: Vec<String> = report.notes.iter().map(|note| escaped(note)).collect();
+    notes.push("nothing was changed: this was a dry run".into());
     let stopped = report.stopped_by.is_some();
     let text = as_typed(context.named.as_deref(), &escape(&text));
     Ok(Outcome::of(&report, text)?.with_notes(notes).with_exit(u8::from(stopped)))
 }
 
 fn notes_of(rotation: &Rotation) -> Vec<String> {
-    rotation.notes().iter().map(|note| escape(&format!("note: {note}"))).collect()
+    rotation.notes().iter().map(|note| escaped(note)).collect()
+}
+
+fn escaped(note: &str) -> String {
+    escape(&format!("note: {note}"))
 }
 
 /// The gates that were closed and passed.

@@ -1,9 +1,14 @@
 //! What is told of a step to programs: that it was done, or what it would do.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 use super::gates::Overrides;
+use super::versions::FileChange;
 use super::{Plan, Rotation};
+use crate::atomic;
+use crate::journal;
 use crate::journal::anchors::Head;
 
 /// A step that was done, or rehearsed.
@@ -44,7 +49,41 @@ impl Rotation {
     #[must_use]
     pub fn report_preview(&self, plan: Plan, overrides: Overrides) -> Report {
         let stopped_by = plan.stopped_by(overrides).map(|gate| gate.code);
-        let notes = self.notes_for(&plan.origin);
+        let mut notes = self.notes_for(&plan.origin);
+        notes.extend(self.told_closed(&plan));
         Report { done: false, dry_run: true, stopped_by, plan, head: None, notes }
+    }
+
+    /// That the step itself would be refused because something cannot be written.
+    fn told_closed(&self, plan: &Plan) -> Option<String> {
+        let closed = self.closed_to_writing(plan);
+        if closed.is_empty() {
+            return None;
+        }
+        let places = closed.iter().map(|path| path.display().to_string());
+        let places = if plan.origin.is_here() {
+            places.collect::<Vec<_>>().join(", ")
+        } else {
+            "what it changes".to_owned()
+        };
+        Some(format!("the step itself is refused: this process may not write {places}"))
+    }
+
+    /// What this step writes and this process may not, as far as that is told without trying.
+    fn closed_to_writing(&self, plan: &Plan) -> Vec<PathBuf> {
+        if plan.is_done() {
+            return Vec::new();
+        }
+        let mut closed = Vec::new();
+        if plan.text != self.text && !atomic::may_replace(&self.file) {
+            closed.push(self.file.clone());
+        }
+        closed.extend(plan.files.iter().filter_map(FileChange::closed_to_writing));
+        if let Some(state_dir) = self.state_dir() {
+            let inside = ["lock", journal::FILE_NAME].map(|name| state_dir.join(name));
+            let all = std::iter::once(state_dir).chain(inside);
+            closed.extend(all.filter(|path| !atomic::may_write(path)));
+        }
+        closed
     }
 }

@@ -10,7 +10,7 @@
 //! Readers see the directory before or after each rename, both of them whole. The key stays the same, so its
 //! kid must not hang on the file's name: the plan refuses where it would.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::atomic;
 use crate::error::{Error, ErrorKind, Result};
@@ -239,6 +239,16 @@ impl FileChange {
         let draft =
             Draft { path: path.to_owned(), edits: vec![FileEdit::Rewrite { before, after }] };
         Self { extension: String::new(), acts: None, draft }
+    }
+
+    /// What is to be written and may not be.
+    pub(super) fn closed_to_writing(&self) -> Option<PathBuf> {
+        let path = &self.draft.path;
+        let is_open = match self.keystore() {
+            Some(_) => atomic::may_replace(path),
+            None => atomic::may_write(path),
+        };
+        (!is_open).then(|| path.clone())
     }
 
     /// Writes the keystore: before the configuration names what is new in it.

@@ -99,6 +99,15 @@ fn a_step_that_cannot_be_written_is_refused_whole() {
         [("", 0o555, 0o755), ("state", 0o555, 0o755), ("state/lock", 0o444, 0o644)]
     {
         shop.mode(closed, mode);
+        let told = shop.run(&["promote", ES256, "b", "--now", "--dry-run"]);
+        let note = String::from_utf8_lossy(&told.stderr).into_owned();
+        assert_eq!(told.status.code(), Some(0), "{closed}: {note}");
+        let place = if closed.is_empty() { "claviger.toml" } else { closed };
+        assert!(
+            note.contains("the step itself is refused: this process may not write"),
+            "{closed}: {note}"
+        );
+        assert!(note.contains(place), "{closed}: {note}");
         for step in steps {
             let before = shop.files();
             let output = shop.run(step);
@@ -113,6 +122,8 @@ fn a_step_that_cannot_be_written_is_refused_whole() {
     }
     assert_eq!(shop.run(&["history", "--verify"]).status.code(), Some(0));
     // As soon as it may be written it is done.
+    let told = shop.run(&["promote", ES256, "b", "--now", "--dry-run"]);
+    assert!(!String::from_utf8_lossy(&told.stderr).contains("the step itself"), "{told:?}");
     assert_eq!(shop.run(steps[2]).status.code(), Some(0));
     assert_eq!(shop.shop.aliases(ES256), ["a", "c"]);
 }
