@@ -19,6 +19,8 @@ pub enum ErrorKind {
     Damaged,
     /// An AES-GCM key has encrypted as many messages as random nonces allow.
     BudgetSpent,
+    /// A key that is to stand before TLS has a certificate that is not valid yet, or no more.
+    CertificateNotValid,
     /// The key left its label after this process read its configuration.
     KeyRetired,
     /// A key does not fit what it is mapped to (type, curve, size, certificate).
@@ -90,6 +92,7 @@ impl ErrorKind {
         Self::Config,
         Self::Damaged,
         Self::BudgetSpent,
+        Self::CertificateNotValid,
         Self::KeyRetired,
         Self::KeyUnfit,
         Self::KeyRevoked,
@@ -130,6 +133,7 @@ impl ErrorKind {
             Self::BudgetSpent => "key_budget_spent",
             Self::Bug => "bug",
             Self::Busy => "busy",
+            Self::CertificateNotValid => "certificate_not_valid",
             Self::ClaimsRejected => "claims_rejected",
             Self::Config => "config_invalid",
             Self::Damaged => "damaged",
@@ -165,7 +169,8 @@ impl ErrorKind {
     #[must_use]
     pub const fn exit_code(self) -> u8 {
         match self {
-            Self::ClaimsRejected
+            Self::CertificateNotValid
+            | Self::ClaimsRejected
             | Self::KeyRevoked
             | Self::Malformed
             | Self::MustNotRotate

@@ -9,10 +9,12 @@ use serde::Serialize;
 use super::announce::{self, Announcement, Ready};
 use super::life;
 use super::mappings::mapped;
+use super::request::in_realm;
 use super::sessions::Acted;
 use crate::catalogue::{self, LabelUse, Rotation as RotationMode};
 use crate::clock::{rfc3339, spoken};
 use crate::config::Config;
+use crate::crypto::certificate;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{Action, History, MappedKey, MappingName, Span, unrecorded_until};
 use crate::keyring::keyset::{KeySet, LabelKey};
@@ -169,7 +171,8 @@ pub(super) fn closed(situation: &Situation<'_>) -> Vec<Gate> {
     if situation.action == Action::Revoke {
         return must_not_rotate(situation).into_iter().collect();
     }
-    let gates = [must_not_rotate, not_announced, new_to_sessions, still_in_use];
+    let gates =
+        [must_not_rotate, not_announced, new_to_sessions, certificate_not_valid, still_in_use];
     gates.iter().filter_map(|gate| gate(situation)).collect()
 }
 
@@ -268,6 +271,47 @@ fn new_to_sessions(situation: &Situation<'_>) -> Option<Gate> {
         ),
         None,
     )
+}
+
+/// A certificate that TLS shows is looked at by everybody.
+fn certificate_not_valid(situation: &Situation<'_>) -> Option<Gate> {
+    let Situation { set, now, mapping, command, .. } = situation;
+    let (_, new) = situation.change_of_active().filter(|_| set.uses().contains(&LabelUse::Mtls))?;
+    let (why, opens_at) = outdated(set, new, *now)?;
+    Some(Gate {
+        code: ErrorKind::CertificateNotValid.code(),
+        kind: ErrorKind::CertificateNotValid,
+        message: format!(
+            "alias \"{}\" would stand before TLS, and {why}: peers refuse it",
+            new.alias
+        ),
+        help: format!(
+            "make another: claviger generate NEW --stage {}{}; or: {command} {FORCE}",
+            mapping.label,
+            in_realm(mapping.realm.as_ref())
+        ),
+        opens_at: opens_at.map(rfc3339),
+        override_with: FORCE,
+    })
+}
+
+/// Why whoever looks at the certificate of a key refuses it, and from when on no more; `None`: nobody does.
+pub(super) fn outdated(
+    set: &KeySet,
+    key: &MappedKey,
+    now: SystemTime,
+) -> Option<(String, Option<SystemTime>)> {
+    let found = set.keys().iter().find(|one| mapped(set, one).is(key))?;
+    let facts = certificate::facts(found.key.chain().first()?).ok()?;
+    let time = |secs: i64| life::time(u64::try_from(secs).unwrap_or(0));
+    let (begin, end) = (time(facts.not_before), time(facts.not_after));
+    if now < begin {
+        return Some((
+            format!("its certificate is not valid before {}", rfc3339(begin)),
+            Some(begin),
+        ));
+    }
+    (end < now).then(|| (format!("its certificate expired at {}", rfc3339(end)), None))
 }
 
 /// As long as somebody may not know the key.

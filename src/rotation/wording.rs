@@ -63,10 +63,29 @@ pub(super) fn consequences(
             );
         }
     }
+    lines.extend(refused_by_date(situation, after));
     lines.extend(tried_no_more(situation, after));
     lines.extend(shown_at_once(situation, after));
     lines.extend(next_step(situation, after));
     lines
+}
+
+/// What comes, or acts from then on, with a certificate that is not valid.
+fn refused_by_date(situation: &Situation<'_>, after: &Keyring) -> Vec<String> {
+    let snapshot = after.snapshot();
+    let Ok(set) = snapshot.keys(situation.mapping.realm.as_ref(), &situation.mapping.label) else {
+        return Vec::new();
+    };
+    let acts = situation.change_of_active().map(|(_, new)| new);
+    let staged = situation.fresh().filter(|key| !acts.is_some_and(|acts| acts.is(key)));
+    let outdated = acts.into_iter().chain(staged).filter_map(|key| {
+        let (why, _) = gates::outdated(set, key, situation.now)?;
+        Some(format!(
+            "breaks: \"{}\" is refused by peers that look at its certificate: {why}",
+            key.alias
+        ))
+    });
+    outdated.collect()
 }
 
 /// Keys that stay, and are too far down the list for what names no key.

@@ -162,6 +162,7 @@ pub(crate) const fn status_of(kind: ErrorKind) -> StatusCode {
         ErrorKind::UnknownAlias | ErrorKind::UnknownLabel => StatusCode::NOT_FOUND,
         ErrorKind::AliasTaken
         | ErrorKind::BudgetSpent
+        | ErrorKind::CertificateNotValid
         | ErrorKind::KeyRetired
         | ErrorKind::KeyRevoked
         | ErrorKind::MustNotRotate

@@ -900,3 +900,36 @@ fn a_key_that_was_away_under_a_clock_that_was_behind_is_announced_anew() {
     let refused = shop.apply(promote("b"), ES256).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::NotAnnounced);
 }
+
+#[test]
+fn a_certificate_that_is_not_valid_is_told_and_never_stands_before_tls_unasked() {
+    let shop = Workshop::new();
+    let mtls = "am.services.oauth2.mtls.client.authentication";
+    let keys = "[stores.keys.mappings]\n";
+    shop.edit(keys, &format!("{keys}\"{mtls}\" = [\"a\"]\n"));
+    let plan = |step: Step| shop.rotation().plan(&Request::new(step, mtls).unwrap()).unwrap();
+    assert!(!plan(stage("b")).to_string().contains("certificate"));
+    shop.apply(stage("b"), mtls).unwrap();
+    let of_certificate = |step: Step| {
+        let plan = plan(step);
+        let told =
+            "breaks: \"b\" is refused by peers that look at its certificate: its certificate ";
+        assert!(plan.to_string().contains(told), "{plan}");
+        let gate = plan.gates.iter().find(|gate| gate.code == "certificate_not_valid");
+        gate.cloned().unwrap()
+    };
+    // Certificates of thirty days.
+    shop.wait(31 * 86_400);
+    let gate = of_certificate(promote("b"));
+    assert_eq!((gate.opens_at, gate.override_with), (None, "--force"));
+    assert!(gate.message.contains("expired at 2027-02-14"), "{}", gate.message);
+    let refused = shop.apply(promote("b"), mtls).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::CertificateNotValid);
+    shop.apply_over(promote("b"), mtls, FORCE).unwrap();
+    shop.apply_over(promote("a"), mtls, FORCE).unwrap();
+    shop.back(32 * 86_400);
+    assert_eq!(of_certificate(promote("b")).opens_at.as_deref(), Some("2027-01-15T08:00:00Z"));
+    // What signs is not stopped: who verifies a token looks at its key.
+    let plan = shop.rotation().plan(&Request::new(promote("b"), ES256).unwrap()).unwrap();
+    assert!(plan.gates.iter().all(|gate| gate.code == "not_announced"), "{plan}");
+}
