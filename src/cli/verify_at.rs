@@ -64,7 +64,15 @@ fn told(answer: &PastAnswer) -> String {
     let alias = answer.verified.as_ref().map(|verified| verified.key.alias.as_str());
     let alias = alias.map_or_else(String::new, |alias| format!(" of alias \"{alias}\""));
     match answer.outcome {
-        Past::Never => "never: no key that stood behind the label at that time made it".to_owned(),
+        Past::Never if alias.is_empty() => {
+            "never: no key that stood behind the label at that time made it".to_owned()
+        }
+        Past::Never => {
+            let revoked = answer
+                .revoked_at
+                .map_or_else(String::new, |time| format!("; it was revoked at {}", rfc3339(time)));
+            format!("never: the key{alias} did not stand behind the label at that time{revoked}")
+        }
         Past::Suspect => match answer.compromised_at {
             Some(since) => format!(
                 "suspect: the key{alias} was revoked, and somebody else may have had it since {}",

@@ -120,7 +120,7 @@ impl Rotation {
         });
         for name in self.sites(&request, &mut fresh)? {
             self.make_at(&name, &alias, next, &mut fresh, hold)
-                .map_err(|error| name_taken(error, &request))?;
+                .map_err(|error| self.name_taken(error, &request))?;
             if let (Step::Stage { alias }, Some(actual)) =
                 (&mut request.step, fresh.alias_in(&name.store))
             {
@@ -156,6 +156,25 @@ impl Rotation {
         let entry = config.stores.iter().find(|entry| entry.name.value == *store).filter(is_its);
         let entry = entry.ok_or_else(|| mappings::unknown_store(&config, request, store))?;
         Ok(Some(MappingName { label, realm: entry.realm.clone(), store: store.clone() }))
+    }
+
+    /// A revocation that is refused because the new key has the name of another: where one waits already, none is needed.
+    fn name_taken(&self, error: Error, request: &Request) -> Error {
+        let Step::Revoke { alias, compromised_at, .. } = &request.step else { return error };
+        if error.kind() != ErrorKind::AliasTaken {
+            return error;
+        }
+        let another = "--replace makes a new key: choose another alias";
+        let mapping = mappings::target(&self.mappings, request).map(|(_, mapping)| mapping);
+        if mapping.is_ok_and(|mapping| mapping.keys.len() < 2) {
+            return error.with_help(another);
+        }
+        let (alias, compromised_at) = (alias.clone(), *compromised_at);
+        let step = Step::Revoke { alias, compromised_at, replace: None };
+        let command = Request { step, ..request.clone() }.command();
+        error.with_help(format!(
+            "{another}; or leave it out, and the next alias of the list acts: {command}"
+        ))
     }
 
     fn make_at(
@@ -344,18 +363,4 @@ fn unwritable(entry: &StoreEntry) -> Error {
         "make the key elsewhere: claviger generate NEW --type … --out FILE; set the variable where the \
          process is started",
     )
-}
-
-/// A revocation that is refused because the new key has the name of another: where one waits already, none is needed.
-fn name_taken(error: Error, request: &Request) -> Error {
-    let Step::Revoke { alias, compromised_at, .. } = &request.step else { return error };
-    if error.kind() != ErrorKind::AliasTaken {
-        return error;
-    }
-    let (alias, compromised_at) = (alias.clone(), *compromised_at);
-    let step = Step::Revoke { alias, compromised_at, replace: None };
-    let command = Request { step, ..request.clone() }.command();
-    error.with_help(format!(
-        "--replace makes a new key: choose another alias; or leave it out, and the next alias of the list acts: {command}"
-    ))
 }

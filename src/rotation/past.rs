@@ -141,6 +141,13 @@ impl Asked<'_> {
         let spans: Vec<Span> =
             spans.flat_map(|(label, realm)| history.spans(label, realm, &key, now)).collect();
         let unsure_between = self.changed_by_hand(&key);
+        let thumbprint = key.thumbprint.as_deref();
+        let revocation = thumbprint.and_then(|key| history.revoked(key));
+        let revoked_at = history
+            .revocations()
+            .find(|record| thumbprint.is_some() && record.thumbprint() == thumbprint)
+            .map(|record| record.time);
+        let compromised_at = revocation.and_then(|record| record.compromised_at);
         let Some(span) = spans.iter().find(|span| holds(span, time)) else {
             if let Some(first) = spans.iter().find(|span| span.first_seen && time < span.from) {
                 let text =
@@ -148,16 +155,10 @@ impl Asked<'_> {
                 return Err(Error::new(ErrorKind::Damaged, text)
                     .with_help("what was mapped before is not recorded"));
             }
-            return Ok(PastAnswer { unsure_between, ..nobody(Some(verified)) });
+            let answer = nobody(Some(verified));
+            return Ok(PastAnswer { unsure_between, revoked_at, compromised_at, ..answer });
         };
-        let thumbprint = key.thumbprint.as_deref();
-        let revocation = thumbprint.and_then(|key| history.revoked(key));
-        let revoked_at = history
-            .revocations()
-            .find(|record| thumbprint.is_some() && record.thumbprint() == thumbprint)
-            .map(|record| record.time);
         let is_there = self.is_there(&verified.key);
-        let compromised_at = revocation.and_then(|record| record.compromised_at);
         let outcome = match (revocation, compromised_at) {
             // Nobody said since when: at no time it is known to have been in good hands.
             (Some(_), None) => Past::Suspect,

@@ -363,6 +363,15 @@ fn usage(
 fn refuse_other_kids(situation: &Situation<'_>) -> Result<()> {
     for key in situation.before {
         let twin = situation.after.iter().find(|one| one.is(key) && one.kid != key.kid);
+        if let Some(twin) = twin.filter(|_| situation.renamed.is_empty()) {
+            let text = format!(
+                "aliases \"{}\" and \"{}\" are the same key under two kids, {} and {}",
+                key.alias, twin.alias, key.kid, twin.kid
+            );
+            return Err(Error::new(ErrorKind::StepRefused, text).with_help(
+                "leave one of them alone in the list: a key that is renewed is another key",
+            ));
+        }
         if let Some(twin) = twin {
             let text = format!(
                 "the kid of \"{}\" would change with the name of its file, from {} to {}",

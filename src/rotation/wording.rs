@@ -14,7 +14,7 @@ use crate::catalogue::LabelUse;
 use crate::clock::rfc3339;
 use crate::crypto::Role;
 use crate::error::{Error, ErrorKind};
-use crate::journal::{MappedKey, MappingName, Record};
+use crate::journal::{Action, MappedKey, MappingName, Record};
 use crate::keyring::Keyring;
 use crate::keyring::keyset::{KeySet, LabelKey};
 use crate::label::Alias;
@@ -42,6 +42,7 @@ pub(super) fn consequences(
             }
         });
     }
+    lines.extend(situation.gone().filter_map(|key| believed(situation, key)));
     if let Some((_, new)) = situation.change_of_active() {
         let acting = Acting::of(situation.set);
         let (acts, breaks) = match acting {
@@ -86,6 +87,25 @@ fn refused_by_date(situation: &Situation<'_>, after: &Keyring) -> Vec<String> {
         ))
     });
     outdated.collect()
+}
+
+/// For how long peers believe what is made with a leaked key: no revocation reaches what they have cached.
+fn believed(situation: &Situation<'_>, key: &MappedKey) -> Option<String> {
+    let Situation { config, set, history, now, action, .. } = situation;
+    let signs = set.uses().contains(&LabelUse::Sign) && *action == Action::Revoke;
+    let alias = &key.alias;
+    if signs && key.published {
+        let reload = config.keyring.reload.noticed_within().unwrap_or_default();
+        let until = rfc3339(announce::forgotten(config, set, history, *now + reload, *now));
+        return Some(format!(
+            "until {until} whoever has an older key set believes what somebody else makes with \"{alias}\""
+        ));
+    }
+    (signs && announce::is_in_metadata(set)).then(|| {
+        format!(
+            "peers believe what somebody else makes with \"{alias}\" until they have taken new metadata: tell them"
+        )
+    })
 }
 
 /// Keys that stay, and are too far down the list for what names no key.

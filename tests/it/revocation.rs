@@ -226,7 +226,8 @@ fn who_leaves_a_realm_with_nothing_of_its_own_is_told_what_acts_there() {
     );
     let overrides = FORCE;
     let told = shop.rotation().apply(&Request { overrides, ..request }).unwrap().to_string();
-    assert!(told.contains("new tokens are made with \"a\"") && !told.contains("whoever"), "{told}");
+    assert!(told.contains("new tokens are made with \"a\""), "{told}");
+    assert!(!told.contains("refuses them"), "{told}");
 }
 
 /// A password leaves nothing by which it would be known again.
@@ -245,4 +246,55 @@ fn a_password_that_is_revoked_has_no_tombstone_and_that_is_said() {
     let told = shop.apply(revoke("app.word.v2"), "app.word").unwrap().to_string();
     assert!(told.contains("no tombstone refuses \"app.word.v2\""), "{told}");
     assert!(!shop.apply(revoke("b"), ES256).unwrap().to_string().contains("no tombstone"));
+}
+
+#[test]
+fn it_is_told_how_long_peers_believe_a_leaked_key_and_what_became_of_its_tokens() {
+    let shop = Workshop::new();
+    let token = shop.rotation().keyring().label(ES256).unwrap().sign(b"by a").unwrap();
+    shop.wait(60);
+    let told = shop.apply(revoke("a"), ES256).unwrap().to_string();
+    // A minute until every process shows it no more, and an hour of caches.
+    let line = "until 2027-01-15T09:02:00Z whoever has an older key set believes what somebody else makes with \"a\"";
+    assert!(told.contains(line), "{told}");
+    shop.wait(60);
+    std::fs::write(shop.path().join("token"), &token).unwrap();
+    let at = claviger::clock::rfc3339(shop.now());
+    let rotation = shop.rotation();
+    let options = VerifyOptions::default();
+    let answer =
+        verify_at(rotation.keyring(), &ES256.parse().unwrap(), None, &token, &options, shop.now());
+    let answer = answer.unwrap();
+    assert_eq!((answer.outcome, answer.from), (Past::Never, None), "{at}");
+    assert_eq!(answer.revoked_at, Some(shop.now() - Duration::from_secs(60)));
+    assert_eq!(answer.verified.unwrap().key.alias.as_str(), "a");
+}
+
+#[test]
+fn what_a_refused_replacement_proposes_can_be_typed() {
+    let shop = Workshop::new();
+    let replace = |alias: &str, name: &str| {
+        let run = shop.run(&["revoke", ES256, alias, "--replace", name]);
+        assert_eq!(run.status.code(), Some(2), "{run:?}");
+        String::from_utf8(run.stderr).unwrap()
+    };
+    let told = replace("a", "a");
+    assert!(told.contains("leave it out, and the next alias of the list acts"), "{told}");
+    shop.apply(revoke("a"), ES256).unwrap();
+    let told = replace("b", "b");
+    assert!(told.contains("choose another alias") && !told.contains("leave it out"), "{told}");
+}
+
+#[test]
+fn one_key_under_two_kids_is_told_as_that() {
+    let shop = Workshop::new();
+    let path = shop.path().join("keys.jwks");
+    let mut keys: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let mut twin = keys["keys"][0].clone();
+    twin["kid"] = "twin".into();
+    keys["keys"].as_array_mut().unwrap().push(twin);
+    std::fs::write(&path, keys.to_string()).unwrap();
+    let refused = shop.apply(stage("twin"), ES256).unwrap_err();
+    assert!(refused.message().contains("\"a\" and \"twin\" are the same key"), "{refused}");
+    assert!(!refused.message().contains("name of its file"), "{refused}");
 }
