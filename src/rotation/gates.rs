@@ -656,12 +656,19 @@ impl Acting {
     }
 }
 
-/// Whether the label makes what must be opened later.
+/// Whether there is something of the label, made here or by others, that must be opened later.
 pub(super) fn leaves_tokens(set: &KeySet) -> bool {
-    let makes = |one: &LabelUse| {
-        matches!(one, LabelUse::Decrypt | LabelUse::Encrypt | LabelUse::Mac | LabelUse::Sign)
+    let reads = |one: &LabelUse| {
+        matches!(
+            one,
+            LabelUse::Decrypt
+                | LabelUse::Encrypt
+                | LabelUse::Mac
+                | LabelUse::Sign
+                | LabelUse::Verify
+        )
     };
-    set.uses().iter().any(makes)
+    set.uses().iter().any(reads)
 }
 
 /// Of labels that only ever use the active key, the others open nothing.

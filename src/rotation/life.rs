@@ -134,13 +134,13 @@ impl Lives {
         let spans = self.history.spans(label, realm, &mapped, self.now);
         let known = (&self.history, &*spans, &report);
         let terms = terms(&self.config, (set, &mapped), known, self.now);
-        let safe_after = report.safe_after(&terms).map(|after| after.map(time));
-        KeyLife {
-            phase: self.phase(set, key, &spans, &report),
-            horizon: report.horizon_by(&terms),
-            safe_after,
-            report,
-        }
+        let (horizon, safe_after) = if leaves_tokens(set) {
+            (report.horizon_by(&terms), report.safe_after(&terms).map(|after| after.map(time)))
+        } else {
+            // Nothing of it is opened later: it goes when somebody takes it out.
+            (Horizon::Nothing, Ok(None))
+        };
+        KeyLife { phase: self.phase(set, key, &spans, &report), horizon, safe_after, report }
     }
 
     fn phase(&self, set: &KeySet, key: &LabelKey, spans: &[Span], report: &KeyReport) -> Phase {
@@ -269,9 +269,14 @@ fn made_elsewhere(set: &KeySet) -> bool {
     !makes || (has(LabelUse::Decrypt) && public && !set.published().is_empty())
 }
 
-/// Whether only the public half of a key is here, of a label that acts with private ones: it makes nothing here, and others
-/// may make with it what the label reads.
+/// Whether others make what the label reads with a key: the label only verifies, or acts with private keys, of which this
+/// one is the public half.
 pub(super) fn is_of_others(set: &KeySet, key: &MappedKey) -> bool {
+    let has = |one| set.uses().contains(&one);
+    let makes = [LabelUse::Decrypt, LabelUse::Encrypt, LabelUse::Mac, LabelUse::Sign];
+    if has(LabelUse::Verify) && !makes.into_iter().any(has) {
+        return true;
+    }
     let acts_with_private =
         |one: &LabelUse| matches!(one, LabelUse::Decrypt | LabelUse::Mtls | LabelUse::Sign);
     let is_it = |one: &&Arc<LabelKey>| Some(one.key.thumbprint()) == key.thumbprint.as_deref();

@@ -940,3 +940,30 @@ fn a_state_directory_that_takes_nothing_stops_no_process_that_runs() {
     keyring.reload().unwrap();
     assert!(keyring.usage().reports().unwrap().writes().is_some());
 }
+
+#[test]
+fn a_key_that_only_verifies_is_of_others_and_its_retirement_is_never_proven() {
+    let shop = Workshop::new();
+    let peer = "app.peer";
+    shop.configure("", &format!("[labels.\"{peer}\"]\nuse = \"verify\"\nalgorithms = [\"ES256\"]\nmax_token_lifetime = \"1h\"\n"));
+    shop.edit(
+        "[stores.keys.mappings]\n",
+        &format!("[stores.keys.mappings]\n\"{peer}\" = [\"b\"]\n"),
+    );
+    drop(shop.rotation());
+    shop.apply(stage("a"), peer).unwrap();
+    // Somebody else has the private half, whom nobody here counts.
+    let token = sign(&shop, 3_600);
+    let label = keyring(&shop).label(peer).unwrap();
+    assert_eq!(label.verify(&token).unwrap().key.alias.as_str(), "a");
+    for wait in [0, 100_000] {
+        shop.wait(wait);
+        let plan = shop.rotation().plan(&Request::new(retire("a"), peer).unwrap()).unwrap();
+        let gate = &plan.gates[0];
+        assert_eq!((gate.code, gate.opens_at.as_deref()), ("still_in_use", None), "{plan}");
+        assert!(gate.message.contains("others make what it reads"), "{}", gate.message);
+        assert!(shop.apply(retire("a"), peer).is_err());
+    }
+    shop.apply_over(retire("a"), peer, FORCE).unwrap();
+    assert!(receipts(&shop).is_empty());
+}
