@@ -161,6 +161,7 @@ fn row(history: &History, record: &Record) -> Vec<String> {
         .chain(refused)
         .chain(passed)
         .chain(by_hand(history, record))
+        .chain(recovered(record))
         .chain(behind(record))
         .chain(times(record))
         .collect();
@@ -194,6 +195,20 @@ fn by_hand(history: &History, record: &Record) -> Option<String> {
     let before = history.record(record.seq.checked_sub(1)?).filter(|_| found)?;
     let (from, until) = (rfc3339(before.time), rfc3339(record.time));
     Some(format!("changed outside of claviger between {from} and {until}"))
+}
+
+/// What was lost, of a record that found it.
+fn recovered(record: &Record) -> Option<String> {
+    let detail = record.detail.as_ref().filter(|_| record.action == Action::Recover)?;
+    let torn = detail
+        .get("torn_bytes")
+        .map(|bytes| format!("{bytes} bytes of a last line that a crash cut short were dropped"));
+    let lost = detail.get("lost_head").and_then(|head| head.get("seq"));
+    let lost = lost.map(|seq| {
+        format!("record {seq} was missing: the end was cut off, or it is an older copy")
+    });
+    let older = detail.get("older_usage").map(|_| "the usage file was an older copy".to_owned());
+    torn.or(lost).or(older)
 }
 
 /// That a process did not load what was changed.

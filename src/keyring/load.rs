@@ -75,12 +75,13 @@ impl Loader {
 
     /// Reads everything once, as it is now.
     pub(crate) fn read(&self) -> Sources {
+        let serves = |book: &UsageBook| self.book.as_ref().is_some_and(|served| served.is(book));
         let usage = self.book.as_ref().map(UsageBook::reading);
         let mut sources = self.read_files(self.parsed.as_ref());
         for _ in 0..READ_TRIES {
             let Ok(config) = sources.config.config() else { break };
             let book = self.book(config);
-            if self.book.as_ref().is_some_and(|served| served.is(&book)) {
+            if serves(&book) {
                 break;
             }
             // Only now is known where retirements are written down: the file once more.
@@ -95,9 +96,12 @@ impl Loader {
             }
             sources = again;
         }
-        match usage {
-            Some(usage) => sources.used_as(usage),
-            None => sources,
+        let named = sources.config.config().ok().map(|config| self.book(config));
+        match (named.filter(|book| !serves(book)), usage) {
+            // It names another one each time that it is read.
+            (Some(book), _) => sources.used_as(book.reading()),
+            (None, Some(usage)) => sources.used_as(usage),
+            (None, None) => sources,
         }
     }
 

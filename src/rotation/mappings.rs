@@ -162,8 +162,8 @@ fn beginning(mappings: &Mappings, label: &LabelName) -> String {
     match near.filter(|_| catalogue::find(label).is_none()) {
         Some((_, name)) => format!("did you mean \"{}\"?", name.label),
         None => format!(
-            "`claviger labels` lists what is mapped; begin with a first key: claviger generate NEW --stage \
-             {label} --store STORE"
+            "`claviger labels` lists what is mapped; begin with a new key: claviger generate NEW --stage {label} --store \
+             STORE · with one that the store has: claviger stage {label} ALIAS --store STORE"
         ),
     }
 }

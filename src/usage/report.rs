@@ -203,7 +203,8 @@ impl KeyReport {
     #[must_use]
     pub fn budget_warning(&self) -> Option<String> {
         let (used, limit) = (self.messages, self.message_limit);
-        let part = match (self.is_half_spent(), used >= limit) {
+        // Of a report that could not be read nothing is known.
+        let part = match (limit > 0 && self.is_half_spent(), used >= limit) {
             (false, _) => return None,
             (true, false) => "more than half",
             (true, true) => "all",

@@ -111,6 +111,11 @@ fn every_command_that_shows_the_key_warns_from_the_half_on() {
 }
 
 #[test]
+fn of_what_cannot_be_read_nobody_says_that_it_is_used_up() {
+    assert_eq!(claviger::usage::KeyReport::default().budget_warning(), None);
+}
+
+#[test]
 fn sessions_and_tokens_of_profiles_warn_too() {
     const SESSION: &str = "am.global.services.session.clientbased.encryption.AES";
     const STATE: &str = "am.authn.trees.transientstate.encryption";

@@ -118,8 +118,14 @@ fn the_next_step_after_a_cut_leaves_a_record_of_it() {
     assert!(told.contains("record 4 says that record 7 was missing"), "{told}");
     // The tombstone still names a record that is not there.
     assert_eq!(code, Some(1), "{told}");
+    assert!(listed(&shop).contains("record 7 was missing: the end was cut off"));
     shop.apply(stage("d"), ES256).unwrap();
     assert_eq!(shop.history().losses().count(), 1, "once is enough");
+}
+
+/// What `history` says.
+fn listed(shop: &Workshop) -> String {
+    String::from_utf8(shop.run(&["history"]).stdout).unwrap()
 }
 
 #[test]
@@ -156,6 +162,7 @@ fn a_torn_last_line_is_dropped_and_recorded() {
     assert_eq!((history.broken, history.torn), (None, None));
     let dropped = history.records.iter().find(|record| record.action == Action::Recover).unwrap();
     assert!(dropped.detail.as_ref().unwrap()["torn_bytes"].as_u64().unwrap() > 100);
+    assert!(listed(&shop).contains("bytes of a last line that a crash cut short were dropped"));
     // The step whose end was torn had been done.
     let ended = history.records.iter().rfind(|record| record.action == Action::Revoke).unwrap();
     assert_eq!((ended.event, ended.begin), (Event::Done, Some(6)));
