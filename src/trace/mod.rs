@@ -19,6 +19,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::error::Result;
@@ -32,7 +33,7 @@ use write::TraceFile;
 const QUEUE: usize = 32_768;
 /// As many waiting uses start a thread that writes them.
 const BATCH: usize = 8_192;
-/// Seconds after which fewer are written too.
+/// Seconds after which fewer are written too, whether more come or not.
 const FLUSH_SECS: u64 = 5;
 
 /// Where uses go. It outlives snapshots. Cheap to clone.
@@ -48,6 +49,8 @@ struct Inner {
     dropped: AtomicU64,
     last_flush: AtomicU64,
     flushing: AtomicBool,
+    /// Whether a thread waits to write what nobody else does: the last uses before nothing more is asked.
+    is_due: AtomicBool,
 }
 
 /// One use of a key.
@@ -125,6 +128,7 @@ impl Recorder {
             dropped: AtomicU64::new(0),
             last_flush,
             flushing: AtomicBool::new(false),
+            is_due: AtomicBool::new(false),
         }))
     }
 
@@ -158,6 +162,9 @@ impl Recorder {
             inner.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
+        if !inner.is_due.load(Ordering::SeqCst) {
+            self.write_later();
+        }
         // A clock that went back counts as well: the difference wraps.
         let idle = now.wrapping_sub(inner.last_flush.load(Ordering::Relaxed));
         if waiting < BATCH && idle <= FLUSH_SECS {
@@ -174,6 +181,29 @@ impl Recorder {
             if spawned.is_err() {
                 self.0.flushing.store(false, Ordering::Release);
             }
+        }
+    }
+}
+
+impl Recorder {
+    /// Starts the thread that writes after a while what waits then, whether anything more comes or not.
+    #[cold]
+    fn write_later(&self) {
+        if self.0.is_due.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let waiting = Arc::downgrade(&self.0);
+        let writer = std::thread::Builder::new().name("claviger-trace".into());
+        let spawned = writer.spawn(move || {
+            std::thread::sleep(Duration::from_secs(FLUSH_SECS));
+            // Who drops the last recorder writes by itself.
+            let Some(inner) = waiting.upgrade() else { return };
+            // What comes from here on has a thread of its own.
+            inner.is_due.store(false, Ordering::SeqCst);
+            drop(inner.flush());
+        });
+        if spawned.is_err() {
+            self.0.is_due.store(false, Ordering::SeqCst);
         }
     }
 }

@@ -831,3 +831,21 @@ fn a_rehearsal_says_what_every_step_really_does() {
         assert!(compared > 5_000 && breaks > 100, "{} {compared} {breaks}", what.label);
     }
 }
+
+#[test]
+fn the_last_uses_before_nothing_more_is_asked_are_written_too() {
+    let shop = Workshop::new();
+    shop.configure("", "[trace]\nrecord = true\n");
+    let keyring = Keyring::open_once(&shop.config()).unwrap();
+    let label = keyring.label(ES256).unwrap();
+    let token = label.sign(b"{\"exp\":4000000000}").unwrap();
+    drop(label.verify(&token).unwrap());
+    // Nobody asks for anything more, and the process lives on.
+    let trace = shop.path().join("state/trace/trace.0");
+    let patience = std::time::Instant::now() + Duration::from_secs(40);
+    while !trace.exists() {
+        assert!(std::time::Instant::now() < patience, "a replay would not know of it");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    drop(keyring);
+}
