@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use crate::alg::Curve;
-use crate::catalogue::{self, Rotation};
+use crate::catalogue::{self, LabelUse, Rotation};
 use crate::clock::rfc3339;
 use crate::config::reader::{Source, Table, parse_name, suggest, wrong_type};
 use crate::config::values::duration;
@@ -168,6 +168,15 @@ pub(super) fn check(source: &Source<'_>, config: &Config) {
                 "take the schedule out".into(),
             );
         }
+        if is_of_others(config, label) {
+            report(
+                "keys_of_others",
+                format!(
+                    "label \"{label}\" rotates by itself, and its keys are those of others, who make them"
+                ),
+                "take the schedule out".into(),
+            );
+        }
         if let Some(text) = unmapped(config, label, schedule) {
             let names: Vec<&str> = config
                 .stores
@@ -195,6 +204,15 @@ pub(super) fn check(source: &Source<'_>, config: &Config) {
             );
         }
     }
+}
+
+/// Whether a label only verifies or trusts: no key that is made here is of any use to it.
+fn is_of_others(config: &Config, label: &LabelName) -> bool {
+    let declared = config.labels.get(label).and_then(|settings| settings.value.uses.as_ref());
+    let of_catalogue = || catalogue::find(label).map(|found| found.spec.uses.as_slice());
+    let uses = declared.map(|uses| uses.value.as_slice()).or_else(of_catalogue);
+    let reads = |one: &LabelUse| matches!(one, LabelUse::Trust | LabelUse::Verify);
+    uses.is_some_and(|uses| !uses.is_empty() && uses.iter().all(reads))
 }
 
 /// Why no mapping is meant. Volumes hold what their files are called.

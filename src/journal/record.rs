@@ -70,7 +70,7 @@ pub struct Record {
     pub longest_wait_secs: Option<u64>,
     /// From when until when a process was found to have gone on with an old configuration, in seconds since 1970: what was
     /// changed then it did not load.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "behind_unix_secs", default, skip_serializing_if = "Option::is_none")]
     pub behind: Option<(u64, u64)>,
     /// How long tokens without an `exp` live from now on, in seconds, of labels for which that changed; 0: nobody says.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

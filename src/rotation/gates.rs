@@ -685,6 +685,9 @@ pub(super) enum LeftAlive {
 
 /// Whether what a key made is alive, and until when, as far as its uses and the label say.
 pub(super) fn left_alive(situation: &Situation<'_>, key: &MappedKey) -> LeftAlive {
+    if life::is_of_others(situation.set, key) {
+        return LeftAlive::Unknown;
+    }
     if let Some(Ok(report)) = &situation.usage
         && report.durable
         && let Ok(after) = report.safe_after(&situation.terms(key, report))

@@ -962,6 +962,7 @@ fn a_key_that_only_verifies_is_of_others_and_its_retirement_is_never_proven() {
         let gate = &plan.gates[0];
         assert_eq!((gate.code, gate.opens_at.as_deref()), ("still_in_use", None), "{plan}");
         assert!(gate.message.contains("others make what it reads"), "{}", gate.message);
+        assert!(plan.to_string().contains("is refused, for as long as any of it lives"), "{plan}");
         assert!(shop.apply(retire("a"), peer).is_err());
     }
     shop.apply_over(retire("a"), peer, FORCE).unwrap();

@@ -294,6 +294,15 @@ fn schedules_are_checked_with_the_rest_of_the_configuration() {
     ));
     let found = text(&shop.run(&["check", "--json"]).stdout);
     assert!(found.contains("must_not_rotate"), "{found}");
+    for of_others in ["use = \"verify\"\nalgorithms = [\"ES256\"]", "use = \"trust\""] {
+        let shop = self::shop(&format!(
+            "{MONTHLY}[labels.\"app.peer\"]\n{of_others}\n\
+             [rotation.\"app.peer\"]\nperiod = \"30d\"\nalias = \"p-{{date}}\"\n"
+        ));
+        shop.edit("[stores.keys.mappings]\n", "[stores.keys.mappings]\n\"app.peer\" = [\"c\"]\n");
+        let found = text(&shop.run(&["check", "--json"]).stdout);
+        assert!(found.contains("keys_of_others"), "{found}");
+    }
 }
 
 #[test]
