@@ -114,8 +114,7 @@ fn scopes_around((label, realm): Scope<'_>) -> Vec<(LabelName, Option<&Realm>)> 
 fn start_of_stay(spans: &[Span]) -> Option<SystemTime> {
     let mut start: Option<&Span> = None;
     for span in spans.iter().rev() {
-        let joined =
-            start.map_or_else(|| span.until.is_none(), |next| span.until == Some(next.from));
+        let joined = start.map_or_else(|| span.until.is_none(), |next| next.follows);
         if !joined {
             break;
         }

@@ -231,8 +231,9 @@ impl Asked<'_> {
         valid == Some(ValidSet::RealmOnly)
     }
 
-    /// The time in which an edit by hand moved a key in or out, if what is asked for lies in it: from the record before, when
-    /// the mapping was still as it was known, to the one that found it.
+    /// The time in which an edit by hand moved a key in or out, or let a mapping begin or end, so that the label was read with
+    /// other keys, if what is asked for lies in it: from the record before, when the mapping was still as it was known, to
+    /// the one that found it.
     fn changed_by_hand(&self, key: &MappedKey) -> Option<(SystemTime, SystemTime)> {
         let scopes = self.scopes();
         let here = |name: &MappingName| {
@@ -243,8 +244,9 @@ impl Asked<'_> {
             let [before, found] = pair else { return None };
             let by_hand = (found.event, found.action) == (Event::Noticed, Action::EditedByHand);
             let within = by_hand && before.time <= self.time && self.time < found.time;
-            let moved = |change: &MappingChange| {
-                here(&change.mapping) && has(&change.before) != has(&change.after)
+            let moved = |MappingChange { mapping, before, after, .. }: &MappingChange| {
+                let is_edge = before.is_empty() != after.is_empty();
+                here(mapping) && (is_edge || has(before) != has(after))
             };
             (within && found.changes.iter().any(moved)).then_some((before.time, found.time))
         })

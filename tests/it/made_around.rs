@@ -5,7 +5,7 @@ use claviger::config::Config;
 use claviger::error::{Error, ErrorKind};
 use claviger::jose::jws::{SignOptions, VerifyOptions, sign, verify};
 use claviger::label::{LabelName, Realm};
-use claviger::rotation::{Overrides, Plan, Request, Step};
+use claviger::rotation::{Overrides, Past, Plan, Request, Step, verify_at};
 
 use crate::workshop::{ES256, NOW, Workshop, promote, retire, stage};
 
@@ -121,6 +121,24 @@ fn as_long_as_somebody_may_not_have_read_a_new_mapping_all_that_is_made_around_i
     house.apply(promote("b"), ES256, NOW).unwrap();
     assert!(house.made(ES256, None, 10_000).contains('.'));
     house.refused("a", ES256);
+}
+
+/// Nobody knows when a mapping was taken out by hand, and with which keys its label was read meanwhile.
+#[test]
+fn what_was_made_around_a_mapping_that_ended_by_hand_is_told_to_be_unsure() {
+    let house = House::new("", &format!("\"{GENERIC}\" = [\"a\"]\n\"{OWN}\" = [\"b\"]\n"), None);
+    let (begun, own) = (house.shop.text(), format!("\"{OWN}\" = [\"b\"]\n"));
+    std::fs::write(house.shop.config(), begun.replace(&own, "")).unwrap();
+    let (then, token) = (house.shop.now(), house.made(OWN, None, 10_000));
+    house.shop.wait(100);
+    drop(house.shop.rotation());
+    let label = OWN.parse().unwrap();
+    let ask = |time| {
+        verify_at(&house.keyring(), &label, None, &token, &VerifyOptions::default(), time).unwrap()
+    };
+    assert!(ask(then).unsure_between.is_some());
+    let now = ask(house.shop.now());
+    assert_eq!((now.outcome, now.unsure_between), (Past::ValidThenAndNow, None));
 }
 
 /// A realm that reads the global list too loses nothing with a copy of a key of that, which is what keeps it then.

@@ -396,6 +396,18 @@ fn tampering_with_the_tombstones_is_told_and_does_not_help() {
     assert!(codes().contains(&"state_unreadable"));
 }
 
+/// Who took it out by hand is found by the step that puts it back, in the same moment.
+#[test]
+fn a_key_that_was_out_of_its_mapping_has_been_known_since_it_came_back() {
+    let shop = Workshop::new();
+    drop(shop.rotation());
+    shop.wait(100_000);
+    shop.edit("\"b\", # second", "");
+    shop.apply(stage("b"), ES256).unwrap();
+    let early = shop.apply(promote("b"), ES256).unwrap_err();
+    assert_eq!(early.kind(), ErrorKind::NotAnnounced, "{early}");
+}
+
 #[test]
 fn a_journal_that_breaks_opens_no_gate() {
     let shop = Workshop::new();
