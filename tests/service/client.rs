@@ -322,7 +322,9 @@ fn a_client_certificate_and_a_unix_socket_prove_and_reach() {
     let error = mistaken.unwrap().build().unwrap().readiness().unwrap_err();
     assert_eq!(error.code(), "unanswered");
 
-    let home = Home::new("listen = [\"unix:c.sock\"]\nplain_http = true\n");
+    let home = Home::new(
+        "listen = [\"unix:c.sock\"]\nplain_http = true\n[policy.limits]\nmax_token_bytes = 1000000\n",
+    );
     let _served = home.serve();
     let socket = format!("unix:{}", home.path("c.sock").display());
     let label = Client::builder(&socket).build().unwrap().label(ES256).unwrap();

@@ -286,7 +286,10 @@ fn an_answer_without_an_end_is_given_up() {
 /// A service that refuses a large body does not read it: who sends it all the same finds the connection closed.
 #[test]
 fn the_refusal_of_a_large_body_is_read() {
-    let home = Home::new("listen = [\"127.0.0.1:0\", \"unix:c.sock\"]\nplain_http = true\n");
+    let home = Home::new(
+        "listen = [\"127.0.0.1:0\", \"unix:c.sock\"]\nplain_http = true\n\
+         [policy.limits]\nmax_token_bytes = 1000000\n",
+    );
     let served = home.serve();
     let urls =
         [format!("http://{}", served.address()), format!("unix:{}", home.path("c.sock").display())];
