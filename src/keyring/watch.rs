@@ -139,6 +139,8 @@ impl Follower {
         } else {
             self.say_how_long(keyring);
         }
+        // What cannot be written now is written with the next use, or the next look.
+        drop(keyring.usage.load().write());
     }
 
     /// Says how long this process waits, before it does: the gates of rotation rest on it.

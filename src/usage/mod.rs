@@ -56,6 +56,8 @@ pub const RESERVED_SECS: u64 = ledger::RESERVED;
 const LOG: &str = "claviger::usage";
 /// Seconds after which counts and last times of a running process are written.
 const FLUSH_SECS: u64 = 30;
+/// The same of one that looks for changes.
+const BETWEEN_LOOKS_SECS: u64 = 5;
 
 /// The usage of every key of a keyring. It outlives snapshots: a reload loses nothing. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -193,6 +195,22 @@ impl UsageBook {
     /// [`crate::error::ErrorKind::UsageNotKept`].
     pub fn flush(&self) -> Result<()> {
         self.0.core.flush(Some(Takes::WhatIsQuiet))
+    }
+
+    /// Writes what was counted since, as a process does by itself while its keys are used: what was used last before nobody
+    /// asks for anything more is known to others too.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::UsageNotKept`].
+    pub(crate) fn write(&self) -> Result<()> {
+        let core = &*self.0.core;
+        let (now, last) = (core.clock.coarse_secs(), core.last_flush.load(Ordering::Relaxed));
+        // A process that looks all the time writes now and then.
+        if now.wrapping_sub(last) < BETWEEN_LOOKS_SECS {
+            return Ok(());
+        }
+        core.last_flush.store(now, Ordering::Relaxed);
+        core.flush(None)
     }
 
     /// Stops every process that shares the state directory from making anything beyond what is written,

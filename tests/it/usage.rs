@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use claviger::Keyring;
 use claviger::clock::Clock;
 use claviger::error::ErrorKind;
 use claviger::label::LabelName;
@@ -261,7 +262,7 @@ fn configured(folder: &Path, state_dir: &Path) -> std::path::PathBuf {
 }
 
 fn report_of_config(config: &Path) -> KeyReport {
-    let keyring = claviger::Keyring::open_once(config).unwrap();
+    let keyring = Keyring::open_once(config).unwrap();
     let set = keyring.label("app.tokens").unwrap().keys().unwrap();
     keyring.usage().report(&label(), None, set.active().key.thumbprint()).unwrap()
 }
@@ -343,4 +344,32 @@ fn a_full_disk_stops_no_one_who_signed_before_and_lets_out_nothing_unwritten() {
     let refused: serde_json::Value = serde_json::from_str(refused).unwrap();
     assert_eq!(refused["error"]["code"], "usage_not_kept");
     assert!(refused["error"]["help"].as_str().unwrap().contains("make room"), "{refused}");
+}
+
+#[test]
+fn what_was_used_last_before_nobody_asks_for_more_is_known_to_others() {
+    let shop = crate::workshop::Workshop::new();
+    shop.edit("state_dir", "reload = \"1s\"\nstate_dir");
+    let keyring = Keyring::open(&shop.config()).unwrap();
+    let label = keyring.label(crate::workshop::ES256).unwrap();
+    let token = label.sign(b"{\"exp\":4000000000}").unwrap();
+    drop(label.verify(&token).unwrap());
+    let set =
+        keyring.snapshot().keys(None, &crate::workshop::ES256.parse().unwrap()).unwrap().clone();
+    let verified = || {
+        let other = Keyring::open_once(&shop.config()).unwrap();
+        let thumbprint = set.active().key.thumbprint();
+        let report = other.usage().report(set.label(), None, thumbprint).unwrap();
+        report.count(Act::Verified)
+    };
+    // The process lives on, and nobody asks it for anything.
+    let patience = std::time::Instant::now() + Duration::from_secs(20);
+    while verified() == 0 {
+        assert!(
+            std::time::Instant::now() < patience,
+            "whoever looks takes the key for one that nobody uses"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    drop(keyring);
 }
