@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// # Errors
 /// [`ErrorKind::Io`].
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let target = target_of(path).map_err(|error| failed(path, error))?;
     sweep(folder_of(&target));
     let file = written(&target, bytes).map_err(|error| failed(path, error))?;
     match std::fs::metadata(&target) {
@@ -101,7 +101,7 @@ pub(crate) fn takes_files(folder: &Path) -> Result<()> {
 /// Whether a file could be replaced, or made, as far as it is told without trying: its folder takes files, and its owner can
 /// be kept.
 pub(crate) fn may_replace(path: &Path) -> bool {
-    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let Ok(target) = target_of(path) else { return false };
     let user = rustix::process::geteuid();
     let is_kept = |file: Metadata| user.is_root() || file.uid() == user.as_raw();
     may_write(folder_of(&target)) && std::fs::metadata(&target).map_or(true, is_kept)
@@ -137,14 +137,20 @@ pub(crate) fn make_folder(path: &Path) -> std::io::Result<()> {
     let above = folder_of(path);
     make_folder(above)?;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    give_to_owner_of(above, &File::open(path)?);
+    // Whom the folder above belongs to may put a link in its place: what that leads to is not given away.
+    let made = OpenOptions::new().read(true).custom_flags(DIRECTORY_ITSELF).open(path)?;
+    give_to_owner_of(above, &made);
     sync_folder(path)
 }
+
+/// A folder, and no link to one.
+const DIRECTORY_ITSELF: i32 = OFlags::NOFOLLOW.union(OFlags::DIRECTORY).bits().cast_signed();
 
 /// Opens a file that processes share; one that is not there is made with mode 0600. What root makes belongs to whom its
 /// folder belongs.
 pub(crate) fn open_shared(path: &Path, options: &OpenOptions) -> std::io::Result<File> {
     let mut options = options.clone();
+    options.custom_flags(flags_of_link(path)?.bits().cast_signed());
     match options.open(path) {
         Err(error) if error.kind() == IoKind::NotFound => {}
         opened => return opened,
@@ -283,6 +289,29 @@ fn keep_owner_and_mode(file: &File, old: &Metadata) -> std::io::Result<()> {
     file.sync_all()
 }
 
+/// Where a link leads, which keeps its place; whatever else is there stands for itself.
+fn target_of(path: &Path) -> std::io::Result<PathBuf> {
+    let leads = flags_of_link(path)?.is_empty();
+    let target = if leads { path.canonicalize().ok() } else { None };
+    Ok(target.unwrap_or_else(|| path.to_owned()))
+}
+
+/// How a file is opened that may be a link. Root follows no link of somebody else: who may write to a folder that is shared
+/// could have any file of the system written to by the next step that root takes there.
+fn flags_of_link(path: &Path) -> std::io::Result<OFlags> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(OFlags::empty());
+    }
+    match path.symlink_metadata() {
+        Ok(link) if link.is_symlink() && link.uid() == 0 => Ok(OFlags::empty()),
+        Ok(link) if link.is_symlink() => {
+            let text = "it is a link of another user, which root does not follow: put the file itself there";
+            Err(std::io::Error::new(IoKind::PermissionDenied, text))
+        }
+        _ => Ok(OFlags::NOFOLLOW),
+    }
+}
+
 /// What root makes belongs to whom the folder belongs: a service that shares it would be locked out by who went there as
 /// root. Where that cannot be it stays root's.
 pub(crate) fn give_to_owner_of(folder: &Path, file: &File) {
@@ -338,6 +367,30 @@ mod tests {
         assert_eq!(std::fs::read(&file).unwrap(), b"new");
         assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o777, 0o640);
         assert_eq!(create(&file, b"x").unwrap_err().kind(), ErrorKind::Usage);
+    }
+
+    /// Needs root, who alone may give files away.
+    #[test]
+    fn root_follows_no_link_of_another_user() {
+        if !rustix::process::geteuid().is_root() {
+            println!("not root: links of other users are not tried");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let (system, link) = (folder.path().join("system"), folder.path().join("link"));
+        std::fs::write(&system, "untouched").unwrap();
+        std::os::unix::fs::symlink("system", &link).unwrap();
+        std::os::unix::fs::lchown(&link, Some(65_534), None).unwrap();
+        assert_eq!(replace(&link, b"spoilt").unwrap_err().kind(), ErrorKind::Io);
+        assert!(!may_replace(&link));
+        let error = open_shared(&link, OpenOptions::new().append(true)).unwrap_err();
+        assert_eq!(error.kind(), IoKind::PermissionDenied);
+        // Nor where the link leads nowhere yet.
+        std::fs::remove_file(&system).unwrap();
+        assert!(open_shared(&link, OpenOptions::new().append(true)).is_err());
+        std::os::unix::fs::lchown(&link, Some(0), None).unwrap();
+        drop(open_shared(&link, OpenOptions::new().append(true)).unwrap());
+        assert!(system.exists() && may_replace(&link));
     }
 
     #[test]
