@@ -330,6 +330,12 @@ impl History {
     }
 }
 
+/// The places that a key has had without a break until now, the last one first; none of a key that is gone.
+pub(crate) fn stay(spans: &[Span]) -> impl Iterator<Item = &Span> {
+    let mut joined = spans.last().is_some_and(|span| span.until.is_none());
+    spans.iter().rev().take_while(move |span| std::mem::replace(&mut joined, span.follows))
+}
+
 /// Until when nothing is recorded of what a key made.
 #[must_use]
 pub fn unrecorded_until(spans: &[Span]) -> Option<SystemTime> {

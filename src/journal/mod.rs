@@ -26,6 +26,7 @@ use crate::crypto::sha256;
 use crate::error::{Error, ErrorKind, Result};
 
 pub use anchors::Head;
+pub(crate) use history::stay;
 pub use history::{Break, History, Span, Torn, unrecorded_until};
 pub use record::{
     Action, Actor, ConfigHashes, Event, MadeAround, MappedKey, MappingChange, MappingName, Record,

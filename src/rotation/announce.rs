@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use crate::catalogue::{LabelUse, Publish};
 use crate::clock;
 use crate::config::{Config, Policy};
-use crate::journal::{History, MappedKey, Span};
+use crate::journal::{History, MappedKey, Span, stay};
 use crate::keyring::keyset::KeySet;
 use crate::label::{LabelName, Realm};
 
@@ -66,15 +66,8 @@ pub(super) fn announcement(
 
 /// Where the unbroken run of spans that still lasts begins.
 fn start_of_run<'s>(spans: &'s [Span], key: &MappedKey) -> Option<&'s Span> {
-    let mut start: Option<&Span> = None;
-    for span in spans.iter().rev() {
-        let joined = start.map_or_else(|| span.until.is_none(), |next| next.follows);
-        if !joined || span.key.kid != key.kid || span.key.published != key.published {
-            break;
-        }
-        start = Some(span);
-    }
-    start
+    let same = |span: &&Span| span.key.kid == key.kid && span.key.published == key.published;
+    stay(spans).take_while(same).last()
 }
 
 /// When everybody knows a key that has been known since `since`.

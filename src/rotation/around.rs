@@ -9,7 +9,7 @@ use super::announce;
 use super::life::{lifetime, reads_here, unrecorded};
 use crate::catalogue;
 use crate::config::Config;
-use crate::journal::{History, MadeAround, MappedKey, MappingChange, Span};
+use crate::journal::{History, MadeAround, MappedKey, MappingChange, stay};
 use crate::keyring::Snapshot;
 use crate::label::{LabelName, Realm};
 use crate::usage::{KeyReport, Reports};
@@ -63,7 +63,10 @@ impl Known<'_> {
             return (MadeAround::default(), true);
         }
         let spans = self.history.spans(label, realm, key, self.now);
-        let Some(since) = start_of_stay(&spans) else { return (MadeAround::default(), false) };
+        // Since when it stands there, whatever its place and its kid.
+        let Some(since) = stay(&spans).last().map(|span| span.from) else {
+            return (MadeAround::default(), false);
+        };
         let read = announce::loaded_by(self.config, label, self.history, since, self.now);
         let mut made = MadeAround::default();
         let mut last = None;
@@ -108,17 +111,4 @@ fn scopes_around((label, realm): Scope<'_>) -> Vec<(LabelName, Option<&Realm>)> 
     let realms = if realm.is_some() { &realms[..] } else { &realms[1..] };
     let scopes = labels.iter().flat_map(|label| realms.iter().map(|realm| (label.clone(), *realm)));
     scopes.filter(|(one, of)| (one, *of) != (label, realm)).collect()
-}
-
-/// Since when a key stands where it stands, whatever its place and its kid.
-fn start_of_stay(spans: &[Span]) -> Option<SystemTime> {
-    let mut start: Option<&Span> = None;
-    for span in spans.iter().rev() {
-        let joined = start.map_or_else(|| span.until.is_none(), |next| next.follows);
-        if !joined {
-            break;
-        }
-        start = Some(span);
-    }
-    start.map(|span| span.from)
 }

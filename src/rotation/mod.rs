@@ -428,10 +428,14 @@ impl Rotation {
     /// Writes into a record what the keys of its mappings made around them.
     fn note_made_around(&self, record: &mut Record, reports: Option<&Reports>) {
         let Some(reports) = reports else { return };
+        self.knowing(reports, |known| known.write_down(&mut record.changes));
+    }
+
+    /// Asks what is known of uses by what these reports say.
+    fn knowing<T>(&self, reports: &Reports, ask: impl FnOnce(Known<'_>) -> T) -> T {
         let (snapshot, config) = (self.keyring.snapshot(), self.keyring.config());
         let (history, now) = (&self.history, self.now());
-        let known = Known { reports, snapshot: &snapshot, config: &config, history, now };
-        known.write_down(&mut record.changes);
+        ask(Known { reports, snapshot: &snapshot, config: &config, history, now })
     }
 
     fn save_tombstones(&self) -> Result<()> {

@@ -6,7 +6,6 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::around::Known;
 use super::life::{self, terms, time};
 use super::{Plan, Request, Rotation};
 use crate::atomic;
@@ -102,10 +101,7 @@ impl Rotation {
 
     /// The same by what these reports say.
     fn report_by(&self, reports: &Reports, mapping: &MappingName, key: &MappedKey) -> KeyReport {
-        let (snapshot, config) = (self.keyring.snapshot(), self.keyring.config());
-        let (history, now) = (&self.history, self.now());
-        let known = Known { reports, snapshot: &snapshot, config: &config, history, now };
-        known.report((&mapping.label, mapping.realm.as_ref()), key)
+        self.knowing(reports, |known| known.report((&mapping.label, mapping.realm.as_ref()), key))
     }
 
     /// Before keys leave: keeps their public halves, and stops whoever makes things with them. What is forced

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use claviger::alg::Hash;
+use claviger::alg::{Algorithm, Hash};
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::keyring::Keyring;
 use claviger::ops::KeySet;
@@ -181,4 +181,20 @@ impl Allowed {
     pub(crate) fn policy(&self) -> Result<PeerPolicy> {
         PeerPolicy::of(self.allow.iter().map(String::as_str))
     }
+}
+
+/// What to say of a signature that the peer's metadata leaves out.
+pub(crate) fn unnamed(is_unnamed: bool, algorithm: &Algorithm, set: &KeySet) -> Option<String> {
+    let (name, kind) = (algorithm.xml_name().unwrap_or_default(), set.active().key.kind());
+    is_unnamed.then(|| {
+        format!(
+            "the peer's metadata does not name {name} with a key like ours ({kind}) though it names others: if it refuses \
+             this, `claviger saml metadata read` shows what it names, and an alias that fits is signed with once it is first"
+        )
+    })
+}
+
+/// The same for programs, as of what is encrypted.
+pub(crate) fn unnamed_in_json(is_unnamed: bool, algorithm: &Algorithm) -> Vec<&'static str> {
+    algorithm.xml_name().filter(|_| is_unnamed).into_iter().collect()
 }

@@ -6,8 +6,7 @@ use claviger::profiles::saml::{self, KnownPeer, SamlUse};
 use claviger::xmlsec::XmlLimits;
 use serde_json::json;
 
-use super::parties::{Allowed, Own, Peer};
-use super::sign::{unnamed, unnamed_in_json};
+use super::parties::{Allowed, Own, Peer, unnamed, unnamed_in_json};
 use super::verify::{who, with_reason, with_trust};
 use crate::cli::files::Files;
 use crate::cli::output::escape;

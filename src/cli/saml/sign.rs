@@ -1,13 +1,11 @@
 //! `saml sign`: an enveloped signature with the active alias, where the schema wants it.
 
-use claviger::alg::Algorithm;
 use claviger::error::{Error, ErrorKind, Result};
-use claviger::ops::KeySet;
 use claviger::profiles::saml::{self, METADATA_LABEL, SamlUse, Signing};
 use claviger::xmlsec::dsig::{KeyInfo, SignOptions};
 use serde_json::json;
 
-use super::parties::{Digest, Own, Peer};
+use super::parties::{Digest, Own, Peer, unnamed, unnamed_in_json};
 use crate::cli::files::Files;
 use crate::cli::on_label::keys;
 use crate::cli::{Context, Outcome};
@@ -112,20 +110,4 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         .files
         .answer(json, &["xml"], signed.xml.into_bytes())?
         .with_notes(notes.into_iter().flatten()))
-}
-
-/// What to say of a signature that the peer's metadata leaves out.
-pub(crate) fn unnamed(is_unnamed: bool, algorithm: &Algorithm, set: &KeySet) -> Option<String> {
-    let (name, kind) = (algorithm.xml_name().unwrap_or_default(), set.active().key.kind());
-    is_unnamed.then(|| {
-        format!(
-            "the peer's metadata does not name {name} with a key like ours ({kind}) though it names others: if it refuses \
-             this, `claviger saml metadata read` shows what it names, and an alias that fits is signed with once it is first"
-        )
-    })
-}
-
-/// The same for programs, as of what is encrypted.
-pub(crate) fn unnamed_in_json(is_unnamed: bool, algorithm: &Algorithm) -> Vec<&'static str> {
-    algorithm.xml_name().filter(|_| is_unnamed).into_iter().collect()
 }
