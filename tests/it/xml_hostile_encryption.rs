@@ -100,3 +100,33 @@ fn a_plaintext_is_one_element_of_its_name() {
         assert_eq!(error.to_string(), "the XML does not decrypt", "{what}");
     }
 }
+
+/// Operators look for the key no longer where the maker encrypted something else. What is not authenticated says
+/// nothing: any key makes something of it.
+#[test]
+fn the_reason_tells_a_key_that_is_missing_from_a_plaintext_that_is_another() {
+    let (house, stranger) = (House::rsa(), House::rsa());
+    let policy = PeerPolicy { cbc: true, ..PeerPolicy::default() };
+    let reason = |to: &House, content: &str, plain: &[u8]| {
+        let to = Recipient::Certificate(&to.peer.keys()[0]);
+        let options =
+            EncryptOptions { content: Some(content), policy, ..EncryptOptions::default() };
+        let data = enc::encrypt(to, plain, &options).unwrap().xml;
+        let document = response(&format!(
+            "<saml:EncryptedAssertion xmlns:saml=\"{SAML}\">{data}</saml:EncryptedAssertion>"
+        ));
+        let wanted = Encryptable::Assertion;
+        let error = saml::decrypt(&house.set, document.as_bytes(), wanted, &policy).unwrap_err();
+        std::error::Error::source(&error).unwrap().to_string()
+    };
+    for (what, plain) in plaintexts() {
+        let told = reason(&house, "aes256-gcm", &plain);
+        assert_eq!(
+            told, "a key decrypts it, and inside is not the one element that is looked for",
+            "{what}"
+        );
+        assert_eq!(reason(&house, "aes256-cbc", &plain), "no key decrypts it", "{what}");
+    }
+    let good = assertion("_a", "alice");
+    assert_eq!(reason(&stranger, "aes256-gcm", good.as_bytes()), "no key decrypts it");
+}
