@@ -6,6 +6,7 @@ use claviger::profiles::saml::redirect::MessageKind;
 use claviger::xmlsec::XmlLimits;
 use serde_json::json;
 
+use super::input::{of_form_value, of_xml};
 use crate::cli::Outcome;
 use crate::cli::files::Files;
 
@@ -89,7 +90,8 @@ pub(crate) fn post(args: &PostArgs) -> Result<Outcome> {
         PostCommand::Wrap(args) => {
             let message = text(&args.files)?;
             // Only what can be read again is carried.
-            binding::decode_post(&binding::encode_post(&message), &XmlLimits::MESSAGE)?;
+            binding::decode_post(&binding::encode_post(&message), &XmlLimits::MESSAGE)
+                .map_err(|error| of_xml(message.as_bytes(), error))?;
             let Some(to) = &args.to else {
                 let value = binding::encode_post(&message);
                 return answer(&args.files, "value", format!("{value}\n"));
@@ -100,7 +102,9 @@ pub(crate) fn post(args: &PostArgs) -> Result<Outcome> {
         }
         PostCommand::Unwrap(args) => {
             let value = args.files.read_token()?;
-            answer(&args.files, "xml", binding::decode_post(&value, &XmlLimits::MESSAGE)?)
+            let message = binding::decode_post(&value, &XmlLimits::MESSAGE)
+                .map_err(|error| of_form_value(&value, error))?;
+            answer(&args.files, "xml", message)
         }
     }
 }
@@ -108,11 +112,15 @@ pub(crate) fn post(args: &PostArgs) -> Result<Outcome> {
 pub(crate) fn soap(args: &SoapArgs) -> Result<Outcome> {
     match &args.command {
         SoapCommand::Wrap(args) => {
-            answer(&args.files, "xml", binding::wrap_soap(&text(&args.files)?)?)
+            let message = text(&args.files)?;
+            let envelope =
+                binding::wrap_soap(&message).map_err(|error| of_xml(message.as_bytes(), error))?;
+            answer(&args.files, "xml", envelope)
         }
         SoapCommand::Unwrap(args) => {
             let envelope = text(&args.files)?;
-            let message = binding::unwrap_soap(envelope.as_bytes(), &XmlLimits::MESSAGE)?;
+            let message = binding::unwrap_soap(envelope.as_bytes(), &XmlLimits::MESSAGE)
+                .map_err(|error| of_xml(envelope.as_bytes(), error))?;
             answer(&args.files, "xml", message)
         }
     }

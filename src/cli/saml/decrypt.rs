@@ -5,6 +5,7 @@ use claviger::profiles::saml::{self, SamlUse};
 use serde_json::{Value, json};
 
 use super::encrypt::Kind;
+use super::input::of_xml;
 use super::parties::{Allowed, Own};
 use super::verify::with_reason;
 use crate::cli::files::Files;
@@ -34,8 +35,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let keys = args.own.keys(context, SamlUse::Encryption)?;
     let document = args.files.read()?;
     // EXPOSE: what is encrypted in it is no secret yet.
-    let found = saml::decrypt(&keys, document.expose_secret(), args.kind.into(), &policy)
-        .map_err(|error| with_reason(context, error))?;
+    let document = document.expose_secret();
+    let found = saml::decrypt(&keys, document, args.kind.into(), &policy)
+        .map_err(|error| with_reason(context, of_xml(document, error)))?;
     let mut data = Vec::new();
     let mut notes = Vec::new();
     let mut elements: Vec<Value> = Vec::new();

@@ -6,6 +6,7 @@ use claviger::profiles::saml::{self, Encryptable, SamlUse};
 use claviger::xmlsec::enc::{EncryptOptions, Recipient};
 use serde_json::json;
 
+use super::input::of_xml;
 use super::parties::{Allowed, OaepDigest, Own, Peer};
 use crate::cli::files::Files;
 use crate::cli::{Context, Outcome};
@@ -83,10 +84,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let plain = document.expose_secret();
     let kind = args.kind.into();
     let (xml, made) = match (&key, args.own.is_named()) {
-        (Some(key), false) => saml::encrypt(Recipient::Certificate(key), plain, kind, &options)?,
+        (Some(key), false) => saml::encrypt(Recipient::Certificate(key), plain, kind, &options),
         (None, true) => {
             let keys = args.own.keys(context, SamlUse::Encryption)?;
-            saml::encrypt(Recipient::Label(&keys), plain, kind, &options)?
+            saml::encrypt(Recipient::Label(&keys), plain, kind, &options)
         }
         _ => {
             return Err(Error::new(ErrorKind::Usage, "who shall read it is not said, or twice")
@@ -94,7 +95,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
                     "--metadata FILE or --certificate FILE for a peer; --role or --label for ours",
                 ));
         }
-    };
+    }
+    .map_err(|error| of_xml(plain, error))?;
     let (transport, content) = (
         made.key_transport.xml_name().unwrap_or_default(),
         made.content.xml_name().unwrap_or_default(),

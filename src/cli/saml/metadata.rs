@@ -15,6 +15,7 @@ use claviger::xmlsec::dsig::{SignOptions, SigningMethod};
 use claviger::xmlsec::{PeerKey, PeerKeys, Trust, XmlLimits};
 use serde_json::{Value, json};
 
+use super::input::of_xml;
 use super::parties::{Allowed, Provider};
 use super::verify::with_reason;
 use crate::cli::files::Files;
@@ -194,8 +195,12 @@ fn read(context: &Context, args: &ReadArgs) -> Result<Outcome> {
     let bytes = file.expose_secret();
     let limits = XmlLimits::METADATA;
     let mut notes = Vec::new();
+    let parsed = |bytes| {
+        let read = PeerMetadata::read(bytes, args.entity.as_deref(), &limits);
+        read.map_err(|error| of_xml(bytes, error))
+    };
     let (metadata, signed) = match &args.signed_by {
-        None => (PeerMetadata::read(bytes, args.entity.as_deref(), &limits)?, false),
+        None => (parsed(bytes)?, false),
         Some(path) => {
             let certificates = read_input(path, 1 << 20)?;
             // EXPOSE: certificates are public.
@@ -204,9 +209,9 @@ fn read(context: &Context, args: &ReadArgs) -> Result<Outcome> {
             let policy = args.allowed.policy()?;
             let trust = Trust::Certificates(&keys);
             let found = saml::verify(bytes, Expect::Message, trust, &policy, &limits)
-                .map_err(|error| with_reason(context, error))?;
+                .map_err(|error| with_reason(context, of_xml(bytes, error)))?;
             let octets = found.first().map(|one| one.octets.as_slice()).unwrap_or_default();
-            (PeerMetadata::read(octets, args.entity.as_deref(), &limits)?, true)
+            (parsed(octets)?, true)
         }
     };
     if !signed {

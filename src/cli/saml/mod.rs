@@ -3,6 +3,7 @@
 mod bindings;
 mod decrypt;
 mod encrypt;
+mod input;
 mod labels;
 mod metadata;
 mod parties;

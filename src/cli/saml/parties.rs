@@ -11,6 +11,7 @@ use claviger::ops::KeySet;
 use claviger::profiles::saml::{KnownPeer, SamlEntity, SamlRole, SamlScope, SamlUse};
 use claviger::xmlsec::PeerPolicy;
 
+use super::input::of_xml;
 use crate::cli::Context;
 use crate::cli::on_label::keys;
 use crate::cli::password_input::read_input;
@@ -162,9 +163,10 @@ impl Peer {
         let file = read_input(path, MAX_METADATA_BYTES)?;
         let (role, now) = (self.peer_role.map(SamlRole::from), context.clock.now());
         // EXPOSE: metadata are public.
-        KnownPeer::from_metadata(file.expose_secret(), self.entity.as_deref(), role, now)
+        let text = file.expose_secret();
+        KnownPeer::from_metadata(text, self.entity.as_deref(), role, now)
             .map(Some)
-            .map_err(|error| error.with_file(path))
+            .map_err(|error| of_xml(text, error).with_file(path))
     }
 }
 

@@ -5,6 +5,7 @@ use claviger::profiles::saml::{self, METADATA_LABEL, SamlUse, Signing};
 use claviger::xmlsec::dsig::{KeyInfo, SignOptions};
 use serde_json::json;
 
+use super::input::of_xml;
 use super::parties::{Digest, Own, Peer, unnamed, unnamed_in_json};
 use crate::cli::files::Files;
 use crate::cli::on_label::keys;
@@ -96,7 +97,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     };
     let document = args.files.read()?;
     // EXPOSE: what is to be signed.
-    let signed = saml::sign(&set, document.expose_secret(), what, &options)?;
+    let document = document.expose_secret();
+    let signed =
+        saml::sign(&set, document, what, &options).map_err(|error| of_xml(document, error))?;
     let note = format!(
         "signed \"{}\" with alias \"{}\" ({})",
         signed.id,
