@@ -78,7 +78,18 @@ pub(crate) fn in_der(algorithm: &Algorithm, value: Vec<u8>) -> Vec<u8> {
 
 /// Whether this is XML that may be read at all.
 pub(crate) fn check(document: &[u8], limits: &XmlLimits) -> Result<()> {
-    XmlText::read(document, limits)?.parse().map(drop)
+    look(document, limits, |_| ())
+}
+
+/// What `read` finds at the document element.
+pub(crate) fn look<T>(
+    document: &[u8],
+    limits: &XmlLimits,
+    read: impl FnOnce(Node<'_, '_>) -> T,
+) -> Result<T> {
+    let text = XmlText::read(document, limits)?;
+    let tree = text.parse()?;
+    Ok(read(tree.root_element()))
 }
 
 /// The text without the signature of its document element, and what `look` finds there.

@@ -14,6 +14,13 @@ const RESPONSE: &str = "<samlp:Response xmlns:samlp=\"urn:oasis:names:tc:SAML:2.
     <saml:Assertion ID=\"_a\"><saml:Issuer>https://idp</saml:Issuer><saml:Subject><saml:NameID>alice</saml:NameID>\
     </saml:Subject></saml:Assertion></samlp:Response>";
 
+fn request(issuer: &str) -> String {
+    let response = RESPONSE[..RESPONSE.find("<saml:Assertion").unwrap()]
+        .replace("samlp:Response", "samlp:AuthnRequest")
+        .replace("https://idp<", &format!("{issuer}<"));
+    response + "</samlp:AuthnRequest>"
+}
+
 fn claviger(folder: &Path, arguments: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_claviger"))
         .args(arguments.split_whitespace())
@@ -83,6 +90,7 @@ fn yesterdays_metadata_is_served_until_the_old_alias_goes() {
             ),
         );
     }
+    std::fs::write(root.join("request.xml"), request("https://sp")).unwrap();
     for (day, signing, encryption, opens) in [
         ("staged", "\"sign-1\", \"sign-2\"", "\"enc-1\", \"enc-2\"", true),
         ("promoted", "\"sign-2\", \"sign-1\"", "\"enc-2\", \"enc-1\"", true),
@@ -108,15 +116,81 @@ fn yesterdays_metadata_is_served_until_the_old_alias_goes() {
         done(
             root,
             &format!(
-                "saml redirect sign --role sp --to https://idp/sso --relay-state x --in response.xml --out {day}.url"
+                "saml redirect sign --role sp --to https://idp/sso --relay-state x --in request.xml --out {day}.url"
             ),
         );
         let message = done(root, &format!("saml redirect verify --metadata sp.xml --in {day}.url"));
-        assert_eq!(message, RESPONSE);
+        assert_eq!(message, request("https://sp"));
     }
     // What the first alias signed holds for as long as it is in the list, and no longer.
     assert_eq!(fails(root, "saml verify --role idp --in staged.xml"), (1, "not_verified".into()));
     assert_eq!(fails(root, "saml decrypt --role sp --in staged.enc"), (1, "not_decrypted".into()));
+}
+
+/// Hosts of many entities sign with one key for all of them: what names another as its Issuer is not the peer's.
+#[test]
+fn a_peer_known_by_metadata_speaks_for_itself_alone() {
+    let folder = providers();
+    let root = folder.path();
+    for role in ["idp", "sp"] {
+        done(
+            root,
+            &format!(
+                "saml metadata write --role {role} --entity-id https://{role} --out {role}.xml"
+            ),
+        );
+    }
+    // Both roles sign with the same key.
+    let idp = std::fs::read_to_string(root.join("idp.xml")).unwrap();
+    let leaf = idp.split("X509Certificate>").nth(1).unwrap().trim_end_matches("</ds:");
+    std::fs::write(
+        root.join("idp.pem"),
+        format!("-----BEGIN CERTIFICATE-----\n{leaf}\n-----END CERTIFICATE-----\n"),
+    )
+    .unwrap();
+    let verify = |name: &str, text: &str, what: &str, peer: &str| {
+        std::fs::write(root.join("in.xml"), text).unwrap();
+        done(root, &format!("saml sign --role idp --what {what} --in in.xml --out {name}.xml"));
+        claviger(root, &format!("-v saml verify --{peer} --in {name}.xml"))
+    };
+    let is_refused = |output: &Output, why: &str| {
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(output.stdout.is_empty() && told.contains(why), "{told}");
+    };
+    let other = RESPONSE.replace("https://idp<", "https://other<");
+    let spread = RESPONSE.replace("https://idp<", "\n  https://i<!-- -->dp\n<");
+    let nameless = RESPONSE.replace("<saml:Issuer>https://idp</saml:Issuer>", "");
+    let twice = RESPONSE.replace(
+        "</saml:Issuer><saml:Subject",
+        "</saml:Issuer><saml:Issuer>https://other</saml:Issuer><saml:Subject",
+    );
+    const ISSUER: &str = "its Issuer is another entity than the metadata are of";
+    for (n, what) in ["message", "assertion"].into_iter().enumerate() {
+        is_refused(&verify(&format!("other{n}"), &other, what, "metadata idp.xml"), ISSUER);
+        let by_key = verify(&format!("key{n}"), &other, what, "certificate idp.pem");
+        assert!(by_key.status.success(), "{by_key:?}");
+        for (name, text) in [("own", RESPONSE), ("spread", &spread), ("nameless", &nameless)] {
+            let held = verify(&format!("{name}{n}"), text, what, "metadata idp.xml");
+            assert!(held.status.success(), "{name}: {held:?}");
+        }
+        let by_sp = RESPONSE.replace("https://idp<", "https://sp<");
+        let by_sp = verify(&format!("sp{n}"), &by_sp, what, "metadata sp.xml");
+        is_refused(&by_sp, "a service provider makes neither assertions nor a Response");
+    }
+    is_refused(&verify("twice", &twice, "assertion", "metadata idp.xml"), ISSUER);
+
+    for (issuer, counts) in [("https://sp", true), ("https://other", false)] {
+        std::fs::write(root.join("request.xml"), request(issuer)).unwrap();
+        let query = done(root, "saml redirect sign --role sp --in request.xml");
+        std::fs::write(root.join("query.txt"), query).unwrap();
+        let output = claviger(root, "-v saml redirect verify --metadata sp.xml --in query.txt");
+        if counts {
+            assert!(output.status.success(), "{output:?}");
+        } else {
+            is_refused(&output, ISSUER);
+        }
+    }
 }
 
 /// Who wants the keys alone gets them, and is told what the schema asks for.
@@ -318,6 +392,78 @@ fn wrong_input_is_told_with_the_next_step() {
         ("saml verify --role idp --in missing.xml", 3, "store_unreadable"),
     ] {
         assert_eq!(fails(root, arguments), (exit, code.to_owned()), "{arguments}");
+    }
+}
+
+/// What is given to the wrong command, or before it was taken out of what carries it.
+#[test]
+fn an_input_of_another_kind_is_told_where_it_belongs() {
+    let folder = providers();
+    let root = folder.path();
+    done(root, "saml sign --role idp --in response.xml --out signed.xml");
+    done(root, "saml post wrap --in signed.xml --out value.txt");
+    std::fs::write(root.join("request.xml"), request("https://sp")).unwrap();
+    done(root, "saml redirect sign --role sp --to https://idp/sso --in request.xml --out url.txt");
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
+    let deflated = read("url.txt").split(['=', '&']).nth(1).unwrap().to_owned();
+    let signed = read("signed.xml");
+    let deep = format!("{}{}", "<a>".repeat(101), "</a>".repeat(101));
+    let utf16: Vec<u8> = "\u{feff}<a/>".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let files: [(&str, Vec<u8>); 9] = [
+        ("body.txt", format!("SAMLResponse={}&RelayState=x", read("value.txt").trim()).into()),
+        ("empty", b"\n".to_vec()),
+        ("page.html", b"<!DOCTYPE html><html><body>Not found</body></html>".to_vec()),
+        ("link.txt", b"https://idp/metadata".to_vec()),
+        ("utf16.xml", utf16),
+        ("deep.xml", deep.into()),
+        ("escaped.txt", read("value.txt").replace('+', "%2B").replace('/', "%2F").into()),
+        (
+            "deflated.txt",
+            deflated.replace("%2B", "+").replace("%2F", "/").replace("%3D", "=").into(),
+        ),
+        ("cut.xml", signed[..900].into()),
+    ];
+    for (name, bytes) in files {
+        std::fs::write(root.join(name), bytes).unwrap();
+    }
+    for (arguments, help) in [
+        ("saml verify --role idp --in value.txt", "`claviger saml post unwrap` reads the message"),
+        ("saml decrypt --role sp --in value.txt", "`claviger saml post unwrap` reads the message"),
+        ("saml verify --role idp --in body.txt", "the value of a form's field without its name"),
+        ("saml verify --role idp --in url.txt", "`claviger saml redirect verify` takes a query"),
+        ("saml verify --role idp --in empty", "there is nothing in it"),
+        ("saml sign --role idp --in empty", "there is nothing in it"),
+        ("saml metadata read --in page.html", "it is a page of HTML"),
+        ("saml metadata read --in link.txt", "it is a URL: fetch what stands there"),
+        ("saml verify --metadata link.txt --in signed.xml", "it is a URL: fetch what stands there"),
+        ("saml metadata read --in utf16.xml", "it is UTF-16"),
+        ("saml soap unwrap --in claviger.toml", "XML begins with \"<\""),
+        ("saml encrypt --role sp --in cut.xml", "check that the input is whole"),
+        (
+            "saml redirect verify --role sp --in signed.xml",
+            "it is no query of the redirect binding",
+        ),
+        ("saml redirect verify --role sp --in link.txt", "it is no query of the redirect binding"),
+        ("saml post unwrap --in signed.xml", "it is a document already"),
+        ("saml post unwrap --in body.txt", "give the value of SAMLRequest or SAMLResponse alone"),
+        ("saml post unwrap --in escaped.txt", "it is still escaped for a URL"),
+        (
+            "saml post unwrap --in deflated.txt",
+            "in a query of the redirect binding the message is deflated",
+        ),
+        ("saml post unwrap --in empty", "there is nothing in it"),
+        // Beyond the limits is no wrong usage: the answer is no, as for what is not well-formed.
+        ("saml verify --role idp --in deep.xml", "SAML needs less"),
+        ("saml decrypt --role sp --in deep.xml", "SAML needs less"),
+        ("saml metadata read --in deep.xml", "SAML needs less"),
+        ("saml soap unwrap --in deep.xml", "SAML needs less"),
+        ("saml verify --metadata deep.xml --in signed.xml", "SAML needs less"),
+    ] {
+        let output = claviger(root, &format!("{arguments} --json"));
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let told = answer["error"]["help"].as_str().unwrap_or_default();
+        assert!(told.contains(help), "{arguments}: {answer}");
+        assert_eq!(output.status.code(), Some(1), "{arguments}: {answer}");
     }
 }
 
@@ -651,13 +797,13 @@ fn a_query_is_taken_out_of_what_is_around_it() {
 fn the_examples_of_the_help_work() {
     let folder = providers();
     let root = folder.path();
-    for (role, entity) in [("idp", "https://idp.example"), ("sp", "https://sp.example")] {
+    for (role, entity) in [("idp", "https://idp"), ("sp", "https://sp")] {
         done(
             root,
             &format!("saml metadata write --role {role} --entity-id {entity} --out {role}.xml"),
         );
     }
-    std::fs::copy(root.join("response.xml"), root.join("request.xml")).unwrap();
+    std::fs::write(root.join("request.xml"), request("https://sp")).unwrap();
     done(root, "--realm alpha saml labels --role idp --identifier shop --json");
     let program = Path::new(env!("CARGO_BIN_EXE_claviger")).parent().unwrap();
     let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());

@@ -66,6 +66,7 @@ fn a_response_is_signed_encrypted_decrypted_and_believed() {
     assert_eq!((status, &problem["code"]), (422, &json!("not_verified")), "{problem}");
     let (status, _) = post(&shop, "verify", &json!({"peer": idp, "xml": RESPONSE}));
     assert_eq!(status, 422);
+    assert_eq!(post(&shop, "verify", &json!({"peer": sp, "xml": assertion})).0, 422);
     let cut = encrypted.as_str().unwrap().replace("CipherValue>", "CipherValue>AAAA");
     assert_eq!(post(&shop, "decrypt", &json!({"role": "sp", "xml": cut})).0, 422);
 }
@@ -127,10 +128,14 @@ fn what_the_command_line_chooses_bodies_choose_as_well() {
     assert_eq!((&encrypted["content"], encrypted.get("unnamed")), (&json!("aes256-cbc"), None));
 
     // Of RSA there is one form.
-    let query = json!({"role": "sp", "xml": RESPONSE, "ecdsa_der": true});
-    let query = done(&shop, "redirect/sign", &query)["query"].clone();
-    let query = json!({"peer": sp, "query": query, "allow": ["der-ecdsa"]});
-    done(&shop, "redirect/verify", &query);
+    let query = |xml: &str| {
+        let query = json!({"role": "sp", "xml": xml, "ecdsa_der": true});
+        let query = done(&shop, "redirect/sign", &query)["query"].clone();
+        json!({"peer": sp, "query": query, "allow": ["der-ecdsa"]})
+    };
+    done(&shop, "redirect/verify", &query(REQUEST));
+    // The same key, which speaks for no other entity.
+    assert_eq!(post(&shop, "redirect/verify", &query(RESPONSE)).0, 422);
 
     let mut ours = json!({"role": "sp", "entity_id": "https://sp.example", "endpoints": [],
         "encryption_methods": ["aes128-gcm", "rsa-oaep"]});

@@ -3,11 +3,12 @@
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::profiles::saml::redirect::{self, MessageKind, RedirectOptions};
 use claviger::profiles::saml::{self, KnownPeer, SamlUse};
-use claviger::xmlsec::XmlLimits;
+use claviger::xmlsec::{Trust, XmlLimits};
 use serde_json::json;
 
+use super::input::{is_query, of_xml};
 use super::parties::{Allowed, Own, Peer, unnamed, unnamed_in_json};
-use super::verify::{who, with_reason, with_trust};
+use super::verify::{Maker, who, with_reason};
 use crate::cli::files::Files;
 use crate::cli::output::escape;
 use crate::cli::{Context, Outcome};
@@ -92,7 +93,9 @@ fn sign(context: &Context, args: &SignArgs) -> Result<Outcome> {
     let keys = args.own.keys(context, SamlUse::Signing)?;
     let message = args.files.read()?;
     // EXPOSE: what is to be signed.
-    let signed = redirect::sign(&keys, message.expose_secret(), &options)?;
+    let message = message.expose_secret();
+    let signed =
+        redirect::sign(&keys, message, &options).map_err(|error| of_xml(message, error))?;
     let text = match &args.to {
         None => signed.query,
         Some(url) => format!("{url}{}{}", if url.contains('?') { '&' } else { '?' }, signed.query),
@@ -126,10 +129,20 @@ fn require_endpoint(url: &str) -> Result<()> {
 
 fn verify(context: &Context, args: &VerifyArgs) -> Result<Outcome> {
     let policy = args.allowed.policy()?;
-    let verified = with_trust(context, &args.own, &args.peer, |trust| {
-        let text = args.files.read_token()?;
-        redirect::verify(query_of(&text), trust, &policy, &XmlLimits::MESSAGE)
-            .map_err(|error| with_reason(context, error))
+    let maker = Maker::named(context, &args.own, &args.peer)?;
+    let text = args.files.read_token()?;
+    let (query, limits) = (query_of(&text), XmlLimits::MESSAGE);
+    let verified = match &maker {
+        Maker::Ours(keys) => redirect::verify(query, Trust::Label(keys), &policy, &limits),
+        Maker::Peer(peer) => peer.verify_redirect(query, &policy, &limits),
+    }
+    .map_err(|error| match error.kind() {
+        ErrorKind::NotVerified if !is_query(query) => error.with_help(
+            "it is no query of the redirect binding: that is what stands behind ? of the URL, or the URL itself; a \
+             document is verified by `claviger saml verify`",
+        ),
+        // What the query holds.
+        _ => with_reason(context, of_xml(b"<", error)),
     })?;
     let relay_state = verified.relay_state.as_ref();
     let with = relay_state.map_or_else(String::new, |text| format!(", RelayState \"{text}\""));

@@ -1,11 +1,15 @@
 //! `saml verify`: whose signature holds, and the octets that it is over.
 
+use std::sync::Arc;
+
 use claviger::error::{Error, ErrorKind, Result};
-use claviger::profiles::saml::{self, Expect, SamlUse};
+use claviger::ops::KeySet;
+use claviger::profiles::saml::{self, Expect, KnownPeer, SamlUse};
 use claviger::xmlsec::dsig::VerifiedElement;
 use claviger::xmlsec::{Signer, Trust, XmlLimits};
 use serde_json::{Value, json};
 
+use super::input::of_xml;
 use super::parties::{Allowed, Own, Peer};
 use crate::cli::files::Files;
 use crate::cli::output::escape;
@@ -14,7 +18,9 @@ use crate::cli::{Context, Outcome};
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "What comes out is the very octets that were signed: believe them and nothing else of the document.\n\
+    after_help = "What comes out is the very octets that were signed: believe them and nothing else of the document. \
+    With --metadata only what names no other entity as its Issuer counts, and a service provider makes neither assertions \
+    nor a Response.\n\
     Examples:\n  claviger saml verify --metadata idp.xml --in signed.xml --out believed.xml\n  \
     claviger saml verify --role idp --in signed.xml\n  \
     claviger saml verify --metadata idp.xml --allow sha1 --expect message --in message.xml"
@@ -55,12 +61,15 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         What::Message => Expect::Message,
     };
     let policy = args.allowed.policy()?;
-    let found = with_trust(context, &args.own, &args.peer, |trust| {
-        let document = args.files.read()?;
-        // EXPOSE: public by nature.
-        saml::verify(document.expose_secret(), expect, trust, &policy, &XmlLimits::METADATA)
-            .map_err(|error| with_reason(context, error))
-    })?;
+    let maker = Maker::named(context, &args.own, &args.peer)?;
+    let document = args.files.read()?;
+    // EXPOSE: public by nature.
+    let (document, limits) = (document.expose_secret(), XmlLimits::METADATA);
+    let found = match &maker {
+        Maker::Ours(keys) => saml::verify(document, expect, Trust::Label(keys), &policy, &limits),
+        Maker::Peer(peer) => peer.verify(document, expect, &policy, &limits),
+    }
+    .map_err(|error| with_reason(context, of_xml(document, error)))?;
     let notes: Vec<String> = found.iter().map(sentence).collect();
     let elements: Vec<Value> = found.iter().map(facts).collect();
     let octets: Vec<&[u8]> = found.iter().map(|one| one.octets.as_slice()).collect();
@@ -72,20 +81,23 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     Ok(args.files.answer(json, &["octets"], shown.join(&b'\n'))?.with_notes(notes))
 }
 
-/// Calls `act` with the party that is trusted: one of ours, or a peer.
-pub(super) fn with_trust<T>(
-    context: &Context,
-    own: &Own,
-    peer: &Peer,
-    act: impl FnOnce(Trust<'_>) -> Result<T>,
-) -> Result<T> {
-    match (own.is_named(), peer.read(context)?) {
-        (true, None) => act(Trust::Label(&*own.keys(context, SamlUse::Signing)?)),
-        (false, Some(known)) => act(Trust::Certificates(&known.signing_keys()?)),
-        (true, Some(_)) => Err(Error::new(ErrorKind::Usage, "a provider of ours and a peer are both named")
-            .with_help("name whose signature it is: --metadata or --certificate for a peer, else --role or --label")),
-        (false, None) => Err(Error::new(ErrorKind::Usage, "whose signature counts is not said")
-            .with_help("--metadata FILE or --certificate FILE for a peer; --role or --label for ours")),
+/// Whose signature counts.
+pub(super) enum Maker {
+    Ours(Arc<KeySet>),
+    Peer(KnownPeer),
+}
+
+impl Maker {
+    /// The one of both that is named.
+    pub(super) fn named(context: &Context, own: &Own, peer: &Peer) -> Result<Self> {
+        match (own.is_named(), peer.read(context)?) {
+            (true, None) => own.keys(context, SamlUse::Signing).map(Self::Ours),
+            (false, Some(known)) => Ok(Self::Peer(known)),
+            (true, Some(_)) => Err(Error::new(ErrorKind::Usage, "a provider of ours and a peer are both named")
+                .with_help("name whose signature it is: --metadata or --certificate for a peer, else --role or --label")),
+            (false, None) => Err(Error::new(ErrorKind::Usage, "whose signature counts is not said")
+                .with_help("--metadata FILE or --certificate FILE for a peer; --role or --label for ours")),
+        }
     }
 }
 

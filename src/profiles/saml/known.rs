@@ -2,12 +2,17 @@
 
 use std::time::SystemTime;
 
-use super::SamlRole;
+use super::messages::verify_where;
 use super::metadata::{PeerMetadata, PeerRole};
+use super::redirect::{self, VerifiedQuery};
+use super::{Expect, SamlRole, saml, samlp};
 use crate::alg::Algorithm;
 use crate::error::{Error, ErrorKind, Result};
+use crate::xmlsec::dsig::VerifiedElement;
 use crate::xmlsec::enc::{EncryptOptions, Encrypted};
-use crate::xmlsec::{PeerKey, PeerKeys, PeerPolicy, XmlLimits};
+use crate::xmlsec::{
+    Node, PeerKey, PeerKeys, PeerPolicy, Trust, XmlLimits, children_named, full_text,
+};
 
 /// What is known of a peer.
 #[derive(Clone, Debug)]
@@ -55,6 +60,57 @@ impl KnownPeer {
             Self::Certificates(keys) => Ok(keys.clone()),
             Self::Role(_, role) => role.signing_keys(),
         }
+    }
+
+    /// Verifies what it signed. Of a peer that is known by its metadata only what names no other entity as its Issuer
+    /// counts: hosts of many entities sign with one key for all of them (SAML core §2.2.5). A service provider makes
+    /// neither assertions nor a Response.
+    ///
+    /// # Errors
+    /// Those of [`KnownPeer::signing_keys`] and [`super::verify`].
+    pub fn verify(
+        &self,
+        document: &[u8],
+        expect: Expect<'_>,
+        policy: &PeerPolicy,
+        limits: &XmlLimits,
+    ) -> Result<Vec<VerifiedElement>> {
+        let keys = self.signing_keys()?;
+        let trust = Trust::Certificates(&keys);
+        verify_where(document, expect, trust, policy, limits, |element| self.made(element))
+    }
+
+    /// Verifies a raw query that it signed; whose message counts is as in [`KnownPeer::verify`].
+    ///
+    /// # Errors
+    /// Those of [`KnownPeer::signing_keys`] and [`redirect::verify`].
+    pub fn verify_redirect(
+        &self,
+        query: &str,
+        policy: &PeerPolicy,
+        limits: &XmlLimits,
+    ) -> Result<VerifiedQuery> {
+        let keys = self.signing_keys()?;
+        let trust = Trust::Certificates(&keys);
+        redirect::verify_where(query, trust, policy, limits, |message| self.made(message))
+    }
+
+    /// Whether an element with its signature can be its own.
+    fn made(&self, element: Node<'_, '_>) -> Result<(), &'static str> {
+        let Self::Role(entity_id, role) = self else { return Ok(()) };
+        let names = |issuer: Node<'_, '_>| full_text(issuer).trim_ascii() == entity_id;
+        if !children_named(element, saml("Issuer")).all(names) {
+            return Err(
+                "its Issuer is another entity than the metadata are of; where that is meant, trust the certificates \
+                 themselves",
+            );
+        }
+        let of_idp = [saml("Assertion"), samlp("Response")];
+        if role.descriptor == SamlRole::Sp.descriptor() && of_idp.iter().any(|one| one.is(element))
+        {
+            return Err("a service provider makes neither assertions nor a Response");
+        }
+        Ok(())
     }
 
     /// What to encrypt to, and how if its metadata say so.

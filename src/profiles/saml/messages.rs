@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::ops::KeySet;
 use crate::xmlsec::dsig::{self, SignOptions, Signed, Target, VerifiedElement};
 use crate::xmlsec::enc::{self, Decrypted, EncryptOptions, Encrypted, Place, Recipient, Wanted};
-use crate::xmlsec::{ElementName, PeerPolicy, Trust, XmlLimits};
+use crate::xmlsec::{ElementName, Node, PeerPolicy, Trust, XmlLimits};
 
 /// Every element that SAML signs: assertions, requests, responses, and behind them metadata (SAML core §3.2, §2.3.3;
 /// metadata §2.3).
@@ -85,7 +85,8 @@ pub fn sign(
 }
 
 /// Verifies; what is not in the octets of an element that comes back is not authenticated: a signed
-/// assertion says nothing of the Response around it.
+/// assertion says nothing of the Response around it. Whom its Issuer names is not looked at:
+/// [`super::KnownPeer::verify`] does.
 ///
 /// # Errors
 /// Those of [`dsig::verify`].
@@ -96,12 +97,24 @@ pub fn verify(
     policy: &PeerPolicy,
     limits: &XmlLimits,
 ) -> Result<Vec<VerifiedElement>> {
+    verify_where(document, expect, trust, policy, limits, |_| Ok(()))
+}
+
+/// As [`verify`], of elements that `accept` takes as well: it says why not.
+pub(super) fn verify_where(
+    document: &[u8],
+    expect: Expect<'_>,
+    trust: Trust<'_>,
+    policy: &PeerPolicy,
+    limits: &XmlLimits,
+    accept: impl Fn(Node<'_, '_>) -> Result<(), &'static str>,
+) -> Result<Vec<VerifiedElement>> {
     let target = match expect {
         Expect::Any => Target::Signed { child: saml("Assertion") },
         Expect::Assertion(id) => Target::Element { name: saml("Assertion"), id },
         Expect::Message => Target::Root,
     };
-    dsig::verify(document, &SIGNABLE, &target, trust, policy, limits)
+    dsig::verify_where(document, &SIGNABLE, &target, trust, policy, limits, accept)
 }
 
 /// What SAML encrypts.

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ops::KeySet;
 use crate::xmlsec::dsig::SigningMethod;
 use crate::xmlsec::{
-    self, PeerPolicy, Signer, Trust, XmlLimits, decode_base64, encode_base64, raw,
+    self, Node, PeerPolicy, Signer, Trust, XmlLimits, decode_base64, encode_base64, raw,
 };
 
 /// A query in bytes at most: what browsers and servers pass on is far less.
@@ -132,6 +132,17 @@ pub fn verify(
     policy: &PeerPolicy,
     limits: &XmlLimits,
 ) -> Result<VerifiedQuery> {
+    verify_where(query, trust, policy, limits, |_| Ok(()))
+}
+
+/// As [`verify`], of messages that `accept` takes as well: it says why not.
+pub(super) fn verify_where(
+    query: &str,
+    trust: Trust<'_>,
+    policy: &PeerPolicy,
+    limits: &XmlLimits,
+    accept: impl FnOnce(Node<'_, '_>) -> Result<(), &'static str>,
+) -> Result<VerifiedQuery> {
     let parameters = Parameters::read(query).map_err(not_verified)?;
     let (kind, message) = parameters.message().map_err(not_verified)?;
     let method = parameters.decoded("SigAlg").map_err(not_verified)?;
@@ -149,8 +160,9 @@ pub fn verify(
         return Err(not_verified("the SAMLEncoding is not DEFLATE"));
     }
     let message = unescape(message).as_deref().and_then(decode_base64);
-    let message =
-        inflated(&message.ok_or_else(|| not_verified("the message is not base64"))?, limits)?;
+    let message = message.ok_or_else(|| not_verified("the message is not base64"))?;
+    let message = inflated(&message, limits)?;
+    raw::look(message.as_bytes(), limits, accept)?.map_err(not_verified)?;
     Ok(VerifiedQuery { kind, message, relay_state, signer, algorithm })
 }
 
@@ -166,7 +178,6 @@ fn inflated(deflated: &[u8], limits: &XmlLimits) -> Result<String> {
             }
             Error::new(ErrorKind::Malformed, "the message does not inflate")
         })?;
-    raw::check(&text, limits)?;
     String::from_utf8(text)
         .map_err(|_| Error::new(ErrorKind::Malformed, "the message is not UTF-8"))
 }

@@ -13,6 +13,7 @@ use crate::xmlsec::{attribute, children_named};
 pub use method::SigningMethod;
 pub use sign::{KeyInfo, SignOptions, Signed, sign};
 pub(crate) use sign::{choose, sign_until};
+pub(crate) use verify::verify_where;
 pub use verify::{VerifiedElement, verify};
 
 /// Which element is signed. It is found by its place, and the signature is its direct child.

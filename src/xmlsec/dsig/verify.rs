@@ -45,6 +45,19 @@ pub fn verify(
     policy: &PeerPolicy,
     limits: &XmlLimits,
 ) -> Result<Vec<VerifiedElement>> {
+    verify_where(document, roots, target, trust, policy, limits, |_| Ok(()))
+}
+
+/// As [`verify`], of elements that `accept` takes as well: it says why not.
+pub(crate) fn verify_where(
+    document: &[u8],
+    roots: &[ElementName],
+    target: &Target<'_>,
+    trust: Trust<'_>,
+    policy: &PeerPolicy,
+    limits: &XmlLimits,
+    accept: impl Fn(Node<'_, '_>) -> Result<(), &'static str>,
+) -> Result<Vec<VerifiedElement>> {
     trust.require()?;
     let text = XmlText::read(document, limits)?;
     let tree = text.parse()?;
@@ -52,7 +65,7 @@ pub fn verify(
         return Err(not_verified("the document element is none that is signed here"));
     }
     let found = target.find(&tree).map_err(|missing| not_verified(missing.why()))?;
-    let verify = |node| verify_element(&tree, node, trust, policy);
+    let verify = |node| verify_element(&tree, node, trust, policy, &accept);
     let verified: Result<Vec<VerifiedElement>, &'static str> =
         found.into_iter().map(verify).collect();
     verified.inspect_err(|_| trust.refused()).map_err(not_verified)
@@ -63,6 +76,7 @@ fn verify_element(
     node: Node<'_, '_>,
     trust: Trust<'_>,
     policy: &PeerPolicy,
+    accept: impl Fn(Node<'_, '_>) -> Result<(), &'static str>,
 ) -> Result<VerifiedElement, &'static str> {
     let shape = Shape::read(node, policy)?;
     let id = check_reference(tree, node, shape.uri, policy)?;
@@ -84,6 +98,7 @@ fn verify_element(
     if digest(shape.digest, &octets) != shape.digest_value {
         return Err("the digest is of other content");
     }
+    accept(node)?;
     Ok(VerifiedElement {
         octets,
         id: id.to_owned(),

@@ -3,14 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Peer, Role, callers, entity, note_alias_of};
+use super::{Peer, Role, entity, note_alias_of};
 use crate::access::Right;
 use crate::error::Result;
 use crate::profiles::saml::redirect::{self, MessageKind, RedirectOptions};
 use crate::profiles::saml::{KnownPeer, SamlUse};
 use crate::service::call::Call;
 use crate::service::route::Route;
-use crate::xmlsec::{PeerPolicy, Trust, XmlLimits};
+use crate::xmlsec::{PeerPolicy, XmlLimits};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -89,7 +89,7 @@ fn sign_query(call: &Call<'_>, body: QueryRequest) -> Result<SignedQuery> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct VerifyQueryRequest {
-    /// Whose signature counts.
+    /// Whose signature counts; where metadata say who that is, of what names no other entity as its Issuer.
     peer: Peer,
     /// The raw query, as it came, without `?`.
     query: String,
@@ -120,9 +120,8 @@ struct VerifiedQuery {
 
 fn verify_query(call: &Call<'_>, body: VerifyQueryRequest) -> Result<VerifiedQuery> {
     let policy = PeerPolicy::of(body.allow.iter().map(String::as_str))?;
-    let keys = body.peer.known(call)?.signing_keys().map_err(callers)?;
-    let trust = Trust::Certificates(&keys);
-    let found = redirect::verify(&body.query, trust, &policy, &XmlLimits::MESSAGE)?;
+    let found =
+        body.peer.known(call)?.verify_redirect(&body.query, &policy, &XmlLimits::MESSAGE)?;
     Ok(VerifiedQuery {
         parameter: found.kind.parameter(),
         relay_state: found.relay_state,

@@ -3,15 +3,15 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Peer, Role, callers, entity, note_alias};
+use super::{Peer, Role, entity, note_alias};
 use crate::access::Right;
 use crate::alg::Hash;
 use crate::error::{Error, ErrorKind, Result};
-use crate::profiles::saml::{self, Expect, KnownPeer, SamlUse, Signing};
+use crate::profiles::saml::{Expect, KnownPeer, SamlUse, Signing};
 use crate::service::call::Call;
 use crate::service::route::Route;
 use crate::xmlsec::dsig::{KeyInfo, SignOptions};
-use crate::xmlsec::{PeerPolicy, Trust, XmlLimits};
+use crate::xmlsec::{PeerPolicy, XmlLimits};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -172,7 +172,7 @@ enum Wanted {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "SamlVerifyRequest")]
 struct VerifyRequest {
-    /// Whose signature counts.
+    /// Whose signature counts; where metadata say who that is, of what names no other entity as its Issuer.
     peer: Peer,
     /// The document.
     xml: String,
@@ -225,9 +225,8 @@ fn verify(call: &Call<'_>, body: VerifyRequest) -> Result<VerifiedDocument> {
         }
     };
     let policy = PeerPolicy::of(body.allow.iter().map(String::as_str))?;
-    let keys = body.peer.known(call)?.signing_keys().map_err(callers)?;
-    let trust = Trust::Certificates(&keys);
-    let found = saml::verify(body.xml.as_bytes(), expect, trust, &policy, &XmlLimits::METADATA)?;
+    let peer = body.peer.known(call)?;
+    let found = peer.verify(body.xml.as_bytes(), expect, &policy, &XmlLimits::METADATA)?;
     let elements = found.into_iter().map(|one| Element {
         xml: String::from_utf8_lossy(&one.octets).into_owned(),
         id: one.id,
