@@ -29,7 +29,8 @@ pub(super) struct Known<'a> {
 
 impl Known<'_> {
     /// What is known of the uses of a key in one scope, and until when what it made elsewhere lives that is read there:
-    /// of a realm or a label that had a mapping of its own before and has none now, or had none before and has one now.
+    /// of a realm or a label that had a mapping of its own before and has none now, or had none before and has one now, or
+    /// had another name.
     pub(super) fn report(&self, scope: Scope<'_>, key: &MappedKey) -> KeyReport {
         let Some(thumbprint) = key.thumbprint.as_deref() else { return KeyReport::default() };
         let reads = reads_here(self.snapshot, scope, thumbprint);
@@ -40,6 +41,8 @@ impl Known<'_> {
             let made = self.made_around(scope, key);
             report.reach(made.exp, made.open);
         }
+        let moved = self.made_before_moved(scope, key);
+        report.reach(moved.exp, moved.open);
         report
     }
 

@@ -18,6 +18,7 @@ mod gates;
 mod life;
 mod like;
 mod mappings;
+mod moved;
 mod next_key;
 mod origin;
 mod past;

@@ -170,17 +170,23 @@ impl Rotation {
         self.receipt(leaving, self.now())
     }
 
-    /// Writes that keys left, behind every label that reads with them: who has not read yet that another scope has no
-    /// mapping of its own any more is stopped there.
+    /// Writes that keys left, behind every label that reads with them, or did under another name: who has not read yet that
+    /// another scope has no mapping of its own any more is stopped there.
     fn fence(&self, mut held: Held<'_>, plan: &Plan) -> Result<()> {
         let (reports, snapshot) = (held.reports()?, self.keyring.snapshot());
+        let moved = plan.leaving.iter().map(|one| {
+            let own = (&one.mapping.label, one.mapping.realm.as_ref());
+            self.knowing(&reports, |known| known.scopes_left(own, &one.key))
+        });
+        let moved: Vec<_> = moved.collect();
         let mut keys = Vec::new();
-        for one in &plan.leaving {
+        for (one, moved) in plan.leaving.iter().zip(&moved) {
             let Some(thumbprint) = one.key.thumbprint.as_deref() else { continue };
             let own = (&one.mapping.label, one.mapping.realm.as_ref());
             let reads = life::reads_here(&snapshot, own, thumbprint);
             let others = reports.scopes_along(own, thumbprint, reads);
-            let scopes = std::iter::once(own).chain(others);
+            let moved = moved.iter().map(|(label, realm)| (label, realm.as_ref()));
+            let scopes = std::iter::once(own).chain(others).chain(moved);
             keys.extend(scopes.map(|(label, realm)| (label, realm, thumbprint)));
         }
         held.retire(keys)

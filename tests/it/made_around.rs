@@ -1,4 +1,5 @@
-//! A mapping that begins with the keys that acted around it: what they made there is needed until it ends, and no longer.
+//! A mapping that begins with the keys that acted around it, or elsewhere until it was renamed by hand: what they made there
+//! is needed until it ends, and no longer.
 
 use claviger::Keyring;
 use claviger::config::Config;
@@ -7,7 +8,7 @@ use claviger::jose::jws::{SignOptions, VerifyOptions, sign, verify};
 use claviger::label::{LabelName, Realm};
 use claviger::rotation::{Overrides, Past, Plan, Request, Step, verify_at};
 
-use crate::workshop::{ES256, NOW, Workshop, promote, retire, stage};
+use crate::workshop::{ES256, FORCE, NOW, Workshop, promote, retire, stage};
 
 const GENERIC: &str = "am.global.services.session.clientbased.signing";
 const OWN: &str = "am.global.services.session.clientbased.signing.ES256";
@@ -161,4 +162,96 @@ fn a_copy_that_is_read_elsewhere_may_go_at_once_and_the_other_counts_what_it_mad
     house.refused("a", ES256);
     house.shop.wait(10_000);
     house.apply(retire("a"), ES256, Overrides::default()).unwrap();
+}
+
+const TOKENS: &str = "app.tokens";
+const BADGES: &str = "app.badges";
+
+/// A label of one's own, or a realm, is renamed by hand, in one edit or in two; then the next key acts in the place of the old
+/// one, which needs what it made under the old name.
+fn what_was_made_under_another_name_is_needed(realm: bool, edits: usize) {
+    let of = |label: &str| {
+        format!(
+            "[labels.\"{label}\"]\nuse = \"sign\"\nalgorithms = [\"ES256\"]\nmax_token_lifetime = \"1h\"\n"
+        )
+    };
+    let labels = of(TOKENS) + &of(BADGES);
+    let store = if realm { "own" } else { "keys" };
+    let map = |label: &str, aliases: &str| format!("\"{label}\" = [{aliases}]\n");
+    let mapped = |lines: &str| match realm {
+        true => format!("[stores.own.mappings]\n{lines}"),
+        false => lines.to_owned(),
+    };
+    let old = if realm { BADGES } else { TOKENS };
+    let mut house = House::new(&labels, &mapped(&map(old, "\"a\"")), realm.then_some("r"));
+    let text = house.shop.text();
+    let token = house.made(old, house.realm.as_ref(), 10_000);
+    let late = house.keyring();
+    let former = house.realm.clone();
+    let renamed = if realm {
+        house.realm = Some("s".parse().unwrap());
+        vec![text.replace("realm = \"r\"", "realm = \"s\"")]
+    } else {
+        let beside = text.replace(&map(old, "\"a\""), &(map(old, "\"a\"") + &map(BADGES, "\"a\"")));
+        let alone = text.replace(&map(old, "\"a\""), &map(BADGES, "\"a\""));
+        vec![beside, alone]
+    };
+    for text in &renamed[renamed.len() - edits..] {
+        std::fs::write(house.shop.config(), text).unwrap();
+        drop(house.shop.rotation());
+        house.shop.wait(10);
+    }
+    assert!(house.is_taken(BADGES, &token), "{store}");
+    house.apply(stage("b"), BADGES, Overrides::default()).unwrap();
+    house.shop.wait(KNOWN + 3_600);
+    house.apply(promote("b"), BADGES, Overrides::default()).unwrap();
+    let told = house.refused("a", BADGES);
+    assert!(told.starts_with("tokens of alias \"a\" may live until "), "{told}");
+    house.shop.wait(10_000 - KNOWN - 3_600);
+    house.refused("a", BADGES);
+    house.shop.wait(100);
+    house.apply(retire("a"), BADGES, Overrides::default()).unwrap();
+    // A process that knows the old name alone makes nothing that nobody takes.
+    let set = late.snapshot().keys(former.as_ref(), &old.parse().unwrap()).unwrap().clone();
+    let now = house.shop.now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let claims = format!("{{\"exp\":{}}}", now + 100_000);
+    let refused = sign(&set, claims.as_bytes(), &SignOptions::default()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::KeyRetired, "{refused}");
+}
+
+#[test]
+fn a_label_that_is_renamed_by_hand_needs_what_its_keys_made_under_the_old_name() {
+    what_was_made_under_another_name_is_needed(false, 1);
+    what_was_made_under_another_name_is_needed(false, 2);
+}
+
+#[test]
+fn a_realm_that_is_renamed_by_hand_needs_what_its_keys_made_under_the_old_name() {
+    what_was_made_under_another_name_is_needed(true, 1);
+}
+
+/// What a step took out is gone as that step says, and labels of other parts of a product are not asked one for another.
+#[test]
+fn what_left_another_label_by_a_step_or_belongs_to_another_part_keeps_no_key() {
+    let own = |label: &str, uses: &str| {
+        format!("[labels.\"{label}\"]\n{uses}max_token_lifetime = \"1h\"\n")
+    };
+    let labels = own(GENERIC, "") + &own(TOKENS, "use = \"sign\"\nalgorithms = [\"ES256\"]\n");
+    let map = |label: &str| format!("\"{label}\" = [\"a\"]\n");
+    let none = Overrides::default();
+    for other in [TOKENS, ES256] {
+        let house = House::new(&labels, &(map(other) + &map(GENERIC)), None);
+        house.made(other, None, 10_000);
+        if other == TOKENS {
+            house.apply(stage("b"), other, none).unwrap();
+            house.apply(promote("b"), other, NOW).unwrap();
+            house.apply(retire("a"), other, FORCE).unwrap();
+        } else {
+            std::fs::write(house.shop.config(), house.shop.text().replace(&map(other), ""))
+                .unwrap();
+        }
+        house.apply(stage("b"), GENERIC, none).unwrap();
+        house.apply(promote("b"), GENERIC, NOW).unwrap();
+        house.apply(retire("a"), GENERIC, none).unwrap();
+    }
 }
