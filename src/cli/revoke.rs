@@ -22,7 +22,7 @@ const VALID_DAYS: u32 = 825;
 pub(crate) struct Args {
     /// The label
     label: String,
-    /// The alias of the key
+    /// The alias of the key, or its kid
     alias: String,
     /// Since when somebody else may have had the key, in RFC 3339
     #[arg(long, value_name = "TIME")]

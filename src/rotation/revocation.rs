@@ -48,7 +48,13 @@ pub(super) fn revocation(
         }
         if keys.is_empty() && value.is_none() && !request.overrides.force {
             let instead = acts_instead(rotation, other, &key);
-            return Err(only_key(request, alias, (other, mapping), replace.is_some(), instead));
+            return Err(only_key(
+                request,
+                &key.alias,
+                (other, mapping),
+                replace.is_some(),
+                instead,
+            ));
         }
         match mapping.kind {
             Kind::Fixed => {}
@@ -86,6 +92,7 @@ pub(super) fn replaced(
         .filter(|(other, mapping)| is_replaced(name, other, &rest(mapping)));
     let wanted: Vec<MappingName> = wanted.map(|(other, _)| other.clone()).collect();
     if wanted.is_empty() {
+        let alias = &leaked.key.alias;
         let text = format!("alias \"{alias}\" leaves no place behind label \"{}\"", name.label);
         return Err(Error::new(ErrorKind::StepRefused, text)
             .with_help("revoke it without --replace: the keys that act stay as they are"));
@@ -149,7 +156,11 @@ impl Leaked {
         // Several may have had one alias, one after the other: the last one is meant, or the one whose kid it is.
         let by = |fits: &dyn Fn(&MappedKey) -> bool| left.iter().find(|key| fits(key));
         let named = by(&|key| key.alias == *alias).or_else(|| by(&|key| same(&key.alias, alias)));
-        match named.or_else(|| by(&|key| key.kid == alias.as_str())) {
+        let is_kid = |key: &MappedKey| key.kid == alias.as_str();
+        if let Some(key) = mapping.keys.iter().find(|key| named.is_none() && is_kid(key)) {
+            return Ok(Self { key: key.clone(), is_there: true });
+        }
+        match named.or_else(|| by(&is_kid)) {
             Some(key) => Ok(Self { key: (*key).clone(), is_there: false }),
             None => Err(never_there(mapping, name, alias, &left)),
         }

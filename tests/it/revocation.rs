@@ -9,7 +9,9 @@ use claviger::journal::tombstones::Tombstones;
 use claviger::rotation::{Past, Plan, Request, Step, verify_at};
 use serde_json::Value;
 
-use crate::workshop::{ES256, FORCE, NOW, TAIL, Workshop, jwk, promote, retire, revoke, stage};
+use crate::workshop::{
+    ES256, FORCE, NOW, SEAL, TAIL, Workshop, jwk, promote, retire, revoke, stage,
+};
 
 /// A workshop in which `a` signed something, and was retired since.
 fn retired() -> (Workshop, String) {
@@ -180,6 +182,21 @@ fn a_key_whose_alias_another_has_now_is_named_by_its_kid() {
     let back = files.join("..retired-app.files.v1");
     std::fs::rename(back, files.join("app.files.v9")).unwrap();
     assert_eq!(shop.aliases("app.files"), ["app.files.v2", "app.files.v1"]);
+}
+
+/// What is known of a leaked key may be a token, which carries the kid.
+#[test]
+fn a_key_that_stands_behind_its_label_is_named_by_its_kid_too() {
+    let shop = Workshop::new();
+    shop.edit("\"b\", # second", "{ alias = \"b\", kid = \"seen-in-a-token\" },");
+    let told = shop.run(&["revoke", ES256, "seen-in-a-token"]);
+    assert_eq!(told.status.code(), Some(0), "{told:?}");
+    assert_eq!(shop.aliases(ES256), ["a"]);
+    let stones = Tombstones::load(&shop.path().join("state")).unwrap();
+    assert_eq!(stones.iter().map(|stone| stone.alias.as_str()).collect::<Vec<_>>(), ["b"]);
+    let kid = shop.keyring().label(SEAL).unwrap().keys().unwrap().keys()[0].kid.clone();
+    let refused = shop.apply(revoke(&kid), SEAL).unwrap_err();
+    assert!(refused.message().contains("alias \"s\" is the only key"), "{refused}");
 }
 
 #[test]

@@ -103,7 +103,7 @@ struct ReorderStep {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RevokeStep {
-    /// The alias of the key.
+    /// The alias of the key, or its kid.
     alias: String,
     /// Since when somebody else may have had the key, in RFC 3339.
     compromised_at: Option<String>,
