@@ -7,7 +7,7 @@ use claviger::catalogue;
 use claviger::clock::{from_unix, parse_rfc3339, rfc3339, spoken};
 use claviger::config::Config;
 use claviger::error::{Error, ErrorKind, Result};
-use claviger::journal::{self, Action, History, Journal, MappedKey, Record};
+use claviger::journal::{self, Action, History, Journal, MappedKey, MappingChange, Record};
 use claviger::label::{LabelName, Realm};
 use serde_json::json;
 
@@ -191,10 +191,14 @@ fn row(history: &History, record: &Record) -> Vec<String> {
 
 /// Between which times an edit by hand was made.
 fn by_hand(history: &History, record: &Record) -> Option<String> {
-    let found = record.action == Action::EditedByHand && !record.changes.is_empty();
-    let before = history.record(record.seq.checked_sub(1)?).filter(|_| found)?;
+    if record.action != Action::EditedByHand || record.changes.is_empty() {
+        return None;
+    }
+    let before = history.record(record.seq.checked_sub(1)?)?;
     let (from, until) = (rfc3339(before.time), rfc3339(record.time));
-    Some(format!("changed outside of claviger between {from} and {until}"))
+    let more = record.changes.iter().flat_map(MappingChange::behind_the_names);
+    let more = more.map(|one| format!("; {one}")).collect::<String>();
+    Some(format!("changed outside of claviger between {from} and {until}{more}"))
 }
 
 /// What was lost, of a record that found it.

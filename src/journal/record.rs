@@ -294,6 +294,28 @@ pub struct MappingChange {
     pub made_around: BTreeMap<String, MadeAround>,
 }
 
+impl MappingChange {
+    /// What the names of the keys before and after do not show, a clause each.
+    #[must_use]
+    pub fn behind_the_names(&self) -> Vec<String> {
+        let told = |new: &MappedKey| {
+            let alias = &new.alias;
+            if let Some(old) = self.before.iter().find(|old| old.is(new)) {
+                let kid =
+                    (old.kid != new.kid).then(|| format!("the kid of \"{alias}\" is {}", new.kid));
+                let shown = (old.published != new.published).then(|| match new.published {
+                    true => format!("key sets show \"{alias}\""),
+                    false => format!("key sets do not show \"{alias}\""),
+                });
+                return kid.into_iter().chain(shown).collect::<Vec<_>>();
+            }
+            let is_another = self.before.iter().any(|old| old.alias == *alias);
+            is_another.then(|| format!("\"{alias}\" is another key")).into_iter().collect()
+        };
+        self.after.iter().flat_map(told).collect()
+    }
+}
+
 /// What a key made elsewhere that is read in a mapping: seconds since 1970; 0: nothing.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[expect(clippy::exhaustive_structs, reason = "other modules write records")]

@@ -284,7 +284,10 @@ pub(super) fn edited_by_hand(changes: &[&MappingChange]) -> String {
         format!("[{}]", names.collect::<Vec<_>>().join(", "))
     };
     let one = |change: &MappingChange| {
-        format!("{} {} → {}", change.mapping.label, list(&change.before), list(&change.after))
+        let lists = [list(&change.before), list(&change.after)].join(" → ");
+        let more = change.behind_the_names();
+        let more = more.iter().map(|one| format!(", {one}")).collect::<String>();
+        format!("{} {lists}{more}", change.mapping.label)
     };
     let mut lines: Vec<String> = changes.iter().take(5).copied().map(one).collect();
     if changes.len() > lines.len() {

@@ -227,6 +227,28 @@ fn edits_by_hand_are_noticed_and_start_the_clock() {
     shop.apply(promote("c"), ES256).unwrap();
 }
 
+/// Another key under the alias of the one that was there, as a keystore that is replaced has it.
+#[test]
+fn another_key_under_the_same_alias_is_told_as_that() {
+    let shop = Workshop::new();
+    shop.apply(stage("c"), ES256).unwrap();
+    let file = shop.path().join("keys.jwks");
+    let mut keys: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    keys["keys"][1] = serde_json::from_str(&jwk("b", "ec")).unwrap();
+    std::fs::write(&file, keys.to_string()).unwrap();
+    let notes = shop.rotation().notes();
+    let told = "[\"a\", \"b\", \"c\"] → [\"a\", \"b\", \"c\"], \"b\" is another key";
+    assert!(notes.iter().any(|note| note.ends_with(told)), "{notes:?}");
+    shop.edit("\"b\", # second", "{ alias = \"b\", kid = \"own\" },");
+    let notes = shop.rotation().notes();
+    assert!(notes.iter().any(|note| note.ends_with(", the kid of \"b\" is own")), "{notes:?}");
+    let history = String::from_utf8(shop.run(&["history"]).stdout).unwrap();
+    assert!(
+        history.contains("; \"b\" is another key") && history.contains("; the kid of \"b\" is own"),
+        "{history}"
+    );
+}
+
 #[test]
 fn lowering_the_cache_time_does_not_shorten_what_was_served() {
     let shop = Workshop::new();
