@@ -1,6 +1,6 @@
 //! A journal that was read: the records, where the chain breaks, and who was mapped where at which time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use serde::Serialize;
@@ -135,14 +135,20 @@ impl History {
     /// The hash of the record with this number.
     #[must_use]
     pub fn hash_of(&self, seq: u64) -> Option<&str> {
-        let at = self.records.iter().position(|record| record.seq == seq)?;
-        self.hashes.get(at).map(String::as_str)
+        self.hashes.get(self.place_of(seq)?).map(String::as_str)
     }
 
     /// The record with this number.
     #[must_use]
     pub fn record(&self, seq: u64) -> Option<&Record> {
-        self.records.iter().find(|record| record.seq == seq)
+        self.records.get(self.place_of(seq)?)
+    }
+
+    /// Records are numbered from one on; where the chain breaks they are looked for.
+    fn place_of(&self, seq: u64) -> Option<usize> {
+        let due = usize::try_from(seq).ok().and_then(|seq| seq.checked_sub(1));
+        let is_it = |at: &usize| self.records.get(*at).is_some_and(|record| record.seq == seq);
+        due.filter(is_it).or_else(|| self.records.iter().position(|record| record.seq == seq))
     }
 
     /// Every mapping as the last record that changed it left it.
@@ -252,12 +258,12 @@ impl History {
 
     /// The revocations that hold: begun or done, and not aborted.
     pub fn revocations(&self) -> impl Iterator<Item = &Record> {
-        let aborted = |seq| {
-            let mut records = self.records.iter();
-            records.any(|one| one.event == Event::Aborted && one.begin == Some(seq))
-        };
+        let aborted = self.records.iter().filter(|record| record.event == Event::Aborted);
+        let aborted: BTreeSet<u64> = aborted.filter_map(|record| record.begin).collect();
         self.records.iter().filter(move |record| {
-            record.action == Action::Revoke && record.event == Event::Begin && !aborted(record.seq)
+            record.action == Action::Revoke
+                && record.event == Event::Begin
+                && !aborted.contains(&record.seq)
         })
     }
 

@@ -319,3 +319,27 @@ fn a_label_that_nobody_knows_is_told_and_one_of_which_nothing_was_done_is_no_err
     let (code, told) = ask("app.session.saal");
     assert!(code == Some(0) && told["broken"].is_object(), "{told}");
 }
+
+#[test]
+fn a_long_history_is_shown_about_as_soon_as_it_is_read() {
+    let shop = with_records();
+    let text = std::fs::read_to_string(file(&shop)).unwrap();
+    let (_, record) = text.lines().last().unwrap().split_once("\"record\":").unwrap();
+    let mut record: serde_json::Value =
+        serde_json::from_str(record.strip_suffix('}').unwrap()).unwrap();
+    let lines: Vec<String> = (1..=60_000)
+        .map(|seq| {
+            record["seq"] = seq.into();
+            format!("{{\"hash\":\"{:064}\",\"record\":{record}}}\n", 0)
+        })
+        .collect();
+    std::fs::write(file(&shop), lines.concat()).unwrap();
+    let begun = std::time::Instant::now();
+    let history = shop.history();
+    let read = begun.elapsed();
+    let begun = std::time::Instant::now();
+    for record in &history.records {
+        assert_eq!(history.record(record.seq), Some(record));
+    }
+    assert!(begun.elapsed() < read, "{:?} beside {read:?}", begun.elapsed());
+}
