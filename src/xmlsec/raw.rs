@@ -9,7 +9,7 @@ use crate::xmlsec::c14n::Canonicalization;
 use crate::xmlsec::input::children_named;
 use crate::xmlsec::names::ds;
 use crate::xmlsec::trust::{Candidate, Signer, Trust};
-use crate::xmlsec::{Node, PeerPolicy, XmlLimits, XmlText, not_verified};
+use crate::xmlsec::{ElementName, Node, PeerPolicy, XmlLimits, XmlText, not_verified};
 
 pub(crate) use crate::xmlsec::dsig::choose;
 
@@ -64,7 +64,7 @@ fn find_signer(
         None if in_der && !policy.der_ecdsa => {
             Err("the ECDSA value is in DER, which the switch der-ecdsa takes")
         }
-        None => Err(trust.why_nobody(policy)),
+        None => Err(trust.why_nobody(policy, &candidates)),
     }
 }
 
@@ -114,8 +114,8 @@ pub(crate) fn without_signature<T>(
 /// The one child element of the one child `inside` of the document element, as a document of its own.
 pub(crate) fn unwrap(
     document: &[u8],
-    root: crate::xmlsec::ElementName,
-    inside: crate::xmlsec::ElementName,
+    root: ElementName,
+    inside: ElementName,
     limits: &XmlLimits,
 ) -> Result<String> {
     let malformed = |why: &'static str| Error::new(ErrorKind::Malformed, why);
@@ -130,10 +130,46 @@ pub(crate) fn unwrap(
     let [message] = content.as_slice() else {
         return Err(malformed("the body holds not exactly one element"));
     };
-    let prefixes = message.namespaces().into_iter().map(|one| one.prefix).collect();
+    if message.is_named(root.namespace, "Fault") {
+        return Err(malformed("the envelope carries a fault instead of a message"));
+    }
+    alone(*message)
+}
+
+/// The one child element of the document element `root` that has none of the names `others`, as a document of its own.
+pub(crate) fn message_in(
+    document: &[u8],
+    root: ElementName,
+    others: &[ElementName],
+    limits: &XmlLimits,
+) -> Result<String> {
+    let text = XmlText::read(document, limits)?;
+    let tree = text.parse()?;
+    if !root.is(tree.root_element()) {
+        let text = format!("the document element is no {}", root.local);
+        return Err(Error::new(ErrorKind::Malformed, text));
+    }
+    let is_message =
+        |one: &Node<'_, '_>| one.is_element() && !others.iter().any(|name| name.is(*one));
+    let mut found = tree.root_element().children().filter(is_message);
+    match (found.next(), found.next()) {
+        (Some(message), None) => alone(message),
+        (None, _) => {
+            Err(Error::new(ErrorKind::Malformed, format!("the {} has no message", root.local)))
+        }
+        _ => Err(Error::new(
+            ErrorKind::Malformed,
+            format!("the {} has several messages", root.local),
+        )),
+    }
+}
+
+/// An element as a document of its own, with the namespaces that were in scope: signatures in it hold as before.
+fn alone(element: Node<'_, '_>) -> Result<String> {
+    let prefixes = element.namespaces().into_iter().map(|one| one.prefix).collect();
     let form = Canonicalization { comments: true, prefixes, ..Canonicalization::default() };
-    String::from_utf8(form.octets(*message, None))
-        .map_err(|_| malformed("the message is not UTF-8"))
+    String::from_utf8(form.octets(element, None))
+        .map_err(|_| Error::new(ErrorKind::Malformed, "the message is not UTF-8"))
 }
 
 /// The digest that belongs to a hash function, by URI (for metadata).

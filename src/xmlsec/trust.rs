@@ -177,14 +177,15 @@ impl<'a> Trust<'a> {
         }
     }
 
-    /// Why no key made a signature.
-    pub(crate) fn why_nobody(self, policy: &PeerPolicy) -> &'static str {
+    /// Why none of the keys that were tried made a signature.
+    pub(crate) fn why_nobody(self, policy: &PeerPolicy, tried: &[Candidate<'_>]) -> &'static str {
         let is_small =
             |peer: &PeerKey| matches!(peer.key.kind(), KeyKind::Rsa { bits: 1024..2048 });
         match self {
             Self::Certificates(peers) if !policy.rsa1024 && peers.0.iter().any(is_small) => {
                 "no trusted key of 2048 bits made the signature, and one has fewer, which the switch rsa1024 takes"
             }
+            _ if tried.is_empty() => "no trusted key is of a kind that signs with this algorithm",
             _ => "no trusted key made the signature",
         }
     }

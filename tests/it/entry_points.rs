@@ -387,6 +387,7 @@ pub(crate) mod saml {
             }
         }
         drop(PeerMetadata::read(bytes, None, &LIMITS));
+        let _ = binding::unwrap_artifact(bytes, &LIMITS);
         if let Ok(message) = binding::unwrap_soap(bytes, &LIMITS) {
             assert!(canonicalize(message.as_bytes(), None, &form, &LIMITS).is_ok());
         }

@@ -657,6 +657,56 @@ fn post_and_soap_carry_a_message_unchanged() {
     assert_eq!(script.unwrap_err().kind(), ErrorKind::Usage);
 }
 
+/// HTTP-Artifact: what is signed inside holds when it comes out, whatever declares its namespaces.
+#[test]
+fn an_artifact_response_hands_over_its_message() {
+    let key = rsa();
+    let set = label(&SIGNS, &SIGNATURES, &[("a", &key)]);
+    let peer = PeerKeys::from_file(&key.chain()[0]).unwrap();
+    let bare = RESPONSE.replace(" xmlns:samlp=\"urn:oasis:names:tc:SAML:2.0:protocol\"", "");
+    assert_ne!(bare, RESPONSE);
+    let around = |inside: &str| {
+        format!(
+            "<samlp:ArtifactResponse xmlns:samlp=\"urn:oasis:names:tc:SAML:2.0:protocol\" ID=\"_ar\">\
+             <a:Issuer xmlns:a=\"urn:oasis:names:tc:SAML:2.0:assertion\">https://idp</a:Issuer><samlp:Extensions/>\
+             <samlp:Status/> <!-- -->{inside}</samlp:ArtifactResponse>"
+        )
+    };
+    let policy = PeerPolicy::default();
+    let verified = |xml: &str, expect| {
+        saml::verify(xml.as_bytes(), expect, Trust::Certificates(&peer), &policy, &LIMITS)
+    };
+    let sign = |xml: &str, what| {
+        saml::sign(&set, xml.as_bytes(), what, &SignOptions::default()).unwrap().xml
+    };
+    // The assertion is signed, its Response, or what hands it over.
+    for what in [Signing::Assertion(None), Signing::Message] {
+        let signed = sign(RESPONSE, what);
+        let out = binding::unwrap_artifact(around(&signed).as_bytes(), &LIMITS).unwrap();
+        assert!(out.starts_with("<samlp:Response") && !out.contains("ArtifactResponse"), "{out}");
+        assert!(verified(&out, Expect::Any).is_ok(), "{out}");
+    }
+    let whole = sign(&around(&bare), Signing::Message);
+    let octets = verified(&whole, Expect::Message).unwrap().remove(0).octets;
+    for response in [whole.into_bytes(), octets] {
+        let out = binding::unwrap_artifact(&response, &LIMITS).unwrap();
+        assert!(out.contains(">alice</saml:NameID>") && !out.contains("SignatureValue"), "{out}");
+    }
+    for (response, why) in [
+        (around(""), "the ArtifactResponse has no message"),
+        (around(&RESPONSE.repeat(2)), "the ArtifactResponse has several messages"),
+        (RESPONSE.to_owned(), "the document element is no ArtifactResponse"),
+    ] {
+        let error = binding::unwrap_artifact(response.as_bytes(), &LIMITS).unwrap_err();
+        assert_eq!((error.kind(), error.message()), (ErrorKind::Malformed, why));
+    }
+    let fault = binding::wrap_soap(
+        "<s:Fault xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><faultcode>s:Client</faultcode></s:Fault>",
+    );
+    let error = binding::unwrap_soap(fault.unwrap().as_bytes(), &LIMITS).unwrap_err();
+    assert_eq!(error.message(), "the envelope carries a fault instead of a message");
+}
+
 /// However the declaration of the message is written, none stands inside the envelope.
 #[test]
 fn a_declaration_does_not_go_into_the_envelope() {

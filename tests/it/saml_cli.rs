@@ -368,6 +368,7 @@ fn wrong_input_is_told_with_the_next_step() {
         ),
         ("saml post unwrap --in signed.xml", 1, "malformed"),
         ("saml soap unwrap --in signed.xml", 1, "malformed"),
+        ("saml artifact --in signed.xml", 1, "malformed"),
         ("saml metadata write --role idp --entity-id x --endpoint y", 2, "usage"),
         ("saml metadata write --role idp --entity-id x --valid-for soon", 2, "usage"),
         ("saml metadata write --role idp --entity-id x --valid-for 0s", 2, "usage"),
@@ -455,9 +456,12 @@ fn an_input_of_another_kind_is_told_where_it_belongs() {
         // Beyond the limits is no wrong usage: the answer is no, as for what is not well-formed.
         ("saml verify --role idp --in deep.xml", "SAML needs less"),
         ("saml decrypt --role sp --in deep.xml", "SAML needs less"),
-        ("saml metadata read --in deep.xml", "SAML needs less"),
+        ("saml metadata read --in deep.xml", "have the metadata of that entity alone"),
         ("saml soap unwrap --in deep.xml", "SAML needs less"),
-        ("saml verify --metadata deep.xml --in signed.xml", "SAML needs less"),
+        (
+            "saml verify --metadata deep.xml --in signed.xml",
+            "have the metadata of that entity alone",
+        ),
     ] {
         let output = claviger(root, &format!("{arguments} --json"));
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -804,6 +808,12 @@ fn the_examples_of_the_help_work() {
         );
     }
     std::fs::write(root.join("request.xml"), request("https://sp")).unwrap();
+    let response = RESPONSE.replacen(" ID=\"_r\"", "", 1);
+    let artifact = RESPONSE[..RESPONSE.find("<saml:Assertion").unwrap()]
+        .replace("samlp:Response", "samlp:ArtifactResponse")
+        + &format!("{response}</samlp:ArtifactResponse>");
+    std::fs::write(root.join("in.xml"), artifact).unwrap();
+    done(root, "saml sign --role idp --in in.xml --out artifact.xml");
     done(root, "--realm alpha saml labels --role idp --identifier shop --json");
     let program = Path::new(env!("CARGO_BIN_EXE_claviger")).parent().unwrap();
     let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
@@ -822,6 +832,7 @@ fn the_examples_of_the_help_work() {
         "post unwrap",
         "soap wrap",
         "soap unwrap",
+        "artifact",
     ] {
         let help = Command::new(env!("CARGO_BIN_EXE_claviger"))
             .args(format!("saml {name} --help").split(' '))
@@ -845,5 +856,5 @@ fn the_examples_of_the_help_work() {
             ran += 1;
         }
     }
-    assert!(ran >= 18, "{ran}");
+    assert!(ran >= 20, "{ran}");
 }

@@ -81,3 +81,18 @@ fn an_ecdsa_value_has_one_form() {
         house.refuses(what, &document(&value));
     }
 }
+
+/// Operators are told where keys are of another kind than the signature: they look for no rotation that was missed.
+#[test]
+fn the_reason_tells_keys_of_another_kind_from_other_keys() {
+    let document = usual().signed(&House::rsa());
+    for (house, why) in [
+        (House::rsa(), "no trusted key made the signature"),
+        (
+            House::new(KeySpec::Curve(Curve::P256)),
+            "no trusted key is of a kind that signs with this algorithm",
+        ),
+    ] {
+        assert!(house.read(&document, Expect::Any).unwrap_err().ends_with(why));
+    }
+}

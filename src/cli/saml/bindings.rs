@@ -1,4 +1,4 @@
-//! `saml post` and `saml soap`: how messages are carried. They sign nothing.
+//! `saml post`, `saml soap` and `saml artifact`: how messages are carried. They sign nothing.
 
 use claviger::error::{Error, ErrorKind, Result};
 use claviger::profiles::saml::binding;
@@ -83,6 +83,25 @@ struct SoapWrapArgs {
 struct SoapUnwrapArgs {
     #[command(flatten)]
     files: Files,
+}
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A signature of the ArtifactResponse covers the message: verify it first, or else what comes out.\n\
+    Examples:\n  claviger saml artifact --in artifact.xml\n  \
+    claviger saml verify --metadata idp.xml --expect message --in artifact.xml | claviger saml artifact"
+)]
+pub(crate) struct ArtifactArgs {
+    #[command(flatten)]
+    files: Files,
+}
+
+pub(crate) fn artifact(args: &ArtifactArgs) -> Result<Outcome> {
+    let response = text(&args.files)?;
+    let message = binding::unwrap_artifact(response.as_bytes(), &XmlLimits::MESSAGE)
+        .map_err(|error| of_xml(response.as_bytes(), error))?;
+    answer(&args.files, "xml", message)
 }
 
 pub(crate) fn post(args: &PostArgs) -> Result<Outcome> {

@@ -47,6 +47,16 @@ pub(super) fn of_xml(input: &[u8], error: Error) -> Error {
     error.with_help(help)
 }
 
+/// The error of metadata. What is too large is mostly a federation's.
+pub(super) fn of_metadata(input: &[u8], error: Error) -> Error {
+    if error.kind() != ErrorKind::LimitExceeded {
+        return of_xml(input, error);
+    }
+    Error::new(ErrorKind::Malformed, error.message().to_owned()).with_help(
+        "have the metadata of that entity alone, as federations serve them one by one (MDQ)",
+    )
+}
+
 /// The error of `input`, which was to be the value of a form's field.
 pub(super) fn of_form_value(input: &str, error: Error) -> Error {
     if input.is_empty() || error.kind() == ErrorKind::LimitExceeded {

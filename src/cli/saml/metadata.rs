@@ -15,7 +15,7 @@ use claviger::xmlsec::dsig::{SignOptions, SigningMethod};
 use claviger::xmlsec::{PeerKey, PeerKeys, Trust, XmlLimits};
 use serde_json::{Value, json};
 
-use super::input::of_xml;
+use super::input::of_metadata;
 use super::parties::{Allowed, Provider};
 use super::verify::with_reason;
 use crate::cli::files::Files;
@@ -197,7 +197,7 @@ fn read(context: &Context, args: &ReadArgs) -> Result<Outcome> {
     let mut notes = Vec::new();
     let parsed = |bytes| {
         let read = PeerMetadata::read(bytes, args.entity.as_deref(), &limits);
-        read.map_err(|error| of_xml(bytes, error))
+        read.map_err(|error| of_metadata(bytes, error))
     };
     let (metadata, signed) = match &args.signed_by {
         None => (parsed(bytes)?, false),
@@ -209,7 +209,7 @@ fn read(context: &Context, args: &ReadArgs) -> Result<Outcome> {
             let policy = args.allowed.policy()?;
             let trust = Trust::Certificates(&keys);
             let found = saml::verify(bytes, Expect::Message, trust, &policy, &limits)
-                .map_err(|error| with_reason(context, of_xml(bytes, error)))?;
+                .map_err(|error| with_reason(context, of_metadata(bytes, error)))?;
             let octets = found.first().map(|one| one.octets.as_slice()).unwrap_or_default();
             (parsed(octets)?, true)
         }

@@ -29,6 +29,8 @@ pub(crate) struct Args {
 /// One variant a command; its file has `Args` and `run`.
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Take the message out of an ArtifactResponse (HTTP-Artifact)
+    Artifact(bindings::ArtifactArgs),
     /// Decrypt assertions, names or attributes with every valid alias
     Decrypt(decrypt::Args),
     /// Encrypt an assertion, name or attribute in its place
@@ -51,6 +53,7 @@ enum Command {
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     match &args.command {
+        Command::Artifact(args) => bindings::artifact(args),
         Command::Decrypt(args) => decrypt::run(context, args),
         Command::Encrypt(args) => encrypt::run(context, args),
         Command::Labels(args) => labels::run(context, args),

@@ -11,7 +11,7 @@ use claviger::ops::KeySet;
 use claviger::profiles::saml::{KnownPeer, SamlEntity, SamlRole, SamlScope, SamlUse};
 use claviger::xmlsec::PeerPolicy;
 
-use super::input::of_xml;
+use super::input::of_metadata;
 use crate::cli::Context;
 use crate::cli::on_label::keys;
 use crate::cli::password_input::read_input;
@@ -160,13 +160,14 @@ impl Peer {
                 .map_err(|error| error.with_file(path));
         }
         let Some(path) = &self.metadata else { return Ok(None) };
-        let file = read_input(path, MAX_METADATA_BYTES)?;
+        let file = read_input(path, MAX_METADATA_BYTES)
+            .map_err(|error| of_metadata(b"", error).with_file(path))?;
         let (role, now) = (self.peer_role.map(SamlRole::from), context.clock.now());
         // EXPOSE: metadata are public.
         let text = file.expose_secret();
         KnownPeer::from_metadata(text, self.entity.as_deref(), role, now)
             .map(Some)
-            .map_err(|error| of_xml(text, error).with_file(path))
+            .map_err(|error| of_metadata(text, error).with_file(path))
     }
 }
 

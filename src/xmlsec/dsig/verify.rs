@@ -92,7 +92,8 @@ fn verify_element(
     let signed_info = shape.signed_info_form.octets(shape.signed_info, None);
     let candidates = trust.candidates(shape.algorithm, policy, || shape.certificate_hint());
     let made = |one: &&Candidate<'_>| one.made(shape.algorithm, policy, &signed_info, &shape.value);
-    let signer = candidates.iter().find(made).ok_or_else(|| trust.why_nobody(policy))?;
+    let nobody = || trust.why_nobody(policy, &candidates);
+    let signer = candidates.iter().find(made).ok_or_else(nobody)?;
     let octets = shape.content_form.octets(node, Some(shape.signature));
     // Both are public.
     if digest(shape.digest, &octets) != shape.digest_value {
