@@ -186,7 +186,7 @@ fn next_step(situation: &Situation<'_>, after: &Keyring) -> Option<String> {
     let staged = situation.fresh().find(waits)?;
     let snapshot = after.snapshot();
     let set = snapshot.keys(name.realm.as_ref(), &name.label).ok()?;
-    if life::is_of_others(set, staged) {
+    if gates::nothing_acts(set) || life::is_of_others(set, staged) {
         return None;
     }
     let time = known_at(situation, after)?;

@@ -6,6 +6,7 @@ use claviger::Keyring;
 use claviger::clock::Clock;
 use claviger::error::ErrorKind;
 use claviger::journal::{Action, Actor, Event};
+use claviger::key_tools::{self, GenerateOptions};
 use claviger::keyring;
 use claviger::ops;
 use claviger::problem::Severity;
@@ -724,6 +725,40 @@ fn what_it_means_that_a_key_acts_is_told_by_what_the_label_does() {
         for words in told {
             assert!(text.contains(words), "{words}: {text}");
         }
+    }
+}
+
+/// Trusted certificates, and keys that only verify, check what others make: the order changes nothing for anybody.
+#[test]
+fn where_nothing_acts_a_new_order_waits_for_nobody() {
+    let options = |alias| GenerateOptions {
+        alias,
+        key_type: "ec",
+        bits: None,
+        curve: None,
+        subject: None,
+        days: 30,
+        now: Workshop::new().now(),
+    };
+    let certificate = |alias| {
+        let made = key_tools::generate_file("pem", &options(alias)).unwrap();
+        let text = String::from_utf8(made.content.expose_secret().to_vec()).unwrap();
+        text.split_at(text.find("-----BEGIN CERTIFICATE").unwrap()).1.to_owned()
+    };
+    for uses in ["use = \"trust\"", "use = \"verify\"\nalgorithms = [\"ES256\"]"] {
+        let shop = Workshop::new();
+        std::fs::write(shop.path().join("peers.pem"), certificate("one") + &certificate("two"))
+            .unwrap();
+        shop.edit(TAIL, &format!(
+            "[stores.peers]\nkind = \"keystore\"\npath = \"peers.pem\"\n[stores.peers.mappings]\n\"app.peer\" = [\"1\"]\n\
+             [labels.\"app.peer\"]\n{uses}\n{TAIL}"
+        ));
+        let told = shop.apply(stage("2"), "app.peer").unwrap().to_string();
+        assert!(told.contains("enters: \"2\"") && !told.contains("promote"), "{told}");
+        let told = shop.apply(promote("2"), "app.peer").unwrap().to_string();
+        assert!(!told.contains("breaks") && !told.contains("what is used"), "{told}");
+        assert_eq!(shop.aliases("app.peer"), ["2", "1"]);
+        shop.apply(Step::Undo, "app.peer").unwrap();
     }
 }
 

@@ -210,6 +210,12 @@ pub(in crate::rotation) fn unknown_until(
     }
 }
 
+/// Whether the keys of a label only check what others make: then each does so alike, whichever stands first.
+pub(in crate::rotation) fn nothing_acts(set: &KeySet) -> bool {
+    let checks = |one: &LabelUse| matches!(one, LabelUse::Trust | LabelUse::Verify);
+    set.uses().iter().all(checks)
+}
+
 /// What it means that a key acts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::rotation) enum Acting {
@@ -217,7 +223,7 @@ pub(in crate::rotation) enum Acting {
     Makes,
     /// Peers are to encrypt to it.
     Receives,
-    /// It is given out, stands before TLS, or is trusted.
+    /// It is given out, or stands before TLS.
     Serves,
 }
 

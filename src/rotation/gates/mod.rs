@@ -21,7 +21,7 @@ use crate::keyring::keyset::{KeySet, LabelKey};
 use crate::label::Alias;
 use crate::usage::{KeyReport, Terms};
 
-pub(super) use acting::{Acting, outdated, unknown_until};
+pub(super) use acting::{Acting, nothing_acts, outdated, unknown_until};
 pub(super) use leaving::{LeftAlive, leaves_tokens, left_alive, reads_on};
 
 use acting::{certificate_not_valid, new_to_sessions, not_announced};
@@ -75,6 +75,9 @@ impl Situation<'_> {
 
     /// The keys that act before and after, if they differ, or what tokens call them.
     pub(super) fn change_of_active(&self) -> Option<(&MappedKey, &MappedKey)> {
+        if acting::nothing_acts(self.set) {
+            return None;
+        }
         let (old, new) =
             (self.before.first().or(self.around)?, self.after.first().or(self.around)?);
         let is_called_so = self.around.is_none() || old.kid == new.kid;
