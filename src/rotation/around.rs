@@ -6,7 +6,7 @@
 use std::time::SystemTime;
 
 use super::announce;
-use super::life::{lifetime, reads_here, unrecorded};
+use super::life::{lifetime, unrecorded};
 use crate::catalogue;
 use crate::config::Config;
 use crate::journal::{History, MadeAround, MappedKey, MappingChange, stay};
@@ -33,16 +33,15 @@ impl Known<'_> {
     /// had another name.
     pub(super) fn report(&self, scope: Scope<'_>, key: &MappedKey) -> KeyReport {
         let Some(thumbprint) = key.thumbprint.as_deref() else { return KeyReport::default() };
-        let reads = reads_here(self.snapshot, scope, thumbprint);
-        let mut report = self.reports.along(scope, thumbprint, reads);
+        let mut report = self.reports.of(scope.0, scope.1, thumbprint);
+        let elsewhere = self.made_elsewhere(scope, key);
+        report.reach(elsewhere.exp, elsewhere.open);
         let (written, is_all) = self.written(scope, key);
         report.reach(written.exp, written.open);
         if !is_all {
             let made = self.made_around(scope, key);
             report.reach(made.exp, made.open);
         }
-        let moved = self.made_before_moved(scope, key);
-        report.reach(moved.exp, moved.open);
         report
     }
 

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::life::{self, terms, time};
+use super::life::{terms, time};
 use super::{Plan, Request, Rotation};
 use crate::atomic;
 use crate::clock::rfc3339;
@@ -173,20 +173,18 @@ impl Rotation {
     /// Writes that keys left, behind every label that reads with them, or did under another name: who has not read yet that
     /// another scope has no mapping of its own any more is stopped there.
     fn fence(&self, mut held: Held<'_>, plan: &Plan) -> Result<()> {
-        let (reports, snapshot) = (held.reports()?, self.keyring.snapshot());
-        let moved = plan.leaving.iter().map(|one| {
+        let reports = held.reports()?;
+        let brought = plan.leaving.iter().map(|one| {
             let own = (&one.mapping.label, one.mapping.realm.as_ref());
-            self.knowing(&reports, |known| known.scopes_left(own, &one.key))
+            self.knowing(&reports, |known| known.scopes_brought(own, &one.key))
         });
-        let moved: Vec<_> = moved.collect();
+        let brought: Vec<_> = brought.collect();
         let mut keys = Vec::new();
-        for (one, moved) in plan.leaving.iter().zip(&moved) {
+        for (one, brought) in plan.leaving.iter().zip(&brought) {
             let Some(thumbprint) = one.key.thumbprint.as_deref() else { continue };
             let own = (&one.mapping.label, one.mapping.realm.as_ref());
-            let reads = life::reads_here(&snapshot, own, thumbprint);
-            let others = reports.scopes_along(own, thumbprint, reads);
-            let moved = moved.iter().map(|(label, realm)| (label, realm.as_ref()));
-            let scopes = std::iter::once(own).chain(others).chain(moved);
+            let others = brought.iter().map(|(label, realm)| (label, realm.as_ref()));
+            let scopes = std::iter::once(own).chain(others);
             keys.extend(scopes.map(|(label, realm)| (label, realm, thumbprint)));
         }
         held.retire(keys)

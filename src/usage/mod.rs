@@ -253,33 +253,14 @@ impl Reports {
         self.of_subject(&subject(label, realm, thumbprint))
     }
 
-    /// As [`Reports::of`]; what the key made behind other labels and in other realms lives on in it where `reads` says that
-    /// it is read here now.
-    #[must_use]
-    pub fn along(
-        &self,
-        (label, realm): (&LabelName, Option<&Realm>),
-        thumbprint: &str,
-        reads: impl Fn(&LabelName, Option<&Realm>) -> bool,
-    ) -> KeyReport {
-        let mut report = self.of(label, realm, thumbprint);
-        for (label, realm) in self.scopes_along((label, realm), thumbprint, reads) {
-            report.outlive(&self.of(label, realm, thumbprint));
-        }
-        report
-    }
-
-    /// The other scopes of which [`Reports::along`] tells: where the key was used, and `reads` holds.
-    pub fn scopes_along<'s>(
+    /// The labels and realms where a key was used.
+    pub fn scopes_of<'s>(
         &'s self,
-        own: (&'s LabelName, Option<&'s Realm>),
         thumbprint: &'s str,
-        reads: impl Fn(&LabelName, Option<&Realm>) -> bool + 's,
     ) -> impl Iterator<Item = (&'s LabelName, Option<&'s Realm>)> {
         let subjects = self.records.iter().flat_map(HashMap::keys);
         let of_key = subjects.filter(move |one| one.thumbprint == thumbprint);
-        let scopes = of_key.filter_map(|one| Some((one.label.as_ref()?, one.realm.as_ref())));
-        scopes.filter(move |scope| *scope != own && reads(scope.0, scope.1))
+        of_key.filter_map(|one| Some((one.label.as_ref()?, one.realm.as_ref())))
     }
 
     /// How often the file had been written: it only grows, unless an older copy is put in its place. `None`: there is

@@ -234,11 +234,6 @@ impl KeyReport {
         self.reach(exp, open);
     }
 
-    /// Lives as long as what another report tells of.
-    pub(super) fn outlive(&mut self, other: &Self) {
-        self.reach(other.latest_exp.unwrap_or(0), other.latest_open.unwrap_or(0));
-    }
-
     fn add(&mut self, more: Tally) {
         for (count, more) in self.tally.counts.iter_mut().zip(more.counts) {
             *count = count.saturating_add(more);

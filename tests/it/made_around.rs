@@ -230,6 +230,47 @@ fn a_realm_that_is_renamed_by_hand_needs_what_its_keys_made_under_the_old_name()
     what_was_made_under_another_name_is_needed(true, 1);
 }
 
+/// A realm has a mapping of its own, which is taken out by hand once its key stands in the global list, where it never acted.
+fn what_a_realm_leaves_behind(house: &mut House, label: &str, text: &str) {
+    std::fs::write(house.shop.config(), text).unwrap();
+    (house.realm, house.store) = (None, "keys");
+    house.apply(retire("a"), label, Overrides::default()).unwrap_err();
+    house.shop.wait(3_600 - 100);
+    house.refused("a", label);
+    house.shop.wait(200);
+    house.apply(retire("a"), label, Overrides::default()).unwrap();
+}
+
+#[test]
+fn what_peers_encrypted_to_the_key_of_a_realm_is_needed_where_it_is_read_then() {
+    let labels = "[labels.\"app.inbox\"]\nuse = \"decrypt\"\nalgorithms = [\"ECDH-ES\", \"A256GCM\"]\n\
+                  max_token_lifetime = \"1h\"\n";
+    let global = "\"app.inbox\" = [\"b\", \"a\"]\n";
+    let own = "[stores.own.mappings]\n\"app.inbox\" = [\"a\"]\n";
+    let mut house = House::new(labels, &format!("{global}{own}"), Some("r"));
+    let text = house.shop.text().replace(own, "");
+    what_a_realm_leaves_behind(&mut house, "app.inbox", &text);
+}
+
+#[test]
+fn what_the_key_of_a_realm_made_before_the_journal_began_is_needed_where_it_is_read_then() {
+    let shop = Workshop::new();
+    let text = format!(
+        "[keyring]\nstate_dir = \"state\"\n\
+         [stores.keys]\nkind = \"keystore\"\npath = \"keys.jwks\"\nintegrity = \"none\"\n\
+         [stores.own]\nkind = \"keystore\"\nrealm = \"r\"\npath = \"keys.jwks\"\nintegrity = \"none\"\n\
+         [labels.\"{ES256}\"]\nmax_token_lifetime = \"1h\"\n\
+         [stores.keys.mappings]\n\"{ES256}\" = [\"b\"]\n"
+    );
+    let own = format!("[stores.own.mappings]\n\"{ES256}\" = [\"a\"]\n");
+    std::fs::write(shop.config(), format!("{text}{own}")).unwrap();
+    drop(shop.rotation());
+    let mut house = House { shop, realm: None, store: "keys" };
+    house.apply(stage("a"), ES256, Overrides::default()).unwrap();
+    let text = house.shop.text().replace(&own, "");
+    what_a_realm_leaves_behind(&mut house, ES256, &text);
+}
+
 /// What a step took out is gone as that step says, and labels of other parts of a product are not asked one for another.
 #[test]
 fn what_left_another_label_by_a_step_or_belongs_to_another_part_keeps_no_key() {

@@ -5,8 +5,9 @@ use std::time::SystemTime;
 use super::{BROKEN, FORCE, Gate, Situation};
 use crate::catalogue::{self, LabelUse, Rotation as RotationMode};
 use crate::clock::{rfc3339, spoken};
+use crate::config::Config;
 use crate::error::ErrorKind;
-use crate::journal::{MappedKey, Span, unrecorded_until};
+use crate::journal::{History, MappedKey, Span, unrecorded_until};
 use crate::keyring::keyset::KeySet;
 use crate::rotation::announce;
 use crate::rotation::life;
@@ -97,7 +98,7 @@ fn not_proven(situation: &Situation<'_>, gone: &MappedKey, report: &KeyReport) -
             );
         }
     };
-    let peers = match last_shown(situation, gone) {
+    let peers = match last_encrypted_to(situation, gone) {
         LastUse::At(time) => Some(time),
         LastUse::StillPublished => return still_published(situation, gone),
         LastUse::Never | LastUse::Unknown => None,
@@ -192,29 +193,40 @@ fn no_lifetime(situation: &Situation<'_>, gone: &MappedKey, last: SystemTime) ->
     )
 }
 
-/// When peers could last have encrypted to a key: one that the key set of the label showed, or SAML metadata, which show
-/// the active one, or one that they have by hand, while it acted.
-fn last_shown(situation: &Situation<'_>, key: &MappedKey) -> LastUse {
+/// When peers could last have encrypted to a key, which the key set may show still.
+fn last_encrypted_to(situation: &Situation<'_>, key: &MappedKey) -> LastUse {
     let Situation { set, history, config, now, .. } = situation;
-    if !set.uses().contains(&LabelUse::Decrypt) {
-        return LastUse::Never;
-    }
-    if key.published {
+    if set.uses().contains(&LabelUse::Decrypt) && key.published {
         return LastUse::StillPublished;
     }
-    let spans = situation.spans(key);
+    let last = last_shown(config, set, history, &situation.spans(key), *now);
+    last.map_or(LastUse::Never, LastUse::At)
+}
+
+/// When peers could last have encrypted to a key that had these places: one that the key set of the label showed, or SAML
+/// metadata, which show the active one, or one that they have by hand, while it acted.
+pub(in crate::rotation) fn last_shown(
+    config: &Config,
+    set: &KeySet,
+    history: &History,
+    spans: &[Span],
+    now: SystemTime,
+) -> Option<SystemTime> {
+    if !set.uses().contains(&LabelUse::Decrypt) {
+        return None;
+    }
     let last = |fits: &dyn Fn(&Span) -> bool| {
-        let ends = spans.iter().filter(|span| fits(span)).map(|span| span.until.unwrap_or(*now));
+        let ends = spans.iter().filter(|span| fits(span)).map(|span| span.until.unwrap_or(now));
         ends.max()
     };
     let in_metadata = announce::is_in_metadata(set);
     let shown = last(&|span| span.key.published || (in_metadata && span.active));
-    let shown = shown.map(|end| announce::forgotten(config, set, history, end, *now));
+    let shown = shown.map(|end| announce::forgotten(config, set, history, end, now));
     // What the label opens and does not make comes from peers, whatever they have its keys from.
     let opens_only = !set.uses().contains(&LabelUse::Encrypt);
     let by_hand = last(&|span| opens_only && span.active);
     let by_hand = by_hand.map(|end| end + announce::told_by_hand(config, set));
-    shown.max(by_hand).map_or(LastUse::Never, LastUse::At)
+    shown.max(by_hand)
 }
 
 /// When a key last made something that it alone opens.
@@ -229,7 +241,7 @@ fn last_use(situation: &Situation<'_>, key: &MappedKey) -> LastUse {
     let spans = situation.spans(key);
     let end = |span: &Span| span.until.unwrap_or(situation.now);
     let acted = spans.iter().filter(|span| span.active).map(end).max();
-    let shown = match last_shown(situation, key) {
+    let shown = match last_encrypted_to(situation, key) {
         LastUse::StillPublished => return LastUse::StillPublished,
         LastUse::At(time) => Some(time),
         LastUse::Never | LastUse::Unknown => None,

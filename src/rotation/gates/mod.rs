@@ -22,7 +22,7 @@ use crate::label::Alias;
 use crate::usage::{KeyReport, Terms};
 
 pub(super) use acting::{Acting, nothing_acts, outdated, unknown_until};
-pub(super) use leaving::{LeftAlive, leaves_tokens, left_alive, reads_on};
+pub(super) use leaving::{LeftAlive, last_shown, leaves_tokens, left_alive, reads_on};
 
 use acting::{certificate_not_valid, new_to_sessions, not_announced};
 use leaving::still_in_use;
@@ -75,7 +75,7 @@ impl Situation<'_> {
 
     /// The keys that act before and after, if they differ, or what tokens call them.
     pub(super) fn change_of_active(&self) -> Option<(&MappedKey, &MappedKey)> {
-        if acting::nothing_acts(self.set) {
+        if nothing_acts(self.set) {
             return None;
         }
         let (old, new) =
