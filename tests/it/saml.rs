@@ -82,24 +82,22 @@ fn a_label_says_how_many_keys_are_tried() {
         assert_eq!(signer, counts.then(|| format!("k{at}")), "{max_tries:?}");
         let to = Recipient::Label(&alone);
         let plain = RESPONSE.as_bytes();
-        let (sealed, _) =
-            saml::encrypt(to, plain, Encryptable::Assertion, &EncryptOptions::default()).unwrap();
+        let seal = |key_info| {
+            let options = EncryptOptions { key_info, ..Default::default() };
+            saml::encrypt(to, plain, Encryptable::Assertion, &options).unwrap().0
+        };
+        let sealed = seal(KeyInfo::None);
+        assert!(!sealed.contains("X509"), "{sealed}");
         let opened = saml::decrypt(&all, sealed.as_bytes(), Encryptable::Assertion, &policy);
         let alias = |opened: Result<Vec<Decrypted>, _>| opened.ok().map(|all| all[0].alias.clone());
         assert_eq!(alias(opened), counts.then(|| format!("k{at}")), "{max_tries:?}");
         // The key that a certificate names is the first.
         let leaf = STANDARD.encode(&keys[at].1.chain()[0]);
-        let named = sealed.replacen(
-            "<xenc:CipherData><xenc:CipherValue>",
-            &format!(
-                "<ds:KeyInfo><ds:X509Data><ds:X509Certificate>{leaf}</ds:X509Certificate></ds:X509Data></ds:KeyInfo>\
-                 <xenc:CipherData><xenc:CipherValue>"
-            ),
-            1,
-        );
-        let named = named.as_bytes();
-        let opened = saml::decrypt(&all, named, Encryptable::Assertion, &policy);
-        assert_eq!(alias(opened), Some(format!("k{at}")), "{max_tries:?}");
+        for named in [KeyInfo::Chain, KeyInfo::Leaf].map(seal) {
+            assert_eq!(named.matches(&leaf).count(), 1, "{named}");
+            let opened = saml::decrypt(&all, named.as_bytes(), Encryptable::Assertion, &policy);
+            assert_eq!(alias(opened), Some(format!("k{at}")), "{max_tries:?}");
+        }
     }
 }
 
@@ -114,7 +112,8 @@ fn a_document_costs_so_many_operations_of_private_keys() {
     let all = label(&uses, &names, &keys);
     let (start, end) = (RESPONSE.split_once("<saml:Assertion").unwrap().0, "</samlp:Response>");
     let sealed = |set: &KeySet, count: usize| {
-        let (to, options) = (Recipient::Label(set), EncryptOptions::default());
+        let to = Recipient::Label(set);
+        let options = EncryptOptions { key_info: KeyInfo::None, ..Default::default() };
         let (one, _) =
             saml::encrypt(to, RESPONSE.as_bytes(), Encryptable::Assertion, &options).unwrap();
         let element = one.strip_prefix(start).unwrap().strip_suffix(end).unwrap();

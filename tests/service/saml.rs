@@ -113,6 +113,10 @@ fn what_the_command_line_chooses_bodies_choose_as_well() {
     let oaep = json!({"peer": sp, "xml": RESPONSE, "key_transport": "rsa-oaep", "digest": "sha384", "mgf": "sha512"});
     let encrypted = done(&shop, "encrypt", &oaep)["xml"].as_str().unwrap().to_owned();
     assert!(encrypted.contains("sha384") && encrypted.contains("mgf1sha512"), "{encrypted}");
+    assert!(encrypted.contains("X509Certificate"), "{encrypted}");
+    let silent = json!({"peer": sp, "xml": RESPONSE, "key_info": "none"});
+    let silent = done(&shop, "encrypt", &silent)["xml"].as_str().unwrap().to_owned();
+    assert!(!silent.contains("X509Certificate"), "{silent}");
     done(&shop, "decrypt", &json!({"role": "sp", "xml": encrypted}));
 
     // What the peer names is not made without a switch.

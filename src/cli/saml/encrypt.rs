@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::input::of_xml;
 use super::parties::{Allowed, OaepDigest, Own, Peer};
+use super::sign::Shown;
 use crate::cli::files::Files;
 use crate::cli::{Context, Outcome};
 
@@ -39,6 +40,9 @@ pub(crate) struct Args {
     /// The digest of its mask (MGF1), of rsa-oaep alone
     #[arg(long, value_enum)]
     mgf: Option<OaepDigest>,
+    /// What is said of the key that decrypts: readers such as AD FS look for it by its certificate
+    #[arg(long, value_enum, default_value = "chain")]
+    key_info: Shown,
     #[command(flatten)]
     allowed: Allowed,
     #[command(flatten)]
@@ -76,6 +80,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         digest: args.digest.map(Into::into),
         mgf: args.mgf.map(Into::into),
         recipient: peer.as_ref().and_then(saml::KnownPeer::entity_id),
+        key_info: args.key_info.into(),
         policy,
     };
     let options = asked.or(&preferred.unwrap_or_default());

@@ -56,13 +56,23 @@ enum What {
 
 /// `--key-info`.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Shown {
-    // Every certificate of the alias.
+pub(super) enum Shown {
+    // Every certificate of it.
     Chain,
     // Its own certificate.
     Leaf,
     // None.
     None,
+}
+
+impl From<Shown> for KeyInfo {
+    fn from(shown: Shown) -> Self {
+        match shown {
+            Shown::Chain => Self::Chain,
+            Shown::Leaf => Self::Leaf,
+            Shown::None => Self::None,
+        }
+    }
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
@@ -83,11 +93,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         digest: args.digest.map(Into::into),
         peer_digests: role.map(|role| role.digest_methods.as_slice()).unwrap_or_default(),
         prefix_list: &args.prefixes,
-        key_info: match args.key_info {
-            Shown::Chain => KeyInfo::Chain,
-            Shown::Leaf => KeyInfo::Leaf,
-            Shown::None => KeyInfo::None,
-        },
+        key_info: args.key_info.into(),
         after: None,
     };
     let what = match args.what {

@@ -12,7 +12,7 @@ use crate::xmlsec::{attribute, children_named};
 
 pub use method::SigningMethod;
 pub use sign::{KeyInfo, SignOptions, Signed, sign};
-pub(crate) use sign::{choose, sign_until};
+pub(crate) use sign::{choose, key_info, sign_until};
 pub(crate) use verify::verify_where;
 pub use verify::{VerifiedElement, verify};
 

@@ -13,11 +13,11 @@ use crate::xmlsec::names::{DSIG, ENVELOPED, EXC_C14N, digest_uri};
 use crate::xmlsec::tree::{Node, Tree, is_name};
 use crate::xmlsec::{XmlLimits, XmlText, attribute, encode_base64, is_plain_id, raw};
 
-/// What a signature says of its key.
+/// What a signature or an encrypted key says of the key that is behind it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "all of a chain, its first, or none")]
 pub enum KeyInfo {
-    /// Every certificate of the active alias, leaf first.
+    /// Every certificate that is known of it, leaf first.
     #[default]
     Chain,
     /// The leaf certificate.
@@ -255,7 +255,7 @@ fn signed_info(
     )
 }
 
-fn key_info(chain: &[Vec<u8>], wanted: KeyInfo) -> String {
+pub(crate) fn key_info(chain: &[Vec<u8>], wanted: KeyInfo) -> String {
     let shown = match wanted {
         KeyInfo::Chain => chain,
         KeyInfo::Leaf => chain.get(..1).unwrap_or_default(),

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ops::KeySet;
 use crate::secret::SecretBytes;
 use crate::xmlsec::c14n::Canonicalization;
-use crate::xmlsec::dsig::is_covered;
+use crate::xmlsec::dsig::{KeyInfo, is_covered, key_info};
 use crate::xmlsec::limits::beyond;
 use crate::xmlsec::names::{DSIG, ELEMENT_TYPE, OAEP_MGF1P, XENC, XENC11, digest_uri, mgf_uri};
 use crate::xmlsec::tree::Node;
@@ -57,6 +57,8 @@ pub struct EncryptOptions<'a> {
     pub mgf: Option<Hash>,
     /// The entity that the key is for.
     pub recipient: Option<&'a str>,
+    /// What is said of the key that decrypts: some readers (AD FS, .NET) look for it by its certificate alone.
+    pub key_info: KeyInfo,
     /// Switches that CBC and RSA 1.5 need.
     pub policy: PeerPolicy,
 }
@@ -132,10 +134,11 @@ pub fn encrypt(
         .recipient
         .map_or_else(String::new, |entity| format!(" Recipient=\"{}\"", attribute_value(entity)));
     let content_uri = content.xml_uri.unwrap_or_default();
+    let info = key_info(key.chain(), options.key_info);
     let xml = format!(
         "<xenc:EncryptedData xmlns:xenc=\"{XENC}\" Type=\"{ELEMENT_TYPE}\">\
          <xenc:EncryptionMethod Algorithm=\"{content_uri}\"/>\
-         <ds:KeyInfo xmlns:ds=\"{DSIG}\"><xenc:EncryptedKey{to}>{method}\
+         <ds:KeyInfo xmlns:ds=\"{DSIG}\"><xenc:EncryptedKey{to}>{method}{info}\
          <xenc:CipherData><xenc:CipherValue>{}</xenc:CipherValue></xenc:CipherData>\
          </xenc:EncryptedKey></ds:KeyInfo>\
          <xenc:CipherData><xenc:CipherValue>{}</xenc:CipherValue></xenc:CipherData></xenc:EncryptedData>",

@@ -298,8 +298,8 @@ impl PeerRecipient {
             // XML-Enc 1.1 §5.5.2: SHA-1 where the method names no digest.
             digest: transport.map(|(_, method)| method.digest.unwrap_or(Hash::Sha1)),
             mgf: masked.map(|(_, method)| method.mgf.unwrap_or(Hash::Sha1)),
-            recipient: None,
             policy,
+            ..EncryptOptions::default()
         }
     }
 

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::signing::Shown;
 use super::{Peer, Role, callers, entity, note_alias};
 use crate::access::Right;
 use crate::alg::{Algorithm, Hash};
@@ -97,6 +98,9 @@ struct EncryptRequest {
     digest: Option<OaepDigest>,
     /// The digest of its mask (MGF1), of rsa-oaep alone; absent: what the peer prefers.
     mgf: Option<OaepDigest>,
+    /// What is said of the key that decrypts: readers such as AD FS look for it by its certificate.
+    #[serde(default)]
+    key_info: Shown,
     /// What is allowed though it is weak: cbc, rsa1_5.
     #[serde(default)]
     allow: Vec<String>,
@@ -127,6 +131,7 @@ fn encrypt(call: &Call<'_>, body: EncryptRequest) -> Result<EncryptedDocument> {
         digest: body.digest.map(Into::into),
         mgf: body.mgf.map(Into::into),
         recipient: peer.entity_id(),
+        key_info: body.key_info.into(),
         policy,
     };
     let options = asked.or(&preferred);

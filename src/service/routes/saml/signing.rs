@@ -56,12 +56,12 @@ impl From<Digest> for Hash {
     }
 }
 
-/// What a signature says of its key.
+/// What a signature or an encrypted key says of the key that is behind it.
 #[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "SamlKeyInfo")]
-enum Shown {
-    /// Every certificate of the alias.
+pub(super) enum Shown {
+    /// Every certificate of it.
     #[default]
     Chain,
     /// Its own certificate.
