@@ -43,14 +43,22 @@ impl Clock {
     /// The present in whole seconds since 1970, at the price of a few nanoseconds: the second may be some
     /// milliseconds late.
     #[must_use]
+    #[inline]
     pub fn coarse_secs(&self) -> u64 {
         match &self.0 {
-            Source::Given(now) => to_unix(now()),
+            Source::Given(now) => given_secs(&**now),
             Source::System => {
                 u64::try_from(clock_gettime(ClockId::RealtimeCoarse).tv_sec).unwrap_or(0)
             }
         }
     }
+}
+
+// Out of line: nearly nobody gives a clock, and the stack that it takes would be paid for each time.
+#[cold]
+#[inline(never)]
+fn given_secs(now: &dyn Fn() -> SystemTime) -> u64 {
+    to_unix(now())
 }
 
 /// Milliseconds since some moment before the process began, which no one sets; some of them late, at the price of a few
