@@ -333,11 +333,16 @@ fn chain(members: &Members, public: &[u8]) -> Result<Vec<Vec<u8>>> {
     let prints =
         [("x5t", Sha1::digest(leaf).to_vec()), ("x5t#S256", Sha256::digest(leaf).to_vec())];
     for (name, hash) in prints {
-        if members.contains_key(name) && number(members, name)?.as_slice() != hash {
+        if members.contains_key(name) && !is_print(&number(members, name)?, &hash) {
             return Err(wrong(name, "not of the first certificate of x5c"));
         }
     }
     Ok(chain)
+}
+
+/// The digest itself, or its hexadecimal digits, as Auth0 and WSO2 publish them.
+fn is_print(said: &[u8], hash: &[u8]) -> bool {
+    said == hash || hex::decode(said).is_ok_and(|bytes| bytes == hash)
 }
 
 fn text<'a>(members: &'a Members, name: &'static str) -> Result<Option<&'a str>> {

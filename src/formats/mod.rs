@@ -191,16 +191,20 @@ pub fn sniff(bytes: &[u8]) -> Option<ContainerType> {
     if bytes.starts_with(&jks::JCEKS_MAGIC) {
         return Some(ContainerType::Jceks);
     }
-    if bytes.first() == Some(&DER_SEQUENCE) {
+    let has_block = || contains(bytes, b"-----BEGIN ");
+    if bytes.first() == Some(&DER_SEQUENCE) && !(is_text(bytes) && has_block()) {
         return Some(sniff_der(bytes));
     }
     if looks_like_json(bytes) {
         return Some(if jwk::is_set(bytes) { ContainerType::Jwks } else { ContainerType::Jwk });
     }
-    if contains(bytes, b"-----BEGIN ") {
-        return Some(ContainerType::Pem);
-    }
-    None
+    has_block().then_some(ContainerType::Pem)
+}
+
+/// Text in front of a PEM block may begin with a zero, which is the tag of a SEQUENCE; no key or certificate
+/// in DER is without control characters.
+fn is_text(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| !byte.is_ascii_control() || byte.is_ascii_whitespace())
 }
 
 fn looks_like_json(bytes: &[u8]) -> bool {
@@ -210,12 +214,7 @@ fn looks_like_json(bytes: &[u8]) -> bool {
 /// A SEQUENCE that begins with version 3 and a ContentInfo is a PFX (RFC 7292 §4); other versions than those
 /// of private keys (RFC 5958 §2: 0 and 1) go to the same reader, which names them.
 fn sniff_der(bytes: &[u8]) -> ContainerType {
-    let header = match bytes.get(1) {
-        // X.690 §8.1.3.5: so many bytes of length follow.
-        Some(first @ 0x81..=0x88) => 2 + usize::from(first & 0x0f),
-        _ => 2,
-    };
-    match bytes.get(header..) {
+    match after_header(bytes) {
         Some([2, 1, version, DER_SEQUENCE, _, rest @ ..])
             if *version > 1 && rest.iter().take(9).any(|byte| *byte == 6) =>
         {
@@ -223,6 +222,16 @@ fn sniff_der(bytes: &[u8]) -> ContainerType {
         }
         _ => ContainerType::Der,
     }
+}
+
+/// What stands behind the tag and the length of an element.
+fn after_header(bytes: &[u8]) -> Option<&[u8]> {
+    let header = match bytes.get(1) {
+        // X.690 §8.1.3.5: so many bytes of length follow.
+        Some(first @ 0x81..=0x88) => 2 + usize::from(first & 0x0f),
+        _ => 2,
+    };
+    bytes.get(header..)
 }
 
 /// Opens a container: `insist` is the type that the operator named, else the content decides.
@@ -303,7 +312,8 @@ fn not_readable(bytes: &[u8]) -> Error {
 }
 
 /// The error for what is known but not read: encrypted JWKs, and Bouncy Castle's formats by their first bytes. BKS and UBER start with a version from 1 to
-/// 2 and a salt of 20 bytes, BCFKS is a SEQUENCE of a PBES2 content and an integrity check.
+/// 2 and a salt of 20 bytes; BCFKS is a SEQUENCE of a PBES2 content and an integrity check, one level deeper
+/// than an encrypted private key.
 fn foreign(bytes: &[u8]) -> Option<Error> {
     // A compact JWE (RFC 7516 §7.1): five parts, the first a JSON object in base64url.
     if bytes.starts_with(b"eyJ") && bytes.iter().filter(|byte| **byte == b'.').count() == 4 {
@@ -311,7 +321,7 @@ fn foreign(bytes: &[u8]) -> Option<Error> {
     }
     let name = match bytes {
         [0, 0, 0, 1 | 2, 0, 0, 0, 20, ..] => "BKS or UBER",
-        [DER_SEQUENCE, ..] if contains(bytes.get(..256).unwrap_or(bytes), &PBES2) => "BCFKS",
+        _ if third_level(bytes).is_some_and(|content| content.starts_with(&PBES2)) => "BCFKS",
         _ => return None,
     };
     Some(Error::new(ErrorKind::Unsupported, format!("{name} keystores are not read")).with_help(
@@ -321,10 +331,17 @@ fn foreign(bytes: &[u8]) -> Option<Error> {
     ))
 }
 
+/// What begins inside three SEQUENCEs, each the first element of the one around it.
+fn third_level(bytes: &[u8]) -> Option<&[u8]> {
+    (0..3).try_fold(bytes, |bytes, _| {
+        bytes.first().filter(|tag| **tag == DER_SEQUENCE).and_then(|_| after_header(bytes))
+    })
+}
+
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
 const DER_SEQUENCE: u8 = 0x30;
-/// 1.2.840.113549.1.5.13, encoded (RFC 8018 §A.4).
-const PBES2: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x05, 0x0d];
+/// The OBJECT IDENTIFIER 1.2.840.113549.1.5.13 (RFC 8018 §A.4).
+const PBES2: [u8; 11] = [6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x05, 0x0d];

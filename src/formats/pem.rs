@@ -15,7 +15,8 @@ use super::{
     Container, ContainerType, Entry, Limits, Material, Passwords, SecretKeyType, pem_legacy,
 };
 
-/// Reads PEM text: text around the blocks, CRLF, a byte order mark and indentation are tolerated.
+/// Reads PEM text: text around the blocks, the line ends of every system, a byte order mark, indentation and
+/// blanks between the characters of a block are tolerated (RFC 7468 §2).
 /// Certificates go to the private or public key that the first of them certifies, in any order of the file.
 ///
 /// # Errors
@@ -122,7 +123,7 @@ struct Block {
 }
 
 fn blocks(bytes: &[u8], limits: &Limits) -> Result<Vec<Block>> {
-    let mut lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let mut lines = bytes.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii);
     let mut found = Vec::new();
     while let Some(line) = lines.next() {
         let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
@@ -178,7 +179,7 @@ fn block<'a>(label: &[u8], lines: &mut (impl Iterator<Item = &'a [u8]> + Clone))
             Some(("Proc-Type", value)) => encrypted = value.trim() == "4,ENCRYPTED",
             Some(("DEK-Info", value)) => dek_info = Some(value.trim().to_owned()),
             Some(_) => {}
-            None => text.push_str(line),
+            None => line.split_ascii_whitespace().for_each(|part| text.push_str(part)),
         }
     }
     Err(damaged("a PEM block has no end"))

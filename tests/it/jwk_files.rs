@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use claviger::crypto::Key;
 use claviger::error::{ErrorKind, Result};
 use claviger::formats::{self, Container, ContainerType, Limits, Material, Passwords, jwk};
+use openssl::hash::MessageDigest;
 use serde_json::{Value, json};
 
-use crate::support::vectors;
+use crate::support::{hex, vectors};
 
 fn open(bytes: &[u8]) -> Result<Container> {
     formats::open(bytes, None, &Passwords::default(), &Limits::default(), true)
@@ -164,6 +166,43 @@ fn contradictions_are_refused_by_the_members_name() {
     assert!(open(key.to_string().as_bytes()).is_err());
     let doubled = EC.replacen('{', r#"{"kty":"EC","#, 1);
     assert!(open(doubled.as_bytes()).unwrap_err().message().contains("twice"));
+}
+
+/// Auth0 and WSO2 encode the hexadecimal digits of the thumbprint, in either case.
+#[test]
+fn a_thumbprint_may_be_the_digits_of_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = crate::support::claviger(
+        folder.path(),
+        &["generate", "one", "--type", "ec", "--subject", "CN=one", "--out", "one.pem"],
+        &[],
+    );
+    assert!(made.status.success());
+    let export = ["export", "1", "--store", "one.pem", "--format", "jwk", "--out", "one.jwk"];
+    assert!(crate::support::claviger(folder.path(), &export, &[]).status.success());
+    let text = std::fs::read(folder.path().join("one.jwk")).unwrap();
+    let key: Value = serde_json::from_slice(&text).unwrap();
+    let leaf = Base64::decode_vec(key["x5c"][0].as_str().unwrap()).unwrap();
+    let digest = |name| openssl::hash::hash(name, &leaf).unwrap().to_vec();
+    let (sha1, sha256) = (digest(MessageDigest::sha1()), digest(MessageDigest::sha256()));
+    for (name, digest, other) in [("x5t", &sha1, &sha256), ("x5t#S256", &sha256, &sha1)] {
+        let digits = hex(digest);
+        for digits in [digits.to_uppercase(), digits.clone()] {
+            let mut changed = key.clone();
+            changed[name] = Base64UrlUnpadded::encode_string(digits.as_bytes()).into();
+            open(changed.to_string().as_bytes()).unwrap_or_else(|error| panic!("{error}"));
+        }
+        let foreign = digits.replace(&digits[..1], if digits.starts_with('0') { "1" } else { "0" });
+        for wrong in [foreign, digits[2..].to_owned(), format!("{digits}00")] {
+            let mut changed = key.clone();
+            changed[name] = Base64UrlUnpadded::encode_string(wrong.as_bytes()).into();
+            let error = open(changed.to_string().as_bytes()).unwrap_err();
+            assert!(error.message().starts_with(name), "{error}");
+        }
+        let mut changed = key.clone();
+        changed[name] = Base64UrlUnpadded::encode_string(other).into();
+        assert!(open(changed.to_string().as_bytes()).is_err());
+    }
 }
 
 #[test]

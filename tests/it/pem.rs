@@ -329,6 +329,47 @@ fn what_is_not_read_is_called_what_it_is() {
     assert!(said(bundle).1.contains("openssl pkcs7 -print_certs"));
 }
 
+/// RFC 7468 §2: whitespace counts for nothing, and lines end as on any system. A file may begin with any text.
+#[test]
+fn text_is_read_as_it_comes_from_other_systems_and_hands() {
+    let key = aws_lc_rs::signature::Ed25519KeyPair::generate().unwrap();
+    let pkcs8 = aws_lc_rs::encoding::AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&key);
+    let bytes = pkcs8.unwrap().as_ref().to_vec();
+    let entry = Entry::new("1", Material::PrivateKey(SecretBytes::from_vec(bytes)));
+    let text = pem::write(&[entry], false).unwrap();
+    let text = text.expose_secret();
+    for changed in [
+        text.replace('\n', "\r"),
+        text.replace('\n', "\r\n"),
+        text.replace('\n', "\n\r"),
+        text.replacen("MC", "M C", 1).replacen("BA", "B\tA", 1),
+        format!("0 s:CN = shop.example\n{text}"),
+        format!("0: äöü\r\n{}", text.replace('\n', "\r\n")),
+    ] {
+        let container = open(changed.as_bytes(), None).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(container.container_type, formats::ContainerType::Pem, "{changed}");
+        assert!(matches!(container.entries[0].material, Material::PrivateKey(_)), "{changed}");
+    }
+    for damaged in [text.replacen('M', "=", 1), text.replacen('M', "M-", 1)] {
+        assert!(open(damaged.as_bytes(), None).is_err(), "{damaged}");
+    }
+}
+
+/// What is damaged in an encrypted key in DER is no keystore of Bouncy Castle.
+#[test]
+fn a_damaged_encrypted_key_in_der_is_called_damaged() {
+    let pair = openssl::pkey::PKey::generate_ed25519().unwrap();
+    let cipher = openssl::symm::Cipher::aes_256_cbc();
+    let whole = pair.private_key_to_pkcs8_passphrase(cipher, b"secret").unwrap();
+    assert!(open(&whole, Some("secret")).is_ok());
+    // The salt's length is made one less than it is.
+    let salt = whole.windows(2).position(|pair| pair == [4, 8] || pair == [4, 16]).unwrap();
+    let mut bad = whole.clone();
+    bad[salt + 1] -= 1;
+    let error = open(&bad, Some("secret")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
+}
+
 #[test]
 fn rsa_keys_of_three_primes_are_refused_by_name() {
     for form in [&["-traditional"][..], &[]] {
