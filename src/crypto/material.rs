@@ -231,6 +231,19 @@ fn point(curve: Curve, bytes: &[u8]) -> Result<PublicParameters> {
     }
 }
 
+/// An EC key whose point has unused bits, with none: old Bouncy Castle left the zeros at the end of a point
+/// out, as in a string of named bits. `None` for every other key.
+pub(in crate::crypto) fn with_whole_bytes(pkcs8: &[u8]) -> Option<SecretBytes> {
+    let info = PrivateKeyInfoRef::from_der(pkcs8).ok()?;
+    let key = EcPrivateKey::from_der(info.private_key.as_bytes()).ok()?;
+    let point = key.public_key.filter(|point| point.unused_bits() > 0)?;
+    let public_key = Some(BitStringRef::from_bytes(point.raw_bytes()).ok()?);
+    let inner = Zeroizing::new(EcPrivateKey { public_key, ..key }.to_der().ok()?);
+    let private_key = OctetStringRef::new(&inner).ok()?;
+    let whole = PrivateKeyInfoRef::new(info.algorithm, private_key);
+    whole.to_der().ok().map(SecretBytes::from_vec)
+}
+
 /// The parts of a PKCS#8 private key.
 pub(in crate::crypto) fn parse_pkcs8(pkcs8: &[u8]) -> Result<PrivateParts<'_>> {
     let info = PrivateKeyInfoRef::from_der(pkcs8).map_err(damaged("the private key"))?;

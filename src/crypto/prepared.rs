@@ -17,7 +17,7 @@ use crate::alg::{Curve, Family, Hash};
 use crate::crypto::content::{CbcHmac, gcm_key};
 use crate::crypto::foreign::ForeignKey;
 use crate::crypto::key::bit_length;
-use crate::crypto::material::{KeyType, PrivateParts, encode_spki};
+use crate::crypto::material::{KeyType, PrivateParts, encode_spki, with_whole_bytes};
 use crate::crypto::rsa15::Rsa15;
 use crate::crypto::{OctType, PublicParameters};
 use crate::error::{Error, ErrorKind, Result};
@@ -134,7 +134,14 @@ pub(in crate::crypto) const RSA_ROWS: [(Family, &aws::RsaParameters); 6] = [
 ];
 
 fn rejected(what: &str) -> impl Fn(KeyRejected) -> Error + '_ {
-    move |reason| Error::new(ErrorKind::KeyUnfit, format!("the {what} key is refused: {reason}"))
+    move |reason| {
+        let why = match reason.to_string().as_str() {
+            "TooSmall" => "it is too small",
+            "TooLarge" => "it is too large",
+            _ => "its parts do not belong together, or are not encoded as its type wants",
+        };
+        Error::new(ErrorKind::KeyUnfit, format!("the {what} key is refused: {why}"))
+    }
 }
 
 /// attacks.md J10: bounds on RSA numbers, before a backend sees them.
@@ -249,6 +256,9 @@ fn ec_pair(curve: Curve, pkcs8: &[u8], scalar: &[u8]) -> Result<(PublicParameter
         Curve::Secp256k1 => &aws::ECDSA_P256K1_SHA256_FIXED_SIGNING,
         _ => &aws::ECDSA_P256_SHA256_FIXED_SIGNING,
     };
+    let whole = with_whole_bytes(pkcs8);
+    // EXPOSE: into the backend's own owner.
+    let pkcs8 = whole.as_ref().map_or(pkcs8, SecretBytes::expose_secret);
     // Derives the public half where the encoding lacks it, and compares it where it is there.
     let pair = EcdsaKeyPair::from_private_key_der(signing, pkcs8).map_err(rejected(what))?;
     let point = pair.public_key().as_ref().to_vec();

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use ::der::Tag;
 use ::der::asn1::ObjectIdentifier;
-use base64ct::{Base64, Base64UrlUnpadded, Encoding};
+use base64ct::{Base64, Base64Url, Base64UrlUnpadded, Encoding};
 use serde_json::{Map, Value};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
@@ -333,16 +333,20 @@ fn chain(members: &Members, public: &[u8]) -> Result<Vec<Vec<u8>>> {
     let prints =
         [("x5t", Sha1::digest(leaf).to_vec()), ("x5t#S256", Sha256::digest(leaf).to_vec())];
     for (name, hash) in prints {
-        if members.contains_key(name) && !is_print(&number(members, name)?, &hash) {
+        if text(members, name)?.is_some_and(|said| !is_print(said, &hash)) {
             return Err(wrong(name, "not of the first certificate of x5c"));
         }
     }
     Ok(chain)
 }
 
-/// The digest itself, or its hexadecimal digits, as Auth0 and WSO2 publish them.
-fn is_print(said: &[u8], hash: &[u8]) -> bool {
-    said == hash || hex::decode(said).is_ok_and(|bytes| bytes == hash)
+/// base64url of the digest, or of its hexadecimal digits as Auth0 and WSO2 publish them; some pad it.
+fn is_print(said: &str, hash: &[u8]) -> bool {
+    let bytes = match said.strip_suffix('=') {
+        Some(_) => Base64Url::decode_vec(said),
+        None => Base64UrlUnpadded::decode_vec(said),
+    };
+    bytes.is_ok_and(|said| said == hash || hex::decode(&said).is_ok_and(|digest| digest == hash))
 }
 
 fn text<'a>(members: &'a Members, name: &'static str) -> Result<Option<&'a str>> {

@@ -306,7 +306,8 @@ impl Found {
                 return Err(Error::new(
                     ErrorKind::KeyUnfit,
                     "no certificate of the file belongs to its private key",
-                ));
+                )
+                .with_help("put its own certificate into the file, or take the others out"));
             }
             let alias = (entries.len() + 1).to_string();
             entries.push(Entry { chain, ..Entry::new(alias, material) });

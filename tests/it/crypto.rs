@@ -36,6 +36,39 @@ fn public_half(key: &Key) -> Key {
     key.spki().map_or_else(|| key.clone(), |spki| Key::from_public(spki).unwrap())
 }
 
+/// Old Bouncy Castle counted the zero bits at the end of a point as unused.
+#[test]
+fn an_ec_key_whose_point_has_unused_bits_is_the_key_that_it_is() {
+    let (bytes, spki, at) = loop {
+        let pkcs8 = generate(KeySpec::Curve(Curve::P256)).unwrap();
+        let spki = Key::from_private(&pkcs8, Vec::new()).unwrap().spki().unwrap().to_vec();
+        let bytes = pkcs8.expose_secret().to_vec();
+        let point = &spki[spki.len() - 65..];
+        if point[64].is_multiple_of(2) {
+            let at = bytes.windows(65).position(|window| window == point).unwrap() - 1;
+            break (bytes, spki, at);
+        }
+    };
+    let mut odd = bytes.clone();
+    odd[at] = 1;
+    let key = Key::from_private(&SecretBytes::from_vec(odd.clone()), Vec::new()).unwrap();
+    assert_eq!(key.spki().unwrap(), spki);
+    let row = Algorithm::find("ES256").unwrap();
+    let mut signature = Vec::new();
+    sign::sign(&key, row, b"message", &mut signature).unwrap();
+    sign::verify(&Key::from_public(&spki).unwrap(), row, b"message", &signature).unwrap();
+    // A point of another key stays one, and the reason is in words.
+    let other = Key::from_private(&generate(KeySpec::Curve(Curve::P256)).unwrap(), Vec::new());
+    let other = other.unwrap().spki().unwrap().to_vec();
+    for mut foreign in [bytes, odd] {
+        foreign[at + 1..at + 66].copy_from_slice(&other[other.len() - 65..]);
+        foreign[at + 65] &= 0xfe;
+        let error = Key::from_private(&SecretBytes::from_vec(foreign), Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::KeyUnfit, "{error}");
+        assert!(error.message().contains("do not belong together"), "{error}");
+    }
+}
+
 #[test]
 fn every_signing_row_signs_and_verifies_and_refuses_changes() {
     let rows = ALGORITHMS.iter().filter(|row| row.operation == Operation::Sign);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use base64ct::{Base64, Base64UrlUnpadded, Encoding};
+use base64ct::{Base64, Base64Url, Base64UrlUnpadded, Encoding};
 use claviger::crypto::Key;
 use claviger::error::{ErrorKind, Result};
 use claviger::formats::{self, Container, ContainerType, Limits, Material, Passwords, jwk};
@@ -168,7 +168,7 @@ fn contradictions_are_refused_by_the_members_name() {
     assert!(open(doubled.as_bytes()).unwrap_err().message().contains("twice"));
 }
 
-/// Auth0 and WSO2 encode the hexadecimal digits of the thumbprint, in either case.
+/// Auth0 and WSO2 encode the hexadecimal digits of the thumbprint, in either case; WSO2 and Oracle pad it.
 #[test]
 fn a_thumbprint_may_be_the_digits_of_one() {
     let folder = tempfile::tempdir().unwrap();
@@ -187,9 +187,11 @@ fn a_thumbprint_may_be_the_digits_of_one() {
     let (sha1, sha256) = (digest(MessageDigest::sha1()), digest(MessageDigest::sha256()));
     for (name, digest, other) in [("x5t", &sha1, &sha256), ("x5t#S256", &sha256, &sha1)] {
         let digits = hex(digest);
-        for digits in [digits.to_uppercase(), digits.clone()] {
+        for said in [digits.to_uppercase().as_bytes(), digits.as_bytes(), digest] {
             let mut changed = key.clone();
-            changed[name] = Base64UrlUnpadded::encode_string(digits.as_bytes()).into();
+            changed[name] = Base64UrlUnpadded::encode_string(said).into();
+            open(changed.to_string().as_bytes()).unwrap_or_else(|error| panic!("{error}"));
+            changed[name] = Base64Url::encode_string(said).into();
             open(changed.to_string().as_bytes()).unwrap_or_else(|error| panic!("{error}"));
         }
         let foreign = digits.replace(&digits[..1], if digits.starts_with('0') { "1" } else { "0" });

@@ -259,7 +259,9 @@ fn a_certificate_of_another_key_and_broken_framing_are_refused() {
     let Some(root) = vectors("keystores/pem") else { return };
     let read = |file: &str| std::fs::read_to_string(root.join(file)).unwrap();
     let both = read("p256.pkcs8.pem") + &read("rsa.crt.pem");
-    assert_eq!(open(both.as_bytes(), None).unwrap_err().kind(), ErrorKind::KeyUnfit);
+    let error = open(both.as_bytes(), None).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::KeyUnfit);
+    assert!(error.help().is_some_and(|help| help.contains("its own certificate")), "{error}");
     let key = read("p256.pkcs8.pem");
     for broken in [
         key.replace("END PRIVATE", "END PUBLIC"),
