@@ -138,7 +138,7 @@ fn ec(members: &Members) -> Result<(Material, Vec<u8>)> {
         Some("P-384") => (P384, 48),
         Some("P-521") => (P521, 66),
         Some("secp256k1") => (SECP256K1, 32),
-        _ => return Err(wrong("crv", "not a curve of kty EC")),
+        crv => return Err(no_curve(crv, "EC")),
     };
     let mut point = vec![4];
     point.extend_from_slice(&sized(members, "x", length)?);
@@ -158,13 +158,25 @@ fn ec(members: &Members) -> Result<(Material, Vec<u8>)> {
     Ok((Material::PrivateKey(key), public))
 }
 
+/// Why a `crv` is none of its `kty`: missing, of the other type of key, or not built in.
+fn no_curve(crv: Option<&str>, kty: &str) -> Error {
+    let Some(crv) = crv else { return wrong("crv", "missing") };
+    let shown: String = crv.chars().take(MAX_SHOWN).collect();
+    let shown = shown.escape_debug();
+    if CURVES.contains(&crv) {
+        Error::new(ErrorKind::Damaged, format!("crv: \"{shown}\" is not a curve of kty {kty}"))
+    } else {
+        Error::new(ErrorKind::Unsupported, format!("crv: the curve \"{shown}\" is not built in"))
+    }
+}
+
 fn okp(members: &Members) -> Result<(Material, Vec<u8>)> {
     let (oid, length): (ObjectIdentifier, usize) = match text(members, "crv")? {
         Some("Ed25519") => (ED25519, 32),
         Some("Ed448") => (ED448, 57),
         Some("X25519") => (X25519, 32),
         Some("X448") => (X448, 56),
-        _ => return Err(wrong("crv", "not a curve of kty OKP")),
+        crv => return Err(no_curve(crv, "OKP")),
     };
     let algorithm = bare_algorithm(&oid)?;
     let public = spki(&algorithm, &sized(members, "x", length)?)?;
@@ -381,10 +393,14 @@ pub(super) fn wrong(member: &'static str, why: &'static str) -> Error {
     Error::new(ErrorKind::Damaged, format!("{member}: {why}"))
 }
 
+const CURVES: [&str; 8] =
+    ["P-256", "P-384", "P-521", "secp256k1", "Ed25519", "Ed448", "X25519", "X448"];
 pub(super) const KEY_TYPES: [&str; 4] = ["EC", "OKP", "RSA", "oct"];
 /// In the order of PKCS#1 (RFC 8017 §A.1.2).
 pub(super) const PRIVATE_RSA: [&str; 6] = ["d", "p", "q", "dp", "dq", "qi"];
 const MAX_ALIAS_BYTES: usize = 4096;
 const MAX_CHAIN: usize = 32;
+/// Characters of somebody's text in a message.
+const MAX_SHOWN: usize = 64;
 pub(super) const MAX_DEPTH: usize = 16;
 const MAX_KEY_OPS: usize = 16;

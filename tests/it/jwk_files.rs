@@ -208,6 +208,28 @@ fn a_thumbprint_may_be_the_digits_of_one() {
 }
 
 #[test]
+fn a_curve_that_is_not_built_in_is_told_from_one_of_another_type() {
+    use ErrorKind::{Damaged, Unsupported};
+    for (kty, crv, kind) in [
+        ("EC", json!("BP-256"), Unsupported),
+        ("EC", json!("p-256"), Unsupported),
+        ("OKP", json!("Ed\u{1b}"), Unsupported),
+        ("EC", json!("X25519"), Damaged),
+        ("OKP", json!("P-256"), Damaged),
+        ("OKP", Value::Null, Damaged),
+    ] {
+        let mut key = json!({ "kty": kty, "x": "AA", "y": "AA", "crv": crv });
+        if crv.is_null() {
+            key.as_object_mut().unwrap().remove("crv");
+        }
+        let error = open(key.to_string().as_bytes()).unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.message().starts_with("crv: "), "{error}");
+        assert!(!error.message().contains('\u{1b}'), "{error}");
+    }
+}
+
+#[test]
 fn a_set_keeps_its_good_keys() {
     let mut bad: Value = serde_json::from_str(EC).unwrap();
     bad["x"] = json!("AA");
