@@ -152,6 +152,7 @@ pub(super) fn describe(entry: &Entry) -> EntryDescription {
         Material::Certificate => {
             out.kind = "certificate";
             public(&mut out, leaf_spki.as_deref());
+            prove(&mut out, leaf_spki.as_deref());
         }
         Material::PrivateKey(pkcs8) => {
             out.kind = "key-pair";
@@ -166,6 +167,7 @@ pub(super) fn describe(entry: &Entry) -> EntryDescription {
         Material::PublicKey(spki) => {
             out.kind = "public-key";
             public(&mut out, Some(spki));
+            prove(&mut out, Some(spki));
         }
         Material::Secret(_) => out.kind = "secret",
         Material::SecretKey { key_type, bytes } => {
@@ -222,6 +224,13 @@ fn public(out: &mut EntryDescription, spki: Option<&[u8]>) {
             }
             out.error = Some((&error).into());
         }
+    }
+}
+
+/// Whether a label could serve it: a point may lie beside its curve, a modulus be even.
+fn prove(out: &mut EntryDescription, spki: Option<&[u8]>) {
+    if let (None, Some(spki)) = (&out.error, spki) {
+        out.error = Key::from_public(spki).err().map(|error| (&error).into());
     }
 }
 

@@ -229,6 +229,24 @@ fn a_curve_that_is_not_built_in_is_told_from_one_of_another_type() {
     }
 }
 
+/// A public key that no label would take says so where it is looked at: here y lies beside the curve.
+#[test]
+fn a_public_key_beside_its_curve_is_shown_as_unfit() {
+    let mut key: Value = serde_json::from_str(EC).unwrap();
+    key.as_object_mut().unwrap().remove("d");
+    let folder = tempfile::tempdir().unwrap();
+    let shown = |key: &Value| {
+        std::fs::write(folder.path().join("k.jwk"), key.to_string()).unwrap();
+        let found = crate::support::claviger(folder.path(), &["inspect", "k.jwk"], &[]);
+        crate::support::json(&found)["entries"][0].clone()
+    };
+    assert!(shown(&key)["error"].is_null());
+    key["y"] = json!("RnGr57ticqwarjwmd4TFeFWDdT9za7X3ffPqmsNczfA");
+    let entry = shown(&key);
+    assert_eq!(entry["error"]["code"], "key_unfit", "{entry}");
+    assert_eq!((&entry["kind"], &entry["curve"]), (&json!("public-key"), &json!("P-256")));
+}
+
 #[test]
 fn a_set_keeps_its_good_keys() {
     let mut bad: Value = serde_json::from_str(EC).unwrap();
