@@ -16,7 +16,7 @@ use claviger::profiles::saml::{
 use claviger::secret::SecretString;
 use claviger::xmlsec::dsig::SignOptions;
 use claviger::xmlsec::enc::{EncryptOptions, Recipient};
-use claviger::xmlsec::{PeerPolicy, Trust, XmlLimits};
+use claviger::xmlsec::{PeerPolicy, XmlLimits};
 use claviger::{Config, Keyring};
 
 const CONFIG: &str = r#"
@@ -86,14 +86,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The service provider: believes the octets that come back, and nothing else of the message.
     let opened = sp.decrypt(sent.as_bytes(), Encryptable::Assertion, &policy)?;
     let assertion = opened.first().ok_or("an assertion")?;
-    let keys = idp_of_yesterday.signing_keys()?;
-    let found = saml::verify(
-        assertion.xml.expose_secret(),
-        Expect::Assertion(None),
-        Trust::Certificates(&keys),
-        &policy,
-        &XmlLimits::MESSAGE,
-    )?;
+    let assertion = assertion.xml.expose_secret();
+    let expect = Expect::Assertion(None);
+    let found = idp_of_yesterday.verify(assertion, expect, &policy, &XmlLimits::MESSAGE)?;
     let believed = found.first().ok_or("one is signed")?;
     println!("{} of {} bytes is signed", believed.local_name, believed.octets.len());
     assert!(String::from_utf8_lossy(&believed.octets).contains(">alice<"));

@@ -403,6 +403,8 @@ fn an_input_of_another_kind_is_told_where_it_belongs() {
     let root = folder.path();
     done(root, "saml sign --role idp --in response.xml --out signed.xml");
     done(root, "saml post wrap --in signed.xml --out value.txt");
+    done(root, "saml soap wrap --in signed.xml --out soap.xml");
+    done(root, "saml encrypt --role sp --in response.xml --out enc.xml");
     std::fs::write(root.join("request.xml"), request("https://sp")).unwrap();
     done(root, "saml redirect sign --role sp --to https://idp/sso --in request.xml --out url.txt");
     let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
@@ -430,6 +432,8 @@ fn an_input_of_another_kind_is_told_where_it_belongs() {
     for (arguments, help) in [
         ("saml verify --role idp --in value.txt", "`claviger saml post unwrap` reads the message"),
         ("saml decrypt --role sp --in value.txt", "`claviger saml post unwrap` reads the message"),
+        ("-v saml verify --role idp --in enc.xml", "what is encrypted is decrypted first"),
+        ("-v saml verify --role idp --in soap.xml", "a message is taken out of its envelope first"),
         ("saml verify --role idp --in body.txt", "the value of a form's field without its name"),
         ("saml verify --role idp --in url.txt", "`claviger saml redirect verify` takes a query"),
         ("saml verify --role idp --in empty", "there is nothing in it"),

@@ -54,7 +54,7 @@ impl Missing {
         match self {
             Self::Absent => "the element is not there",
             Self::Several => "there are several such elements, and no ID was asked for",
-            Self::Unsigned => "nothing is signed",
+            Self::Unsigned => "nothing is signed; what is encrypted is decrypted first",
             Self::OneUnsigned => "an element that is not signed stands beside one that is",
             Self::StraySignature => "a signature stands where SAML has none",
         }

@@ -62,7 +62,9 @@ pub(crate) fn verify_where(
     let text = XmlText::read(document, limits)?;
     let tree = text.parse()?;
     if !roots.is_empty() && !roots.iter().any(|name| name.is(tree.root_element())) {
-        return Err(not_verified("the document element is none that is signed here"));
+        return Err(not_verified(
+            "the document element is none that is signed here; a message is taken out of its envelope first",
+        ));
     }
     let found = target.find(&tree).map_err(|missing| not_verified(missing.why()))?;
     let verify = |node| verify_element(&tree, node, trust, policy, &accept);
