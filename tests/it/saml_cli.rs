@@ -408,11 +408,19 @@ fn an_input_of_another_kind_is_told_where_it_belongs() {
     std::fs::write(root.join("request.xml"), request("https://sp")).unwrap();
     done(root, "saml redirect sign --role sp --to https://idp/sso --in request.xml --out url.txt");
     let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
-    let deflated = read("url.txt").split(['=', '&']).nth(1).unwrap().to_owned();
+    let url = read("url.txt");
+    let deflated = url.split(['=', '&']).nth(1).unwrap().to_owned();
     let signed = read("signed.xml");
     let deep = format!("{}{}", "<a>".repeat(101), "</a>".repeat(101));
     let utf16: Vec<u8> = "\u{feff}<a/>".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let files: [(&str, Vec<u8>); 9] = [
+    let (unsigned, signature) = (
+        url.split("&SigAlg").next().unwrap().to_owned(),
+        url.split("&Signature").next().unwrap().to_owned() + "&Signature=AA+A",
+    );
+    let files: [(&str, Vec<u8>); 12] = [
+        ("unsigned.txt", unsigned.into()),
+        ("plus.txt", signature.into()),
+        ("html.txt", url.replace('&', "&amp;").into()),
         ("body.txt", format!("SAMLResponse={}&RelayState=x", read("value.txt").trim()).into()),
         ("empty", b"\n".to_vec()),
         ("page.html", b"<!DOCTYPE html><html><body>Not found</body></html>".to_vec()),
@@ -448,6 +456,9 @@ fn an_input_of_another_kind_is_told_where_it_belongs() {
             "saml redirect verify --role sp --in signed.xml",
             "it is no query of the redirect binding",
         ),
+        ("-v saml redirect verify --role sp --in unsigned.txt", "the query is not signed"),
+        ("-v saml redirect verify --role sp --in plus.txt", "in a query its + is %2B"),
+        ("saml redirect verify --role sp --in html.txt", "it is escaped for HTML"),
         ("saml redirect verify --role sp --in link.txt", "it is no query of the redirect binding"),
         ("saml post unwrap --in signed.xml", "it is a document already"),
         ("saml post unwrap --in body.txt", "give the value of SAMLRequest or SAMLResponse alone"),

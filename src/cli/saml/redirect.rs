@@ -141,6 +141,9 @@ fn verify(context: &Context, args: &VerifyArgs) -> Result<Outcome> {
             "it is no query of the redirect binding: that is what stands behind ? of the URL, or the URL itself; a \
              document is verified by `claviger saml verify`",
         ),
+        ErrorKind::NotVerified if query.contains("&amp;") => {
+            error.with_help("it is escaped for HTML: have & where it has &amp;")
+        }
         // What the query holds.
         _ => with_reason(context, of_xml(b"<", error)),
     })?;

@@ -146,12 +146,18 @@ pub(super) fn verify_where(
     let parameters = Parameters::read(query).map_err(not_verified)?;
     let (kind, message) = parameters.message().map_err(not_verified)?;
     let method = parameters.decoded("SigAlg").map_err(not_verified)?;
-    let method = method.ok_or_else(|| not_verified("there is no SigAlg"))?;
+    let value = parameters.decoded("Signature").map_err(not_verified)?;
+    let (method, value) = match (method, value) {
+        (Some(method), Some(value)) => (method, value),
+        (None, None) => return Err(not_verified("the query is not signed")),
+        (None, Some(_)) => return Err(not_verified("there is no SigAlg")),
+        (Some(_), None) => return Err(not_verified("there is no Signature")),
+    };
     let algorithm = Algorithm::by_xml_uri(&method);
     let algorithm = algorithm.ok_or_else(|| not_verified("the SigAlg is not known"))?;
-    let value = parameters.decoded("Signature").map_err(not_verified)?;
-    let value = value.as_deref().and_then(decode_base64).filter(|value| !value.is_empty());
-    let value = value.ok_or_else(|| not_verified("there is no Signature"))?;
+    let value = decode_base64(&value).filter(|value| !value.is_empty());
+    let value = value
+        .ok_or_else(|| not_verified("the Signature is not base64; in a query its + is %2B"))?;
     let signed = parameters.signed(kind);
     let signer = raw::verify(trust, policy, algorithm, signed.as_bytes(), &value)?;
     let relay_state = parameters.decoded("RelayState").map_err(not_verified)?;
