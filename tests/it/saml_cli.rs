@@ -396,11 +396,8 @@ fn wrong_input_is_told_with_the_next_step() {
     }
 }
 
-/// What is given to the wrong command, or before it was taken out of what carries it.
-#[test]
-fn an_input_of_another_kind_is_told_where_it_belongs() {
-    let folder = providers();
-    let root = folder.path();
+/// Inputs that are whole and fit no XML reader, or not this one.
+fn other_inputs(root: &Path) {
     done(root, "saml sign --role idp --in response.xml --out signed.xml");
     done(root, "saml post wrap --in signed.xml --out value.txt");
     done(root, "saml soap wrap --in signed.xml --out soap.xml");
@@ -437,6 +434,14 @@ fn an_input_of_another_kind_is_told_where_it_belongs() {
     for (name, bytes) in files {
         std::fs::write(root.join(name), bytes).unwrap();
     }
+}
+
+/// What is given to the wrong command, or before it was taken out of what carries it.
+#[test]
+fn an_input_of_another_kind_is_told_where_it_belongs() {
+    let folder = providers();
+    let root = folder.path();
+    other_inputs(root);
     for (arguments, help) in [
         ("saml verify --role idp --in value.txt", "`claviger saml post unwrap` reads the message"),
         ("saml decrypt --role sp --in value.txt", "`claviger saml post unwrap` reads the message"),
