@@ -394,10 +394,11 @@ pub(crate) mod saml {
     }
 
     /// Where this reader is stricter than roxmltree, by a word of its reason.
-    const STRICTER: [&str; 16] = [
+    const STRICTER: [&str; 17] = [
         "a reference is to no character",
         "a name is none",
         "has a target that none has",
+        "at its very beginning",
         "takes back a prefix",
         "declares a prefix twice",
         "declares the namespace of declarations",

@@ -414,10 +414,11 @@ fn other_inputs(root: &Path) {
         url.split("&SigAlg").next().unwrap().to_owned(),
         url.split("&Signature").next().unwrap().to_owned() + "&Signature=AA+A",
     );
-    let files: [(&str, Vec<u8>); 12] = [
+    let files: [(&str, Vec<u8>); 13] = [
         ("unsigned.txt", unsigned.into()),
         ("plus.txt", signature.into()),
         ("html.txt", url.replace('&', "&amp;").into()),
+        ("blank.xml", b"\n<?xml version=\"1.0\"?><a/>".to_vec()),
         ("body.txt", format!("SAMLResponse={}&RelayState=x", read("value.txt").trim()).into()),
         ("empty", b"\n".to_vec()),
         ("page.html", b"<!DOCTYPE html><html><body>Not found</body></html>".to_vec()),
@@ -455,6 +456,7 @@ fn an_input_of_another_kind_is_told_where_it_belongs() {
         ("saml metadata read --in link.txt", "it is a URL: fetch what stands there"),
         ("saml verify --metadata link.txt --in signed.xml", "it is a URL: fetch what stands there"),
         ("saml metadata read --in utf16.xml", "it is UTF-16"),
+        ("saml metadata read --in blank.xml", "take away what stands in front of \"<?xml\""),
         ("saml soap unwrap --in claviger.toml", "XML begins with \"<\""),
         ("saml encrypt --role sp --in cut.xml", "check that the input is whole"),
         (

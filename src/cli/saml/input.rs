@@ -25,8 +25,12 @@ pub(super) fn of_xml(input: &[u8], error: Error) -> Error {
             _ => error,
         };
     };
-    let text = text.trim_start_matches('\u{feff}').trim();
-    let help = if text.is_empty() {
+    let text = text.trim_start_matches('\u{feff}');
+    let late = text.trim_start().starts_with("<?xml") && !text.starts_with("<?xml");
+    let text = text.trim();
+    let help = if late {
+        "take away what stands in front of \"<?xml\""
+    } else if text.is_empty() {
         "there is nothing in it: name the document with --in FILE, or send it to stdin"
     } else if is_html(text) {
         "it is a page of HTML, as an endpoint shows people: fetch what it publishes for programs"
