@@ -292,5 +292,8 @@ fn ec_verifier(curve: Curve, point: &[u8]) -> Result<ParsedPublicKey> {
         _ => &aws::ECDSA_P256_SHA256_FIXED,
     };
     // Parsing checks that the point is on the curve (attacks.md J24, J30).
-    ParsedPublicKey::new(rows, point).map_err(rejected(curve.name()))
+    ParsedPublicKey::new(rows, point).map_err(|_| {
+        let text = format!("the {} key is refused: its point is not on the curve", curve.name());
+        Error::new(ErrorKind::KeyUnfit, text)
+    })
 }

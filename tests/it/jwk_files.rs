@@ -244,6 +244,8 @@ fn a_public_key_beside_its_curve_is_shown_as_unfit() {
     key["y"] = json!("RnGr57ticqwarjwmd4TFeFWDdT9za7X3ffPqmsNczfA");
     let entry = shown(&key);
     assert_eq!(entry["error"]["code"], "key_unfit", "{entry}");
+    let why = entry["error"]["message"].as_str().unwrap();
+    assert!(why.ends_with("its point is not on the curve"), "{why}");
     assert_eq!((&entry["kind"], &entry["curve"]), (&json!("public-key"), &json!("P-256")));
 }
 
