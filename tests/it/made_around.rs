@@ -207,6 +207,7 @@ fn what_was_made_under_another_name_is_needed(realm: bool, edits: usize) {
     house.apply(promote("b"), BADGES, Overrides::default()).unwrap();
     let told = house.refused("a", BADGES);
     assert!(told.starts_with("tokens of alias \"a\" may live until "), "{told}");
+    assert!(told.contains(" (made behind another label"), "{told}");
     house.shop.wait(10_000 - KNOWN - 3_600);
     house.refused("a", BADGES);
     house.shop.wait(100);

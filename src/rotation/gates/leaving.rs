@@ -111,13 +111,20 @@ fn not_proven(situation: &Situation<'_>, gone: &MappedKey, report: &KeyReport) -
     };
     let safe = own.max(reckoned).filter(|safe| safe > now)?;
     let last = report.last(Act::Signed).max(report.last(Act::Encrypted));
-    let last = last.map_or_else(String::new, |last| {
-        let made = report.count(Act::Signed).saturating_add(report.count(Act::Encrypted));
-        format!(" ({made} made, the last at {})", rfc3339(life::time(last)))
-    });
+    let whose = match last {
+        Some(last) => {
+            let made = report.count(Act::Signed).saturating_add(report.count(Act::Encrypted));
+            format!("{made} made, the last at {}", rfc3339(life::time(last)))
+        }
+        // `status` shows that it made nothing here.
+        None if own == Some(safe) => {
+            "made behind another label, in another realm, under another name, or before the journal began".to_owned()
+        }
+        None => "peers may have encrypted them to it".to_owned(),
+    };
     in_use(
         format!(
-            "tokens of alias \"{alias}\" may live until {}, for another {}{last}",
+            "tokens of alias \"{alias}\" may live until {}, for another {} ({whose})",
             rfc3339(safe),
             spoken(safe.duration_since(*now).unwrap_or_default())
         ),
