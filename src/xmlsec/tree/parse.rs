@@ -306,7 +306,7 @@ impl<'i> Parser<'i, '_> {
         let from = self.at + 2;
         let to = name_end(self.text, from);
         let target = self.text.get(from..to).unwrap_or_default();
-        if target == "xml" {
+        if target == "xml" && self.at > 0 {
             return Err(no("an XML declaration stands elsewhere than at its very beginning"));
         }
         if target.is_empty() || target.eq_ignore_ascii_case("xml") {
