@@ -10,6 +10,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use crate::alg::Curve;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::{self, wipe};
 use crate::secret::SecretBytes;
@@ -163,7 +164,7 @@ fn no_curve(crv: Option<&str>, kty: &str) -> Error {
     let Some(crv) = crv else { return wrong("crv", "missing") };
     let shown: String = crv.chars().take(MAX_SHOWN).collect();
     let shown = shown.escape_debug();
-    if CURVES.contains(&crv) {
+    if Curve::from_name(crv).is_some() {
         Error::new(ErrorKind::Damaged, format!("crv: \"{shown}\" is not a curve of kty {kty}"))
     } else {
         Error::new(ErrorKind::Unsupported, format!("crv: the curve \"{shown}\" is not built in"))
@@ -393,8 +394,6 @@ pub(super) fn wrong(member: &'static str, why: &'static str) -> Error {
     Error::new(ErrorKind::Damaged, format!("{member}: {why}"))
 }
 
-const CURVES: [&str; 8] =
-    ["P-256", "P-384", "P-521", "secp256k1", "Ed25519", "Ed448", "X25519", "X448"];
 pub(super) const KEY_TYPES: [&str; 4] = ["EC", "OKP", "RSA", "oct"];
 /// In the order of PKCS#1 (RFC 8017 §A.1.2).
 pub(super) const PRIVATE_RSA: [&str; 6] = ["d", "p", "q", "dp", "dq", "qi"];
