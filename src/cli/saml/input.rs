@@ -5,18 +5,26 @@ use claviger::profiles::saml::is_http_url;
 
 /// What a form carries, or a query of the redirect binding.
 const PARAMETERS: [&str; 2] = ["SAMLRequest=", "SAMLResponse="];
+/// Of a message beyond the limits.
+pub(super) const NEEDS_LESS: &str = "SAML needs less: ask its maker what that is for";
+/// Of metadata beyond them.
+pub(super) const ONE_ALONE: &str =
+    "have the metadata of that entity alone, as federations serve them one by one (MDQ)";
 
-/// The error of `input`, which was to be XML. What is beyond the limits is refused as what is not well-formed is: whoever
-/// asks has the answer no, and nothing to correct in what they typed.
+/// What is beyond the limits is refused as what is not well-formed is: whoever asks has the answer no, and nothing to
+/// correct in what they typed.
+pub(super) fn of_limits(error: Error, help: &'static str) -> Error {
+    if error.kind() != ErrorKind::LimitExceeded || error.help().is_some() {
+        return error;
+    }
+    Error::new(ErrorKind::Malformed, error.message().to_owned()).with_help(help)
+}
+
+/// The error of `input`, which was to be XML.
 pub(super) fn of_xml(input: &[u8], error: Error) -> Error {
-    let error = match error.kind() {
-        ErrorKind::LimitExceeded if error.help().is_none() => {
-            let refused = Error::new(ErrorKind::Malformed, error.message().to_owned());
-            return refused.with_help("SAML needs less: ask its maker what that is for");
-        }
-        ErrorKind::Malformed => error,
-        _ => return error,
-    };
+    if error.kind() != ErrorKind::Malformed {
+        return of_limits(error, NEEDS_LESS);
+    }
     let Ok(text) = std::str::from_utf8(input) else {
         return match input {
             [0xfe, 0xff, ..] | [0xff, 0xfe, ..] => {
@@ -53,12 +61,7 @@ pub(super) fn of_xml(input: &[u8], error: Error) -> Error {
 
 /// The error of metadata. What is too large is mostly a federation's.
 pub(super) fn of_metadata(input: &[u8], error: Error) -> Error {
-    if error.kind() != ErrorKind::LimitExceeded {
-        return of_xml(input, error);
-    }
-    Error::new(ErrorKind::Malformed, error.message().to_owned()).with_help(
-        "have the metadata of that entity alone, as federations serve them one by one (MDQ)",
-    )
+    of_xml(input, of_limits(error, ONE_ALONE))
 }
 
 /// The error of `input`, which was to be the value of a form's field.

@@ -11,7 +11,7 @@ use claviger::ops::KeySet;
 use claviger::profiles::saml::{KnownPeer, SamlEntity, SamlRole, SamlScope, SamlUse};
 use claviger::xmlsec::PeerPolicy;
 
-use super::input::of_metadata;
+use super::input::{ONE_ALONE, of_limits, of_metadata};
 use crate::cli::Context;
 use crate::cli::on_label::keys;
 use crate::cli::password_input::read_input;
@@ -161,7 +161,7 @@ impl Peer {
         }
         let Some(path) = &self.metadata else { return Ok(None) };
         let file = read_input(path, MAX_METADATA_BYTES)
-            .map_err(|error| of_metadata(b"", error).with_file(path))?;
+            .map_err(|error| of_limits(error, ONE_ALONE).with_file(path))?;
         let (role, now) = (self.peer_role.map(SamlRole::from), context.clock.now());
         // EXPOSE: metadata are public.
         let text = file.expose_secret();

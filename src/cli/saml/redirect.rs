@@ -6,7 +6,7 @@ use claviger::profiles::saml::{self, KnownPeer, SamlUse};
 use claviger::xmlsec::{Trust, XmlLimits};
 use serde_json::json;
 
-use super::input::{is_query, of_xml};
+use super::input::{NEEDS_LESS, is_query, of_limits, of_xml};
 use super::parties::{Allowed, Own, Peer, unnamed, unnamed_in_json};
 use super::verify::{Maker, who, with_reason};
 use crate::cli::files::Files;
@@ -145,7 +145,7 @@ fn verify(context: &Context, args: &VerifyArgs) -> Result<Outcome> {
             error.with_help("it is escaped for HTML: have & where it has &amp;")
         }
         // What the query holds.
-        _ => with_reason(context, of_xml(b"<", error)),
+        _ => with_reason(context, of_limits(error, NEEDS_LESS)),
     })?;
     let relay_state = verified.relay_state.as_ref();
     let with = relay_state.map_or_else(String::new, |text| format!(", RelayState \"{text}\""));
