@@ -77,19 +77,20 @@ fn configure(root: &Path, signing: &str, encryption: &str) {
     std::fs::write(root.join("claviger.toml"), text).unwrap();
 }
 
+/// Of both roles, with what else `write` is told.
+fn write_metadata(root: &Path, more: &str) {
+    for role in ["idp", "sp"] {
+        let entity = format!("--role {role} --entity-id https://{role}");
+        done(root, &format!("saml metadata write {entity} {more} --out {role}.xml"));
+    }
+}
+
 /// The metadata of one day, and what is signed and encrypted before, during and after a rotation.
 #[test]
 fn yesterdays_metadata_is_served_until_the_old_alias_goes() {
     let folder = providers();
     let root = folder.path();
-    for role in ["idp", "sp"] {
-        done(
-            root,
-            &format!(
-                "saml metadata write --role {role} --entity-id https://{role} --sign --out {role}.xml"
-            ),
-        );
-    }
+    write_metadata(root, "--sign");
     std::fs::write(root.join("request.xml"), request("https://sp")).unwrap();
     for (day, signing, encryption, opens) in [
         ("staged", "\"sign-1\", \"sign-2\"", "\"enc-1\", \"enc-2\"", true),
@@ -132,14 +133,7 @@ fn yesterdays_metadata_is_served_until_the_old_alias_goes() {
 fn a_peer_known_by_metadata_speaks_for_itself_alone() {
     let folder = providers();
     let root = folder.path();
-    for role in ["idp", "sp"] {
-        done(
-            root,
-            &format!(
-                "saml metadata write --role {role} --entity-id https://{role} --out {role}.xml"
-            ),
-        );
-    }
+    write_metadata(root, "");
     // Both roles sign with the same key.
     let idp = std::fs::read_to_string(root.join("idp.xml")).unwrap();
     let leaf = idp.split("X509Certificate>").nth(1).unwrap().trim_end_matches("</ds:");
